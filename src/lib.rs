@@ -1,0 +1,5 @@
+pub mod env;
+pub mod ids;
+pub mod records;
+pub mod tasks;
+pub mod wire;

@@ -1,0 +1,251 @@
+//! The records inside a batch: read one at a time, checked against the bytes that are there before anything is allocated.
+//!
+//! ```text
+//! record: length varint | attributes i8 | timestamp delta varlong | offset delta varint | key | value | header count varint | headers
+//! key, value: length varint (−1: null) | bytes      header: name length varint | name | value length varint (−1: null) | value
+//! ```
+
+use super::header::{BatchHeader, HEADER_BYTES, TimestampType};
+use super::varint::{take_varint, take_varlong};
+use super::{RecordError, codec};
+use crate::ids::{Offset, Timestamp};
+use bytes::Bytes;
+
+/// The smallest record: seven fields of one byte.
+const RECORD_BYTES_MIN: usize = 7;
+/// The smallest header: an empty name and a null value.
+const RECORD_HEADER_BYTES_MIN: usize = 2;
+
+/// One record; its bytes are shared with the batch (or with what the batch decompressed to).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    pub offset: Offset,
+    /// With LogAppendTime the batch's max timestamp.
+    pub timestamp: Timestamp,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Headers,
+}
+
+/// A record's headers (KIP-82), checked but still encoded: two bytes on the wire would be 64 in a list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Headers {
+    encoded: Bytes,
+    count: usize,
+}
+
+impl Headers {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Name and value of each header, in order; names may repeat.
+    pub fn iter(&self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + '_ {
+        let mut left: &[u8] = &self.encoded;
+        (0..self.count).map_while(move |_| {
+            let (name, value) = take_header(&mut left).ok()?;
+            Some((self.encoded.slice_ref(name), value.map(|value| self.encoded.slice_ref(value))))
+        })
+    }
+}
+
+/// The records of one batch, in order; ends after the first error.
+#[derive(Debug)]
+pub struct RecordIter {
+    header: BatchHeader,
+    payload: Bytes,
+    /// Bytes of `payload` already read.
+    position: usize,
+    /// Records still to come.
+    remaining: usize,
+}
+
+/// Reads one whole batch; decompresses it to at most `limit` bytes (an uncompressed batch is shared and not limited).
+///
+/// Answers the errors of [`BatchHeader::parse`] and [`codec::decompress`], and [`RecordError::BadCount`] for a count that the bytes
+/// cannot hold. The CRC is not checked. Errors inside a record come from the iterator.
+pub fn records(batch: &Bytes, limit: usize) -> Result<RecordIter, RecordError> {
+    let header = BatchHeader::parse(batch)?;
+    let payload = codec::decompress(header.attributes.compression()?, &batch.slice(HEADER_BYTES..header.batch_bytes), limit)?;
+    let remaining = usize::try_from(header.record_count)
+        .ok()
+        .filter(|count| count.saturating_mul(RECORD_BYTES_MIN) <= payload.len())
+        .ok_or(RecordError::BadCount(header.record_count))?;
+    Ok(RecordIter { header, payload, position: 0, remaining })
+}
+
+impl Iterator for RecordIter {
+    type Item = Result<Record, RecordError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let next = self.advance(|raw, iter| Record {
+            offset: raw.offset,
+            timestamp: raw.timestamp,
+            key: raw.key.map(|key| iter.payload.slice_ref(key)),
+            value: raw.value.map(|value| iter.payload.slice_ref(value)),
+            headers: Headers { encoded: iter.payload.slice_ref(raw.headers), count: raw.header_count },
+        });
+        next.transpose()
+    }
+}
+
+impl RecordIter {
+    /// Reads the next record and hands it to `take` as borrowed fields; `None` at the end. After an error there is nothing left.
+    fn advance<T>(&mut self, take: impl FnOnce(RawRecord<'_>, &RecordIter) -> T) -> Result<Option<T>, RecordError> {
+        let mut left = self.payload.get(self.position..).unwrap_or_default();
+        let available = left.len();
+        if self.remaining == 0 {
+            self.position = self.payload.len();
+            return if available == 0 { Ok(None) } else { Err(RecordError::BadCount(self.header.record_count)) };
+        }
+        match take_record(&mut left, &self.header) {
+            Ok(raw) => {
+                let consumed = available - left.len();
+                let taken = take(raw, self);
+                self.position += consumed;
+                self.remaining -= 1;
+                Ok(Some(taken))
+            }
+            Err(error) => {
+                self.position = self.payload.len();
+                self.remaining = 0;
+                Err(error)
+            }
+        }
+    }
+}
+
+/// What [`validate_records`] learned on its way through a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// Indexes within the batch of records without a key; only collected when keys are required.
+    pub keyless: Vec<i32>,
+    pub min_timestamp: Timestamp,
+    pub max_timestamp: Timestamp,
+}
+
+/// Reads every record of a batch that a producer sent, and checks that their offsets are 0, 1, 2 … without gaps.
+///
+/// `requires_key`: the topic is compacted; keyless records are listed, not an error, because the answer names each. An empty batch
+/// is [`RecordError::BadCount`]. Cost: decompression to at most `limit` bytes and one pass. Source: LogValidator.validateBatch.
+pub fn validate_records(header: &BatchHeader, batch: &Bytes, limit: usize, requires_key: bool) -> Result<Summary, RecordError> {
+    if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
+        return Err(RecordError::BadCount(header.record_count));
+    }
+    let mut iter = records(batch, limit)?;
+    let mut summary = Summary { keyless: Vec::new(), min_timestamp: Timestamp(i64::MAX), max_timestamp: Timestamp::NONE };
+    let mut index = 0_i32;
+    while let Some((delta, timestamp, has_key)) = iter.advance(|raw, _| (raw.offset_delta, raw.timestamp, raw.key.is_some()))? {
+        if delta != index {
+            return Err(RecordError::BadRecord(format!("record {index} of the batch has offset delta {delta}")));
+        }
+        if requires_key && !has_key {
+            summary.keyless.push(index);
+        }
+        summary.min_timestamp = summary.min_timestamp.min(timestamp);
+        summary.max_timestamp = summary.max_timestamp.max(timestamp);
+        index = index.saturating_add(1);
+    }
+    Ok(summary)
+}
+
+/// The first record of a batch at or after `time`; `None` when all are older. Decompresses to at most `limit` bytes.
+pub fn first_at_time(batch: &Bytes, limit: usize, time: Timestamp) -> Result<Option<(Offset, Timestamp)>, RecordError> {
+    let mut iter = records(batch, limit)?;
+    while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
+        if found.1 >= time {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// The first record with the largest timestamp of a batch; a batch that compaction emptied answers with its last offset and max
+/// timestamp. Decompresses to at most `limit` bytes. Source: KIP-734; RecordBatch.offsetOfMaxTimestamp.
+pub fn max_at(batch: &Bytes, limit: usize) -> Result<(Offset, Timestamp), RecordError> {
+    let mut iter = records(batch, limit)?;
+    let mut latest: Option<(Offset, Timestamp)> = None;
+    while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
+        if latest.is_none_or(|latest| found.1 > latest.1) {
+            latest = Some(found);
+        }
+    }
+    Ok(latest.unwrap_or((iter.header.last_offset(), iter.header.max_timestamp)))
+}
+
+/// A record whose fields still lie in the batch.
+struct RawRecord<'a> {
+    offset: Offset,
+    offset_delta: i32,
+    timestamp: Timestamp,
+    key: Option<&'a [u8]>,
+    value: Option<&'a [u8]>,
+    headers: &'a [u8],
+    header_count: usize,
+}
+
+fn take_record<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Result<RawRecord<'a>, RecordError> {
+    let length = take_varint(input)?;
+    let mut body = take_bytes(input, length, "record")?;
+    // Record attributes have no meaning yet; Kafka ignores them too.
+    let _attributes = take_bytes(&mut body, 1, "attributes")?;
+    let timestamp_delta = take_varlong(&mut body)?;
+    let offset_delta = take_varint(&mut body)?;
+    if !(0..=header.last_offset_delta).contains(&offset_delta) {
+        let last = header.last_offset_delta;
+        return Err(RecordError::BadRecord(format!("offset delta {offset_delta} lies outside its batch of 0 to {last}")));
+    }
+    let key = take_nullable(&mut body, "key")?;
+    let value = take_nullable(&mut body, "value")?;
+    let (headers, header_count) = take_headers(body)?;
+    let timestamp = match header.attributes.timestamp_type() {
+        TimestampType::LogAppendTime => header.max_timestamp,
+        TimestampType::CreateTime => header.base_timestamp.plus_ms(timestamp_delta),
+    };
+    let offset = Offset(header.base_offset.0.saturating_add(i64::from(offset_delta)));
+    Ok(RawRecord { offset, offset_delta, timestamp, key, value, headers, header_count })
+}
+
+/// Checks the headers at the end of a record, which must fill it; answers their bytes and number.
+fn take_headers(mut body: &[u8]) -> Result<(&[u8], usize), RecordError> {
+    let claimed = take_varint(&mut body)?;
+    let count = usize::try_from(claimed)
+        .ok()
+        .filter(|count| count.saturating_mul(RECORD_HEADER_BYTES_MIN) <= body.len())
+        .ok_or_else(|| RecordError::BadRecord(format!("it claims {claimed} headers in {} bytes", body.len())))?;
+    let headers = body;
+    for _ in 0..count {
+        take_header(&mut body)?;
+    }
+    if !body.is_empty() {
+        return Err(RecordError::BadRecord(format!("{} bytes are left after its last field", body.len())));
+    }
+    Ok((headers, count))
+}
+
+fn take_header<'a>(input: &mut &'a [u8]) -> Result<(&'a [u8], Option<&'a [u8]>), RecordError> {
+    let name_length = take_varint(input)?;
+    let name = take_bytes(input, name_length, "header name")?;
+    Ok((name, take_nullable(input, "header value")?))
+}
+
+fn take_nullable<'a>(input: &mut &'a [u8], field: &str) -> Result<Option<&'a [u8]>, RecordError> {
+    match take_varint(input)? {
+        -1 => Ok(None),
+        length => take_bytes(input, length, field).map(Some),
+    }
+}
+
+fn take_bytes<'a>(input: &mut &'a [u8], length: i32, field: &str) -> Result<&'a [u8], RecordError> {
+    let split = usize::try_from(length).ok().and_then(|length| input.split_at_checked(length));
+    let (taken, rest) =
+        split.ok_or_else(|| RecordError::BadRecord(format!("its {field} claims {length} bytes, {} are left", input.len())))?;
+    *input = rest;
+    Ok(taken)
+}

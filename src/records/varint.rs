@@ -1,0 +1,43 @@
+//! The variable-length integers of records: seven bits per byte, least significant first, zigzag for the sign (as Protocol Buffers).
+
+use super::RecordError;
+
+const VARINT_BYTES_MAX: u32 = 5;
+const VARLONG_BYTES_MAX: u32 = 10;
+
+/// Takes a 32-bit number off the front of `input`.
+pub(super) fn take_varint(input: &mut &[u8]) -> Result<i32, RecordError> {
+    let raw = take_unsigned(input, VARINT_BYTES_MAX)?;
+    let raw = u32::try_from(raw).map_err(|_| RecordError::BadRecord("a number does not fit 32 bits".into()))?;
+    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+}
+
+/// Takes a 64-bit number off the front of `input`.
+pub(super) fn take_varlong(input: &mut &[u8]) -> Result<i64, RecordError> {
+    let raw = take_unsigned(input, VARLONG_BYTES_MAX)?;
+    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+}
+
+/// Appends `value`; any 32-bit number takes at most five bytes and is written as a 32-bit reader expects it.
+pub(super) fn put_varint(output: &mut Vec<u8>, value: i64) {
+    let mut raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
+    while raw >= 0x80 {
+        output.push(raw.to_le_bytes()[0] | 0x80);
+        raw >>= 7;
+    }
+    output.push(raw.to_le_bytes()[0]);
+}
+
+fn take_unsigned(input: &mut &[u8], bytes_max: u32) -> Result<u64, RecordError> {
+    let mut value = 0_u64;
+    for index in 0..bytes_max {
+        let (byte, rest) = input.split_first().ok_or_else(|| RecordError::BadRecord("it ends inside a number".into()))?;
+        *input = rest;
+        // The tenth byte holds one bit of use; what it has above that falls off, as in Kafka's ByteUtils.
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Ok(value);
+        }
+    }
+    Err(RecordError::BadRecord(format!("a number takes more than {bytes_max} bytes")))
+}

@@ -1,0 +1,84 @@
+//! Named background tasks and threads: the only file that spawns. A panic in any of them stops the process with exit code 70,
+//! because a broker that has silently lost its committer or a coordinator shard must not go on serving.
+
+use std::future::Future;
+use std::sync::OnceLock;
+use std::thread::JoinHandle as ThreadHandle;
+use tokio::task::JoinHandle;
+
+/// What happens when something that must not fail has failed.
+type Fatal = Box<dyn Fn(&str) + Send + Sync>;
+static ON_FATAL: OnceLock<Fatal> = OnceLock::new();
+
+/// Replaces "exit the process" by `handler`, once; for tests that show that a failure is fatal.
+pub fn on_fatal(handler: impl Fn(&str) + Send + Sync + 'static) {
+    // A second handler is ignored: the first test to install one keeps it.
+    let _ = ON_FATAL.set(Box::new(handler));
+}
+
+/// Stops the process: `what` must say what failed and what the operator can do. Returns only where a test installed a handler.
+pub fn fatal(what: &str) {
+    tracing::error!("{what}; stopping, because nothing after this could be trusted");
+    match ON_FATAL.get() {
+        Some(handler) => handler(what),
+        None => std::process::exit(70),
+    }
+}
+
+/// Runs `work` on the runtime under `name`; a panic is fatal.
+pub fn spawn<T: Send + 'static>(name: &'static str, work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(guarded(name, work))
+}
+
+/// Runs one connection's task: its panic ends the connection, not the process, since its input comes from a peer. The panic
+/// is logged by the hook that [`crate::telemetry`] installs.
+pub fn spawn_connection<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {
+    tokio::spawn(work)
+}
+
+/// Runs blocking `work` (a file read, a RocksDB seek) on the runtime's bounded blocking pool.
+pub async fn blocking<T: Send + 'static>(name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(value) => value,
+        Err(error) => {
+            fatal(&format!("blocking work {name} died: {error}"));
+            // Only reached in tests, or while the runtime is being torn down: nobody waits for this value any more.
+            std::future::pending().await
+        }
+    }
+}
+
+/// Starts an operating-system thread under `name`; a panic is fatal.
+///
+/// # Panics
+/// When the system refuses a thread: at start-up there is nothing better to do.
+pub fn thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> ThreadHandle<()> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            let guard = DiedGuard { name };
+            work();
+            std::mem::forget(guard);
+        })
+        .expect("the system starts a thread")
+}
+
+async fn guarded<T>(name: &'static str, work: impl Future<Output = T>) -> T {
+    let guard = DiedGuard { name };
+    let value = work.await;
+    std::mem::forget(guard);
+    value
+}
+
+/// Dropped only by a panic (or by the runtime's own shutdown, which is not one).
+struct DiedGuard {
+    name: &'static str,
+}
+
+impl Drop for DiedGuard {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            fatal(&format!("task {} died of a bug", self.name));
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Size-prefixed frames on a byte stream (Kafka protocol guide, "Common Request and Response Structure").
+//!
+//! Nothing is allocated before the announced size has been checked, and the caller holds a memory permit for it.
+
+use bytes::{Bytes, BytesMut};
+use thiserror::Error;
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+/// Bytes of the size prefix.
+pub const PREFIX_BYTES: usize = 4;
+
+/// Why a connection's next frame cannot be read; every variant ends the connection.
+#[derive(Debug, Error)]
+pub enum FrameError {
+    /// The peer closed between two frames: the ordinary end.
+    #[error("closed by the peer")]
+    Closed,
+    /// The announced size is negative, zero or too small for a header.
+    #[error("frame size {0} is not possible; is this a Kafka client?")]
+    Impossible(i32),
+    /// The announced size is above the limit that holds for this connection now.
+    #[error("frame of {size} bytes is above the limit of {limit}")]
+    TooLarge { size: i32, limit: usize },
+    #[error(transparent)]
+    Io(#[from] std::io::Error),
+}
+
+/// Reads the size prefix of the next frame and checks it against `limit`.
+///
+/// # Errors
+/// [`FrameError::Closed`] at a clean end of the stream; see the other variants.
+pub async fn read_size(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> Result<usize, FrameError> {
+    let mut prefix = [0u8; PREFIX_BYTES];
+    let mut filled = 0;
+    while filled < PREFIX_BYTES {
+        let rest = prefix.get_mut(filled..).unwrap_or_default();
+        match stream.read(rest).await? {
+            0 if filled == 0 => return Err(FrameError::Closed),
+            0 => return Err(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into())),
+            n => filled += n,
+        }
+    }
+    let size = i32::from_be_bytes(prefix);
+    // The smallest request header (v0) has eight bytes: key, version, correlation id.
+    let Ok(bytes) = usize::try_from(size) else { return Err(FrameError::Impossible(size)) };
+    if bytes < 8 {
+        return Err(FrameError::Impossible(size));
+    }
+    if bytes > limit {
+        return Err(FrameError::TooLarge { size, limit });
+    }
+    Ok(bytes)
+}
+
+/// Reads the `size` bytes that follow the prefix. Memory grows with what arrives, not with what was announced, so that a
+/// peer that announces much and sends little costs little.
+///
+/// # Errors
+/// [`FrameError::Io`] when the peer goes away inside the frame.
+pub async fn read_body(stream: &mut (impl AsyncRead + Unpin), size: usize) -> Result<Bytes, FrameError> {
+    const STEP: usize = 1 << 20;
+    let mut body = BytesMut::with_capacity(size.min(STEP));
+    while body.len() < size {
+        let missing = size - body.len();
+        if body.capacity() == body.len() {
+            body.reserve(missing.min(body.len().max(STEP)));
+        }
+        let mut limited = (&mut *stream).take(missing as u64);
+        if limited.read_buf(&mut body).await? == 0 {
+            return Err(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into()));
+        }
+    }
+    Ok(body.freeze())
+}

@@ -1,0 +1,5 @@
+//! Frames and headers of the Kafka protocol, and typed messages in and out of bytes. Holds no broker state.
+
+pub mod frame;
+pub mod header;
+pub mod message;
