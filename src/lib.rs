@@ -1,5 +1,8 @@
 pub mod env;
 pub mod ids;
 pub mod records;
+pub mod store;
 pub mod tasks;
 pub mod wire;
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -1,5 +1,6 @@
 //! Typed messages out of request bodies and into response frames.
 
+use super::metered::Metered;
 use bytes::{BufMut, Bytes, BytesMut};
 use kafka_protocol::messages::ResponseHeader;
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion};
@@ -19,13 +20,18 @@ impl From<anyhow::Error> for DecodeError {
 /// Decodes the body of a request of `version`. `body`: what follows the header; slices of it stay shared (record batches).
 ///
 /// Array counts are taken from the wire by the generated decoder. That is harmless under jemalloc, which maps without
-/// reserving (see `main.rs`, which refuses to start where this does not hold), and is held to by the hostile-frame tests.
+/// reserving (see `main.rs`, which refuses to start where this does not hold); what is really built is bounded by [`Metered`].
+/// Both are held to by the hostile-frame tests.
 ///
 /// # Errors
 /// When the bytes are not such a message.
-pub fn decode<M: Decodable>(mut body: Bytes, version: i16) -> Result<M, DecodeError> {
+pub fn decode<M: Decodable>(body: Bytes, version: i16) -> Result<M, DecodeError> {
+    let mut body = Metered::new(body);
     // Bytes behind the message are ignored, as Kafka ignores them (RequestContext.parseRequest).
-    Ok(M::decode(&mut body, version)?)
+    M::decode(&mut body, version).map_err(|error| match body.is_exhausted() {
+        true => DecodeError("the request holds more small elements than its size allows for".to_owned()),
+        false => DecodeError::from(error),
+    })
 }
 
 /// Encodes a whole response frame: size prefix, header, body.

@@ -3,3 +3,4 @@
 pub mod frame;
 pub mod header;
 pub mod message;
+pub mod metered;

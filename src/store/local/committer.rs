@@ -1,0 +1,324 @@
+//! The committer: the one thread that writes the journal.
+//!
+//! ```text
+//! take everything queued (up to 8 MiB, or one larger batch, and what fits into the segment)
+//!   -> drop what is fenced off or deleted -> [next segment] -> one vectored write + sync -> index -> tell the listener -> free room
+//! ```
+//! What queues up meanwhile is the next commit; there is no timer, but for [`SyncPolicy::Interval`].
+//!
+//! It owns the place where the next commit goes. One commit is in flight at a time; with `SyncPolicy::Commit` the write itself carries the
+//! sync (`RWF_DSYNC`), one system call for both. Commits that contain moves are synced under every policy: the only other copy of such a
+//! batch may be recycled soon. No payload is copied or passed over; the buffers are used again for every commit.
+
+use super::index::{Index, JournalState};
+use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, RECORD_HEADER_BYTES, Record, RecordKind};
+use super::ledger::{self, Applying, Placed};
+use super::queue::{Item, Outcome, Taken};
+use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
+use super::{Shared, SyncPolicy, lock};
+use crate::store::{StoreError, SuffixChecksum};
+use crate::tasks;
+use rustix::io::{Errno, ReadWriteFlags};
+use std::fs::File;
+use std::io::IoSlice;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+const COMMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// What the kernel takes in one call (UIO_MAXIOV).
+const SLICES_MAX: usize = 1024;
+
+/// Starts the thread; it ends when the queue is closed and empty, or after the first failure.
+pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, end: Position) -> JoinHandle<()> {
+    let (shared, index) = (Arc::clone(shared), Arc::clone(index));
+    tasks::thread("fbf-committer", move || {
+        let at = if end.seq == segment.seq { end.at } else { SEGMENT_HEADER_BYTES };
+        let last_sync = shared.env.instant();
+        let mut committer = Committer {
+            shared: Arc::clone(&shared),
+            index,
+            segment,
+            at,
+            end,
+            header: Vec::new(),
+            taken: Taken::default(),
+            placed: Vec::new(),
+            has_asked_for_next: false,
+            is_dirty: false,
+            last_sync,
+        };
+        if let Err(error) = committer.run() {
+            shared.fail(error);
+        }
+    })
+}
+
+struct Committer {
+    shared: Arc<Shared>,
+    index: Arc<Index>,
+    segment: Segment,
+    /// Where the next commit goes, in `segment`.
+    at: u64,
+    /// The end of the last commit, perhaps in the segment before.
+    end: Position,
+    /// Encoded commit and record headers.
+    header: Vec<u8>,
+    taken: Taken,
+    placed: Vec<Placed>,
+    has_asked_for_next: bool,
+    /// Something was written since the last sync.
+    is_dirty: bool,
+    last_sync: Instant,
+}
+
+impl Committer {
+    fn run(&mut self) -> Result<(), StoreError> {
+        loop {
+            let room = usize::try_from(self.segment.bytes.saturating_sub(self.at)).unwrap_or(usize::MAX);
+            let limit = room.saturating_sub(COMMIT_HEADER_BYTES).min(COMMIT_BYTES_MAX);
+            let patience = self.patience();
+            let outcome = self.shared.queue.take(&mut self.taken, limit, RECORD_HEADER_BYTES, patience);
+            // After a failure elsewhere (reclaim, a row) nothing may be acknowledged any more.
+            if self.shared.failure.get().is_some() {
+                return Ok(());
+            }
+            self.drop_refused();
+            if !self.taken.items.is_empty() {
+                self.commit()?;
+            }
+            self.sync_if_due(outcome)?;
+            for passed in self.taken.barriers.drain(..) {
+                passed();
+            }
+            self.taken.items.clear();
+            if outcome == Outcome::Closed {
+                return Ok(());
+            }
+        }
+    }
+
+    /// How long to wait for work: until the next sync is due, if anything is to be synced.
+    fn patience(&self) -> Option<Duration> {
+        match self.shared.options.sync {
+            SyncPolicy::Interval(interval) if self.is_dirty => {
+                Some(interval.saturating_sub(self.shared.env.instant().saturating_duration_since(self.last_sync)))
+            }
+            _ => None,
+        }
+    }
+
+    /// Drops batches of logs that were deleted, and of writers that were fenced off: they must not even reach the journal, where a
+    /// replay could not tell them from batches that their writer wrote in time.
+    fn drop_refused(&mut self) {
+        let ledger = lock(&self.shared.ledger);
+        self.taken.items.retain(|item| {
+            let refusal = match item.moved_from {
+                Some(_) => None,
+                None => ledger.fenced(item.append.log, item.append.fence).err(),
+            };
+            if let Some(error) = &refusal {
+                tracing::warn!(log = %item.append.log, first = %item.append.first, %error, "a batch is dropped");
+            }
+            refusal.is_none()
+        });
+    }
+
+    fn commit(&mut self) -> Result<(), StoreError> {
+        let bytes: usize = self.taken.items.iter().map(|item| item.append.bytes.len() + RECORD_HEADER_BYTES).sum();
+        if self.at + (bytes + COMMIT_HEADER_BYTES) as u64 > self.segment.bytes {
+            self.next_segment()?;
+        }
+        let mut header = CommitHeader {
+            at: Position { seq: self.segment.seq, at: self.at },
+            salt: self.segment.salt,
+            previous: self.end,
+            durable: self.durable_before(),
+            total: 0,
+            records: 0,
+        };
+        let records = self.taken.items.iter().map(|item| (record(item), &item.append.bytes[..]));
+        journal::encode(&mut self.header, &mut header, records);
+        if header.total > self.segment.bytes.saturating_sub(self.at) {
+            let limit = self.shared.options.batch_bytes_max();
+            return Err(StoreError::TooLarge { bytes, limit });
+        }
+        let is_synced = self.write()?;
+        self.place(header.at);
+        self.end = header.end();
+        self.at = self.end.at;
+        if is_synced {
+            self.note_synced();
+        } else {
+            self.is_dirty = true;
+        }
+        let durable = if self.shared.options.sync == SyncPolicy::Commit { self.end } else { *lock(&self.shared.durable) };
+        let state = JournalState { end: self.end, durable, written: 0 };
+        let (ledger, accounts) = (&self.shared.ledger, &self.shared.accounts);
+        ledger::apply(&self.index, ledger, accounts, &self.placed, state, Applying::Live)?;
+        self.tell();
+        self.ask_for_next();
+        Ok(())
+    }
+
+    /// What is known to be on disk before this commit is.
+    fn durable_before(&self) -> Position {
+        match self.shared.options.sync {
+            SyncPolicy::Commit => self.end,
+            SyncPolicy::Interval(_) | SyncPolicy::Os => *lock(&self.shared.durable),
+        }
+    }
+
+    /// Writes the commit; answers whether everything up to its end is on disk then.
+    fn write(&self) -> Result<bool, StoreError> {
+        let mut slices = Vec::with_capacity(1 + self.taken.items.len());
+        slices.push(IoSlice::new(&self.header));
+        slices.extend(self.taken.items.iter().map(|item| IoSlice::new(&item.append.bytes)));
+        let is_every_commit_synced = self.shared.options.sync == SyncPolicy::Commit;
+        // A commit of more pieces than the kernel takes at once is synced as a whole instead of piece by piece.
+        let is_one_call = slices.len() <= SLICES_MAX;
+        let flags = if is_every_commit_synced && is_one_call { ReadWriteFlags::DSYNC } else { ReadWriteFlags::empty() };
+        let file = &self.segment.file;
+        write_all(file, &mut slices, self.at, flags).map_err(|error| self.io_error(&error.into()))?;
+        if is_every_commit_synced {
+            if !is_one_call {
+                file.sync_data().map_err(|error| self.io_error(&error))?;
+            }
+            return Ok(true);
+        }
+        if self.taken.items.iter().any(|item| item.moved_from.is_some()) {
+            self.sync_all()?;
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn sync_all(&self) -> Result<(), StoreError> {
+        self.shared.sync_left_segments()?;
+        self.segment.file.sync_data().map_err(|error| self.io_error(&error))
+    }
+
+    fn note_synced(&mut self) {
+        self.is_dirty = false;
+        if self.shared.options.sync != SyncPolicy::Commit {
+            self.last_sync = self.shared.env.instant();
+            *lock(&self.shared.durable) = self.end;
+        }
+    }
+
+    fn sync_if_due(&mut self, outcome: Outcome) -> Result<(), StoreError> {
+        let is_due = match self.shared.options.sync {
+            SyncPolicy::Commit => false,
+            SyncPolicy::Interval(interval) => {
+                self.shared.env.instant().saturating_duration_since(self.last_sync) >= interval || outcome == Outcome::Closed
+            }
+            SyncPolicy::Os => outcome == Outcome::Closed,
+        };
+        if !is_due || !self.is_dirty {
+            return Ok(());
+        }
+        self.sync_all()?;
+        self.note_synced();
+        if outcome == Outcome::Closed {
+            // The index learns that all of the journal is on disk, so that the next open has nothing to verify.
+            let state = JournalState { end: self.end, durable: self.end, written: 0 };
+            ledger::apply(&self.index, &self.shared.ledger, &self.shared.accounts, &[], state, Applying::Live)?;
+        }
+        Ok(())
+    }
+
+    /// Notes where each batch of the commit lies.
+    fn place(&mut self, start: Position) {
+        let mut at = start.at + self.header.len() as u64;
+        self.placed.clear();
+        for item in &self.taken.items {
+            let record = record(item);
+            self.placed.push(Placed {
+                log: record.log,
+                first: record.first,
+                last: record.last,
+                max_timestamp: record.max_timestamp,
+                length: record.length,
+                place: Position { seq: start.seq, at },
+                kind: record.kind,
+                moved_from: item.moved_from,
+            });
+            at += u64::from(record.length);
+        }
+    }
+
+    /// Tells the listener once per log and run of batches. Moves are nobody's news.
+    fn tell(&self) {
+        let Some(listener) = self.shared.listener.get() else { return };
+        let mut placed = self.placed.iter().filter(|placed| placed.kind == RecordKind::New).peekable();
+        while let Some(item) = placed.next() {
+            if placed.peek().is_none_or(|next| next.log != item.log) {
+                listener.committed(item.log, item.last);
+            }
+        }
+    }
+
+    /// Has the next segment prepared once this one is in real use: a quarter full.
+    fn ask_for_next(&mut self) {
+        if !self.has_asked_for_next && self.at > self.segment.bytes / 4 {
+            self.has_asked_for_next = true;
+            self.shared.preparer.want(self.segment.seq + 1);
+        }
+    }
+
+    /// Leaves the segment as it is and goes on in the next one.
+    fn next_segment(&mut self) -> Result<(), StoreError> {
+        if self.is_dirty {
+            lock(&self.shared.unsynced).push((self.end, Arc::clone(&self.segment.file)));
+        }
+        self.segment = self.shared.preparer.take(self.segment.seq + 1)?;
+        self.shared.segments.insert_open(&self.segment);
+        self.at = SEGMENT_HEADER_BYTES;
+        self.has_asked_for_next = false;
+        self.shared.reclaim.segment_left();
+        Ok(())
+    }
+
+    fn io_error(&self, error: &std::io::Error) -> StoreError {
+        let path = super::segment::segment_path(self.shared.segments.dir(), self.segment.seq);
+        StoreError::Io(format!("{}: write or sync: {error}", path.display()))
+    }
+}
+
+/// What the journal says about a queued batch.
+fn record(item: &Item) -> Record {
+    let append = &item.append;
+    let length = u32::try_from(append.bytes.len()).expect("reserve refuses batches larger than a segment, which is below 4 GiB");
+    // A checksum of nothing is 0 (CRC-32C of no bytes): then the commit's own checksum covers all of the batch.
+    let checksum = if append.checksum.from > length { SuffixChecksum { from: length, crc: 0 } } else { append.checksum };
+    Record {
+        log: append.log,
+        fence: append.fence,
+        first: append.first,
+        last: append.last,
+        max_timestamp: append.max_timestamp,
+        length,
+        checksum,
+        kind: if item.moved_from.is_some() { RecordKind::Moved } else { RecordKind::New },
+    }
+}
+
+/// Writes all of `slices` at `at`, in as many calls as the kernel wants.
+fn write_all(file: &File, slices: &mut [IoSlice<'_>], mut at: u64, flags: ReadWriteFlags) -> Result<(), Errno> {
+    let mut left = slices;
+    while !left.is_empty() {
+        match rustix::io::pwritev2(file, left, at, flags) {
+            Ok(0) => return Err(Errno::NOSPC),
+            Ok(written) => {
+                at += written as u64;
+                IoSlice::advance_slices(&mut left, written);
+            }
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+// Commits start where the alignment says; segments begin with one header of whole sectors.
+const _: () = assert!(SEGMENT_HEADER_BYTES.is_multiple_of(ALIGNMENT));

@@ -1,0 +1,91 @@
+//! Claims the data directory: makes it, locks it, checks its format; and what an operator is told when it cannot be opened.
+
+use crate::store::StoreError;
+use rustix::fs::FlockOperation;
+use rustix::io::Errno;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// The format of the directory as a whole; raised when an older binary could not read it any more.
+const FORMAT: u32 = 1;
+const FORMAT_PREFIX: &str = "fbf data format ";
+
+/// Why a data directory cannot be opened; each is one line for the operator.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum OpenError {
+    #[error("storage.path {} cannot be created or written (uid {uid}): {why}; fix its owner or set storage.path", .dir.display())]
+    NotWritable { dir: PathBuf, uid: u32, why: String },
+    #[error("storage.path {} is in use by another process; stop that one or set storage.path to another directory", .dir.display())]
+    Locked { dir: PathBuf },
+    #[error(
+        "storage.path {} has data format {found}, this version reads up to {known}; start the newer version of fbf that wrote it",
+        .dir.display()
+    )]
+    NewerFormat { dir: PathBuf, found: u32, known: u32 },
+    #[error("{} is damaged at position {position}: {why}; restore it from a backup, or cut the journal there with `fbf repair`", .file.display())]
+    Damaged { file: PathBuf, position: u64, why: String },
+    #[error("{0}")]
+    Io(String),
+}
+
+impl OpenError {
+    pub(super) fn file(path: &Path, error: &io::Error) -> OpenError {
+        OpenError::Io(format!("{}: {error}", path.display()))
+    }
+}
+
+impl From<StoreError> for OpenError {
+    fn from(error: StoreError) -> OpenError {
+        OpenError::Io(error.to_string())
+    }
+}
+
+/// Makes `dir` and `dir/journal`, locks `dir` for as long as the answer lives, and checks or writes its format.
+pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
+    let refused = |error: io::Error| OpenError::NotWritable {
+        dir: dir.to_owned(),
+        uid: rustix::process::getuid().as_raw(),
+        why: error.to_string(),
+    };
+    std::fs::create_dir_all(dir).map_err(refused)?;
+    let held = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("LOCK")).map_err(refused)?;
+    match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => {}
+        Err(Errno::WOULDBLOCK) => return Err(OpenError::Locked { dir: dir.to_owned() }),
+        Err(error) => return Err(OpenError::file(&dir.join("LOCK"), &error.into())),
+    }
+    check_format(dir)?;
+    std::fs::create_dir_all(dir.join("journal")).map_err(refused)?;
+    super::segment::sync_dir(dir).map_err(|error| OpenError::file(dir, &error))?;
+    Ok(held)
+}
+
+fn check_format(dir: &Path) -> Result<(), OpenError> {
+    let path = dir.join("VERSION");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return write_format(dir, &path).map_err(|error| OpenError::file(&path, &error));
+        }
+        Err(error) => return Err(OpenError::file(&path, &error)),
+    };
+    match text.trim().strip_prefix(FORMAT_PREFIX).and_then(|number| number.parse::<u32>().ok()) {
+        Some(found) if found <= FORMAT => Ok(()),
+        Some(found) => Err(OpenError::NewerFormat { dir: dir.to_owned(), found, known: FORMAT }),
+        None => {
+            let why = format!("it should read {FORMAT_PREFIX:?} and a number");
+            Err(OpenError::Damaged { file: path, position: 0, why })
+        }
+    }
+}
+
+/// Whole or not at all: a directory with an empty VERSION could not be opened again.
+fn write_format(dir: &Path, path: &Path) -> io::Result<()> {
+    let unfinished = dir.join("VERSION.new");
+    let mut file = File::create(&unfinished)?;
+    writeln!(file, "{FORMAT_PREFIX}{FORMAT}")?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)
+}

@@ -1,0 +1,368 @@
+//! The keys of the journal in RocksDB: where each batch lies, and what is needed to open the journal again.
+//!
+//! Column family `index`, never through RocksDB's log (the journal is its log). The state that a crash leaves is a prefix of what was
+//! written, because one column family's memtables reach disk in order, so everything that must agree is written in one batch:
+//! ```text
+//! e log last   -> Entry            one per batch
+//! p            -> JournalState     the end of the last commit whose entries are here; goes with every commit
+//! w seq        -> bytes            of batches that were put into a segment which is full
+//! d seq        -> bytes            of these, those that are dead
+//! r log        -> offset           below which the entries are gone and counted dead
+//! ```
+//! Entries carry two running values, the log's bytes and its largest timestamp up to that batch. So the size of a log, the place to
+//! trim to, and the batch of a time are two seeks or a binary search, and neither counters per log nor a time index are kept.
+//! That replaces the sparse time index of the design: less is written per commit, nothing has to be kept in step, and opening a log
+//! needs two seeks. The price is 16 bytes per entry, and that a timestamp which only a trimmed batch had makes searches by time walk.
+//!
+//! Everything else small (rows of logs, snapshots, metadata) is in the default column family, see `rows.rs` and `meta.rs`.
+//! Memory: two memtables of 16 MiB and a block cache of 16 MiB at most per column family pair; table readers' own indexes live in the cache.
+
+use super::fields::Fields;
+use super::segment::Position;
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::store::StoreError;
+use rocksdb::{
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, LogLevel, Options, ReadOptions,
+    WriteBatch, WriteOptions,
+};
+use std::path::Path;
+
+const INDEX: &str = "index";
+const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
+const CACHE_BYTES: usize = 16 * 1024 * 1024;
+const STATE_KEY: &[u8] = b"p";
+
+/// An open RocksDB with the store's two column families.
+pub(super) struct Index {
+    pub(super) db: DB,
+    unlogged: WriteOptions,
+    pub(super) synced: WriteOptions,
+}
+
+/// Where a batch lies, and what is known about it without reading it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub place: Position,
+    pub length: u32,
+    pub first: Offset,
+    pub max_timestamp: Timestamp,
+    /// The largest `max_timestamp` of the log up to and including this batch; trimmed batches count.
+    pub running_max: Timestamp,
+    /// Bytes of the log up to and including this batch; trimmed batches count (or not: only differences mean anything).
+    pub total: u64,
+}
+
+/// A batch's last offset and its entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Located {
+    pub last: Offset,
+    pub entry: Entry,
+}
+
+/// How far the index has followed the journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct JournalState {
+    /// The end of the last commit whose entries are in the index.
+    pub end: Position,
+    /// Up to here the journal was known to be on disk then.
+    pub durable: Position,
+    /// Bytes of batches put into segment `end.seq` so far.
+    pub written: u64,
+}
+
+/// RocksDB's errors, as the store's callers react to them.
+pub(super) fn index_error(error: rocksdb::Error) -> StoreError {
+    match error.kind() {
+        rocksdb::ErrorKind::Corruption => StoreError::Damaged(format!("index: {error}")),
+        _ => StoreError::Io(format!("index: {error}")),
+    }
+}
+
+fn garbled(what: &str) -> StoreError {
+    StoreError::Damaged(format!("index: {what} does not parse"))
+}
+
+impl Index {
+    /// Opens or creates the index under `dir`.
+    pub fn open(dir: &Path) -> Result<Index, rocksdb::Error> {
+        let cache = Cache::new_lru_cache(CACHE_BYTES);
+        let mut options = column_options(&cache);
+        options.create_if_missing(true);
+        options.create_missing_column_families(true);
+        options.set_max_background_jobs(2);
+        options.set_max_open_files(256);
+        options.set_max_total_wal_size(32 * 1024 * 1024);
+        options.set_keep_log_file_num(2);
+        options.set_log_level(LogLevel::Warn);
+        options.set_stats_dump_period_sec(0);
+        options.set_stats_persist_period_sec(0);
+        let families = [
+            ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, column_options(&cache)),
+            ColumnFamilyDescriptor::new(INDEX, column_options(&cache)),
+        ];
+        let db = DB::open_cf_descriptors(&options, dir, families)?;
+        let mut unlogged = WriteOptions::default();
+        unlogged.disable_wal(true);
+        let mut synced = WriteOptions::default();
+        synced.set_sync(true);
+        Ok(Index { db, unlogged, synced })
+    }
+
+    fn family(&self) -> &ColumnFamily {
+        self.db.cf_handle(INDEX).expect("the index is opened with this column family")
+    }
+
+    /// Puts everything written so far on disk: a later open needs the journal only from here on.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        self.db.flush_cf(self.family()).map_err(index_error)
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.db.get_cf(self.family(), key).map_err(index_error)
+    }
+
+    /// How far the index has followed the journal; `None` for a new index.
+    pub fn state(&self) -> Result<Option<JournalState>, StoreError> {
+        let Some(value) = self.get(STATE_KEY)? else { return Ok(None) };
+        JournalState::decode(&value).map(Some).ok_or_else(|| garbled("the journal's position"))
+    }
+
+    /// The entry of the batch that ends at `last`.
+    pub fn entry(&self, log: LogId, last: Offset) -> Result<Option<Entry>, StoreError> {
+        let Some(value) = self.get(&entry_key(log, last))? else { return Ok(None) };
+        Entry::decode(&value).map(Some).ok_or_else(|| garbled("an entry"))
+    }
+
+    /// Below this offset the entries of `log` are gone and counted dead.
+    pub fn reclaimed(&self, log: LogId) -> Result<Offset, StoreError> {
+        let Some(value) = self.get(&number_key(b'r', log.0))? else { return Ok(Offset(0)) };
+        Fields(&value).offset().ok_or_else(|| garbled("a reclaimed offset"))
+    }
+
+    /// `(seq, bytes written)` of full segments and `(seq, bytes dead)` of all.
+    pub fn counters(&self) -> Result<(SegmentBytes, SegmentBytes), StoreError> {
+        Ok((self.numbers(b'w')?, self.numbers(b'd')?))
+    }
+
+    fn numbers(&self, kind: u8) -> Result<SegmentBytes, StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(vec![kind]);
+        options.set_iterate_upper_bound(vec![kind + 1]);
+        let mut iterator = self.db.raw_iterator_cf_opt(self.family(), options);
+        let mut numbers = Vec::new();
+        iterator.seek_to_first();
+        while let Some((key, value)) = iterator.item() {
+            let seq = key.get(1..).and_then(|rest| rest.first_chunk::<8>()).map(|seq| u64::from_be_bytes(*seq));
+            let (Some(seq), Some(bytes)) = (seq, Fields(value).u64()) else { return Err(garbled("a segment's counter")) };
+            numbers.push((seq, bytes));
+            iterator.next();
+        }
+        iterator.status().map_err(index_error)?;
+        Ok(numbers)
+    }
+
+    /// Walks entries of `log`, from `start` on only: what lies below may be a long run of deleted keys.
+    pub fn cursor(&self, log: LogId, start: Offset) -> Cursor<'_> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(entry_key(log, start).to_vec());
+        let upper = match log.0.checked_add(1) {
+            Some(next) => number_key(b'e', next).to_vec(),
+            None => vec![b'e' + 1],
+        };
+        options.set_iterate_upper_bound(upper);
+        Cursor { iterator: self.db.raw_iterator_cf_opt(self.family(), options) }
+    }
+
+    /// Calls `visit` with every entry of every log. About a million per second.
+    pub fn all_entries(&self, mut visit: impl FnMut(LogId, Located) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(vec![b'e']);
+        options.set_iterate_upper_bound(vec![b'e' + 1]);
+        options.fill_cache(false);
+        let mut iterator = self.db.raw_iterator_cf_opt(self.family(), options);
+        iterator.seek_to_first();
+        while let Some((key, value)) = iterator.item() {
+            let (log, located) = parse_item(key, value).ok_or_else(|| garbled("an entry"))?;
+            visit(log, located)?;
+            iterator.next();
+        }
+        iterator.status().map_err(index_error)
+    }
+
+    /// Begins a set of changes that are applied together.
+    pub fn changes(&self) -> Changes<'_> {
+        Changes { index: self, batch: WriteBatch::default() }
+    }
+}
+
+/// `(seq, bytes)` pairs, ascending.
+pub(super) type SegmentBytes = Vec<(u64, u64)>;
+
+fn column_options(cache: &Cache) -> Options {
+    let mut table = BlockBasedOptions::default();
+    table.set_block_cache(cache);
+    table.set_cache_index_and_filter_blocks(true);
+    table.set_pin_l0_filter_and_index_blocks_in_cache(true);
+    table.set_block_size(8 * 1024);
+    let mut options = Options::default();
+    options.set_block_based_table_factory(&table);
+    options.set_write_buffer_size(MEMTABLE_BYTES);
+    options.set_max_write_buffer_number(2);
+    options.set_target_file_size_base(16 * 1024 * 1024);
+    options
+}
+
+/// Changes to the index that become visible, and reach disk, together.
+pub(super) struct Changes<'a> {
+    index: &'a Index,
+    batch: WriteBatch,
+}
+
+impl Changes<'_> {
+    pub fn put_entry(&mut self, log: LogId, last: Offset, entry: &Entry) {
+        self.batch.put_cf(self.index.family(), entry_key(log, last), entry.encode());
+    }
+
+    pub fn delete_entry(&mut self, log: LogId, last: Offset) {
+        self.batch.delete_cf(self.index.family(), entry_key(log, last));
+    }
+
+    /// Deletes the entries of `log` whose last offset is in `[first, end)`.
+    pub fn delete_entries(&mut self, log: LogId, first: Offset, end: Offset) {
+        self.batch.delete_range_cf(self.index.family(), entry_key(log, first), entry_key(log, end));
+    }
+
+    pub fn put_state(&mut self, state: &JournalState) {
+        self.batch.put_cf(self.index.family(), STATE_KEY, state.encode());
+    }
+
+    pub fn put_written(&mut self, seq: u64, bytes: u64) {
+        self.batch.put_cf(self.index.family(), number_key(b'w', seq), bytes.to_le_bytes());
+    }
+
+    pub fn put_dead(&mut self, seq: u64, bytes: u64) {
+        self.batch.put_cf(self.index.family(), number_key(b'd', seq), bytes.to_le_bytes());
+    }
+
+    pub fn forget_segment(&mut self, seq: u64) {
+        self.batch.delete_cf(self.index.family(), number_key(b'w', seq));
+        self.batch.delete_cf(self.index.family(), number_key(b'd', seq));
+    }
+
+    pub fn put_reclaimed(&mut self, log: LogId, below: Offset) {
+        self.batch.put_cf(self.index.family(), number_key(b'r', log.0), below.0.to_le_bytes());
+    }
+
+    pub fn forget_reclaimed(&mut self, log: LogId) {
+        self.batch.delete_cf(self.index.family(), number_key(b'r', log.0));
+    }
+
+    /// Applies them all; on disk only after a flush.
+    pub fn apply(self) -> Result<(), StoreError> {
+        self.index.db.write_opt(self.batch, &self.index.unlogged).map_err(index_error)
+    }
+}
+
+/// A walk over the entries of one log.
+pub(super) struct Cursor<'a> {
+    iterator: DBRawIterator<'a>,
+}
+
+impl Cursor<'_> {
+    /// The batch that contains `offset`, or the first one after it.
+    pub fn seek(&mut self, log: LogId, offset: Offset) -> Result<Option<Located>, StoreError> {
+        self.iterator.seek(entry_key(log, offset));
+        self.current()
+    }
+
+    /// The batch after the current one.
+    pub fn advance(&mut self) -> Result<Option<Located>, StoreError> {
+        self.iterator.next();
+        self.current()
+    }
+
+    /// The newest batch.
+    pub fn newest(&mut self) -> Result<Option<Located>, StoreError> {
+        self.iterator.seek_to_last();
+        self.current()
+    }
+
+    fn current(&self) -> Result<Option<Located>, StoreError> {
+        match self.iterator.item() {
+            Some((key, value)) => match parse_item(key, value) {
+                Some((_, located)) => Ok(Some(located)),
+                None => Err(garbled("an entry")),
+            },
+            None => self.iterator.status().map(|()| None).map_err(index_error),
+        }
+    }
+}
+
+/// `e`, the log, the last offset, so that a forward seek to an offset finds the batch that contains it. The sign bit of the offset is
+/// flipped so that bytes sort as numbers.
+fn entry_key(log: LogId, last: Offset) -> [u8; 17] {
+    let mut key = [b'e'; 17];
+    key[1..9].copy_from_slice(&log.0.to_be_bytes());
+    key[9..].copy_from_slice(&(last.0.cast_unsigned() ^ (1 << 63)).to_be_bytes());
+    key
+}
+
+fn number_key(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
+    key
+}
+
+fn parse_item(key: &[u8], value: &[u8]) -> Option<(LogId, Located)> {
+    let (log, rest) = key.get(1..)?.split_first_chunk::<8>()?;
+    let last = u64::from_be_bytes(*rest.first_chunk::<8>()?) ^ (1 << 63);
+    let located = Located { last: Offset(last.cast_signed()), entry: Entry::decode(value)? };
+    Some((LogId(u64::from_be_bytes(*log)), located))
+}
+
+impl Entry {
+    fn encode(&self) -> [u8; 48] {
+        let at = u32::try_from(self.place.at).expect("segments are at most 2 GiB");
+        let mut bytes = [0u8; 48];
+        bytes[..8].copy_from_slice(&self.place.seq.to_le_bytes());
+        bytes[8..12].copy_from_slice(&at.to_le_bytes());
+        bytes[12..16].copy_from_slice(&self.length.to_le_bytes());
+        bytes[16..24].copy_from_slice(&self.first.0.to_le_bytes());
+        bytes[24..32].copy_from_slice(&self.max_timestamp.0.to_le_bytes());
+        bytes[32..40].copy_from_slice(&self.running_max.0.to_le_bytes());
+        bytes[40..].copy_from_slice(&self.total.to_le_bytes());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<Entry> {
+        let mut fields = Fields(bytes);
+        Some(Entry {
+            place: Position { seq: fields.u64()?, at: u64::from(fields.u32()?) },
+            length: fields.u32()?,
+            first: fields.offset()?,
+            max_timestamp: fields.timestamp()?,
+            running_max: fields.timestamp()?,
+            total: fields.u64()?,
+        })
+    }
+}
+
+impl JournalState {
+    fn encode(&self) -> [u8; 40] {
+        let mut bytes = [0u8; 40];
+        let numbers = [self.end.seq, self.end.at, self.durable.seq, self.durable.at, self.written];
+        for (place, number) in bytes.chunks_exact_mut(8).zip(numbers) {
+            place.copy_from_slice(&number.to_le_bytes());
+        }
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Option<JournalState> {
+        let mut fields = Fields(bytes);
+        Some(JournalState {
+            end: Position { seq: fields.u64()?, at: fields.u64()? },
+            durable: Position { seq: fields.u64()?, at: fields.u64()? },
+            written: fields.u64()?,
+        })
+    }
+}

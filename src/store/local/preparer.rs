@@ -1,0 +1,149 @@
+//! The preparer: a thread that has the next segment ready before the committer needs it.
+//!
+//! ```text
+//! idle --want(seq)--> making: recycled spare, or new file, fallocated, [filled with zeros] --> ready --take(seq)--> idle
+//! ```
+//! Owner: the preparer thread makes, the committer wants and takes; one segment ahead. Nothing is prepared until the current segment is a
+//! quarter full, so a fresh directory costs no zeros. A committer that comes early gets the file as far as it is.
+//! Bound: one ready segment, [`SPARES_MAX`] recycled files; more are unlinked.
+
+use super::lock;
+use super::segment::Segment;
+use super::{Shared, segment};
+use crate::store::StoreError;
+use crate::tasks;
+use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+/// Recycled files kept; with the default size 512 MiB.
+pub(super) const SPARES_MAX: usize = 4;
+/// Between two mebibytes of zeros, so that commits get their share of the disk.
+const PAUSE: Duration = Duration::from_millis(1);
+
+pub(super) struct Preparer {
+    state: Mutex<State>,
+    /// Something for the thread to do, or to stop doing.
+    work: Condvar,
+    /// Something is ready.
+    ready: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    wanted: Option<u64>,
+    /// The committer waits.
+    is_urgent: bool,
+    ready: Option<Result<Segment, StoreError>>,
+    spares: Vec<PathBuf>,
+    is_closed: bool,
+}
+
+impl Preparer {
+    pub fn new(spares: Vec<PathBuf>) -> Preparer {
+        let state = State { spares, ..State::default() };
+        Preparer { state: Mutex::new(state), work: Condvar::new(), ready: Condvar::new() }
+    }
+
+    /// Starts preparing segment `seq`, unless that is under way.
+    pub fn want(&self, seq: u64) {
+        let mut state = lock(&self.state);
+        if state.ready.is_none() && state.wanted.is_none() {
+            state.wanted = Some(seq);
+            self.work.notify_one();
+        }
+    }
+
+    /// Waits for segment `seq`, which is the one after the current.
+    pub fn take(&self, seq: u64) -> Result<Segment, StoreError> {
+        self.want(seq);
+        let mut state = lock(&self.state);
+        state.is_urgent = true;
+        self.work.notify_one();
+        loop {
+            if let Some(segment) = state.ready.take() {
+                state.is_urgent = false;
+                return segment;
+            }
+            if state.is_closed {
+                return Err(StoreError::Closed);
+            }
+            state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Offers a file that is free; `false` when there are enough.
+    pub fn offer(&self, spare: PathBuf) -> bool {
+        let mut state = lock(&self.state);
+        let has_place = state.spares.len() < SPARES_MAX;
+        if has_place {
+            state.spares.push(spare);
+        }
+        has_place
+    }
+
+    pub fn close(&self) {
+        lock(&self.state).is_closed = true;
+        self.work.notify_all();
+        self.ready.notify_all();
+    }
+
+    /// Waits for the next segment to prepare; `None` at close.
+    fn next_wanted(&self) -> Option<(u64, Option<PathBuf>)> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            if let (Some(seq), None) = (state.wanted, &state.ready) {
+                return Some((seq, state.spares.pop()));
+            }
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Rests a little; answers whether to stop filling.
+    fn rest(&self) -> bool {
+        let state = lock(&self.state);
+        if state.is_urgent || state.is_closed {
+            return true;
+        }
+        let (state, _) = self.work.wait_timeout(state, PAUSE).unwrap_or_else(PoisonError::into_inner);
+        state.is_urgent || state.is_closed
+    }
+
+    fn finish(&self, segment: Result<Segment, StoreError>) {
+        let mut state = lock(&self.state);
+        state.wanted = None;
+        state.ready = Some(segment);
+        self.ready.notify_all();
+    }
+}
+
+/// Starts the thread; it ends at close. What is ready then stays behind as an empty segment, which the next open takes as a spare.
+pub(super) fn start(shared: &Arc<Shared>) -> JoinHandle<()> {
+    let shared = Arc::clone(shared);
+    tasks::thread("fbf-preparer", move || {
+        while let Some((seq, spare)) = shared.preparer.next_wanted() {
+            shared.preparer.finish(make(&shared, seq, spare));
+        }
+    })
+}
+
+fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, StoreError> {
+    let mut should_stop = || shared.preparer.rest();
+    let filling: Option<&mut dyn FnMut() -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
+    let dir = shared.segments.dir();
+    Segment::create(dir, seq, shared.options.segment_bytes, salt(&shared.env), spare, filling).map_err(|error| {
+        let path = segment::segment_path(dir, seq);
+        StoreError::Io(format!("{}: the next journal segment: {error}; free space or set storage.path", path.display()))
+    })
+}
+
+/// A number that no former life of a file, and no client, knows.
+pub(super) fn salt(env: &crate::env::Env) -> u64 {
+    let (high, low) = env.uuid().as_u64_pair();
+    // The version and variant bits of a UUID are constant, four in one half and two in the other: mix them.
+    high ^ low.rotate_left(32)
+}

@@ -1,0 +1,156 @@
+//! Reads batches back: keys from the index, bytes from the segments.
+//!
+//! ```text
+//! seek (log, from) -> entries until `to` or `max_bytes` -> runs of neighbours in one segment -> one pread per run -> slices of it
+//! ```
+//! A read and the recycling of a segment: an entry may go stale between the seek and the pread (trimmed, or moved by reclaim). A segment
+//! is retired only when no living entry points into it, and its file becomes a spare only when nobody holds a handle, which this
+//! reader does from before the pread until after it (`Segments::retire` unlinks it otherwise). So a read sees either the right bytes, or no
+//! such segment, and then looks at the index again.
+//!
+//! Memory: the batches asked for, and at most as much again (plus 64 KiB) for what lies between neighbours.
+
+use super::index::{Index, Located};
+use super::{Shared, lock};
+use crate::ids::{LogId, Offset};
+use crate::store::{Batch, StoreError};
+use bytes::Bytes;
+use rustix::io::Errno;
+use std::fs::File;
+
+/// What may lie between two batches that are read together.
+const GAP_BYTES_MAX: u64 = 64 * 1024;
+/// One buffer; a slice of it that is kept keeps all of it.
+const RUN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// How often the index may be looked at again; every time means that reclaim retired another segment meanwhile.
+const ATTEMPTS_MAX: usize = 5;
+
+/// Committed batches that overlap `[from, to)`, as [`crate::store::LogStore::read`] says.
+pub(super) fn read(
+    shared: &Shared,
+    index: &Index,
+    log: LogId,
+    from: Offset,
+    to: Offset,
+    max_bytes: usize,
+) -> Result<Vec<Batch>, StoreError> {
+    for _ in 0..ATTEMPTS_MAX {
+        let start = lock(&shared.ledger).log(log)?.start;
+        let entries = collect(index, log, start, from.max(start), to, max_bytes)?;
+        if let Some(batches) = read_entries(shared, log, &entries)? {
+            return Ok(batches);
+        }
+    }
+    Err(StoreError::Damaged(format!("log {log}: a journal segment that holds offset {from} or later is missing")))
+}
+
+fn collect(
+    index: &Index,
+    log: LogId,
+    start: Offset,
+    from: Offset,
+    to: Offset,
+    max_bytes: usize,
+) -> Result<Vec<Located>, StoreError> {
+    let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
+    let mut cursor = index.cursor(log, start);
+    let mut entries = Vec::new();
+    let mut bytes = 0u64;
+    let mut next = cursor.seek(log, from)?;
+    while let Some(located) = next {
+        bytes = bytes.saturating_add(u64::from(located.entry.length));
+        if located.entry.first >= to || (bytes > limit && !entries.is_empty()) {
+            break;
+        }
+        entries.push(located);
+        next = cursor.advance()?;
+    }
+    Ok(entries)
+}
+
+/// `None` when a segment is gone, because reclaim emptied it after the entries were read.
+fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Option<Vec<Batch>>, StoreError> {
+    let mut batches = Vec::with_capacity(entries.len());
+    let mut rest = entries;
+    while let Some(head) = rest.first() {
+        let (run, later) = rest.split_at(run_length(rest));
+        let seq = head.entry.place.seq;
+        let Some(file) = shared.segments.file(seq)? else { return Ok(None) };
+        read_run(&file, run, &mut batches).map_err(|error| {
+            let path = super::segment::segment_path(shared.segments.dir(), seq);
+            let why = match error {
+                RunError::Short => "it lies beyond the end of the file".to_owned(),
+                RunError::Device(error) => error.to_string(),
+            };
+            StoreError::Damaged(format!("{}: log {log}, offset {}: {why}", path.display(), head.entry.first))
+        })?;
+        rest = later;
+    }
+    Ok(Some(batches))
+}
+
+/// How many of `entries` (not empty) are worth one read.
+fn run_length(entries: &[Located]) -> usize {
+    let Some(first) = entries.first() else { return 0 };
+    let start = first.entry.place.at;
+    let mut end = start + u64::from(first.entry.length);
+    let (mut wanted, mut wasted) = (u64::from(first.entry.length), 0);
+    let mut count = 1;
+    for located in &entries[1..] {
+        let (place, length) = (located.entry.place, u64::from(located.entry.length));
+        if place.seq != first.entry.place.seq || place.at < end {
+            break;
+        }
+        let gap = place.at - end;
+        let is_wasteful = gap > GAP_BYTES_MAX || wasted + gap > wanted + GAP_BYTES_MAX;
+        if is_wasteful || place.at + length - start > RUN_BYTES_MAX {
+            break;
+        }
+        end = place.at + length;
+        wanted += length;
+        wasted += gap;
+        count += 1;
+    }
+    count
+}
+
+enum RunError {
+    Short,
+    Device(Errno),
+}
+
+/// Reads from the first to the last batch of `run` at once and cuts it up, without copying.
+fn read_run(file: &File, run: &[Located], batches: &mut Vec<Batch>) -> Result<(), RunError> {
+    let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
+    let start = first.entry.place.at;
+    let length = last.entry.place.at + u64::from(last.entry.length) - start;
+    let length = usize::try_from(length).map_err(|_| RunError::Short)?;
+    let bytes = Bytes::from(read_exactly(file, start, length)?);
+    for located in run {
+        let entry = &located.entry;
+        let from = usize::try_from(entry.place.at - start).map_err(|_| RunError::Short)?;
+        let to = from + usize::try_from(entry.length).map_err(|_| RunError::Short)?;
+        batches.push(Batch {
+            first: entry.first,
+            last: located.last,
+            max_timestamp: entry.max_timestamp,
+            bytes: bytes.slice(from..to),
+        });
+    }
+    Ok(())
+}
+
+/// Reads into memory that is not zeroed before.
+fn read_exactly(file: &File, start: u64, length: usize) -> Result<Vec<u8>, RunError> {
+    let mut bytes: Vec<u8> = Vec::with_capacity(length);
+    while bytes.len() < length {
+        let at = start + bytes.len() as u64;
+        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
+            Ok(0) => return Err(RunError::Short),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(RunError::Device(error)),
+        }
+    }
+    bytes.truncate(length);
+    Ok(bytes)
+}

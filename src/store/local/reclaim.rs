@@ -1,0 +1,343 @@
+//! Reclaim: a thread that removes the keys of what was trimmed or deleted, and gives the space of dead batches back.
+//!
+//! ```text
+//! trim, delete --> keys removed and counted dead, piece by piece --> segment without living bytes --> spare file (or unlinked)
+//! segment left --> keys flushed --> segment with few living bytes --> these are queued again ("moves") --> segment without …
+//! ```
+//! * Keys are looked for only from where the last removal ended (`reclaimed`): a seek across a long run of deleted keys collapses.
+//! * Before a segment is given away the keys are flushed, so that a replay never needs it; and it must lie below what the journal's state
+//!   in the index calls durable, because a replay starts there.
+//! * Flushing after each segment bounds the work of the next open to about one segment.
+//! * A move keeps log and offsets; the committer enters it only if the entry still points to the old place.
+//!
+//! Bound: one item of work per log. After a crash nothing is lost: rows say what must go, and [`Worker::sweep`] compares them.
+
+use super::index::Index;
+use super::journal::{Found, SegmentReader};
+use super::queue::Item;
+use super::segment::{Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, segment_path};
+use super::{OpenError, Shared, lock};
+use crate::ids::{LogId, Offset};
+use crate::store::{Append, StoreError};
+use crate::tasks;
+use bytes::Bytes;
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::thread::JoinHandle;
+
+/// Keys removed at a time; commits wait meanwhile.
+const PIECE: usize = 512;
+/// From this many on, one range deletion is cheaper for later seeks than one deletion each.
+const RANGE_MIN: usize = 64;
+/// Bytes of moves that are queued at a time.
+const MOVE_BYTES: usize = 1024 * 1024;
+/// The newest segments are left alone: what dies soon is not worth moving.
+const YOUNG_SEGMENTS: u64 = 2;
+/// A segment with less than a fifth living is worth moving ...
+const MOSTLY_DEAD_FACTOR: u64 = 5;
+/// ... once the journal takes more than four times what lives in it.
+const WASTE_FACTOR: u64 = 4;
+
+/// What there is to do.
+#[derive(Default)]
+pub(super) struct Reclaim {
+    state: Mutex<State>,
+    wake: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    /// Keys of batches that end below this offset are to be removed.
+    below: HashMap<LogId, Offset>,
+    is_segment_left: bool,
+    is_closed: bool,
+}
+
+impl Reclaim {
+    /// Has the keys of `log` below `end` removed; `Offset(i64::MAX)` for a deleted log.
+    pub fn remove_below(&self, log: LogId, end: Offset) {
+        let mut state = lock(&self.state);
+        let below = state.below.entry(log).or_insert(end);
+        *below = end.max(*below);
+        self.wake.notify_one();
+    }
+
+    /// Says that the committer went on to another segment.
+    pub fn segment_left(&self) {
+        lock(&self.state).is_segment_left = true;
+        self.wake.notify_one();
+    }
+
+    pub fn close(&self) {
+        lock(&self.state).is_closed = true;
+        self.wake.notify_all();
+    }
+
+    fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed
+    }
+
+    /// Waits for work; `None` at close.
+    fn next(&self) -> Option<(HashMap<LogId, Offset>, bool)> {
+        let mut state = lock(&self.state);
+        loop {
+            if state.is_closed {
+                return None;
+            }
+            if state.is_segment_left || !state.below.is_empty() {
+                let is_segment_left = std::mem::take(&mut state.is_segment_left);
+                return Some((std::mem::take(&mut state.below), is_segment_left));
+            }
+            state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+/// Starts the thread; it ends at close, or after the first failure.
+pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>) -> JoinHandle<()> {
+    let mut worker = Worker { shared: Arc::clone(shared), index: Arc::clone(index), unmovable: HashSet::new() };
+    tasks::thread("fbf-reclaim", move || {
+        if let Err(error) = worker.run() {
+            worker.shared.fail(error);
+        }
+    })
+}
+
+struct Worker {
+    shared: Arc<Shared>,
+    index: Arc<Index>,
+    /// Segments that could not be emptied: not tried again before the next open.
+    unmovable: HashSet<u64>,
+}
+
+impl Worker {
+    fn run(&mut self) -> Result<(), StoreError> {
+        self.sweep()?;
+        self.free_empty()?;
+        while let Some((below, is_segment_left)) = self.shared.reclaim.next() {
+            for (log, end) in below {
+                if self.shared.reclaim.is_closed() {
+                    return Ok(());
+                }
+                self.remove_keys(log, end)?;
+            }
+            if is_segment_left {
+                self.shared.sync_left_segments()?;
+                self.index.flush()?;
+                self.move_mostly_dead()?;
+            }
+            self.free_empty()?;
+        }
+        Ok(())
+    }
+
+    /// Finds what was trimmed or deleted but not removed before the last crash or close.
+    fn sweep(&self) -> Result<(), StoreError> {
+        let (mut trimmed, mut deleted) = (Vec::new(), Vec::new());
+        self.index.all_rows(|log, row| {
+            if row.is_deleted {
+                deleted.push(log);
+            } else if row.start > Offset(0) {
+                trimmed.push((log, row.start));
+            }
+            Ok(())
+        })?;
+        for (log, start) in trimmed {
+            if self.shared.reclaim.is_closed() {
+                return Ok(());
+            }
+            if self.index.reclaimed(log)? < start {
+                self.remove_keys(log, start)?;
+            }
+        }
+        for log in &deleted {
+            if self.shared.reclaim.is_closed() {
+                return Ok(());
+            }
+            self.remove_keys(*log, Offset(i64::MAX))?;
+        }
+        if !deleted.is_empty() {
+            // All of the journal from before this process is in the index then: no replay can bring these logs back.
+            self.index.flush()?;
+        }
+        deleted.into_iter().try_for_each(|log| self.index.forget_log(log))
+    }
+
+    /// Removes the keys of `log` that end below `end`, and counts their batches dead.
+    fn remove_keys(&self, log: LogId, end: Offset) -> Result<(), StoreError> {
+        let mut from = self.index.reclaimed(log)?;
+        while from < end {
+            from = self.remove_piece(log, from, end)?;
+        }
+        Ok(())
+    }
+
+    /// Removes at most [`PIECE`] keys; answers where to go on, or `end` when nothing is left.
+    fn remove_piece(&self, log: LogId, from: Offset, end: Offset) -> Result<Offset, StoreError> {
+        let mut accounts = lock(&self.shared.accounts);
+        let mut cursor = self.index.cursor(log, from);
+        let mut dead: BTreeMap<u64, u64> = BTreeMap::new();
+        let mut lasts = Vec::new();
+        let mut next = cursor.seek(log, from)?;
+        while let Some(located) = next
+            && located.last < end
+            && lasts.len() < PIECE
+        {
+            lasts.push(located.last);
+            *dead.entry(located.entry.place.seq).or_default() += u64::from(located.entry.length);
+            next = cursor.advance()?;
+        }
+        let mut changes = self.index.changes();
+        match (lasts.first(), lasts.last()) {
+            (Some(first), Some(last)) if lasts.len() >= RANGE_MIN => changes.delete_entries(log, *first, last.next()),
+            _ => lasts.iter().for_each(|last| changes.delete_entry(log, *last)),
+        }
+        let reached = match lasts.last() {
+            Some(last) if lasts.len() == PIECE => last.next(),
+            _ => end,
+        };
+        if reached == Offset(i64::MAX) {
+            changes.forget_reclaimed(log);
+        } else {
+            changes.put_reclaimed(log, reached);
+        }
+        for (seq, bytes) in dead {
+            changes.put_dead(seq, accounts.bury(seq, bytes));
+        }
+        changes.apply()?;
+        Ok(reached)
+    }
+
+    /// Gives away the segments in which nothing lives.
+    fn free_empty(&self) -> Result<(), StoreError> {
+        let sizes = self.shared.segments.sizes();
+        let accounts = lock(&self.shared.accounts);
+        // A replay starts in the segment of the durable position.
+        let needed = accounts.state.end.seq.min(accounts.state.durable.seq);
+        let is_empty = |seq: u64| accounts.segments.get(&seq).is_none_or(|account| account.live() == 0);
+        let empty: Vec<(u64, u64)> = sizes.into_iter().filter(|(seq, _)| *seq < needed && is_empty(*seq)).collect();
+        drop(accounts);
+        if empty.is_empty() {
+            return Ok(());
+        }
+        self.index.flush()?;
+        for (seq, bytes) in empty {
+            self.free(seq, bytes)?;
+        }
+        Ok(())
+    }
+
+    fn free(&self, seq: u64, bytes: u64) -> Result<(), StoreError> {
+        let mut accounts = lock(&self.shared.accounts);
+        accounts.segments.remove(&seq);
+        let mut changes = self.index.changes();
+        changes.forget_segment(seq);
+        changes.apply()?;
+        drop(accounts);
+        let path = segment_path(self.shared.segments.dir(), seq);
+        let io_error = |error: std::io::Error| StoreError::Io(format!("{}: {error}", path.display()));
+        let retired = self.shared.segments.retire(seq).map_err(io_error)?;
+        if let Retired::Spare(spare) = retired {
+            let is_kept = bytes == self.shared.options.segment_bytes && self.shared.preparer.offer(spare.clone());
+            if !is_kept {
+                std::fs::remove_file(&spare).map_err(io_error)?;
+            }
+        }
+        tracing::debug!(seq, "a journal segment is free");
+        Ok(())
+    }
+
+    /// Empties old segments that hold little, when the journal as a whole takes much more than what lives in it.
+    fn move_mostly_dead(&mut self) -> Result<(), StoreError> {
+        for seq in self.mostly_dead() {
+            if self.shared.reclaim.is_closed() || !self.move_living(seq)? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    fn mostly_dead(&self) -> Vec<u64> {
+        let sizes = self.shared.segments.sizes();
+        let accounts = lock(&self.shared.accounts);
+        let live = |seq: u64| accounts.segments.get(&seq).map_or(0, |account| account.live());
+        let size_total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+        let live_total: u64 = sizes.iter().map(|(seq, _)| live(*seq)).sum();
+        if size_total <= live_total.saturating_mul(WASTE_FACTOR) {
+            return Vec::new();
+        }
+        let is_victim = |(seq, bytes): &(u64, u64)| {
+            let is_old = seq.saturating_add(YOUNG_SEGMENTS) < accounts.state.end.seq;
+            let living = live(*seq);
+            is_old && living > 0 && living.saturating_mul(MOSTLY_DEAD_FACTOR) < *bytes && !self.unmovable.contains(seq)
+        };
+        sizes.iter().filter(|size| is_victim(*size)).map(|(seq, _)| *seq).collect()
+    }
+
+    /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes.
+    fn move_living(&mut self, seq: u64) -> Result<bool, StoreError> {
+        let segment = Segment::open(self.shared.segments.dir(), seq, Access::Read).map_err(|error| match error {
+            OpenError::Damaged { .. } => StoreError::Damaged(error.to_string()),
+            other => StoreError::Io(other.to_string()),
+        })?;
+        let io_error = |error: std::io::Error| StoreError::Io(format!("journal segment {seq:016x}: {error}"));
+        let mut reader = SegmentReader::new(segment);
+        let (mut at, mut queued) = (SEGMENT_HEADER_BYTES, 0);
+        while let Some(commit) = reader.commit_at(at).map_err(io_error)? {
+            for found in &commit.found {
+                queued += self.queue_if_living(found, reader.bytes(), Position { seq, at })?;
+                if queued >= MOVE_BYTES {
+                    queued = 0;
+                    if !self.wait_for_queue() {
+                        return Ok(false);
+                    }
+                }
+            }
+            at = commit.header.end().at;
+        }
+        if !self.wait_for_queue() {
+            return Ok(false);
+        }
+        let left = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        if left > 0 {
+            tracing::warn!(seq, left, "a mostly dead journal segment cannot be emptied; it stays as it is");
+            self.unmovable.insert(seq);
+        }
+        Ok(true)
+    }
+
+    /// Queues one batch of a commit that starts at `start`, if its entry points here; answers its length.
+    fn queue_if_living(&self, found: &Found, commit: &[u8], start: Position) -> Result<usize, StoreError> {
+        let record = &found.record;
+        let place = Position { seq: start.seq, at: start.at + found.from as u64 };
+        if self.index.entry(record.log, record.last)?.is_none_or(|entry| entry.place != place) {
+            return Ok(0);
+        }
+        let Some(batch) = found.batch(commit).filter(|_| found.is_intact(commit)) else {
+            // Left where it is: a reader of that batch, and only that one, will notice.
+            tracing::error!(log = %record.log, offset = %record.first, seq = start.seq, at = place.at, "a stored batch is damaged");
+            return Ok(0);
+        };
+        let append = Append {
+            log: record.log,
+            fence: record.fence,
+            first: record.first,
+            last: record.last,
+            max_timestamp: record.max_timestamp,
+            bytes: Bytes::copy_from_slice(batch),
+            checksum: record.checksum,
+        };
+        self.shared.queue.push(Item { permit: None, append, moved_from: Some(place) });
+        Ok(batch.len())
+    }
+
+    /// Waits until what was queued so far is committed; `false` when the store closes.
+    fn wait_for_queue(&self) -> bool {
+        let (passed, wait) = mpsc::channel();
+        self.shared.queue.push_barrier(Box::new(move || {
+            // This thread waits for it, unless the process stops.
+            let _ = passed.send(());
+        }));
+        wait.recv().is_ok()
+    }
+}

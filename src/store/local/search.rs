@@ -1,0 +1,87 @@
+//! Searches among the keys of a log: by time and by size, without reading a batch.
+//!
+//! The running values of the entries (see `index.rs`) only grow along a log, so a search is a binary search over offsets, each step one
+//! seek. Exception: when a batch that was trimmed had a larger timestamp than those that stayed, the running maximum says nothing about
+//! these, and the search walks the entries one by one (about a million per second).
+
+use super::index::{Cursor, Entry, Index, Located};
+use super::ledger::LogState;
+use crate::ids::{LogId, Offset, Timestamp};
+use crate::store::StoreError;
+
+/// The first offset of the first batch whose largest timestamp is at least `time`.
+pub(super) fn at_time(index: &Index, log: LogId, state: &LogState, time: Timestamp) -> Result<Option<Offset>, StoreError> {
+    let mut cursor = index.cursor(log, state.start);
+    let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= time)?;
+    // In a log whose maximum was not trimmed this loop ends at once.
+    let mut candidate = match found {
+        Some(found) => cursor.seek(log, found.last)?,
+        None => None,
+    };
+    while let Some(located) = candidate {
+        if located.entry.max_timestamp >= time {
+            return Ok(Some(located.entry.first));
+        }
+        candidate = cursor.advance()?;
+    }
+    Ok(None)
+}
+
+/// First offset and largest timestamp of the first batch that holds the log's largest timestamp.
+pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Option<(Offset, Timestamp)>, StoreError> {
+    let mut cursor = index.cursor(log, state.start);
+    let Some(first) = cursor.seek(log, state.start)? else { return Ok(None) };
+    let newest = cursor.newest()?.unwrap_or(first);
+    let largest = newest.entry.running_max;
+    let is_first_largest_so_far = first.entry.running_max == first.entry.max_timestamp;
+    if is_first_largest_so_far || largest > first.entry.running_max {
+        let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= largest)?.unwrap_or(newest);
+        return Ok(Some((found.entry.first, found.entry.max_timestamp)));
+    }
+    let mut best = first.entry;
+    let mut next = cursor.seek(log, first.last.next())?;
+    while let Some(located) = next {
+        if located.entry.max_timestamp > best.max_timestamp {
+            best = located.entry;
+        }
+        next = cursor.advance()?;
+    }
+    Ok(Some((best.first, best.max_timestamp)))
+}
+
+/// The first offset to keep so that at most `bytes` of whole batches, and at least the newest, stay.
+pub(super) fn keep_bytes(index: &Index, log: LogId, state: &LogState, bytes: u64) -> Result<Offset, StoreError> {
+    let mut cursor = index.cursor(log, state.start);
+    let Some(newest) = cursor.newest()? else { return Ok(state.start) };
+    let surplus = newest.entry.total.saturating_sub(bytes);
+    let total_before = |entry: &Entry| entry.total.saturating_sub(u64::from(entry.length));
+    let kept = first_where(&mut cursor, log, state, |entry| total_before(entry) >= surplus)?.unwrap_or(newest);
+    let is_first = cursor.seek(log, state.start)?.is_none_or(|first| first.last == kept.last);
+    Ok(if is_first { state.start } else { kept.entry.first })
+}
+
+/// The first batch at or after the log's start of which `holds` is true, given that it stays true for all later ones.
+fn first_where(
+    cursor: &mut Cursor<'_>,
+    log: LogId,
+    state: &LogState,
+    holds: impl Fn(&Entry) -> bool,
+) -> Result<Option<Located>, StoreError> {
+    let Some(newest) = cursor.newest()? else { return Ok(None) };
+    if !holds(&newest.entry) {
+        return Ok(None);
+    }
+    // All batches below `low` fail, the batch at `high` holds.
+    let (mut low, mut high, mut found) = (state.start, newest.last, newest);
+    while low < high {
+        let middle = Offset(low.0 + (high.0 - low.0) / 2);
+        let Some(located) = cursor.seek(log, middle)? else { break };
+        if holds(&located.entry) {
+            found = located;
+            high = middle;
+        } else {
+            low = located.last.next();
+        }
+    }
+    Ok(Some(found))
+}

@@ -1,0 +1,490 @@
+//! What only the embedded store does: crashes, damage, recycling. What every store does is in `store/contract.rs`.
+//!
+//! A crash is a copy of the directory, taken while the store is open but its threads have stopped: what a killed process leaves, with the
+//! index not flushed.
+
+use super::journal::{self, CommitHeader, Record, RecordKind, SegmentReader};
+use super::segment::{Access, Position, SEGMENT_HEADER_BYTES, Segment, segment_path};
+use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
+use crate::env::Env;
+use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::store::contract::{Told, append_of, firsts, put};
+use crate::store::{CommitListener, LogStore, MetaChange, MetaStore, StoreError, SuffixChecksum};
+use bytes::Bytes;
+use std::fs::OpenOptions;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+
+const LOG: LogId = LogId(1);
+const FILLER: LogId = LogId(2);
+const F0: Fence = Fence(0);
+const ALL: usize = usize::MAX;
+const END: Offset = Offset(i64::MAX);
+
+fn options(dir: &Path) -> LocalOptions {
+    LocalOptions { segment_bytes: MIB, zero_ahead: false, ..LocalOptions::new(dir) }
+}
+
+fn open(options: LocalOptions) -> (Arc<LocalStore>, Arc<Told>) {
+    let store = LocalStore::open(options).expect("the store opens");
+    let told = Arc::new(Told::default());
+    store.listen(Arc::clone(&told) as Arc<dyn CommitListener>);
+    (store, told)
+}
+
+/// One batch of `length` bytes at `first`, in a commit of its own.
+async fn put_one(store: &LocalStore, told: &Told, log: LogId, first: i64, length: usize) {
+    put(store, log, first, first, first, length).await;
+    told.wait(log, Offset(first)).await;
+}
+
+async fn read_firsts(store: &LocalStore, log: LogId) -> Vec<i64> {
+    firsts(log, &store.read(log, Offset(0), END, ALL).await.expect("the log is read"))
+}
+
+/// Kills the store: answers the directory as it is found afterwards.
+fn crash(store: Arc<LocalStore>) -> TempDir {
+    let running = lock(&store.running).take().expect("the store runs");
+    store.shared.queue.close();
+    running.committer.join().expect("the committer ends");
+    store.shared.reclaim.close();
+    store.shared.preparer.close();
+    running.reclaim.join().expect("reclaim ends");
+    running.preparer.join().expect("the preparer ends");
+    // Not `cancel_all_background_work`: it flushes what a crash would lose.
+    let copy = tempfile::tempdir().expect("a temporary directory");
+    copy_dir(&store.shared.options.dir, copy.path());
+    copy
+}
+
+fn copy_dir(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a directory is made");
+    for item in std::fs::read_dir(from).expect("a directory is read") {
+        let item = item.expect("a directory is read");
+        let target = to.join(item.file_name());
+        if item.file_type().expect("a type").is_dir() {
+            copy_dir(&item.path(), &target);
+        } else {
+            std::fs::copy(item.path(), target).expect("a file is copied");
+        }
+    }
+}
+
+/// The commits of segment `seq`, in order.
+fn commits(dir: &Path, seq: u64) -> Vec<CommitHeader> {
+    let segment = Segment::open(&dir.join("journal"), seq, Access::Read).expect("the segment opens");
+    let mut reader = SegmentReader::new(segment);
+    let mut at = SEGMENT_HEADER_BYTES;
+    let mut headers = Vec::new();
+    while let Some(commit) = reader.commit_at(at).expect("the segment is read") {
+        at = commit.header.end().at;
+        headers.push(commit.header);
+    }
+    headers
+}
+
+/// Flips the last byte of `commit`.
+fn garble(dir: &Path, commit: &CommitHeader) {
+    let path = segment_path(&dir.join("journal"), commit.at.seq);
+    let file = OpenOptions::new().read(true).write(true).open(path).expect("the segment opens");
+    let at = commit.at.at + commit.total - 1;
+    let mut byte = [0u8];
+    file.read_exact_at(&mut byte, at).expect("a byte is read");
+    file.write_all_at(&[byte[0] ^ 0xff], at).expect("a byte is written");
+}
+
+fn names(dir: &Path, kind: &str) -> Vec<String> {
+    let list = std::fs::read_dir(dir.join("journal")).expect("the journal is listed");
+    let mut names: Vec<String> = list
+        .map(|item| item.expect("an item").file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(kind))
+        .collect();
+    names.sort();
+    names
+}
+
+/// Reclaim works in the background: waits until `holds`, or fails.
+async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    for _ in 0..20_000 {
+        if holds() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    panic!("{what}: not within 20 seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_store_replays_its_journal() {
+    // Goal: nothing that was told is lost, nothing that was removed comes back. Method: crash without a flush of the index, twice.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    for log in [LOG, FILLER] {
+        store.open(log, F0).await.expect("opens");
+        for first in 0..30 {
+            put_one(&store, &told, log, first, 3_000).await;
+        }
+    }
+    store.trim(LOG, F0, Offset(12)).await.expect("trims");
+    store.delete(FILLER).await.expect("deletes");
+    let change = MetaChange { key: "k".into(), value: Some(Bytes::from_static(b"v")) };
+    store.commit(vec![], vec![change]).await.expect("commits");
+
+    let dir = crash(store);
+    let (store, told) = open(options(dir.path()));
+    let bounds = store.open(LOG, F0).await.expect("opens");
+    assert_eq!((bounds.start, bounds.next, bounds.bytes), (Offset(12), Offset(30), 18 * 3_000));
+    assert_eq!(read_firsts(&store, LOG).await, (12..30).collect::<Vec<_>>());
+    assert!(matches!(store.open(FILLER, F0).await, Err(StoreError::UnknownLog(FILLER))));
+    assert_eq!(store.range("k").await.expect("read").len(), 1);
+    put_one(&store, &told, LOG, 30, 10).await;
+
+    let dir = crash(store);
+    let (store, _) = open(options(dir.path()));
+    assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(31));
+    assert_eq!(read_firsts(&store, LOG).await, (12..31).collect::<Vec<_>>());
+    store.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn torn_tail_is_cut_and_written_over() {
+    for is_truncated in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, told) = open(options(dir.path()));
+        store.open(LOG, F0).await.expect("opens");
+        for first in 0..10 {
+            put_one(&store, &told, LOG, first, 2_000).await;
+        }
+        let dir = crash(store);
+        let commits = commits(dir.path(), 1);
+        let last = commits.last().expect("ten commits");
+        if is_truncated {
+            let path = segment_path(&dir.path().join("journal"), 1);
+            let file = OpenOptions::new().write(true).open(path).expect("the segment opens");
+            file.set_len(last.at.at + 700).expect("the segment is cut");
+        } else {
+            garble(dir.path(), last);
+        }
+        let (store, told) = open(options(dir.path()));
+        assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(9));
+        assert_eq!(read_firsts(&store, LOG).await, (0..9).collect::<Vec<_>>());
+        for first in 9..12 {
+            put_one(&store, &told, LOG, first, 500).await;
+        }
+        let dir = crash(store);
+        let (store, _) = open(options(dir.path()));
+        assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(12));
+        assert_eq!(read_firsts(&store, LOG).await, (0..12).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damaged_middle_is_refused_with_file_and_position() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..10 {
+        put_one(&store, &told, LOG, first, 2_000).await;
+    }
+    let dir = crash(store);
+    let damaged = commits(dir.path(), 1)[4];
+    garble(dir.path(), &damaged);
+    let error = LocalStore::open(options(dir.path())).err().expect("the store refuses");
+    let path = segment_path(&dir.path().join("journal"), 1);
+    assert!(
+        matches!(&error, OpenError::Damaged { file, position, .. } if *file == path && *position == damaged.at.at),
+        "{error}"
+    );
+    let text = error.to_string();
+    assert!(text.contains("fbf repair") && text.contains(&path.display().to_string()), "{text}");
+    // It still refuses when asked again: nothing was cut.
+    assert!(LocalStore::open(options(dir.path())).is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_in_an_earlier_segment_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..3 {
+        put_one(&store, &told, LOG, first, 400_000).await;
+    }
+    // Without an index everything is replayed from the first segment on.
+    let dir = crash(store);
+    std::fs::remove_dir_all(dir.path().join("index")).expect("the index is removed");
+    let last_of_first = *commits(dir.path(), 1).last().expect("commits");
+    garble(dir.path(), &last_of_first);
+    let error = LocalStore::open(options(dir.path())).err().expect("the store refuses");
+    assert!(matches!(error, OpenError::Damaged { position, .. } if position == last_of_first.at.at), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lost_index_is_rebuilt_from_the_journal() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..8 {
+        put_one(&store, &told, LOG, first, 300_000).await;
+    }
+    let dir = crash(store);
+    assert!(names(dir.path(), ".segment").len() >= 3, "the journal has several segments");
+    std::fs::remove_dir_all(dir.path().join("index")).expect("the index is removed");
+    let (store, _) = open(options(dir.path()));
+    assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(8));
+    assert_eq!(read_firsts(&store, LOG).await, (0..8).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn power_failure_takes_keys_of_batches_that_were_not_synced() {
+    // Goal: with `Os`, keys that reached disk before their batches do not point at nothing. Method: flush the keys, then lose a batch.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let lazy = |dir: &Path| LocalOptions { sync: SyncPolicy::Os, ..options(dir) };
+    let (store, told) = open(lazy(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..10 {
+        put_one(&store, &told, LOG, first, 2_000).await;
+    }
+    store.put_snapshot(LOG, Offset(9), Bytes::from_static(b"made of what is lost")).await.expect("kept");
+    store.shared.index().expect("open").flush().expect("flushes");
+    let dir = crash(store);
+    garble(dir.path(), &commits(dir.path(), 1)[6]);
+    let (store, told) = open(lazy(dir.path()));
+    let bounds = store.open(LOG, F0).await.expect("opens");
+    assert_eq!((bounds.next, bounds.bytes), (Offset(6), 6 * 2_000));
+    assert_eq!(read_firsts(&store, LOG).await, (0..6).collect::<Vec<_>>());
+    assert_eq!(store.get_snapshot(LOG).await.expect("read"), None);
+    // Commits of the same size as those that were lost: none of the lost ones may be found behind them.
+    put_one(&store, &told, LOG, 6, 2_000).await;
+    let dir = crash(store);
+    let (store, _) = open(lazy(dir.path()));
+    assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(7));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn recycled_segments_bound_the_disk_and_their_old_bytes_stay_dead() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..300 {
+        put_one(&store, &told, LOG, first, 60_000).await;
+        if first % 10 == 9 {
+            store.trim(LOG, F0, Offset(first - 5)).await.expect("trims");
+        }
+    }
+    // 17 MiB went through segments of 1 MiB.
+    let path = dir.path().to_owned();
+    eventually("dead segments are given away", || names(&path, ".segment").len() <= 5).await;
+    assert!(names(&path, ".spare").len() <= 4);
+    assert!(names(&path, ".segment").iter().any(|name| name.as_str() > "0000000000000010"), "segments are numbered on");
+
+    let dir = crash(store);
+    let (store, told) = open(options(dir.path()));
+    let bounds = store.open(LOG, F0).await.expect("opens");
+    assert_eq!((bounds.start, bounds.next), (Offset(294), Offset(300)));
+    assert_eq!(read_firsts(&store, LOG).await, (294..300).collect::<Vec<_>>());
+    for first in 300..330 {
+        put_one(&store, &told, LOG, first, 60_000).await;
+    }
+    assert_eq!(read_firsts(&store, LOG).await, (294..330).collect::<Vec<_>>());
+    store.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn mostly_dead_segments_do_not_pin_the_disk() {
+    // Goal: a small batch that is kept for ever in every segment does not keep the segments. Method: 20 segments, 20 such batches.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    store.open(FILLER, F0).await.expect("opens");
+    let mut filler = 0;
+    for kept in 0..20 {
+        put_one(&store, &told, LOG, kept, 1_000).await;
+        for _ in 0..12 {
+            put_one(&store, &told, FILLER, filler, 80_000).await;
+            filler += 1;
+        }
+        store.trim(FILLER, F0, Offset(filler)).await.expect("trims");
+    }
+    let path = dir.path().to_owned();
+    let mut next_kept = 20;
+    for _ in 0..200 {
+        if names(&path, ".segment").len() <= 8 {
+            break;
+        }
+        // Victims are looked for when a segment is left.
+        put_one(&store, &told, LOG, next_kept, 1_000).await;
+        next_kept += 1;
+        for _ in 0..12 {
+            put_one(&store, &told, FILLER, filler, 80_000).await;
+            filler += 1;
+        }
+        store.trim(FILLER, F0, Offset(filler)).await.expect("trims");
+    }
+    assert!(names(&path, ".segment").len() <= 8, "{:?}", names(&path, ".segment"));
+    let expected: Vec<i64> = (0..next_kept).collect();
+    assert_eq!(read_firsts(&store, LOG).await, expected);
+    assert!(told.of(LOG).is_sorted(), "moves are not told");
+
+    let dir = crash(store);
+    let (store, _) = open(options(dir.path()));
+    let bounds = store.open(LOG, F0).await.expect("opens");
+    assert_eq!((bounds.next, bounds.bytes), (Offset(next_kept), 1_000 * u64::try_from(next_kept).expect("small")));
+    assert_eq!(read_firsts(&store, LOG).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_filled_with_zeros_ahead_are_used() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let ahead = |dir: &Path| LocalOptions { zero_ahead: true, ..options(dir) };
+    let (store, told) = open(ahead(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..40 {
+        put_one(&store, &told, LOG, first, 100_000).await;
+    }
+    let dir = crash(store);
+    let (store, _) = open(ahead(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    assert_eq!(read_firsts(&store, LOG).await, (0..40).collect::<Vec<_>>());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batch_larger_than_a_segment_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    let limit = store.shared.options.batch_bytes_max();
+    assert!(matches!(store.reserve(limit + 1).await, Err(StoreError::TooLarge { limit: told, .. }) if told == limit));
+    put_one(&store, &told, LOG, 0, limit).await;
+    put_one(&store, &told, LOG, 1, limit).await;
+    assert_eq!(read_firsts(&store, LOG).await, [0, 1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_pieces_make_one_commit() {
+    // More batches than the kernel takes in one vectored write.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..5_000 {
+        let permit = store.reserve(20).await.expect("room");
+        store.append(permit, append_of(LOG, F0, first, first, first, 20));
+    }
+    told.wait(LOG, Offset(4_999)).await;
+    let dir = crash(store);
+    let (store, _) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    assert_eq!(read_firsts(&store, LOG).await, (0..5_000).collect::<Vec<_>>());
+}
+
+#[test]
+fn directory_is_locked_for_one_process() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = LocalStore::open(options(dir.path())).expect("opens");
+    let error = LocalStore::open(options(dir.path())).err().expect("locked");
+    assert_eq!(error, OpenError::Locked { dir: dir.path().to_owned() });
+    assert!(error.to_string().contains(&dir.path().display().to_string()), "{error}");
+    drop(store);
+    LocalStore::open(options(dir.path())).expect("opens again once the first is gone");
+}
+
+#[test]
+fn directory_of_a_newer_format_is_refused() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::write(dir.path().join("VERSION"), "fbf data format 2\n").expect("written");
+    let error = LocalStore::open(options(dir.path())).err().expect("refused");
+    assert_eq!(error, OpenError::NewerFormat { dir: dir.path().to_owned(), found: 2, known: 1 });
+    std::fs::write(dir.path().join("VERSION"), "something else").expect("written");
+    let error = LocalStore::open(options(dir.path())).err().expect("refused");
+    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+}
+
+#[test]
+fn directory_that_cannot_be_made_names_itself() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let file = dir.path().join("file");
+    std::fs::write(&file, "").expect("written");
+    let error = LocalStore::open(options(&file.join("data"))).err().expect("refused");
+    assert!(matches!(error, OpenError::NotWritable { .. }), "{error}");
+    assert!(error.to_string().contains("storage.path"), "{error}");
+}
+
+fn segment_of(file: std::fs::File) -> Segment {
+    Segment { seq: 3, salt: 99, bytes: MIB, file: Arc::new(file) }
+}
+
+fn sample_commit() -> (Vec<u8>, CommitHeader) {
+    let batch = Bytes::from(vec![5u8; 100]);
+    let record = Record {
+        log: LOG,
+        fence: F0,
+        first: Offset(4),
+        last: Offset(6),
+        max_timestamp: Timestamp(8),
+        length: 100,
+        checksum: SuffixChecksum { from: 21, crc: crc32c::crc32c(&batch[21..]) },
+        kind: RecordKind::New,
+    };
+    let mut header = CommitHeader {
+        at: Position { seq: 3, at: 4096 },
+        salt: 99,
+        previous: Position { seq: 2, at: 512 },
+        durable: Position { seq: 2, at: 512 },
+        total: 0,
+        records: 0,
+    };
+    let mut bytes = Vec::new();
+    let batches = [(record, &batch[..]), (Record { first: Offset(7), last: Offset(7), ..record }, &batch[..])];
+    journal::encode(&mut bytes, &mut header, batches.into_iter());
+    bytes.extend_from_slice(&batch);
+    bytes.extend_from_slice(&batch);
+    (bytes, header)
+}
+
+#[test]
+fn commit_reads_back_and_every_flipped_bit_is_noticed() {
+    let segment = segment_of(tempfile::tempfile().expect("a file"));
+    let (bytes, header) = sample_commit();
+    assert_eq!(journal::peek(&bytes, &segment, 4096), Some(header));
+    let found = journal::decode(&bytes, &header).expect("decodes");
+    assert_eq!(found.iter().map(|found| found.record.first.0).collect::<Vec<_>>(), [4, 7]);
+    assert!(found.iter().all(|found| found.is_intact(&bytes)));
+
+    // Another segment, another place, another life of the file.
+    assert_eq!(journal::peek(&bytes, &segment, 8192), None);
+    assert_eq!(journal::peek(&bytes, &Segment { salt: 98, ..segment.clone() }, 4096), None);
+    assert_eq!(journal::peek(&bytes, &Segment { seq: 4, ..segment.clone() }, 4096), None);
+
+    for bit in 0..bytes.len() * 8 {
+        let mut garbled = bytes.clone();
+        garbled[bit / 8] ^= 1 << (bit % 8);
+        let is_whole = journal::peek(&garbled, &segment, 4096)
+            .filter(|header| header.total == garbled.len() as u64)
+            .and_then(|header| journal::decode(&garbled, &header))
+            .is_some_and(|found| found.iter().all(|found| found.is_intact(&garbled)));
+        assert!(!is_whole, "bit {bit} is not covered");
+    }
+}
+
+#[test]
+fn garbage_is_never_a_commit_and_never_a_panic() {
+    let seed = 7;
+    let env = Env::manual(Timestamp(0), seed);
+    let segment = segment_of(tempfile::tempfile().expect("a file"));
+    let (whole, header) = sample_commit();
+    for round in 0..2_000 {
+        let mut bytes = whole.clone();
+        for _ in 0..=env.below(8) {
+            let place = usize::try_from(env.below(bytes.len() as u64)).expect("small");
+            bytes[place] = env.below(256).to_le_bytes()[0];
+        }
+        bytes.truncate(usize::try_from(env.below(bytes.len() as u64 + 1)).expect("small"));
+        let claimed = journal::peek(&bytes, &segment, 4096).unwrap_or(header);
+        if let Some(found) = journal::decode(&bytes, &claimed) {
+            let is_changed = bytes != whole && found.iter().all(|found| found.is_intact(&bytes));
+            assert!(!is_changed, "seed {seed}, round {round}");
+        }
+    }
+}
