@@ -1,0 +1,220 @@
+//! The keys of our own configuration: name, what is valid, and where the value goes. One table for the file and for `--set`.
+//!
+//! A table and not serde's derive, because an error must name the key, the value, what is valid and the nearest key, and because `--set`
+//! brings the same values as text.
+
+use super::address::{check_advertised, split_address};
+use super::{Config, LogFormat, Sync};
+use std::fmt;
+use std::path::PathBuf;
+
+const KIB: i64 = 1024;
+const MIB: i64 = 1024 * KIB;
+const GIB: i64 = 1024 * MIB;
+const DAY_MS: i64 = 24 * 60 * 60 * 1000;
+
+/// One key, as `section.key`.
+pub(super) struct Key {
+    pub name: &'static str,
+    /// Checks a value and puts it in place; the error says what is valid.
+    apply: fn(&mut Config, &Given<'_>) -> Result<(), String>,
+}
+
+/// A value as it was written.
+pub(super) enum Given<'a> {
+    /// In the file, with the file's types.
+    Toml(&'a toml::Value),
+    /// After `--set key=`.
+    Text(&'a str),
+}
+
+/// All keys, in the order of `config.example.toml`.
+pub(super) static KEYS: &[Key] = &[
+    Key {
+        name: "server.listen",
+        apply: |config, given| {
+            config.server.listen = given.list(|address| split_address(address).map(drop))?;
+            Ok(())
+        },
+    },
+    Key {
+        name: "server.advertised",
+        apply: |config, given| {
+            let address = given.text()?;
+            check_advertised(&address).map_err(|reason| format!("an address, but {reason}"))?;
+            config.server.advertised = Some(address);
+            Ok(())
+        },
+    },
+    Key { name: "server.node_id", apply: |config, given| given.number(0, i32::MAX.into(), &mut config.server.node_id) },
+    Key {
+        name: "server.cluster_id",
+        apply: |config, given| {
+            let id = given.text()?;
+            let is_plain = id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'));
+            if !is_plain || id.is_empty() || id.len() > 64 {
+                return Err("1 to 64 letters, digits, '-', '_' and '.'".to_owned());
+            }
+            config.server.cluster_id = Some(id);
+            Ok(())
+        },
+    },
+    Key {
+        name: "server.rack",
+        apply: |config, given| {
+            config.server.rack = Some(given.short_text(255)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "server.worker_threads",
+        apply: |config, given| given.number(1, 1024, config.server.worker_threads.get_or_insert_default()),
+    },
+    Key {
+        name: "storage.path",
+        apply: |config, given| {
+            config.storage.path = PathBuf::from(given.short_text(4096)?);
+            Ok(())
+        },
+    },
+    Key { name: "storage.ephemeral", apply: |config, given| given.boolean(&mut config.storage.ephemeral) },
+    Key {
+        name: "storage.sync",
+        apply: |config, given| {
+            config.storage.sync = match given.text()?.as_str() {
+                "commit" => Sync::Commit,
+                "interval" => Sync::Interval,
+                "os" => Sync::Os,
+                _ => return Err("\"commit\", \"interval\" or \"os\"".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Key {
+        name: "storage.sync_interval_ms",
+        apply: |config, given| given.number(1, 3_600_000, &mut config.storage.sync_interval_ms),
+    },
+    Key { name: "storage.segment_bytes", apply: |config, given| given.number(MIB, 16 * GIB, &mut config.storage.segment_bytes) },
+    Key { name: "storage.queue_bytes", apply: |config, given| given.number(MIB, 16 * GIB, &mut config.storage.queue_bytes) },
+    Key {
+        name: "limits.request_bytes",
+        apply: |config, given| given.number(KIB, i32::MAX.into(), &mut config.limits.request_bytes),
+    },
+    Key {
+        name: "limits.request_bytes_before_auth",
+        apply: |config, given| given.number(KIB, i32::MAX.into(), &mut config.limits.request_bytes_before_auth),
+    },
+    Key {
+        name: "limits.admin_request_bytes",
+        apply: |config, given| given.number(KIB, i32::MAX.into(), &mut config.limits.admin_request_bytes),
+    },
+    Key { name: "limits.connections", apply: |config, given| given.number(1, 1_000_000, &mut config.limits.connections) },
+    Key {
+        name: "limits.responses_per_connection",
+        apply: |config, given| given.number(1, 100_000, &mut config.limits.responses_per_connection),
+    },
+    Key { name: "limits.idle_ms", apply: |config, given| given.number(1, 30 * DAY_MS, &mut config.limits.idle_ms) },
+    Key { name: "limits.memory_bytes", apply: |config, given| given.number(MIB, 1024 * GIB, &mut config.limits.memory_bytes) },
+    Key { name: "limits.tail_bytes", apply: |config, given| given.number(0, 1024 * GIB, &mut config.limits.tail_bytes) },
+    Key {
+        name: "log.level",
+        apply: |config, given| {
+            let level = given.text()?;
+            crate::telemetry::check_filter(&level)?;
+            config.log.level = level;
+            Ok(())
+        },
+    },
+    Key {
+        name: "log.format",
+        apply: |config, given| {
+            config.log.format = match given.text()?.as_str() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return Err("\"text\" or \"json\"".to_owned()),
+            };
+            Ok(())
+        },
+    },
+];
+
+/// The sections that the file may have.
+pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "kafka"];
+
+/// The key `name`.
+pub(super) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+impl Key {
+    /// Puts `given` in place.
+    ///
+    /// # Errors
+    /// `server.node_id = "x" is not valid: expected a whole number from 0 to 2147483647`.
+    pub fn set(&self, config: &mut Config, given: &Given<'_>) -> Result<(), String> {
+        (self.apply)(config, given).map_err(|valid| format!("{} = {given} is not valid: expected {valid}", self.name))
+    }
+}
+
+impl Given<'_> {
+    fn text(&self) -> Result<String, String> {
+        match self {
+            Given::Toml(toml::Value::String(text)) => Ok(text.clone()),
+            Given::Toml(_) => Err("a string in quotes".to_owned()),
+            Given::Text(text) => Ok((*text).to_owned()),
+        }
+    }
+
+    fn short_text(&self, length_max: usize) -> Result<String, String> {
+        let text = self.text()?;
+        if text.is_empty() || text.len() > length_max || text.contains('\0') {
+            return Err(format!("1 to {length_max} characters"));
+        }
+        Ok(text)
+    }
+
+    fn boolean(&self, place: &mut bool) -> Result<(), String> {
+        *place = match self {
+            Given::Toml(toml::Value::Boolean(value)) => *value,
+            Given::Text("true") => true,
+            Given::Text("false") => false,
+            _ => return Err("true or false".to_owned()),
+        };
+        Ok(())
+    }
+
+    fn number<T: TryFrom<i64>>(&self, least: i64, most: i64, place: &mut T) -> Result<(), String> {
+        let number = match self {
+            Given::Toml(toml::Value::Integer(number)) => Some(*number),
+            Given::Toml(_) => None,
+            Given::Text(text) => text.replace('_', "").parse().ok(),
+        };
+        let within = number.filter(|number| (least..=most).contains(number)).and_then(|number| T::try_from(number).ok());
+        *place = within.ok_or_else(|| format!("a whole number from {least} to {most}"))?;
+        Ok(())
+    }
+
+    /// A list of strings, or in `--set` the same with commas between. At least one.
+    fn list(&self, check: fn(&str) -> Result<(), String>) -> Result<Vec<String>, String> {
+        let texts: Option<Vec<String>> = match self {
+            Given::Toml(toml::Value::Array(values)) => values.iter().map(|value| value.as_str().map(str::to_owned)).collect(),
+            Given::Toml(_) => None,
+            Given::Text(text) => Some(text.split(',').map(|item| item.trim().to_owned()).collect()),
+        };
+        let texts = texts.filter(|texts| !texts.is_empty()).ok_or("a list of strings, with at least one")?;
+        for text in &texts {
+            check(text).map_err(|reason| format!("addresses, but {reason}"))?;
+        }
+        Ok(texts)
+    }
+}
+
+impl fmt::Display for Given<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            // A value over several lines would break the rule that an error is one line.
+            Given::Toml(value) => f.write_str(&value.to_string().split_whitespace().collect::<Vec<_>>().join(" ")),
+            Given::Text(text) => write!(f, "{text:?}"),
+        }
+    }
+}

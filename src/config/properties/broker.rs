@@ -1,0 +1,64 @@
+//! The broker properties of Kafka 4.1, in five tables by subject, and one of our own.
+
+use super::Property;
+
+mod cluster;
+mod groups;
+mod logs;
+mod network;
+mod security;
+
+const PARTS: [&[Property]; 6] = [network::ALL, logs::ALL, groups::ALL, cluster::ALL, security::ALL, OWN];
+
+const COUNT: usize = {
+    let mut count = 0;
+    let mut part = 0;
+    while part < PARTS.len() {
+        count += PARTS[part].len();
+        part += 1;
+    }
+    count
+};
+
+const fn joined() -> [Property; COUNT] {
+    let mut all = [OWN[0]; COUNT];
+    let (mut row, mut part) = (0, 0);
+    while part < PARTS.len() {
+        let mut index = 0;
+        while index < PARTS[part].len() {
+            all[row] = PARTS[part][index];
+            row += 1;
+            index += 1;
+        }
+        part += 1;
+    }
+    all
+}
+
+/// All of them.
+pub static BROKER: &[Property] = &joined();
+
+/// Properties that Kafka knows but does not document, or that start like these: they are accepted like one without meaning.
+const UNDOCUMENTED: &[&str] = &[
+    "controller.performance.always.log.threshold.ms",
+    "controller.performance.sample.period.ms",
+    "log.initial.task.delay.ms",
+    "producer.id.expiration.check.interval.ms",
+    "server.max.startup.time.ms",
+    "unstable.api.versions.enable",
+    "unstable.feature.versions.enable",
+];
+const PREFIXES: &[&str] = &["listener.name.", "rlmm.config.", "rsm.config.", "sasl.oauthbearer.header."];
+
+/// Whether Kafka would take `name` although it is in no table: an internal property, or one whose first part is free to choose
+/// (`listener.name.internal.ssl.keystore.location`).
+#[must_use]
+pub fn is_undocumented(name: &str) -> bool {
+    UNDOCUMENTED.contains(&name) || PREFIXES.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+}
+
+/// Not Kafka's: written among Kafka's properties because it changes how one of them behaves.
+const OWN: &[Property] = &properties! {
+    "accept.any.replication.factor": Boolean = "false", super::Valid::Any, ReadOnly, Works,
+        "Takes replication factors above the number of brokers as one replica per broker, for tools that always ask for three.";
+};

@@ -1,0 +1,354 @@
+//! Goal: every source of the configuration says clearly what is wrong, and otherwise gives what Kafka would. Method: small files in a temporary
+//! directory through [`load`], and the tables against themselves.
+
+use super::java_properties::{Entry, parse};
+use super::properties::{BROKER, Effect, Kind, TOPIC, Valid};
+use super::topic::{Cleanup, TimestampType, TopicSettings};
+use super::*;
+use std::collections::{BTreeMap, BTreeSet};
+
+const EXAMPLE: &str = include_str!("../../config.example.toml");
+
+/// Sources of files with these contents; the directory must outlive the load.
+fn with_files(toml: Option<&str>, properties: Option<&str>, set: &[&str]) -> (tempfile::TempDir, Sources) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::write(&path, text).expect("the temporary directory takes a file");
+        path
+    };
+    let sources = Sources {
+        file: toml.map(|text| write("fbf.toml", text)),
+        properties: properties.map(|text| write("server.properties", text)),
+        set: set.iter().map(|&pair| pair.to_owned()).collect(),
+        ..Sources::default()
+    };
+    (dir, sources)
+}
+
+fn loaded(toml: Option<&str>, properties: Option<&str>, set: &[&str]) -> (Config, Vec<String>) {
+    let (_dir, sources) = with_files(toml, properties, set);
+    load(&sources).unwrap_or_else(|error| panic!("{error}"))
+}
+
+fn error(toml: Option<&str>, properties: Option<&str>, set: &[&str]) -> String {
+    let (_dir, sources) = with_files(toml, properties, set);
+    let error = load(&sources).expect_err("refused").to_string();
+    assert!(!error.contains('\n'), "one line: {error}");
+    error
+}
+
+fn map(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+    pairs.iter().map(|&(name, value)| (name.to_owned(), value.to_owned())).collect()
+}
+
+fn kafka(pairs: &[(&str, &str)]) -> KafkaSettings {
+    KafkaSettings::new(map(pairs)).expect("valid properties")
+}
+
+#[test]
+fn unknown_keys_are_refused_with_the_nearest() {
+    let cases = [
+        ("[server]\nlistn = []", "fbf.toml: unknown key server.listn; did you mean server.listen?"),
+        ("[sever]\nlisten = []", "fbf.toml: unknown section [sever]; did you mean server?"),
+        ("node_id = 3", "fbf.toml: unknown key node_id; did you mean server.node_id?"),
+        ("[kafka]\nnum.partition = 3", "fbf.toml: unknown Kafka broker property num.partition; did you mean num.partitions?"),
+        ("[kafka]\n\"retention.ms\" = 3", "did you mean the broker's log.retention.ms?"),
+        ("[limits]\nentirely_new = 3", "fbf.toml: unknown key limits.entirely_new"),
+    ];
+    for (toml, expected) in cases {
+        let error = error(Some(toml), None, &[]);
+        assert!(error.contains(expected), "{toml}: {error}");
+    }
+    assert_eq!(error(None, None, &["nm.partitions=3"]), "--set: unknown key nm.partitions; did you mean num.partitions?");
+    assert_eq!(error(None, None, &["storage.snyc=os"]), "--set: unknown key storage.snyc; did you mean storage.sync?");
+    assert_eq!(error(None, None, &["num.partitions"]), "--set: \"num.partitions\" has no '='; write key=value");
+}
+
+#[test]
+fn bad_values_name_source_key_value_and_what_is_valid() {
+    let cases = [
+        ("[server]\nnode_id = -1", "server.node_id = -1 is not valid: expected a whole number from 0 to 2147483647"),
+        ("[server]\nnode_id = \"1\"", "server.node_id = \"1\" is not valid: expected a whole number from 0"),
+        ("[server]\nlisten = []", "server.listen = [] is not valid: expected a list of strings, with at least one"),
+        ("[server]\nlisten = [\"nowhere\"]", "\"nowhere\" has no port; write host:port"),
+        ("[server]\nlisten = [\"::1:9092\"]", "has an IPv6 address without brackets"),
+        ("[server]\nadvertised = \"0.0.0.0:9092\"", "clients need one host that they can reach"),
+        ("[storage]\nsync = \"never\"", "storage.sync = \"never\" is not valid: expected \"commit\", \"interval\" or \"os\""),
+        ("[storage]\nsegment_bytes = 10", "storage.segment_bytes = 10 is not valid: expected a whole number from 1048576"),
+        ("[storage]\nephemeral = 1", "storage.ephemeral = 1 is not valid: expected true or false"),
+        ("[log]\nlevel = \"loud\"", "log.level = \"loud\" is not valid: expected one of off, error, warn"),
+        ("[kafka]\nnum.partitions = \"x\"", "Invalid value x for configuration num.partitions: Not a number of type INT"),
+        ("[kafka]\nnum.partitions = 0", "Invalid value 0 for configuration num.partitions: Value must be at least 1"),
+        ("[kafka]\n\"log.retention.ms\" = 0", "log.retention.ms must be unlimited (-1) or, equal or greater than 1"),
+        ("[kafka]\n\"log.segment.bytes\" = 10000", "Value must be at least 1048576"),
+        ("[server\n", "not valid TOML"),
+    ];
+    for (toml, expected) in cases {
+        let error = error(Some(toml), None, &[]);
+        assert!(error.contains("fbf.toml: ") && error.contains(expected), "{toml}: {error}");
+    }
+    let error = error(None, None, &["limits.request_bytes=1000000000"]);
+    assert!(error.contains("limits.memory_bytes (536870912) is below limits.request_bytes (1000000000)"), "{error}");
+}
+
+#[test]
+fn missing_files_are_named() {
+    let sources = Sources { file: Some(PathBuf::from("/nowhere/fbf.toml")), ..Sources::default() };
+    assert!(load(&sources).expect_err("refused").to_string().starts_with("/nowhere/fbf.toml: cannot be read: "));
+}
+
+#[test]
+fn later_sources_win() {
+    let toml = "[kafka]\nnum.partitions = 2\n\"group.max.size\" = 2\n\"node.id\" = 2\n[server]\nrack = \"a\"";
+    let properties = "group.max.size=3\nnode.id=3\nlog.retention.hours=3";
+    let (config, warnings) =
+        loaded(Some(toml), Some(properties), &["server.node_id=4", "kafka.log.retention.hours=4", "limits.tail_bytes=1_000"]);
+    assert_eq!((config.kafka.num_partitions, config.kafka.group_max_size, config.server.node_id), (2, 3, 4));
+    assert_eq!(config.kafka.value("log.retention.hours"), Some("4"));
+    assert_eq!((config.server.rack.as_deref(), config.limits.tail_bytes), (Some("a"), 1000));
+    assert_eq!(warnings, Vec::<String>::new());
+    let flags = Sources {
+        data: Some(PathBuf::from("/d")),
+        listen: vec!["127.0.0.1:0".to_owned()],
+        ephemeral: true,
+        set: vec!["storage.path=/e".to_owned(), "server.listen=*:1,[::1]:2".to_owned()],
+        ..Sources::default()
+    };
+    let (config, _) = load(&flags).expect("valid");
+    assert_eq!((config.storage.path, config.storage.ephemeral), (PathBuf::from("/d"), true));
+    assert_eq!(config.server.listen, ["127.0.0.1:0"]);
+}
+
+#[test]
+fn example_file_is_the_defaults_and_names_every_key() {
+    let (mut example, warnings) = loaded(Some(EXAMPLE), None, &[]);
+    let (defaults, _) = loaded(None, None, &[]);
+    for (name, value) in std::mem::take(&mut example.kafka.explicit) {
+        assert_eq!(defaults.kafka.value(&name), Some(value.as_str()), "{name}");
+    }
+    assert_eq!(example, defaults);
+    assert_eq!(warnings, Vec::<String>::new());
+    let mut section = "";
+    let mut named = BTreeSet::new();
+    for line in EXAMPLE.lines() {
+        if let Some(name) = line.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, _)) = line.trim_start_matches("# ").split_once(" = ") {
+            named.insert(format!("{section}.{key}"));
+        }
+    }
+    for key in keys::KEYS {
+        assert!(named.contains(key.name), "{} is not in config.example.toml", key.name);
+    }
+}
+
+#[test]
+fn kafka_names_of_our_settings_land_there() {
+    let properties = "\
+        process.roles=broker,controller\n\
+        listeners=PLAINTEXT://:9092,CONTROLLER://localhost:9093,INSIDE://10.0.0.1:9094\n\
+        advertised.listeners=INSIDE://in:9094,PLAINTEXT://out:9092\n\
+        controller.listener.names=CONTROLLER\n\
+        listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,INSIDE:PLAINTEXT\n\
+        log.dirs=/one,/two\n\
+        broker.rack=r\n\
+        node.id=7\n\
+        broker.id=-1\n\
+        socket.request.max.bytes=2000000\n\
+        connections.max.idle.ms=-1\n\
+        max.connections=2147483647\n\
+        ssl.keystore.password=secret\n\
+        zookeeper.connect=localhost:2181\n\
+        compression.type=zstd\n";
+    let (config, warnings) = loaded(None, Some(properties), &[]);
+    assert_eq!(config.server.listen, ["*:9092", "10.0.0.1:9094"]);
+    assert_eq!((config.server.advertised.as_deref(), config.server.rack.as_deref()), (Some("out:9092"), Some("r")));
+    assert_eq!((config.server.node_id, config.storage.path.clone()), (7, PathBuf::from("/one")));
+    assert_eq!((config.limits.request_bytes, config.limits.connections), (2_000_000, 1_000_000));
+    assert_eq!(config.limits.idle_ms, 2_592_000_000);
+    assert_eq!(config.kafka.value("broker.id"), Some("7"));
+    assert_eq!(config.kafka.value("log.dirs"), Some("/one"));
+    assert_eq!(config.kafka.value("compression.type"), Some("zstd"));
+    let expected = [
+        "log.dirs: there is one data directory; /one is used and the others are ignored",
+        "advertised.listeners: clients of every listener are told out:9092, the others are ignored",
+        "these Kafka settings have no meaning here and were ignored: controller.listener.names, process.roles, ssl.keystore.password, \
+         zookeeper.connect (unknown)",
+        "these Kafka settings are kept and shown, but have no effect yet: compression.type",
+    ];
+    assert_eq!(warnings, expected);
+}
+
+#[test]
+fn listeners_that_cannot_be_opened_safely_are_refused() {
+    let cases = [
+        ("listeners=SSL://:9093", "SSL://:9093 asks for SSL, which is not there yet"),
+        ("listeners=OUT://:9093\nlistener.security.protocol.map=OUT:SASL_SSL", "OUT://:9093 asks for SASL_SSL"),
+        ("listeners=CONTROLLER://:9093", "has no listener for clients"),
+        ("listeners=localhost:9092", "\"localhost:9092\" is not NAME://host:port"),
+        ("advertised.listeners=PLAINTEXT://:9092", "clients need one host"),
+    ];
+    for (properties, expected) in cases {
+        let error = error(None, Some(properties), &[]);
+        assert!(error.contains("server.properties: ") && error.contains(expected), "{properties}: {error}");
+    }
+}
+
+#[test]
+fn names_of_our_keys_behind_kafka_names_exist() {
+    for name in kafka_names::own_names() {
+        assert!(keys::find(name).is_some(), "{name}");
+    }
+}
+
+#[test]
+fn properties_files_read_as_java_reads_them() {
+    let text = "# comment\n! comment\n\n  a = 1 \nb:2\nc 3\nd=x\\\n    y\\\n\n# in\ne\\=\\:f = \\u0041\\t\\\\\ng\nh==i\nj=a\\\\\nk = l\\";
+    let pairs: Vec<_> = parse(text).expect("valid").into_iter().map(|Entry { line, key, value }| (line, key, value)).collect();
+    let expected = [
+        (4, "a", "1 "),
+        (5, "b", "2"),
+        (6, "c", "3"),
+        (7, "d", "xy"),
+        (11, "e=:f", "A\t\\"),
+        (12, "g", ""),
+        (13, "h", "=i"),
+        (14, "j", "a\\"),
+        (15, "k", "l"),
+    ];
+    assert_eq!(pairs, expected.map(|(line, key, value)| (line, key.to_owned(), value.to_owned())));
+    assert_eq!(parse("ok=1\nbad=\\u00g1").expect_err("refused"), "line 2: \\u00g1 is not a character in four hexadecimal digits");
+}
+
+#[test]
+fn tables_are_whole_and_their_defaults_are_valid() {
+    let mut names = BTreeSet::new();
+    for property in BROKER.iter().chain(TOPIC.iter().map(|topic| &topic.property)) {
+        if let Some(default) = property.default {
+            assert_eq!(property.check(default), Ok(()), "{}", property.name);
+        }
+        assert!(property.doc.ends_with('.') && property.doc.len() > 10, "{}", property.name);
+    }
+    for property in BROKER {
+        assert!(names.insert(property.name), "{} is there twice", property.name);
+    }
+    // What the configuration reference of 4.1 lists, and one of our own.
+    assert_eq!((BROKER.len(), TOPIC.len()), (317, 33));
+    assert_eq!(BROKER.iter().filter(|property| property.effect == Effect::Works).count(), 38);
+    for (row, topic) in properties::topic::synonym_rows().zip(TOPIC) {
+        assert_eq!(row, topic.property.name, "the synonyms stand in the order of the properties");
+        for synonym in topic.synonym {
+            assert!(properties::broker(synonym).is_some(), "{synonym}");
+        }
+    }
+}
+
+#[test]
+fn topic_defaults_agree_with_the_broker_properties_behind_them() {
+    let defaults = KafkaSettings::default();
+    for topic in TOPIC {
+        assert_eq!(topic::broker_value(topic, &defaults).as_deref(), topic.property.default, "{}", topic.property.name);
+    }
+}
+
+#[test]
+fn values_are_checked_with_kafkas_messages() {
+    let message = |name: &str, value: &str| properties::topic(name).expect("known").property.check(value).expect_err("refused");
+    assert_eq!(message("retention.ms", "x"), "Invalid value x for configuration retention.ms: Not a number of type LONG");
+    assert_eq!(message("retention.ms", "-2"), "Invalid value -2 for configuration retention.ms: Value must be at least -1");
+    assert_eq!(
+        message("compression.lz4.level", "18"),
+        "Invalid value 18 for configuration compression.lz4.level: Value must be no more than 17"
+    );
+    assert_eq!(
+        message("cleanup.policy", "delete, squash"),
+        "Invalid value squash for configuration cleanup.policy: String must be one of: compact, delete"
+    );
+    assert_eq!(
+        message("preallocate", "yes"),
+        "Invalid value yes for configuration preallocate: Expected value to be either true or false"
+    );
+    assert!(message("compression.gzip.level", "0").ends_with("Value must be between 1 and 9 or equal to -1"));
+    assert!(message("min.cleanable.dirty.ratio", "1.5").ends_with("Value must be no more than 1"));
+    assert!(message("min.cleanable.dirty.ratio", "NaN").ends_with("Value must be at least 0"));
+    assert!(message("leader.replication.throttled.replicas", "1:a").contains("must be the literal '*'"));
+    let secret = properties::broker("ssl.key.password").expect("known");
+    assert_eq!((secret.kind, secret.valid), (Kind::Password, Valid::Any));
+    for (name, value) in
+        [("retention.ms", " 5 "), ("cleanup.policy", "compact , delete"), ("cleanup.policy", ""), ("preallocate", "TRUE")]
+    {
+        assert_eq!(properties::topic(name).expect("known").property.check(value), Ok(()), "{name}={value}");
+    }
+}
+
+#[test]
+fn topic_settings_come_from_override_then_broker_then_default() {
+    let resolve = |overrides: &[(&str, &str)], broker: &[(&str, &str)]| TopicSettings::resolve(&map(overrides), &kafka(broker));
+    let defaults = resolve(&[], &[]).expect("valid");
+    assert_eq!(defaults.cleanup, Cleanup { delete: true, compact: false });
+    assert_eq!((defaults.retention_ms, defaults.retention_bytes, defaults.max_message_bytes), (604_800_000, -1, 1_048_588));
+    assert_eq!((defaults.timestamp_type, defaults.timestamp_after_max_ms), (TimestampType::CreateTime, 3_600_000));
+    assert_eq!((defaults.segment_ms, defaults.segment_bytes, defaults.compression.as_str()), (604_800_000, 1 << 30, "producer"));
+    let retention = |broker: &[(&str, &str)]| resolve(&[], broker).expect("valid").retention_ms;
+    assert_eq!(retention(&[("log.retention.hours", "2")]), 7_200_000);
+    assert_eq!(retention(&[("log.retention.hours", "2"), ("log.retention.minutes", "3")]), 180_000);
+    assert_eq!(retention(&[("log.retention.minutes", "3"), ("log.retention.ms", "4")]), 4);
+    assert_eq!(retention(&[("log.retention.hours", "-1")]), -1);
+    let own = resolve(
+        &[("cleanup.policy", "compact,delete"), ("retention.ms", "-1"), ("message.timestamp.type", "LogAppendTime")],
+        &[("log.retention.ms", "4"), ("message.max.bytes", "99")],
+    );
+    let own = own.expect("valid");
+    assert_eq!((own.cleanup.delete, own.cleanup.compact, own.retention_ms, own.max_message_bytes), (true, true, -1, 99));
+    assert_eq!(own.timestamp_type, TimestampType::LogAppendTime);
+}
+
+#[test]
+fn topic_settings_that_contradict_each_other_are_refused_as_in_kafka() {
+    let refusal =
+        |overrides: &[(&str, &str)]| TopicSettings::resolve(&map(overrides), &KafkaSettings::default()).expect_err("refused");
+    assert_eq!(refusal(&[("retention.mss", "1")]), "Unknown topic config name: retention.mss; did you mean retention.ms?");
+    assert_eq!(
+        refusal(&[("min.compaction.lag.ms", "5"), ("max.compaction.lag.ms", "4")]),
+        "conflict topic config setting min.compaction.lag.ms (5) > max.compaction.lag.ms (4)"
+    );
+    assert!(refusal(&[("remote.storage.enable", "true")]).starts_with("Tiered Storage functionality is disabled"));
+}
+
+#[test]
+fn descriptions_tell_where_a_value_comes_from() {
+    use describe::Source::{Default, DynamicTopic, StaticBroker};
+    let shown = |described: describe::Described| {
+        let synonyms = described.synonyms.into_iter().map(|one| (one.name, one.value.unwrap_or_default(), one.source));
+        (described.value, described.source, synonyms.collect::<Vec<_>>())
+    };
+    let synonym = |name: &str, value: &str, source| (name.to_owned(), value.to_owned(), source);
+    let overrides = map(&[("retention.ms", "5")]);
+    let broker = kafka(&[("log.retention.hours", "2"), ("ssl.key.password", "secret")]);
+    let topic = describe::topic("retention.ms", &overrides, &broker).expect("known");
+    let behind = [synonym("log.retention.hours", "2", StaticBroker), synonym("log.retention.hours", "168", Default)];
+    let all = [vec![synonym("retention.ms", "5", DynamicTopic)], behind.to_vec()].concat();
+    assert_eq!(shown(topic), (Some("5".to_owned()), DynamicTopic, all));
+    let topic = describe::topic("retention.ms", &BTreeMap::new(), &broker).expect("known");
+    assert_eq!(shown(topic), (Some("7200000".to_owned()), StaticBroker, behind.to_vec()));
+    let topic = describe::topic("remote.storage.enable", &BTreeMap::new(), &broker).expect("known");
+    assert_eq!(shown(topic), (Some("false".to_owned()), Default, Vec::new()));
+    let hours = describe::broker("log.retention.hours", &broker).expect("known");
+    assert_eq!((hours.value.as_deref(), hours.source, hours.is_read_only), (Some("2"), StaticBroker, true));
+    let unset = describe::broker("log.dirs", &broker).expect("known");
+    assert_eq!(shown(unset), (None, Default, Vec::new()));
+    let secret = describe::broker("ssl.key.password", &broker).expect("known");
+    assert!(secret.is_sensitive);
+    assert_eq!(shown(secret), (None, StaticBroker, vec![synonym("ssl.key.password", "", StaticBroker)]));
+    assert_eq!(describe::broker("no.such.thing", &broker), None);
+}
+
+#[test]
+fn suggestions_are_near_or_none() {
+    let keys = ["server.listen", "server.node_id", "num.partitions"];
+    assert_eq!(suggest("listen", keys), Some("server.listen"));
+    assert_eq!(suggest("server.node-id", keys), Some("server.node_id"));
+    assert_eq!(suggest("num.partitoins", keys), Some("num.partitions"));
+    assert_eq!(suggest("zzz", keys), None);
+}

@@ -1,0 +1,147 @@
+//! A topic's settings, typed: its own overrides first, then the broker's properties, then Kafka's defaults.
+
+use super::kafka::KafkaSettings;
+use super::properties::{self, TopicProperty};
+use super::suggestions::did_you_mean;
+use std::collections::BTreeMap;
+
+/// What `log` and `catalog` need to know of a topic's configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TopicSettings {
+    pub cleanup: Cleanup,
+    /// −1: for ever.
+    pub retention_ms: i64,
+    /// Per partition; −1: no limit.
+    pub retention_bytes: i64,
+    /// The largest batch as it is sent.
+    pub max_message_bytes: usize,
+    pub timestamp_type: TimestampType,
+    /// How far a producer's timestamp may lie in the past.
+    pub timestamp_before_max_ms: i64,
+    /// How far a producer's timestamp may lie in the future.
+    pub timestamp_after_max_ms: i64,
+    pub segment_bytes: i64,
+    pub segment_ms: i64,
+    /// `producer`, or the codec that Kafka would recompress to. Stored; batches stay as they were sent.
+    pub compression: String,
+    pub min_insync_replicas: i32,
+}
+
+/// `cleanup.policy`. An empty list is neither, as in Kafka: records stay for ever.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cleanup {
+    pub delete: bool,
+    pub compact: bool,
+}
+
+/// `message.timestamp.type`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TimestampType {
+    CreateTime,
+    LogAppendTime,
+}
+
+impl TopicSettings {
+    /// The settings of a topic with these overrides.
+    ///
+    /// # Errors
+    /// Kafka's message about the first override that is unknown, not of its type, out of bounds, or in conflict with another.
+    /// Source: LogConfig.validate.
+    pub fn resolve(overrides: &BTreeMap<String, String>, kafka: &KafkaSettings) -> Result<TopicSettings, String> {
+        for (name, value) in overrides {
+            let Some(known) = properties::topic(name) else {
+                // The first words are Kafka's; what follows helps whoever mistyped it.
+                let names = properties::TOPIC.iter().map(|topic| topic.property.name);
+                return Err(format!("Unknown topic config name: {name}{}", did_you_mean(name, names)));
+            };
+            known.property.check(value)?;
+        }
+        let values = Values { overrides, kafka };
+        values.check_conflicts()?;
+        let policy = values.text("cleanup.policy");
+        let has = |wanted: &str| properties::items(&policy).any(|item| item == wanted);
+        Ok(TopicSettings {
+            cleanup: Cleanup { delete: has("delete"), compact: has("compact") },
+            retention_ms: values.number("retention.ms")?,
+            retention_bytes: values.number("retention.bytes")?,
+            max_message_bytes: values.number("max.message.bytes")?,
+            timestamp_type: match values.text("message.timestamp.type").as_str() {
+                "LogAppendTime" => TimestampType::LogAppendTime,
+                _ => TimestampType::CreateTime,
+            },
+            timestamp_before_max_ms: values.number("message.timestamp.before.max.ms")?,
+            timestamp_after_max_ms: values.number("message.timestamp.after.max.ms")?,
+            segment_bytes: values.number("segment.bytes")?,
+            segment_ms: values.number("segment.ms")?,
+            compression: values.text("compression.type"),
+            min_insync_replicas: values.number("min.insync.replicas")?,
+        })
+    }
+}
+
+/// What `topic` is when no topic overrides it, in the topic property's own unit; `None` only where Kafka has no default either.
+///
+/// `retention.ms` comes from `log.retention.ms`, else from `.minutes`, else from `.hours`.
+#[must_use]
+pub fn broker_value(topic: &TopicProperty, kafka: &KafkaSettings) -> Option<String> {
+    for synonym in topic.synonym {
+        if let Some(value) = kafka.value(synonym) {
+            return Some(in_unit_of(topic.property.name, synonym, value.trim()));
+        }
+    }
+    topic.property.default.map(str::to_owned)
+}
+
+/// Broker properties in hours or minutes, as the milliseconds of the topic property that they stand behind.
+fn in_unit_of(topic: &str, synonym: &str, value: &str) -> String {
+    let factor: i64 = if synonym.ends_with(".hours") {
+        3_600_000
+    } else if synonym.ends_with(".minutes") {
+        60_000
+    } else {
+        1
+    };
+    match value.parse::<i64>() {
+        // Any negative retention time is "for ever" (KafkaConfig.getLogRetentionTimeMillis).
+        Ok(number) if topic == "retention.ms" && number < 0 => "-1".to_owned(),
+        Ok(number) => number.saturating_mul(factor).to_string(),
+        Err(_) => value.to_owned(),
+    }
+}
+
+struct Values<'a> {
+    overrides: &'a BTreeMap<String, String>,
+    kafka: &'a KafkaSettings,
+}
+
+impl Values<'_> {
+    fn text(&self, name: &str) -> String {
+        let own = self.overrides.get(name).map(|value| value.trim().to_owned());
+        own.or_else(|| broker_value(properties::topic(name)?, self.kafka)).unwrap_or_default()
+    }
+
+    fn number<T: TryFrom<i64>>(&self, name: &str) -> Result<T, String> {
+        let value = self.text(name);
+        value
+            .parse::<i64>()
+            .ok()
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("Invalid value {value} for configuration {name}: out of range"))
+    }
+
+    fn check_conflicts(&self) -> Result<(), String> {
+        let (least, most): (i64, i64) = (self.number("min.compaction.lag.ms")?, self.number("max.compaction.lag.ms")?);
+        if least > most {
+            return Err(format!(
+                "conflict topic config setting min.compaction.lag.ms ({least}) > max.compaction.lag.ms ({most})"
+            ));
+        }
+        if self.text("remote.storage.enable").eq_ignore_ascii_case("true") {
+            return Err(
+                "Tiered Storage functionality is disabled in the broker. Topic cannot be configured with remote log storage."
+                    .to_owned(),
+            );
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,84 @@
+//! Tracing: events as text or JSON lines on standard error, and panics among them.
+
+use std::backtrace::{Backtrace, BacktraceStatus};
+use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
+use tracing_subscriber::EnvFilter;
+
+/// Overrides the configured level where it is set and not empty.
+pub const FILTER_VARIABLE: &str = "FBF_LOG";
+
+const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// How events are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// For people: a line each, in colours on a terminal.
+    Text,
+    /// For machines: an object per line.
+    Json,
+}
+
+/// Whether `filter` is a level, or a list of `module=level` with commas between.
+///
+/// # Errors
+/// What would be valid.
+pub fn check_filter(filter: &str) -> Result<(), String> {
+    let is_level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text));
+    let is_directive = |text: &str| is_level(text.rsplit_once('=').map_or(text, |(_, level)| level));
+    let reads = filter.split(',').all(|directive| is_directive(directive)) && EnvFilter::try_new(filter).is_ok();
+    reads.then_some(()).ok_or_else(|| format!("one of {}, or module=level pairs with commas between", LEVELS.join(", ")))
+}
+
+/// Starts writing events, and sends panics there too. Once per process.
+///
+/// `filter`: see [`check_filter`]; the environment's `FBF_LOG` wins over it.
+///
+/// # Errors
+/// When `FBF_LOG` holds no filter, or something else writes events already.
+pub fn init(filter: &str, format: Format) -> Result<(), String> {
+    let variable = std::env::var(FILTER_VARIABLE).ok().filter(|value| !value.is_empty());
+    if let Some(value) = &variable {
+        check_filter(value).map_err(|valid| format!("{FILTER_VARIABLE} = {value:?} is not valid: expected {valid}"))?;
+    }
+    let filter = EnvFilter::try_new(variable.as_deref().unwrap_or(filter)).map_err(|error| error.to_string())?;
+    let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let started = match format {
+        Format::Text => writer.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        Format::Json => writer.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+    };
+    started.map_err(|error| error.to_string())?;
+    std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+/// A panic as one error event. The backtrace is there when `RUST_BACKTRACE` asks for it.
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let payload = panic.payload();
+    let text = payload.downcast_ref::<&str>().copied().or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let message = text.unwrap_or("a panic without a message");
+    let place = panic.location().map(ToString::to_string).unwrap_or_default();
+    let current = std::thread::current();
+    let thread = current.name().unwrap_or("unnamed");
+    let backtrace = Backtrace::capture();
+    if backtrace.status() == BacktraceStatus::Captured {
+        tracing::error!(place, thread, %backtrace, "a bug: panic: {message}");
+    } else {
+        tracing::error!(place, thread, "a bug: panic: {message}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_levels_or_pairs_and_typos_are_refused() {
+        for wrong in ["", "inof", "info,", "fourbyfour_stream=loud", "debug warn"] {
+            assert!(check_filter(wrong).is_err(), "{wrong:?}");
+        }
+        for right in ["info", "WARN", "off", "warn,fourbyfour_stream::log=trace", "fourbyfour_stream=debug,tokio=error"] {
+            assert_eq!(check_filter(right), Ok(()), "{right:?}");
+        }
+    }
+}
