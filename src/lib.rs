@@ -1,6 +1,7 @@
 pub mod config;
 pub mod env;
 pub mod ids;
+pub mod log;
 pub mod records;
 pub mod store;
 pub mod tasks;

@@ -1,0 +1,127 @@
+//! Long polling over many partitions: read until there is enough; otherwise sleep until something arrives or time is up.
+//!
+//! Source: KIP-74 (response size), FetchRequest; ReplicaManager.fetchMessages, DelayedFetch.
+
+use super::partition::{Partition, ReadError};
+use super::waiters::Waiter;
+use crate::ids::Offset;
+use crate::store::Batch;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What one partition is asked for.
+#[derive(Clone)]
+pub struct Target {
+    pub partition: Arc<Partition>,
+    pub from: Offset,
+    pub max_bytes: usize,
+}
+
+/// Which records a reader may see (`isolation.level`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    ReadUncommitted,
+    ReadCommitted,
+}
+
+/// Limits over all partitions of one fetch.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub min_bytes: usize,
+    pub max_bytes: usize,
+    pub max_wait: Duration,
+    pub isolation: Isolation,
+}
+
+/// What one partition gave; the offsets are of the moment of reading.
+#[derive(Debug, Clone)]
+pub struct Fetched {
+    pub batches: Result<Vec<Batch>, ReadError>,
+    pub watermark: Offset,
+    pub last_stable: Offset,
+    pub start: Offset,
+}
+
+/// Reads all `targets`, in order, each answered at the same position. Waits up to `max_wait` for `min_bytes`; an error of any
+/// partition, or no target at all with nothing to wait for, answers at once. Cancel-safe.
+pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
+    let (fetched, is_enough) = read_all(targets, limits).await;
+    if is_enough || limits.max_wait.is_zero() {
+        return fetched;
+    }
+    let deadline = tokio::time::Instant::now() + limits.max_wait;
+    let sleeping = Sleeping::register(targets);
+    loop {
+        // Read again after registering: what arrived in between has woken nobody.
+        let (fetched, is_enough) = read_all(targets, limits).await;
+        if is_enough {
+            return fetched;
+        }
+        if tokio::time::timeout_at(deadline, sleeping.waiter.changed()).await.is_err() {
+            return fetched;
+        }
+    }
+}
+
+async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
+    let mut fetched = Vec::with_capacity(targets.len());
+    let mut bytes = 0usize;
+    let mut has_failed = false;
+    for target in targets {
+        let room = limits.max_bytes.saturating_sub(bytes).min(target.max_bytes);
+        let one = read_one(target, room, limits, bytes == 0).await;
+        match &one.batches {
+            Ok(batches) => bytes = bytes.saturating_add(batches.iter().map(|batch| batch.bytes.len()).sum()),
+            Err(_) => has_failed = true,
+        }
+        fetched.push(one);
+    }
+    (fetched, has_failed || bytes >= limits.min_bytes)
+}
+
+/// `is_first`: nothing was found yet, so one batch is owed whatever its size (KIP-74: a reader always makes progress).
+async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) -> Fetched {
+    let partition = &target.partition;
+    let last_stable = partition.last_stable();
+    let to = match limits.isolation {
+        Isolation::ReadUncommitted => Offset(i64::MAX),
+        Isolation::ReadCommitted => last_stable,
+    };
+    let batches = if room == 0 && !is_first {
+        // Still an answer: offsets, and OFFSET_OUT_OF_RANGE where it applies.
+        partition.read(target.from, 0, target.from).await
+    } else {
+        partition.read(target.from, room, to).await.map(|mut batches| {
+            let is_too_large = batches.first().is_some_and(|batch| batch.bytes.len() > room);
+            if is_too_large && !is_first {
+                batches.clear();
+            }
+            batches
+        })
+    };
+    Fetched { batches, watermark: partition.watermark(), last_stable, start: partition.start() }
+}
+
+/// A waiter that is registered with its partitions until it drops.
+struct Sleeping<'a> {
+    waiter: Arc<Waiter>,
+    targets: &'a [Target],
+}
+
+impl Sleeping<'_> {
+    fn register(targets: &[Target]) -> Sleeping<'_> {
+        let waiter = Arc::new(Waiter::default());
+        for target in targets {
+            target.partition.watch(waiter.clone());
+        }
+        Sleeping { waiter, targets }
+    }
+}
+
+impl Drop for Sleeping<'_> {
+    fn drop(&mut self) {
+        for target in self.targets {
+            target.partition.unwatch(&self.waiter);
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Open logs: `LogId` → [`Partition`]. The only owner of offsets is the partition; the only thing that moves bytes is the store.
+//!
+//! Owner: [`Logs`] holds the map and is the store's listener. A log is opened once, at its first use, by whoever asks first;
+//! the others wait for that opening.
+
+use crate::config::topic::TopicSettings;
+use crate::env::Env;
+use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::store::{CommitListener, LogStore, StoreError};
+use crate::tasks;
+use dashmap::DashMap;
+use std::sync::{Arc, Weak};
+use tokio::sync::OnceCell;
+
+pub mod fetch;
+mod partition;
+mod producers;
+mod recovery;
+pub mod retention;
+mod tail;
+mod validate;
+mod waiters;
+
+#[cfg(test)]
+mod tests;
+
+pub use partition::{Appended, AppendError, LogStopped, Origin, Partition, ReadError};
+pub use producers::ProducerError;
+pub use validate::InvalidRecords;
+
+use tail::Tail;
+
+/// What the log layer needs to know that is not per topic.
+#[derive(Debug, Clone)]
+pub struct LogOptions {
+    /// Bytes of newest batches kept in memory, over all partitions.
+    pub tail_bytes: usize,
+    /// How long an idle producer id keeps its sequence window (`producer.id.expiration.ms`).
+    pub producer_expiration_ms: i64,
+}
+
+/// All open logs of this process.
+pub struct Logs {
+    store: Arc<dyn LogStore>,
+    env: Env,
+    options: LogOptions,
+    tail: Arc<Tail>,
+    open: DashMap<LogId, Arc<OnceCell<Arc<Partition>>>>,
+}
+
+impl Logs {
+    /// Takes the store over: from here on its commits are told to these logs.
+    pub fn new(store: Arc<dyn LogStore>, env: Env, options: LogOptions) -> Arc<Logs> {
+        let tail = Arc::new(Tail::new(options.tail_bytes));
+        let logs = Arc::new(Logs { store: store.clone(), env, options, tail, open: DashMap::new() });
+        store.listen(Arc::new(Commits { logs: Arc::downgrade(&logs) }));
+        logs
+    }
+
+    /// The partition of `log`, if it is open already.
+    #[must_use]
+    pub fn get(&self, log: LogId) -> Option<Arc<Partition>> {
+        self.open.get(&log).and_then(|cell| cell.get().cloned())
+    }
+
+    /// The partition of `log`, opened (and recovered) at its first use.
+    ///
+    /// # Errors
+    /// What the store answers to opening or reading it.
+    pub async fn open(&self, log: LogId, settings: Arc<TopicSettings>) -> Result<Arc<Partition>, StoreError> {
+        // The map's guard is dropped before the await: the cell alone orders concurrent openings of one log.
+        let cell = self.open.entry(log).or_default().clone();
+        let partition = cell
+            .get_or_try_init(|| async {
+                let partition = recovery::open(
+                    self.store.clone(),
+                    self.env.clone(),
+                    self.tail.clone(),
+                    log,
+                    Fence(0),
+                    settings,
+                    self.options.producer_expiration_ms,
+                )
+                .await?;
+                Ok::<_, StoreError>(Arc::new(partition))
+            })
+            .await?;
+        Ok(partition.clone())
+    }
+
+    /// Stops serving `log` and removes it from the store; readers and writers under way get [`LogStopped`].
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn delete(&self, log: LogId) -> Result<(), StoreError> {
+        if let Some((_, cell)) = self.open.remove(&log)
+            && let Some(partition) = cell.get()
+        {
+            partition.stop();
+        }
+        self.store.delete(log).await
+    }
+
+    /// Every open partition, in no order: for maintenance.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Partition>> {
+        self.open.iter().filter_map(|entry| entry.value().get().cloned()).collect()
+    }
+
+    /// The environment that the logs read their clock from.
+    #[must_use]
+    pub fn env(&self) -> &Env {
+        &self.env
+    }
+
+    /// Saves what recovery would otherwise have to work out again, then closes the store.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        for partition in self.all() {
+            partition.save_snapshot(0).await?;
+        }
+        self.store.close().await
+    }
+}
+
+/// The store's listener. Weak, because the logs own the store.
+struct Commits {
+    logs: Weak<Logs>,
+}
+
+impl CommitListener for Commits {
+    fn committed(&self, log: LogId, last: Offset) {
+        if let Some(partition) = self.logs.upgrade().and_then(|logs| logs.get(log)) {
+            partition.committed(last);
+        }
+    }
+
+    fn failed(&self, error: StoreError) {
+        tasks::fatal(&format!("a durable write failed: {error}"));
+    }
+}
+
+/// The moment before which records are past `retention.ms`; `None` when it is unlimited.
+pub(crate) fn retention_cutoff(settings: &TopicSettings, now: Timestamp) -> Option<Timestamp> {
+    (settings.cleanup.delete && settings.retention_ms >= 0).then(|| now.plus_ms(-settings.retention_ms))
+}

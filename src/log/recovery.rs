@@ -1,0 +1,69 @@
+//! Opening a log: bounds from the store, producers from the newest snapshot plus the headers of the batches after it.
+//!
+//! Bound: snapshots are taken each [`SNAPSHOT_EVERY_BYTES`] of appends and at a clean stop, so little more than that is read.
+
+use super::partition::{Partition, Recovered};
+use super::producers::Producers;
+use super::tail::Tail;
+use crate::config::topic::TopicSettings;
+use crate::env::Env;
+use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::records::BatchHeader;
+use crate::store::{Batch, LogStore, StoreError};
+use std::sync::Arc;
+
+/// Bytes appended to a log between two snapshots of its producers.
+pub const SNAPSHOT_EVERY_BYTES: u64 = 16 << 20;
+const READ_BYTES: usize = 1 << 20;
+
+/// Opens `log`, and works out what its producers may do next.
+///
+/// # Errors
+/// What the store answers; [`StoreError::Damaged`] when a stored batch has no readable header.
+pub(super) async fn open(
+    store: Arc<dyn LogStore>,
+    env: Env,
+    tail: Arc<Tail>,
+    log: LogId,
+    fence: Fence,
+    settings: Arc<TopicSettings>,
+    producer_expiration_ms: i64,
+) -> Result<Partition, StoreError> {
+    let bounds = store.open(log, fence).await?;
+    let (mut from, mut producers) = snapshot(store.as_ref(), log, bounds.next).await?.unwrap_or_default();
+    from = from.max(bounds.start);
+    let mut unsaved_bytes = 0;
+    while from < bounds.next {
+        let batches = store.read(log, from, bounds.next, READ_BYTES).await?;
+        let Some(newest) = batches.last() else { break };
+        from = newest.last.next();
+        for batch in &batches {
+            unsaved_bytes += batch.bytes.len() as u64;
+            learn(&mut producers, log, batch)?;
+        }
+    }
+    producers.expire(env.now(), producer_expiration_ms);
+    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, unsaved_bytes };
+    Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
+}
+
+/// The newest snapshot that describes nothing beyond `next`.
+async fn snapshot(store: &dyn LogStore, log: LogId, next: Offset) -> Result<Option<(Offset, Producers)>, StoreError> {
+    let Some((at, value)) = store.get_snapshot(log).await? else { return Ok(None) };
+    if at > next {
+        return Ok(None);
+    }
+    Ok(Producers::decode(value).map(|producers| (at, producers)))
+}
+
+fn learn(producers: &mut Producers, log: LogId, batch: &Batch) -> Result<(), StoreError> {
+    let header = BatchHeader::parse(&batch.bytes)
+        .map_err(|error| StoreError::Damaged(format!("batch at offset {} of log {log}: {error}", batch.first)))?;
+    if let Some(id) = header.producer()
+        && !header.attributes.is_control()
+    {
+        let seen = if header.max_timestamp == Timestamp::NONE { batch.max_timestamp } else { header.max_timestamp };
+        producers.remember(id, &header, batch.first, batch.last, header.max_timestamp, seen);
+    }
+    Ok(())
+}

@@ -1,0 +1,37 @@
+//! Retention: what is past `retention.ms` or `retention.bytes` leaves the front of the log (`cleanup.policy` with `delete`).
+//!
+//! Kafka deletes whole segments and keeps the active one; here a log has no files of its own, so whole batches go, and
+//! nothing past its time stays because a segment was not full. Source: KIP-405's predecessor, LogManager.cleanupLogs.
+
+use super::{Logs, Partition, recovery};
+use crate::store::StoreError;
+use std::sync::Arc;
+use tracing::{debug, warn};
+
+/// Applies retention to every open log once, and saves the snapshots that are due.
+///
+/// A log that cannot be trimmed is reported and tried again next time.
+pub async fn sweep(logs: &Arc<Logs>) {
+    for partition in logs.all() {
+        if let Err(error) = apply(logs, &partition).await {
+            warn!(log = %partition.log(), %error, "retention could not be applied");
+        }
+    }
+}
+
+async fn apply(logs: &Arc<Logs>, partition: &Partition) -> Result<(), StoreError> {
+    if let Some(start) = partition.retention_start(logs.env().now()).await? {
+        let start = partition.trim(start).await?;
+        debug!(log = %partition.log(), %start, "retention moved the start of the log");
+    }
+    Ok(())
+}
+
+/// Saves the snapshots of logs that grew by more than [`recovery::SNAPSHOT_EVERY_BYTES`] since their last.
+pub async fn save_snapshots(logs: &Arc<Logs>) {
+    for partition in logs.all() {
+        if let Err(error) = partition.save_snapshot(recovery::SNAPSHOT_EVERY_BYTES).await {
+            warn!(log = %partition.log(), %error, "the producers' snapshot could not be saved; recovery will read more");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! What a batch from a client must be before a partition takes it; pure, no lock. Source: LogValidator, ProduceRequest.validateRecords,
+//! UnifiedLog.analyzeAndValidateRecords.
+//!
+//! Batches stay opaque: they are stored as they came. Uncompressed records are walked once, which costs next to nothing and keeps a
+//! malformed one from reaching every consumer; compressed ones are decompressed only where a topic's settings ask for something that no
+//! header says (keys on compacted topics).
+
+use super::AppendError;
+use crate::config::topic::{TimestampType, TopicSettings};
+use crate::ids::Timestamp;
+use crate::records::header::verify_crc;
+use crate::records::iterate::validate_records;
+use crate::records::{BatchHeader, Compression};
+use bytes::Bytes;
+
+/// The records that made a batch unacceptable, by their index in the batch; a client drops these and may send the rest (KIP-467).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidRecords {
+    pub message: String,
+    pub records: Vec<(i32, String)>,
+}
+
+/// The largest output of decompressing one batch for validation; a larger one is refused rather than trusted (trap 37).
+pub(super) const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
+
+/// Checks the one batch of a client's produce request for one partition, and answers its header.
+///
+/// # Errors
+/// The [`AppendError`] that says why the topic does not take it.
+pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> Result<BatchHeader, AppendError> {
+    let header = whole_batch(batch)?;
+    if batch.len() > settings.max_message_bytes {
+        return Err(AppendError::TooLarge { bytes: batch.len(), limit: settings.max_message_bytes });
+    }
+    verify_crc(batch, &header).map_err(AppendError::Corrupt)?;
+    // An unknown codec would be stored as bytes that no consumer can read.
+    let compression = header.attributes.compression().map_err(AppendError::Corrupt)?;
+    if header.attributes.is_control() {
+        return Err(AppendError::Invalid("clients are not allowed to write control records".to_owned()));
+    }
+    if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
+        return Err(AppendError::Invalid(format!(
+            "the batch says {} records and last offset delta {}",
+            header.record_count, header.last_offset_delta
+        )));
+    }
+    check_producer(&header)?;
+    if settings.timestamp_type == TimestampType::CreateTime {
+        check_timestamps(&header, settings, now)?;
+    }
+    if settings.cleanup.compact || compression == Compression::None {
+        check_records(&header, batch, settings.cleanup.compact)?;
+    }
+    Ok(header)
+}
+
+/// Exactly one whole batch: Produce 3 and later carry one per partition (ProduceRequest.validateRecords).
+fn whole_batch(batch: &Bytes) -> Result<BatchHeader, AppendError> {
+    let header = BatchHeader::parse(batch).map_err(AppendError::Corrupt)?;
+    if header.batch_bytes != batch.len() {
+        return Err(AppendError::Invalid("produce requests must carry exactly one record batch per partition".to_owned()));
+    }
+    Ok(header)
+}
+
+fn check_producer(header: &BatchHeader) -> Result<(), AppendError> {
+    let Some(producer) = header.producer() else { return Ok(()) };
+    if header.base_sequence < 0 || header.producer_epoch < 0 {
+        return Err(AppendError::Invalid(format!(
+            "producer id {producer} comes with epoch {} and sequence {}; both must be at least 0",
+            header.producer_epoch, header.base_sequence
+        )));
+    }
+    Ok(())
+}
+
+fn check_timestamps(header: &BatchHeader, settings: &TopicSettings, now: Timestamp) -> Result<(), AppendError> {
+    // The first record's timestamp is the base; with the largest it brackets what a header can say about the batch.
+    for timestamp in [header.base_timestamp, header.max_timestamp] {
+        if timestamp == Timestamp::NONE {
+            continue;
+        }
+        let too_old = now.ms_since(timestamp) > settings.timestamp_before_max_ms;
+        let too_new = timestamp.ms_since(now) > settings.timestamp_after_max_ms;
+        if too_old || too_new {
+            return Err(AppendError::InvalidTimestamp(format!(
+                "timestamp {timestamp} is out of range: the timestamp should be within [{}, {}]",
+                now.plus_ms(settings.timestamp_before_max_ms.saturating_neg()),
+                now.plus_ms(settings.timestamp_after_max_ms)
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn check_records(header: &BatchHeader, batch: &Bytes, requires_key: bool) -> Result<(), AppendError> {
+    let summary = validate_records(header, batch, DECOMPRESSED_BYTES_MAX, requires_key).map_err(AppendError::Corrupt)?;
+    if summary.keyless.is_empty() {
+        return Ok(());
+    }
+    let reason = "Compacted topic cannot accept message without key.";
+    Err(AppendError::InvalidRecords(InvalidRecords {
+        message: "One or more records have been rejected due to missing keys on a compacted topic.".to_owned(),
+        records: summary.keyless.into_iter().map(|index| (index, reason.to_owned())).collect(),
+    }))
+}
