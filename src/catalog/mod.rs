@@ -1,0 +1,297 @@
+//! What exists: the cluster's id, its topics with their ids, logs and configurations, and the counters that ids come from.
+//!
+//! Owner: [`Catalog`]. Readers take an immutable [`Snapshot`], which is swapped whole. A change is committed to the `MetaStore` first
+//! (compare-and-commit, durable), and only then becomes visible; one async mutex orders the changes. A change that has begun runs to
+//! its end even if whoever asked goes away, so that the snapshot never falls behind the store.
+//!
+//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `ids/next_log`, `ids/next_producer`.
+
+use crate::config::KafkaSettings;
+use crate::env::Env;
+use crate::ids::TopicId;
+use crate::store::{MetaStore, StoreError};
+use crate::tasks;
+use arc_swap::ArcSwap;
+use commits::Commits;
+use std::collections::{BTreeMap, HashMap};
+use std::future::Future;
+use std::ops::Range;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::Mutex;
+use tracing::info;
+
+pub mod assignments;
+pub mod cluster;
+mod commits;
+#[cfg(test)]
+mod tests;
+pub mod topics;
+
+pub use topics::{NewTopic, Shape, Topic, check_name, is_internal};
+
+/// Why a change was refused; one variant per reaction. The texts are Kafka's own, because clients' suites and people's eyes look
+/// for them (ReplicationControlManager, Topic, LogConfig).
+#[derive(Debug, Clone, Error)]
+pub enum CatalogError {
+    /// A topic of this name exists.
+    #[error("Topic '{0}' already exists.")]
+    TopicExists(String),
+    /// No topic of this name exists.
+    #[error("This server does not host this topic-partition.")]
+    UnknownTopic(String),
+    /// The name breaks Kafka's rules, or collides with another one.
+    #[error("{0}")]
+    InvalidName(String),
+    #[error("{0}")]
+    InvalidPartitions(String),
+    #[error("{0}")]
+    InvalidReplicationFactor(String),
+    #[error("{0}")]
+    InvalidReplicaAssignment(String),
+    /// A configuration has an unknown name, or a value that it cannot have.
+    #[error("{0}")]
+    InvalidConfig(String),
+    /// The request contradicts itself, or asks for what must not happen to an internal topic.
+    #[error("{0}")]
+    InvalidRequest(String),
+    /// The metadata store refused; nothing changed as far as readers can see.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Why a catalog cannot be opened.
+#[derive(Debug, Error)]
+pub enum OpenError {
+    #[error(
+        "server.cluster_id is {configured:?}, but this data directory belongs to cluster {stored:?}; \
+         remove the setting or use another storage.path"
+    )]
+    OtherCluster { configured: String, stored: String },
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// All topics at one moment.
+#[derive(Debug, Clone, Default)]
+pub struct Snapshot {
+    /// By name.
+    pub topics: BTreeMap<String, Arc<Topic>>,
+    ids: HashMap<TopicId, Arc<Topic>>,
+}
+
+impl Snapshot {
+    /// The topic called `name`.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.topics.get(name).cloned()
+    }
+
+    /// The topic with this id; a re-created topic has another one.
+    #[must_use]
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.ids.get(&id).cloned()
+    }
+
+    /// Adds a topic, or replaces the one with its name.
+    fn insert(&mut self, topic: Arc<Topic>) {
+        self.ids.insert(topic.id, topic.clone());
+        self.topics.insert(topic.name.clone(), topic);
+    }
+
+    fn remove(&mut self, name: &str) {
+        if let Some(topic) = self.topics.remove(name) {
+            self.ids.remove(&topic.id);
+        }
+    }
+}
+
+/// What exists, and the only way to change it.
+pub struct Catalog {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    snapshot: ArcSwap<Snapshot>,
+    /// Held from the check of a change until its snapshot is visible.
+    commits: Mutex<Commits>,
+    env: Env,
+    kafka: Arc<KafkaSettings>,
+    cluster_id: String,
+}
+
+impl Catalog {
+    /// Reads everything from `meta`; the first time, also gives the cluster its id (`cluster_id`, or a random one).
+    ///
+    /// # Errors
+    /// [`OpenError::OtherCluster`] when `cluster_id` is not the stored one; [`StoreError::Damaged`] when a value does not read back.
+    pub async fn open(
+        meta: Arc<dyn MetaStore>,
+        env: Env,
+        kafka: Arc<KafkaSettings>,
+        cluster_id: Option<String>,
+    ) -> Result<Catalog, OpenError> {
+        let (mut commits, values) = Commits::load(meta).await?;
+        let mut snapshot = Snapshot::default();
+        for (key, value) in &values {
+            if let Some(name) = key.strip_prefix(topics::PREFIX) {
+                let topic = Topic::read(name, value, &kafka)?;
+                commits.check_log_ids(&topic)?;
+                snapshot.insert(Arc::new(topic));
+            }
+        }
+        let cluster_id = cluster::establish(&mut commits, values.get(cluster::KEY), cluster_id, &env).await?;
+        info!(cluster_id, topics = snapshot.topics.len(), "catalog opened");
+        let inner = Inner { snapshot: ArcSwap::from_pointee(snapshot), commits: Mutex::new(commits), env, kafka, cluster_id };
+        Ok(Catalog { inner: Arc::new(inner) })
+    }
+
+    /// Everything that exists now; does not change while it is held.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    /// The topic called `name`.
+    #[must_use]
+    pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
+        self.inner.snapshot.load().topic(name)
+    }
+
+    /// The topic with this id.
+    #[must_use]
+    pub fn topic_by_id(&self, id: TopicId) -> Option<Arc<Topic>> {
+        self.inner.snapshot.load().topic_by_id(id)
+    }
+
+    /// The cluster's id: usually 22 characters.
+    #[must_use]
+    pub fn cluster_id(&self) -> &str {
+        &self.inner.cluster_id
+    }
+
+    /// Whether a topic could be created under `name` now.
+    ///
+    /// # Errors
+    /// [`CatalogError::InvalidName`], [`CatalogError::TopicExists`].
+    pub fn check_new_name(&self, name: &str) -> Result<(), CatalogError> {
+        topics::check_new_name(name, &self.snapshot())
+    }
+
+    /// What `new` would become if it were created now (validate-only requests).
+    ///
+    /// # Errors
+    /// Those of [`Catalog::create_topic`], without the store's.
+    pub fn validate(&self, new: &NewTopic) -> Result<Shape, CatalogError> {
+        topics::shape(new, &self.snapshot(), &self.inner.kafka)
+    }
+
+    /// Creates a topic: its id, and one log id per partition, committed together. Durable and visible when it returns.
+    /// The logs are not opened here.
+    ///
+    /// # Errors
+    /// One of the `Invalid…` variants, [`CatalogError::TopicExists`], [`CatalogError::Store`].
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
+        let inner = self.inner.clone();
+        run_to_end(async move { inner.create_topic(new).await }).await
+    }
+
+    /// Removes a topic and answers what it was, so that the caller can delete its logs. Durable and visible when it returns.
+    ///
+    /// # Errors
+    /// [`CatalogError::UnknownTopic`]; [`CatalogError::InvalidRequest`] for an internal topic; [`CatalogError::Store`].
+    pub async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+        let (inner, name) = (self.inner.clone(), name.to_owned());
+        run_to_end(async move { inner.delete_topic(&name).await }).await
+    }
+
+    /// Whether [`Catalog::add_partitions`] would be taken now; answers the topic as it is.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::add_partitions`], without the store's.
+    pub fn validate_partitions(&self, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
+        topics::check_total(&self.snapshot(), name, total).map(|(topic, _)| topic)
+    }
+
+    /// Grows a topic to `total` partitions. Durable and visible when it returns.
+    ///
+    /// # Errors
+    /// [`CatalogError::UnknownTopic`]; [`CatalogError::InvalidPartitions`] when `total` is no increase or too large;
+    /// [`CatalogError::InvalidRequest`] for an internal topic; [`CatalogError::Store`].
+    pub async fn add_partitions(&self, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
+        let (inner, name) = (self.inner.clone(), name.to_owned());
+        run_to_end(async move { inner.add_partitions(&name, total).await }).await
+    }
+
+    /// Sets `count` producer ids aside that nobody gets again, not even after a crash.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`].
+    pub async fn allocate_producer_ids(&self, count: u32) -> Result<Range<i64>, CatalogError> {
+        let inner = self.inner.clone();
+        run_to_end(async move { Ok(inner.commits.lock().await.allocate_producer_ids(count).await?) }).await
+    }
+}
+
+impl Inner {
+    async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
+        let mut commits = self.commits.lock().await;
+        let snapshot = self.snapshot.load_full();
+        let shape = topics::shape(&new, &snapshot, &self.kafka)?;
+        let topic = Topic {
+            id: topics::new_id(&self.env, &snapshot),
+            logs: commits.next_logs(shape.partitions)?,
+            replication_factor: shape.replication_factor,
+            internal: is_internal(&new.name),
+            settings: shape.settings,
+            overrides: new.overrides,
+            name: new.name,
+        };
+        commits.put_topic(&topic).await?;
+        let topic = Arc::new(topic);
+        self.publish(&snapshot, |next| next.insert(topic.clone()));
+        info!(topic = topic.name, id = %topic.id, partitions = topic.logs.len(), "topic created");
+        Ok(topic)
+    }
+
+    async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+        let mut commits = self.commits.lock().await;
+        let snapshot = self.snapshot.load_full();
+        let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
+        if topic.internal {
+            return Err(CatalogError::InvalidRequest(format!("Topic {name} is internal and cannot be deleted.")));
+        }
+        commits.delete_topic(name).await?;
+        self.publish(&snapshot, |next| next.remove(name));
+        info!(topic = name, id = %topic.id, "topic deleted");
+        Ok(topic)
+    }
+
+    async fn add_partitions(&self, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
+        let mut commits = self.commits.lock().await;
+        let snapshot = self.snapshot.load_full();
+        let (old, additional) = topics::check_total(&snapshot, name, total)?;
+        let mut topic = Topic::clone(&old);
+        topic.logs.extend(commits.next_logs(additional)?);
+        commits.put_topic(&topic).await?;
+        let topic = Arc::new(topic);
+        self.publish(&snapshot, |next| next.insert(topic.clone()));
+        info!(topic = name, partitions = topic.logs.len(), "partitions added");
+        Ok(topic)
+    }
+
+    /// Makes `change` visible. The caller holds the commit lock, so `current` is still the newest snapshot.
+    fn publish(&self, current: &Snapshot, change: impl FnOnce(&mut Snapshot)) {
+        let mut next = current.clone();
+        change(&mut next);
+        self.snapshot.store(Arc::new(next));
+    }
+}
+
+/// Runs a change in a task of its own: dropping the caller's future (its connection went away) does not stop it half way.
+async fn run_to_end<T: Send + 'static>(
+    change: impl Future<Output = Result<T, CatalogError>> + Send + 'static,
+) -> Result<T, CatalogError> {
+    // The task only fails to answer when the runtime is being torn down, or died of a panic, which is fatal anyway.
+    tasks::spawn("catalog change", change).await.unwrap_or(Err(CatalogError::Store(StoreError::Closed)))
+}
