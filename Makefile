@@ -1,0 +1,60 @@
+# Everything that one does with Fourbyfour Stream; `make help` lists it.
+#
+# One build serves all targets: profile release, in one folder outside the checkout.
+# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1"`).
+# One test: `cargo test --release NAME`, `compat/kcat/run.sh NAME`, and the same for the other clients.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+export FBF_CACHE ?= $(HOME)/.cache/fourbyfour-stream
+export CARGO_TARGET_DIR ?= $(FBF_CACHE)/target
+export FBF_BIN ?= $(CARGO_TARGET_DIR)/release/fbf
+export PATH := $(PATH):$(HOME)/.cargo/bin
+ARGS ?=
+
+.PHONY: help build run test tour check bench compat clean
+
+help: ## list the targets (this text)
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+build: ## build fbf in release mode; the last line is the binary's path
+	@compat/setup.sh build
+	@cargo build --release --bin fbf
+	@echo "$(FBF_BIN)"
+
+run: ## build and start fbf on 127.0.0.1:9092; options in ARGS
+	@compat/setup.sh build
+	@cargo build --release --bin fbf
+	@exec "$(FBF_BIN)" serve $(ARGS)
+
+test: ## all that must pass: Rust tests, kcat and confluent-kafka against the real binary, the tour
+	@compat/setup.sh build test
+	@cargo build --release --workspace --bins
+	@compat/run.sh test
+
+tour: ## 20,000 flights through a group of two, with both a member and fbf killed half way
+	@compat/setup.sh build test
+	@cargo build --release --bin fbf
+	@compat/tour/run.sh
+
+check: ## formatting and lints, without running anything
+	@compat/setup.sh build
+	@cargo fmt --all --check
+	@cargo clippy --release --workspace --all-targets -- -D warnings
+	@bash -n compat/*.sh compat/*/*.sh bench/*.sh .ci/run
+
+compat: ## every client's own suite (needs Go, Java 17, Maven), the tour with 3,000,000 flights, and a table
+	@compat/setup.sh build compat
+	@cargo build --release --bin fbf
+	@compat/run.sh compat
+
+bench: ## the same workloads on fbf and on Apache Kafka, side by side (needs Java 17, Maven)
+	@compat/setup.sh build test java
+	@cargo build --release --bin fbf
+	@bench/run.sh $(ARGS)
+
+clean: ## remove what was built; downloads and data directories stay
+	@cargo clean

@@ -1,0 +1,43 @@
+"""Apache Kafka's command-line tools, each in its own JVM, from the jars in $KAFKA_LIBS."""
+
+import subprocess
+
+from broker import kafka_classpath
+
+TOOLS = "org.apache.kafka.tools"
+CLASSES = {
+    "topics": f"{TOOLS}.TopicCommand",
+    "producer-perf": f"{TOOLS}.ProducerPerformance",
+    "consumer-perf": f"{TOOLS}.ConsumerPerformance",
+    "end-to-end": f"{TOOLS}.EndToEndLatency",
+    "verifiable-producer": f"{TOOLS}.VerifiableProducer",
+    "verifiable-consumer": f"{TOOLS}.VerifiableConsumer",
+    "console-producer": f"{TOOLS}.ConsoleProducer",
+    "console-consumer": f"{TOOLS}.consumer.ConsoleConsumer",
+    "groups": f"{TOOLS}.consumer.group.ConsumerGroupCommand",
+    "offsets": f"{TOOLS}.GetOffsetShell",
+}
+
+
+class ToolFailed(Exception):
+    """A tool ended with an error; the message holds the end of what it printed."""
+
+
+def command(tool, *arguments, heap="1g"):
+    return ["java", f"-Xmx{heap}", "-cp", kafka_classpath(), CLASSES[tool], *map(str, arguments)]
+
+
+def run(tool, *arguments, stdin=None, seconds=120, heap="1g"):
+    """Runs a tool to its end and returns its standard output; raises ToolFailed when it ends with an error."""
+    done = subprocess.run(
+        command(tool, *arguments, heap=heap), input=stdin, capture_output=True, text=True, timeout=seconds, check=False
+    )
+    if done.returncode != 0:
+        raise ToolFailed(f"{tool} ended with {done.returncode}: {(done.stdout + done.stderr)[-600:]}")
+    return done.stdout
+
+
+def start(tool, *arguments, output):
+    """A tool that goes on running; what it prints goes to the file `output`."""
+    with open(output, "wb") as file:
+        return subprocess.Popen(command(tool, *arguments, heap="256m"), stdin=subprocess.DEVNULL, stdout=file, stderr=file)

@@ -1,0 +1,10 @@
+# The folders that the scripts share; sourced by each of them, so that they run with make and without it.
+# shellcheck shell=bash
+export FBF_CACHE=${FBF_CACHE:-$HOME/.cache/fourbyfour-stream}
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$FBF_CACHE/target}
+export FBF_BIN=${FBF_BIN:-$CARGO_TARGET_DIR/release/fbf}
+export FBF_VENV=${FBF_VENV:-$FBF_CACHE/venv}
+export KAFKA_LIBS=${KAFKA_LIBS:-$FBF_CACHE/kafka}
+export PYTHONDONTWRITEBYTECODE=1
+PYTHONPATH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+export PYTHONPATH

@@ -1,0 +1,89 @@
+"""Runs a list of suites one after the other, shows what they print, and sums up their last lines.
+
+  run.sh test     Rust's tests, then kcat, confluent-kafka and the tour against the real binary: what `make test` runs
+  run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
+
+A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
+The last line of all is the sum, and the exit status is 1 when anything failed.
+"""
+
+import pathlib
+import re
+import subprocess
+import sys
+import time
+
+from suite import counts
+
+HERE = pathlib.Path(__file__).parent
+TOUR = [str(HERE / "tour" / "run.sh")]
+
+
+def client(name):
+    return [str(HERE / name / "run.sh")]
+
+
+LISTS = {
+    "test": {
+        "rust": ["cargo", "test", "--release", "--workspace", "--no-fail-fast"],
+        "tour's checker": [sys.executable, str(HERE / "tour" / "deliveries_test.py")],
+        "kcat": client("kcat"),
+        "confluent-kafka": client("confluent-kafka"),
+        "tour, 20,000 records": TOUR,
+    },
+    "compat": {
+        "kcat": client("kcat"),
+        "confluent-kafka": client("confluent-kafka"),
+        "java": client("java"),
+        "franz-go": client("franz-go"),
+        "tour, 3,000,000 records": [*TOUR, "--all"],
+    },
+}
+OUTCOMES = ["passed", "failed", "known", "skipped"]
+# Rust says "ignored" where everybody else says "skipped".
+COUNT = re.compile(r"(\d+) (passed|failed|known|skipped|ignored)")
+
+
+def main():
+    suites = LISTS[sys.argv[1]]
+    rows, notes = {}, []
+    for name, command in suites.items():
+        print(f"\n== {name}", flush=True)
+        started = time.monotonic()
+        status, tally, said = run(command)
+        if status != 0 and tally["failed"] == 0:
+            print(f"{name}: FAIL (ended with status {status})")
+            tally["failed"] = 1
+        rows[name] = (*tally.values(), round(time.monotonic() - started))
+        notes += [f"{name}: {line}" for line in said if re.search(r"records in [\d.]+ s", line)]
+    print_table(rows)
+    print(*notes, sep="\n")
+    total = dict(zip(OUTCOMES, map(sum, list(zip(*rows.values(), strict=True))[:-1]), strict=True))
+    print(counts(total["passed"], total["failed"]))
+    sys.exit(1 if total["failed"] else 0)
+
+
+def run(command):
+    """(exit status, outcome -> count, lines) of one suite, whose lines are shown as they come."""
+    tally, lines = dict.fromkeys(OUTCOMES, 0), []
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, errors="replace") as suite:
+        for line in suite.stdout:
+            print(line, end="", flush=True)
+            lines.append(line.strip())
+            if re.match(r"\d+ passed, \d+ failed|test result: ", line):
+                for number, outcome in COUNT.findall(line):
+                    tally["skipped" if outcome == "ignored" else outcome] += int(number)
+    return suite.returncode, tally, lines
+
+
+def print_table(rows):
+    header = ("suite", *OUTCOMES, "seconds")
+    widths = [max(len(str(cell)) for cell in column) for column in zip(header, *((name, *row) for name, row in rows.items()), strict=True)]
+    print()
+    for line in (header, tuple("-" * width for width in widths), *((name, *row) for name, row in rows.items())):
+        cells = [str(cell).ljust(width) if place == 0 else str(cell).rjust(width) for place, (cell, width) in enumerate(zip(line, widths, strict=True))]
+        print(f"| {' | '.join(cells)} |")
+
+
+if __name__ == "__main__":
+    main()

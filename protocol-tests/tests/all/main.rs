@@ -1,0 +1,17 @@
+//! One binary for all protocol tests; one module per area. See the crate's documentation for how the server is found.
+
+mod fetch;
+mod groups;
+mod groups_rebalance;
+mod hostile;
+mod hostile_records;
+mod idempotence;
+mod kill;
+mod list_offsets;
+mod metadata;
+mod odd_requests;
+mod produce;
+mod restart;
+mod start;
+mod topics;
+mod versions;

@@ -1,0 +1,157 @@
+//! API keys that Kafka 4.1 has and we do not have yet. A client that asks for one all the same gets the key's own response with
+//! UNSUPPORTED_VERSION (35), and keeps its connection; ApiVersions does not list them.
+//!
+//! A response without a top-level error code is answered empty: the client sees that what it asked for is not in it. Keys that only
+//! brokers and controllers send one another are not here.
+
+use super::errors::ResponseError;
+use crate::wire::message::{self, DecodeError};
+use bytes::Bytes;
+use kafka_protocol::messages::{
+    AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AddRaftVoterResponse, AlterClientQuotasResponse, AlterConfigsResponse,
+    AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse,
+    AlterUserScramCredentialsResponse, ApiKey, ConsumerGroupDescribeResponse, ConsumerGroupHeartbeatResponse, CreateAclsResponse,
+    CreateDelegationTokenResponse, DeleteAclsResponse, DeleteRecordsResponse, DeleteShareGroupOffsetsResponse,
+    DescribeAclsResponse, DescribeClientQuotasResponse, DescribeDelegationTokenResponse, DescribeLogDirsResponse,
+    DescribeProducersResponse, DescribeQuorumResponse, DescribeShareGroupOffsetsResponse, DescribeTransactionsResponse,
+    DescribeUserScramCredentialsResponse, ElectLeadersResponse, EndTxnResponse, ExpireDelegationTokenResponse,
+    GetTelemetrySubscriptionsResponse, IncrementalAlterConfigsResponse, ListConfigResourcesResponse,
+    ListPartitionReassignmentsResponse, ListTransactionsResponse, OffsetDeleteResponse, PushTelemetryResponse,
+    RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
+    ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
+    TxnOffsetCommitResponse, UnregisterBrokerResponse, UpdateFeaturesResponse, WriteTxnMarkersResponse,
+};
+use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
+
+/// One key that we do not have.
+pub struct Absent {
+    pub key: i16,
+    pub name: &'static str,
+    /// The whole response frame, for a correlation id and the version that was asked for; any version is taken.
+    pub answer: fn(correlation_id: i32, version: i16) -> Result<Bytes, DecodeError>,
+}
+
+const CODE: i16 = ResponseError::UnsupportedVersion.code();
+
+// A macro, because `with_error_code` is a method of each response's own, behind no trait.
+macro_rules! absent {
+    ($key:ident, $response:expr) => {
+        Absent {
+            key: ApiKey::$key as i16,
+            name: stringify!($key),
+            answer: |correlation_id, version| encode(correlation_id, version, $response),
+        }
+    };
+}
+
+/// All of them, by key.
+pub static ABSENT: &[Absent] = &[
+    absent!(SaslHandshake, |_| SaslHandshakeResponse::default().with_error_code(CODE)),
+    absent!(DeleteRecords, |_| DeleteRecordsResponse::default()),
+    // Its top-level code came with version 4.
+    absent!(AddPartitionsToTxn, |version| AddPartitionsToTxnResponse::default().with_error_code(code_from(4, version))),
+    absent!(AddOffsetsToTxn, |_| AddOffsetsToTxnResponse::default().with_error_code(CODE)),
+    absent!(EndTxn, |_| EndTxnResponse::default().with_error_code(CODE)),
+    absent!(WriteTxnMarkers, |_| WriteTxnMarkersResponse::default()),
+    absent!(TxnOffsetCommit, |_| TxnOffsetCommitResponse::default()),
+    absent!(DescribeAcls, |_| DescribeAclsResponse::default().with_error_code(CODE)),
+    absent!(CreateAcls, |_| CreateAclsResponse::default()),
+    absent!(DeleteAcls, |_| DeleteAclsResponse::default()),
+    absent!(AlterConfigs, |_| AlterConfigsResponse::default()),
+    absent!(AlterReplicaLogDirs, |_| AlterReplicaLogDirsResponse::default()),
+    // Its top-level code came with version 3.
+    absent!(DescribeLogDirs, |version| DescribeLogDirsResponse::default().with_error_code(code_from(3, version))),
+    absent!(SaslAuthenticate, |_| SaslAuthenticateResponse::default().with_error_code(CODE)),
+    absent!(CreateDelegationToken, |_| CreateDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(RenewDelegationToken, |_| RenewDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(ExpireDelegationToken, |_| ExpireDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(DescribeDelegationToken, |_| DescribeDelegationTokenResponse::default().with_error_code(CODE)),
+    // Its top-level code came with version 1.
+    absent!(ElectLeaders, |version| ElectLeadersResponse::default().with_error_code(code_from(1, version))),
+    absent!(IncrementalAlterConfigs, |_| IncrementalAlterConfigsResponse::default()),
+    absent!(AlterPartitionReassignments, |_| AlterPartitionReassignmentsResponse::default().with_error_code(CODE)),
+    absent!(ListPartitionReassignments, |_| ListPartitionReassignmentsResponse::default().with_error_code(CODE)),
+    absent!(OffsetDelete, |_| OffsetDeleteResponse::default().with_error_code(CODE)),
+    absent!(DescribeClientQuotas, |_| DescribeClientQuotasResponse::default().with_error_code(CODE)),
+    absent!(AlterClientQuotas, |_| AlterClientQuotasResponse::default()),
+    absent!(DescribeUserScramCredentials, |_| DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
+    absent!(AlterUserScramCredentials, |_| AlterUserScramCredentialsResponse::default()),
+    absent!(DescribeQuorum, |_| DescribeQuorumResponse::default().with_error_code(CODE)),
+    absent!(UpdateFeatures, |_| UpdateFeaturesResponse::default().with_error_code(CODE)),
+    absent!(DescribeProducers, |_| DescribeProducersResponse::default()),
+    absent!(UnregisterBroker, |_| UnregisterBrokerResponse::default().with_error_code(CODE)),
+    absent!(DescribeTransactions, |_| DescribeTransactionsResponse::default()),
+    absent!(ListTransactions, |_| ListTransactionsResponse::default().with_error_code(CODE)),
+    absent!(ConsumerGroupHeartbeat, |_| ConsumerGroupHeartbeatResponse::default().with_error_code(CODE)),
+    absent!(ConsumerGroupDescribe, |_| ConsumerGroupDescribeResponse::default()),
+    absent!(GetTelemetrySubscriptions, |_| GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
+    absent!(PushTelemetry, |_| PushTelemetryResponse::default().with_error_code(CODE)),
+    absent!(ListConfigResources, |_| ListConfigResourcesResponse::default().with_error_code(CODE)),
+    absent!(ShareGroupHeartbeat, |_| ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
+    absent!(ShareGroupDescribe, |_| ShareGroupDescribeResponse::default()),
+    absent!(ShareFetch, |_| ShareFetchResponse::default().with_error_code(CODE)),
+    absent!(ShareAcknowledge, |_| ShareAcknowledgeResponse::default().with_error_code(CODE)),
+    absent!(AddRaftVoter, |_| AddRaftVoterResponse::default().with_error_code(CODE)),
+    absent!(RemoveRaftVoter, |_| RemoveRaftVoterResponse::default().with_error_code(CODE)),
+    absent!(DescribeShareGroupOffsets, |_| DescribeShareGroupOffsetsResponse::default()),
+    absent!(AlterShareGroupOffsets, |_| AlterShareGroupOffsetsResponse::default().with_error_code(CODE)),
+    absent!(DeleteShareGroupOffsets, |_| DeleteShareGroupOffsetsResponse::default().with_error_code(CODE)),
+];
+
+/// The row of `key`, if it is one that we know of and do not have.
+#[must_use]
+pub fn find(key: i16) -> Option<&'static Absent> {
+    ABSENT.iter().find(|absent| absent.key == key)
+}
+
+/// The code in versions that have the field, which came with version `since`.
+fn code_from(since: i16, version: i16) -> i16 {
+    if version >= since { CODE } else { 0 }
+}
+
+/// Encodes in the asked version, or in the nearest one that the response has; `response` gets that version.
+fn encode<R>(correlation_id: i32, version: i16, response: impl FnOnce(i16) -> R) -> Result<Bytes, DecodeError>
+where
+    R: Encodable + HeaderVersion + Message,
+{
+    let version = version.clamp(R::VERSIONS.min, R::VERSIONS.max);
+    message::encode(correlation_id, &response(version), version)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    #[test]
+    fn every_absent_key_is_answered_in_every_version() {
+        for absent in ABSENT {
+            for version in [i16::MIN, -1, 0, 1, 2, 3, 4, 5, 6, i16::MAX] {
+                let answer = (absent.answer)(77, version);
+                let frame = answer.unwrap_or_else(|error| panic!("{} {version}: {error}", absent.name));
+                assert_eq!(frame.get(4..8), Some(&77_i32.to_be_bytes()[..]), "{} {version}: correlation id", absent.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_error_code_is_unsupported_version() {
+        let frame = (find(ApiKey::SaslHandshake as i16).expect("absent").answer)(1, 0).expect("encodes");
+        // Size, correlation id, then the error code; no tagged fields in version 0.
+        assert_eq!(frame.get(8..10), Some(&[0, 35][..]));
+    }
+
+    #[test]
+    fn keys_come_once_and_in_order() {
+        let keys: Vec<i16> = ABSENT.iter().map(|absent| absent.key).collect();
+        let sorted: Vec<i16> = keys.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
+        assert_eq!(keys, sorted);
+    }
+
+    #[test]
+    fn no_key_is_both_answered_and_absent() {
+        let both: Vec<&str> =
+            ABSENT.iter().filter(|absent| crate::api::find(absent.key).is_some()).map(|absent| absent.name).collect();
+        assert!(both.is_empty(), "{both:?}");
+    }
+}

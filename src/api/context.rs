@@ -1,0 +1,48 @@
+//! What a handler knows about who asks: the same for a Kafka connection and for HTTP.
+
+use super::fetch_sessions::FetchSessions;
+use crate::broker::Broker;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// One request's surroundings. Cheap to clone.
+#[derive(Clone)]
+pub struct Context {
+    pub broker: Arc<Broker>,
+    /// The request's version; within [`super::Handler::VERSIONS`].
+    pub version: i16,
+    /// `client.id` of the request header; empty when the client sent none.
+    pub client_id: Arc<str>,
+    pub connection: Arc<Connection>,
+    pub sessions: Arc<FetchSessions>,
+    /// Memory that the answer occupies until it is on the socket.
+    pub held: Held,
+}
+
+/// Permits that are given back when the answer has been written and the last clone of this is gone.
+#[derive(Debug, Clone, Default)]
+pub struct Held(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
+
+/// What is fixed for a connection's life.
+#[derive(Debug)]
+pub struct Connection {
+    /// Unique within the process.
+    pub id: u64,
+    pub peer: SocketAddr,
+    /// The address at which the client reached us; what Metadata advertises when nothing else is configured.
+    pub local: SocketAddr,
+}
+
+impl Context {
+    /// Keeps `permit` until the answer to this request has been written, or its connection is gone.
+    pub fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
+        self.held.0.lock().unwrap_or_else(PoisonError::into_inner).extend(permit);
+    }
+
+    /// The client's host as Kafka shows it in group descriptions: "/127.0.0.1".
+    #[must_use]
+    pub fn client_host(&self) -> String {
+        format!("/{}", self.connection.peer.ip().to_canonical())
+    }
+}

@@ -1,0 +1,288 @@
+//! DescribeConfigs, key 32, versions 1-4.
+//!
+//! Behaviour: every configuration of a resource with its value, source, type, and, where asked for, synonyms and documentation; only the
+//! named ones if the request names any. Secrets have no value.
+//! Resources: a topic (2); this broker by its id, or "" for the cluster-wide dynamic defaults, of which there are none (4); the
+//! broker's loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32): Kafka's group
+//! configurations with the broker's values. Another broker's id is INVALID_REQUEST.
+//!
+//! Version notes: 1 (KIP-226) brings sources and synonyms; 3 (KIP-569) types and documentation; 4 is flexible.
+//! Not implemented: changing anything here (AlterConfigs, IncrementalAlterConfigs). Groups' configurations are therefore read-only,
+//! where Kafka's are not. A request for more than 500,000 configurations gets INVALID_REQUEST for what is beyond.
+
+use super::errors::catalog::{code, message};
+use super::errors::{NONE, ResponseError};
+use super::{Answer, Context, Handler};
+use crate::broker::Broker;
+use crate::catalog::check_name;
+use crate::config::KafkaSettings;
+use crate::config::describe::{self, Described, Source, Synonym};
+use crate::config::properties::{self, Kind};
+use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
+use kafka_protocol::messages::describe_configs_response::{
+    DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
+};
+use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+use tracing::level_filters::LevelFilter;
+
+/// ConfigResource.Type.
+const TOPIC: i8 = 2;
+const BROKER: i8 = 4;
+const BROKER_LOGGER: i8 = 8;
+const CLIENT_METRICS: i8 = 16;
+const GROUP: i8 = 32;
+
+/// ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG.
+const LOGGER_SOURCE: i8 = 6;
+
+/// Bound of one answer: some 15,000 topics, or a few hundred megabytes.
+const CONFIGS_PER_REQUEST: usize = 500_000;
+
+/// Configurations of groups (GroupConfig of 4.1): most default from the broker property `group.` + name.
+const GROUP_CONFIGS: [(&str, Kind, &str, &str); 10] = [
+    ("consumer.heartbeat.interval.ms", Kind::Int, "5000", "How often members of a consumer group send heartbeats."),
+    ("consumer.session.timeout.ms", Kind::Int, "45000", "How long a member of a consumer group may be silent."),
+    ("share.auto.offset.reset", Kind::String, "latest", "Where a share group starts that has no offsets."),
+    ("share.heartbeat.interval.ms", Kind::Int, "5000", "How often members of a share group send heartbeats."),
+    ("share.isolation.level", Kind::String, "read_uncommitted", "Whether a share group reads records of open transactions."),
+    ("share.record.lock.duration.ms", Kind::Int, "30000", "How long a share group's member may hold a record."),
+    ("share.session.timeout.ms", Kind::Int, "45000", "How long a member of a share group may be silent."),
+    ("streams.heartbeat.interval.ms", Kind::Int, "5000", "How often members of a streams group send heartbeats."),
+    ("streams.num.standby.replicas", Kind::Int, "0", "How many standby copies a streams group keeps of each task."),
+    ("streams.session.timeout.ms", Kind::Int, "45000", "How long a member of a streams group may be silent."),
+];
+
+pub struct DescribeConfigs;
+
+impl Handler for DescribeConfigs {
+    type Request = DescribeConfigsRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=4;
+
+    async fn handle(context: Context, request: DescribeConfigsRequest) -> Answer<DescribeConfigsResponse> {
+        let asked = Asked { synonyms: request.include_synonyms, documentation: request.include_documentation };
+        let mut left = CONFIGS_PER_REQUEST;
+        let result = |resource| result(&context.broker, resource, asked, &mut left);
+        Answer::Now(DescribeConfigsResponse::default().with_results(request.resources.iter().map(result).collect()))
+    }
+
+    fn unsupported() -> DescribeConfigsResponse {
+        DescribeConfigsResponse::default()
+    }
+}
+
+/// What the request wants to see of each configuration besides its value.
+#[derive(Debug, Clone, Copy)]
+struct Asked {
+    synonyms: bool,
+    documentation: bool,
+}
+
+/// Why a resource is not described; a message only where Kafka has one.
+#[derive(Debug, PartialEq)]
+struct Refusal(ResponseError, Option<String>);
+
+fn invalid<T>(why: String) -> Result<T, Refusal> {
+    Err(Refusal(ResponseError::InvalidRequest, Some(why)))
+}
+
+fn result(broker: &Broker, resource: &DescribeConfigsResource, asked: Asked, left: &mut usize) -> DescribeConfigsResult {
+    let result = DescribeConfigsResult::default()
+        .with_resource_type(resource.resource_type)
+        .with_resource_name(resource.resource_name.clone());
+    let configs = configs(broker, resource, asked).and_then(|mut configs| {
+        keep_named(&mut configs, resource.configuration_keys.as_deref());
+        match left.checked_sub(configs.len()) {
+            Some(rest) => *left = rest,
+            None => return invalid("The request asks for too many configurations; ask for fewer resources at once.".to_owned()),
+        }
+        Ok(configs)
+    });
+    match configs {
+        Ok(configs) => result.with_error_code(NONE).with_configs(configs),
+        Err(Refusal(error, why)) => {
+            result.with_error_code(error.code()).with_error_message(why.as_deref().map(message)).with_configs(Vec::new())
+        }
+    }
+}
+
+/// Keeps the configurations that the request names; all if it names none (ConfigHelper.describeConfigs: null and empty are the same).
+fn keep_named(configs: &mut Vec<DescribeConfigsResourceResult>, names: Option<&[StrBytes]>) {
+    let names: HashSet<&str> = names.unwrap_or_default().iter().map(StrBytes::as_str).collect();
+    if !names.is_empty() {
+        configs.retain(|config| names.contains(config.name.as_str()));
+    }
+}
+
+fn configs(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+    asked: Asked,
+) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
+    let name = resource.resource_name.as_str();
+    let kafka = &broker.config.kafka;
+    let shown = |described| shown(described, asked);
+    match resource.resource_type {
+        TOPIC => {
+            check_name(name).map_err(|error| Refusal(code(&error), Some(error.to_string())))?;
+            let topic = broker.catalog.topic(name).ok_or(Refusal(ResponseError::UnknownTopicOrPartition, None))?;
+            let all = properties::TOPIC.iter();
+            Ok(all.filter_map(|known| describe::topic(known.property.name, &topic.overrides, kafka)).map(shown).collect())
+        }
+        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER => {
+            check_broker_id(name, broker.config.server.node_id, " or empty string,")?;
+            Ok(properties::BROKER.iter().filter_map(|known| describe::broker(known.name, kafka)).map(shown).collect())
+        }
+        BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".to_owned()),
+        BROKER_LOGGER => {
+            check_broker_id(name, broker.config.server.node_id, "")?;
+            Ok(vec![root_logger()])
+        }
+        CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
+        CLIENT_METRICS => Ok(Vec::new()),
+        GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
+        GROUP => Ok(group(kafka).into_iter().map(shown).collect()),
+        other => invalid(format!("Unsupported resource type: {other}")),
+    }
+}
+
+/// `alternative`: what else the message says would have been taken.
+fn check_broker_id(name: &str, node: i32, alternative: &str) -> Result<(), Refusal> {
+    match name.parse::<i32>() {
+        Ok(id) if id == node => Ok(()),
+        Ok(_) => invalid(format!("Unexpected broker id, expected {node}{alternative} but received {name}")),
+        Err(_) => invalid(format!("Broker id must be an integer, but it is: {name}")),
+    }
+}
+
+fn root_logger() -> DescribeConfigsResourceResult {
+    let level = LevelFilter::current().to_string().to_uppercase();
+    DescribeConfigsResourceResult::default()
+        .with_name(StrBytes::from_static_str("root"))
+        .with_value(Some(StrBytes::from_string(level)))
+        .with_config_source(LOGGER_SOURCE)
+}
+
+fn group(kafka: &KafkaSettings) -> Vec<Described> {
+    let described = |(name, kind, default, doc): (&str, Kind, &str, &'static str)| {
+        let value = kafka.value(&format!("group.{name}")).unwrap_or(default).to_owned();
+        let synonym = Synonym { name: name.to_owned(), value: Some(value.clone()), source: Source::Default };
+        Described {
+            name: name.to_owned(),
+            value: Some(value),
+            source: Source::Default,
+            kind,
+            is_read_only: true,
+            is_sensitive: false,
+            doc,
+            synonyms: vec![synonym],
+        }
+    };
+    GROUP_CONFIGS.into_iter().map(described).collect()
+}
+
+fn shown(described: Described, asked: Asked) -> DescribeConfigsResourceResult {
+    let result = DescribeConfigsResourceResult::default()
+        .with_name(StrBytes::from_string(described.name))
+        .with_value(described.value.map(StrBytes::from_string))
+        .with_read_only(described.is_read_only)
+        .with_config_source(source_code(described.source))
+        .with_is_sensitive(described.is_sensitive)
+        .with_config_type(type_code(described.kind))
+        .with_documentation(asked.documentation.then(|| StrBytes::from_static_str(described.doc)));
+    if !asked.synonyms {
+        return result;
+    }
+    let synonym = |synonym: Synonym| {
+        DescribeConfigsSynonym::default()
+            .with_name(StrBytes::from_string(synonym.name))
+            .with_value(synonym.value.map(StrBytes::from_string))
+            .with_source(source_code(synonym.source))
+    };
+    result.with_synonyms(described.synonyms.into_iter().map(synonym).collect())
+}
+
+/// DescribeConfigsResponse.ConfigSource.
+pub(super) fn source_code(source: Source) -> i8 {
+    match source {
+        Source::DynamicTopic => 1,
+        Source::StaticBroker => 4,
+        Source::Default => 5,
+    }
+}
+
+/// DescribeConfigsResponse.ConfigType.
+fn type_code(kind: Kind) -> i8 {
+    match kind {
+        Kind::Boolean => 1,
+        Kind::String => 2,
+        Kind::Int => 3,
+        Kind::Short => 4,
+        Kind::Long => 5,
+        Kind::Double => 6,
+        Kind::List => 7,
+        Kind::Class => 8,
+        Kind::Password => 9,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    const ALL: Asked = Asked { synonyms: true, documentation: true };
+
+    #[test]
+    fn another_brokers_id_is_refused() {
+        let why = |name| check_broker_id(name, 1, "").err().and_then(|Refusal(_, why)| why).unwrap_or_default();
+        assert_eq!(why("one"), "Broker id must be an integer, but it is: one");
+        assert_eq!(why("2"), "Unexpected broker id, expected 1 but received 2");
+        assert_eq!(why("1"), "");
+    }
+
+    #[test]
+    fn synonyms_and_documentation_come_when_they_are_asked_for() {
+        let describe = || {
+            let overrides = BTreeMap::from([("retention.ms".to_owned(), "60000".to_owned())]);
+            describe::topic("retention.ms", &overrides, &KafkaSettings::default()).expect("known")
+        };
+        let plain = shown(describe(), Asked { synonyms: false, documentation: false });
+        assert!(plain.synonyms.is_empty() && plain.documentation.is_none());
+        assert_eq!((plain.value.as_deref(), plain.config_source, plain.config_type), (Some("60000"), 1, 5));
+        let full = shown(describe(), ALL);
+        assert!(full.documentation.is_some());
+        assert_eq!(
+            full.synonyms.first().map(|synonym| (synonym.name.to_string(), synonym.source)),
+            Some(("retention.ms".into(), 1))
+        );
+        assert_eq!(full.synonyms.last().map(|synonym| synonym.source), Some(5));
+    }
+
+    #[test]
+    fn only_named_configurations_are_kept() {
+        let all = || group(&KafkaSettings::default()).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
+        let kept = |names: Option<&[&'static str]>| {
+            let names = names.map(|names| names.iter().copied().map(StrBytes::from_static_str).collect::<Vec<_>>());
+            let mut configs = all();
+            keep_named(&mut configs, names.as_deref());
+            configs.len()
+        };
+        assert_eq!(kept(None), GROUP_CONFIGS.len());
+        assert_eq!(kept(Some(&[])), GROUP_CONFIGS.len());
+        assert_eq!(kept(Some(&["share.isolation.level", "none"])), 1);
+    }
+
+    #[test]
+    fn group_configurations_follow_the_broker() {
+        let given = BTreeMap::from([("group.consumer.session.timeout.ms".to_owned(), "50000".to_owned())]);
+        let kafka = KafkaSettings::new(given).expect("valid");
+        let configs = group(&kafka);
+        let value = |name: &str| configs.iter().find(|config| config.name == name).and_then(|config| config.value.as_deref());
+        assert_eq!(value("consumer.session.timeout.ms"), Some("50000"));
+        assert_eq!(value("share.record.lock.duration.ms"), Some("30000"));
+    }
+}

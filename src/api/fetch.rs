@@ -1,0 +1,236 @@
+//! Fetch, key 1, versions 4-18.
+//!
+//! Behaviour: whole batches from the asked offsets on, at least one if there is any (KIP-74), waiting up to `max_wait_ms` for
+//! `min_bytes` (an error answers at once). Incremental sessions (KIP-227): see `fetch_sessions.rs`. Stage two does all of it, so a long poll
+//! never holds up the connection's reader, and one connection holds one response in memory at a time.
+//!
+//! Version notes: 5 log start offset; 7 sessions; 9 current leader epoch (KIP-320); 11 rack; 12 is flexible; 13 topic ids (KIP-516); 15 and
+//! later carry replica state, which consumers do not send.
+//! Not implemented: aborted transactions (there are no transactions yet): read_committed reads what read_uncommitted does.
+
+use super::errors::{self, ResponseError};
+use super::fetch_sessions::{Asked, Opened, SessionError, Told, TopicKey, Turn};
+use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
+use crate::ids::{Offset, TopicId};
+use crate::log::fetch::{Fetched, Isolation, Limits, Target, fetch};
+use crate::store::Batch;
+use bytes::{Bytes, BytesMut};
+use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
+
+const TOPIC_IDS: i16 = 13;
+const READ_COMMITTED: i8 = 1;
+/// What a fetch may hold at least, however little memory is free: progress for everybody.
+const BYTES_AT_LEAST: usize = 64 << 10;
+
+pub struct Fetch;
+
+impl Handler for Fetch {
+    type Request = FetchRequest;
+    const VERSIONS: RangeInclusive<i16> = 4..=18;
+
+    async fn handle(context: Context, request: FetchRequest) -> Answer<FetchResponse> {
+        Answer::Later(Box::pin(answer(context, request)))
+    }
+
+    fn unsupported() -> FetchResponse {
+        refused(ResponseError::UnsupportedVersion)
+    }
+}
+
+async fn answer(context: Context, request: FetchRequest) -> FetchResponse {
+    let turn = match open(&context, &request) {
+        Ok(turn) => turn,
+        Err(error) => return refused(session_error(&error)),
+    };
+    let mut targets = Vec::with_capacity(turn.asked.len());
+    let mut resolved = Vec::with_capacity(turn.asked.len());
+    for asked in &turn.asked {
+        resolved.push(match resolve(&context, asked).await {
+            Ok(target) => {
+                targets.push(target);
+                Ok(())
+            }
+            Err(error) => Err(error),
+        });
+    }
+    let limits = limits(&context, &request, targets.len() < resolved.len());
+    let (room, permit) = reserve(&context, limits.max_bytes, &targets).await;
+    let mut fetched = fetch(&targets, Limits { max_bytes: room, ..limits }).await.into_iter();
+    context.hold(permit);
+    let answers = turn.asked.iter().zip(resolved).map(|(asked, resolved)| match resolved {
+        Ok(()) => data(asked, fetched.next().expect("one answer per target, in order"), limits.isolation),
+        Err(error) => failure(asked, error),
+    });
+    let answers = answers.collect();
+    respond(&context, &turn, answers)
+}
+
+/// What this request asks for, in the light of its session.
+fn open(context: &Context, request: &FetchRequest) -> Result<Turn, SessionError> {
+    let by_id = context.version >= TOPIC_IDS;
+    let key = |name: &TopicName, id| if by_id { TopicKey::Id(TopicId(id)) } else { TopicKey::Name(name.to_string()) };
+    let asked = request.topics.iter().flat_map(|topic| {
+        let key = key(&topic.topic, topic.topic_id);
+        topic.partitions.iter().map(move |partition| Asked {
+            topic: key.clone(),
+            index: partition.partition,
+            from: Offset(partition.fetch_offset),
+            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+            current_leader_epoch: partition.current_leader_epoch,
+        })
+    });
+    let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
+        let key = key(&topic.topic, topic.topic_id);
+        topic.partitions.iter().map(move |index| (key.clone(), *index))
+    });
+    // Sessions came with version 7; before it, every fetch is a full one.
+    let (id, epoch) = if context.version >= 7 { (request.session_id, request.session_epoch) } else { (0, -1) };
+    context.sessions.open(id, epoch, by_id, asked.collect(), forgotten.collect(), context.broker.env.now())
+}
+
+async fn resolve(context: &Context, asked: &Asked) -> Result<Target, ResponseError> {
+    let (topic, unknown): (Option<Arc<Topic>>, _) = match &asked.topic {
+        TopicKey::Id(id) => (context.broker.catalog.topic_by_id(*id), ResponseError::UnknownTopicId),
+        TopicKey::Name(name) => (context.broker.catalog.topic(name), ResponseError::UnknownTopicOrPartition),
+    };
+    let topic = topic.ok_or(unknown)?;
+    let partition = context.broker.partition(&topic, asked.index).await.map_err(|error| errors::store(&error))?;
+    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    check_leader_epoch(asked.current_leader_epoch)?;
+    Ok(Target { partition, from: asked.from, max_bytes: asked.max_bytes })
+}
+
+/// The epoch that a client believes the leader to be in; −1: it does not say. Ours is 0 (KIP-320).
+///
+/// # Errors
+/// UNKNOWN_LEADER_EPOCH when the client has heard of a newer one.
+pub fn check_leader_epoch(believed: i32) -> Result<(), ResponseError> {
+    if believed > 0 { Err(ResponseError::UnknownLeaderEpoch) } else { Ok(()) }
+}
+
+/// `has_failed`: some partition is answered with an error, so nothing is waited for.
+fn limits(context: &Context, request: &FetchRequest, has_failed: bool) -> Limits {
+    let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
+    let max_wait = if has_failed { 0 } else { u64::try_from(request.max_wait_ms).unwrap_or(0) };
+    let max_bytes = bytes(request.max_bytes).min(bytes(context.broker.config.kafka.fetch_max_bytes));
+    Limits {
+        // More than fits into the answer would be waited for in vain (ReplicaManager.fetchMessages).
+        min_bytes: bytes(request.min_bytes).min(max_bytes),
+        max_bytes,
+        max_wait: Duration::from_millis(max_wait),
+        isolation: if request.isolation_level == READ_COMMITTED { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
+    }
+}
+
+/// Takes room for the answer from the broker's budget, less than asked for when less is free. A long poll of an empty topic holds
+/// what it could be answered with, so idle consumers are charged little: what lies before them, not what they allow.
+async fn reserve(context: &Context, max_bytes: usize, targets: &[Target]) -> (usize, Option<OwnedSemaphorePermit>) {
+    let waiting: u64 = targets.iter().map(|target| waiting_bytes(target)).fold(0, u64::saturating_add);
+    let wanted = max_bytes.min(usize::try_from(waiting).unwrap_or(usize::MAX)).max(BYTES_AT_LEAST);
+    let memory = &context.broker.fetch_memory;
+    let free = memory.available_permits().saturating_mul(1024) / 2;
+    let room = wanted.min(free.max(BYTES_AT_LEAST));
+    let permits = u32::try_from(room.div_ceil(1024)).unwrap_or(u32::MAX);
+    (max_bytes.min(room), memory.clone().acquire_many_owned(permits).await.ok())
+}
+
+/// How much `target` could be answered with at most.
+fn waiting_bytes(target: &Target) -> u64 {
+    let is_at_end = target.from >= target.partition.watermark();
+    if is_at_end { BYTES_AT_LEAST as u64 } else { (target.max_bytes as u64).min(target.partition.size().max(1)) }
+}
+
+fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> PartitionData {
+    let Fetched { batches, watermark, last_stable, start } = fetched;
+    let batches = match batches {
+        Ok(batches) => batches,
+        Err(error) => return failure(asked, errors::read(&error)),
+    };
+    PartitionData::default()
+        .with_partition_index(asked.index)
+        .with_high_watermark(watermark.0)
+        .with_last_stable_offset(last_stable.0)
+        .with_log_start_offset(start.0)
+        .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(Vec::new))
+        .with_records(Some(joined(&batches)))
+}
+
+/// One batch is shared; several are copied behind one another.
+fn joined(batches: &[Batch]) -> Bytes {
+    match batches {
+        [] => Bytes::new(),
+        [one] => one.bytes.clone(),
+        several => {
+            let mut records = BytesMut::with_capacity(several.iter().map(|batch| batch.bytes.len()).sum());
+            for batch in several {
+                records.extend_from_slice(&batch.bytes);
+            }
+            records.freeze()
+        }
+    }
+}
+
+fn failure(asked: &Asked, error: ResponseError) -> PartitionData {
+    PartitionData::default()
+        .with_partition_index(asked.index)
+        .with_error_code(error.code())
+        .with_high_watermark(-1)
+        .with_last_stable_offset(-1)
+        .with_log_start_offset(-1)
+        .with_aborted_transactions(None)
+        .with_records(Some(Bytes::new()))
+}
+
+/// Puts the answers under their topics; an incremental session leaves out what has nothing new to say.
+fn respond(context: &Context, turn: &Turn, answers: Vec<PartitionData>) -> FetchResponse {
+    let told: Vec<Told> = answers.iter().map(told).collect();
+    let news = context.sessions.news(turn, &told);
+    let mut topics: Vec<(&TopicKey, FetchableTopicResponse)> = Vec::new();
+    for ((asked, answer), _) in turn.asked.iter().zip(answers).zip(news).filter(|(_, is_news)| *is_news) {
+        match topics.last_mut() {
+            Some((key, topic)) if **key == asked.topic => topic.partitions.push(answer),
+            _ => topics.push((&asked.topic, topic_response(&asked.topic).with_partitions(vec![answer]))),
+        }
+    }
+    let responses = topics.into_iter().map(|(_, topic)| topic).collect();
+    let session_id = match turn.session {
+        Opened::Sessionless => 0,
+        Opened::New(id) | Opened::Incremental(id) => id,
+    };
+    FetchResponse::default().with_session_id(session_id).with_responses(responses)
+}
+
+fn told(answer: &PartitionData) -> Told {
+    Told {
+        watermark: answer.high_watermark,
+        start: answer.log_start_offset,
+        is_error: answer.error_code != errors::NONE,
+        has_records: answer.records.as_ref().is_some_and(|records| !records.is_empty()),
+    }
+}
+
+fn topic_response(key: &TopicKey) -> FetchableTopicResponse {
+    match key {
+        TopicKey::Id(id) => FetchableTopicResponse::default().with_topic_id(id.0),
+        TopicKey::Name(name) => FetchableTopicResponse::default().with_topic(TopicName(StrBytes::from_string(name.clone()))),
+    }
+}
+
+fn session_error(error: &SessionError) -> ResponseError {
+    match error {
+        SessionError::NotFound => ResponseError::FetchSessionIdNotFound,
+        SessionError::WrongEpoch => ResponseError::InvalidFetchSessionEpoch,
+        SessionError::OtherTopicNames => ResponseError::FetchSessionTopicIdError,
+    }
+}
+
+fn refused(error: ResponseError) -> FetchResponse {
+    FetchResponse::default().with_error_code(error.code())
+}

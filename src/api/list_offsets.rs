@@ -1,0 +1,115 @@
+//! ListOffsets, key 2, versions 1-10.
+//!
+//! Behaviour: for each partition the offset that belongs to a timestamp: the first record at or after it, or one of the special ones:
+//! −1 latest (the last stable offset for read_committed), −2 earliest, −3 the record with the largest timestamp (KIP-734), −4 earliest
+//! on this node's disk (= earliest), −5 latest in tiered storage (none: −1). Nothing found is offset −1, timestamp −1.
+//!
+//! Version notes: 2 isolation level; 4 leader epochs (KIP-320); 6 is flexible; 7 adds −3; 8 adds −4 (KIP-405); 9 adds −5 (KIP-1005); 10
+//! brings a time-out for remote storage, which has no meaning here. A special timestamp that the version lacks is UNSUPPORTED_VERSION.
+
+use super::errors::{self, ResponseError};
+use super::{Answer, Context, Handler};
+use crate::ids::{Offset, Timestamp};
+use crate::log::{Partition, ReadError};
+use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
+use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
+use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
+use std::collections::HashSet;
+use std::ops::RangeInclusive;
+
+const LATEST: i64 = -1;
+const EARLIEST: i64 = -2;
+const MAX_TIMESTAMP: i64 = -3;
+const EARLIEST_LOCAL: i64 = -4;
+const LATEST_TIERED: i64 = -5;
+/// Every partition has been led by this node since its beginning.
+const LEADER_EPOCH: i32 = 0;
+const READ_COMMITTED: i8 = 1;
+
+pub struct ListOffsets;
+
+impl Handler for ListOffsets {
+    type Request = ListOffsetsRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=10;
+
+    async fn handle(context: Context, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
+        Answer::Later(Box::pin(async move {
+            let is_committed = request.isolation_level == READ_COMMITTED;
+            let repeated = repeated(&request.topics);
+            let mut topics = Vec::with_capacity(request.topics.len());
+            for ListOffsetsTopic { name, partitions, .. } in request.topics {
+                let mut answers = Vec::with_capacity(partitions.len());
+                for asked in partitions {
+                    let index = asked.partition_index;
+                    let found = if repeated.contains(&(name.to_string(), index)) {
+                        Err(ResponseError::InvalidRequest)
+                    } else {
+                        find(&context, &name, &asked, is_committed).await
+                    };
+                    answers.push(answer(index, found, context.version));
+                }
+                topics.push(ListOffsetsTopicResponse::default().with_name(name).with_partitions(answers));
+            }
+            ListOffsetsResponse::default().with_topics(topics)
+        }))
+    }
+
+    fn unsupported() -> ListOffsetsResponse {
+        ListOffsetsResponse::default()
+    }
+}
+
+/// Partitions that the request names more than once: Kafka refuses those (KafkaApis.handleListOffsetRequest).
+fn repeated(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
+    let mut seen = HashSet::new();
+    let mut repeated = HashSet::new();
+    for topic in topics {
+        for partition in &topic.partitions {
+            let key = (topic.name.to_string(), partition.partition_index);
+            if !seen.insert(key.clone()) {
+                repeated.insert(key);
+            }
+        }
+    }
+    repeated
+}
+
+/// An offset with its record's timestamp; `None` where the question names no record.
+type Found = Option<(Offset, Option<Timestamp>)>;
+
+async fn find(context: &Context, name: &str, asked: &ListOffsetsPartition, is_committed: bool) -> Result<Found, ResponseError> {
+    let topic = context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.broker.partition(&topic, asked.partition_index).await.map_err(|error| errors::store(&error))?;
+    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
+    resolve(&partition, asked.timestamp, context.version, is_committed).await
+}
+
+async fn resolve(partition: &Partition, timestamp: i64, version: i16, is_committed: bool) -> Result<Found, ResponseError> {
+    let stamped = |found: Result<Option<(Offset, Timestamp)>, ReadError>| match found {
+        Ok(found) => Ok(found.map(|(offset, time)| (offset, Some(time)))),
+        Err(error) => Err(errors::read(&error)),
+    };
+    match timestamp {
+        LATEST if is_committed => Ok(Some((partition.last_stable(), None))),
+        LATEST => Ok(Some((partition.watermark(), None))),
+        EARLIEST => Ok(Some((partition.start(), None))),
+        MAX_TIMESTAMP if version >= 7 => stamped(partition.offset_of_max_time().await),
+        EARLIEST_LOCAL if version >= 8 => Ok(Some((partition.start(), None))),
+        LATEST_TIERED if version >= 9 => Ok(None),
+        ..0 => Err(ResponseError::UnsupportedVersion),
+        _ => stamped(partition.offset_for_time(Timestamp(timestamp)).await),
+    }
+}
+
+fn answer(index: i32, found: Result<Found, ResponseError>, version: i16) -> ListOffsetsPartitionResponse {
+    let response = ListOffsetsPartitionResponse::default().with_partition_index(index).with_timestamp(-1).with_offset(-1).with_leader_epoch(-1);
+    match found {
+        Ok(None) => response,
+        Ok(Some((offset, time))) => {
+            let epoch = if version >= 4 { LEADER_EPOCH } else { -1 };
+            response.with_offset(offset.0).with_timestamp(time.map_or(-1, |time| time.0)).with_leader_epoch(epoch)
+        }
+        Err(error) => response.with_error_code(error.code()),
+    }
+}

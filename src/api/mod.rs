@@ -1,0 +1,160 @@
+//! One file per Kafka API key: the last place that knows protocol versions.
+//!
+//! A handler takes a [`Context`] and a request *value* and gives an [`Answer`]; none sees a socket. `handle().await` is **stage
+//! one**: it fixes order (offsets assigned, event queued) and is quick. [`Answer::Later`] is **stage two**: it only waits. The
+//! connection awaits stage one in request order, so five produces in flight share a group commit and still answer in order.
+//!
+//! A new API key is one new file and two lines here: its `mod` and its row in [`TABLE`].
+
+use crate::store::BoxFuture;
+use crate::wire::message::{self, DecodeError};
+use bytes::Bytes;
+use kafka_protocol::protocol::{HeaderVersion, Request};
+use std::future::Future;
+use std::ops::RangeInclusive;
+
+pub mod absent;
+pub mod operations;
+pub mod repeated;
+pub mod advertised;
+pub mod api_versions;
+pub mod context;
+pub mod create_partitions;
+pub mod create_topics;
+pub mod delete_groups;
+pub mod delete_topics;
+pub mod describe_cluster;
+pub mod describe_configs;
+pub mod describe_groups;
+pub mod describe_topic_partitions;
+pub mod errors;
+pub mod fetch;
+pub mod fetch_sessions;
+pub mod find_coordinator;
+pub mod heartbeat;
+pub mod init_producer_id;
+pub mod join_group;
+pub mod leave_group;
+pub mod list_groups;
+pub mod list_offsets;
+pub mod metadata;
+pub mod offset_commit;
+pub mod offset_fetch;
+pub mod offset_for_leader_epoch;
+pub mod produce;
+pub mod sync_group;
+
+pub use context::Context;
+
+/// The response type that belongs to a handler's request.
+pub type ResponseOf<H> = <<H as Handler>::Request as Request>::Response;
+
+/// One Kafka API key.
+pub trait Handler: 'static {
+    type Request: Request + Send;
+    /// What we advertise, and all that reaches [`Handler::handle`]. Written once; ApiVersions, the README table and tests read it.
+    const VERSIONS: RangeInclusive<i16>;
+    /// Whether a connection that has not authenticated may ask this.
+    const BEFORE_AUTH: bool = false;
+    /// Stage one. Never blocks for durability: that is what [`Answer::Later`] is for.
+    fn handle(context: Context, request: Self::Request) -> impl Future<Output = Answer<ResponseOf<Self>>> + Send;
+    /// The version in whose format a version outside [`Handler::VERSIONS`] is refused.
+    const UNSUPPORTED_IN: i16 = *Self::VERSIONS.end();
+    /// What a client gets that asks for a version outside [`Handler::VERSIONS`]. Where the response has a
+    /// top-level error code, it says UNSUPPORTED_VERSION (35).
+    fn unsupported() -> ResponseOf<Self>;
+}
+
+/// What a handler answers.
+pub enum Answer<R> {
+    Now(R),
+    /// Stage two: only waits, may be dropped at any time (the connection went away).
+    Later(BoxFuture<'static, R>),
+    /// No response at all: produce with acks=0.
+    Silent,
+    /// Ends the connection, with the reason for the log.
+    Close(&'static str),
+}
+
+/// A response frame, or the way to it. What the connection handles.
+pub type Encoded = Answer<Bytes>;
+
+/// One line of [`TABLE`]: a handler with its type erased.
+pub struct Row {
+    pub key: i16,
+    pub name: &'static str,
+    pub min: i16,
+    pub max: i16,
+    pub before_auth: bool,
+    /// The request header's version for a request of the given version.
+    pub header_version: fn(i16) -> i16,
+    /// Decodes, handles (stage one) and prepares the encoding of the answer.
+    pub dispatch: fn(Context, i32, Bytes) -> BoxFuture<'static, Result<Encoded, DecodeError>>,
+    /// The frame for a version outside `min..=max`.
+    pub unsupported: fn(i32) -> Result<Bytes, DecodeError>,
+}
+
+const fn row<H: Handler>(name: &'static str) -> Row {
+    Row {
+        key: <H::Request as Request>::KEY,
+        name,
+        min: *H::VERSIONS.start(),
+        max: *H::VERSIONS.end(),
+        before_auth: H::BEFORE_AUTH,
+        header_version: <H::Request as HeaderVersion>::header_version,
+        dispatch: |context, correlation_id, body| Box::pin(dispatch::<H>(context, correlation_id, body)),
+        unsupported: |correlation_id| message::encode(correlation_id, &H::unsupported(), H::UNSUPPORTED_IN),
+    }
+}
+
+async fn dispatch<H: Handler>(context: Context, correlation_id: i32, body: Bytes) -> Result<Encoded, DecodeError> {
+    let version = context.version;
+    let request = message::decode::<H::Request>(body, version)?;
+    let encode = move |response: ResponseOf<H>| match message::encode(correlation_id, &response, version) {
+        Ok(frame) => frame,
+        Err(error) => {
+            // A field that this version lacks: our bug. An empty frame ends the connection; the client asks again.
+            tracing::error!(key = <H::Request as Request>::KEY, version, %error, "a response does not encode");
+            Bytes::new()
+        }
+    };
+    Ok(match H::handle(context, request).await {
+        Answer::Now(response) => Answer::Now(encode(response)),
+        Answer::Later(wait) => Answer::Later(Box::pin(async move { encode(wait.await) })),
+        Answer::Silent => Answer::Silent,
+        Answer::Close(reason) => Answer::Close(reason),
+    })
+}
+
+/// Every API key that we answer, by key.
+pub static TABLE: &[Row] = &[
+    row::<produce::Produce>("Produce"),
+    row::<fetch::Fetch>("Fetch"),
+    row::<list_offsets::ListOffsets>("ListOffsets"),
+    row::<metadata::Metadata>("Metadata"),
+    row::<offset_commit::OffsetCommit>("OffsetCommit"),
+    row::<offset_fetch::OffsetFetch>("OffsetFetch"),
+    row::<find_coordinator::FindCoordinator>("FindCoordinator"),
+    row::<join_group::JoinGroup>("JoinGroup"),
+    row::<heartbeat::Heartbeat>("Heartbeat"),
+    row::<leave_group::LeaveGroup>("LeaveGroup"),
+    row::<sync_group::SyncGroup>("SyncGroup"),
+    row::<describe_groups::DescribeGroups>("DescribeGroups"),
+    row::<list_groups::ListGroups>("ListGroups"),
+    row::<api_versions::ApiVersions>("ApiVersions"),
+    row::<create_topics::CreateTopics>("CreateTopics"),
+    row::<delete_topics::DeleteTopics>("DeleteTopics"),
+    row::<init_producer_id::InitProducerId>("InitProducerId"),
+    row::<offset_for_leader_epoch::OffsetForLeaderEpoch>("OffsetForLeaderEpoch"),
+    row::<describe_configs::DescribeConfigs>("DescribeConfigs"),
+    row::<create_partitions::CreatePartitions>("CreatePartitions"),
+    row::<delete_groups::DeleteGroups>("DeleteGroups"),
+    row::<describe_cluster::DescribeCluster>("DescribeCluster"),
+    row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
+];
+
+/// The row of `key`, if we have it.
+#[must_use]
+pub fn find(key: i16) -> Option<&'static Row> {
+    TABLE.iter().find(|row| row.key == key)
+}

@@ -1,0 +1,194 @@
+//! Produce, key 0, versions 3-13 (0-2 are listed, for librdkafka's sake, and refused: see `api_versions.rs`).
+//!
+//! Behaviour: stage one appends every partition's batch in request order; stage two waits until all of them are durable. acks=1 and
+//! acks=all wait for the same thing: this node's disk. acks=0 answers nothing, and an error closes the connection, as in Kafka.
+//! A batch that is not durable within the request's `timeout_ms` answers REQUEST_TIMED_OUT; it may still become durable, and an
+//! idempotent producer's retry is then recognised.
+//!
+//! Version notes: 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
+//! needs to; 12 (KIP-890) adds partitions to transactions implicitly; 13 (KIP-516) uses topic ids.
+//! Not implemented: transactions; a transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which clients treat as final.
+
+use super::errors::{self, ResponseError};
+use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
+use crate::ids::{Offset, TopicId};
+use crate::log::{AppendError, Appended, Origin, Partition};
+use bytes::Bytes;
+use kafka_protocol::messages::TopicName;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
+use kafka_protocol::protocol::StrBytes;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// From here on topics are named by id (KIP-516).
+const TOPIC_IDS: i16 = 13;
+
+pub struct Produce;
+
+/// A batch that was appended and is not durable yet.
+struct Pending {
+    partition: Arc<Partition>,
+    last: Offset,
+    /// Where its answer is: topic and partition, as positions in the response.
+    at: (usize, usize),
+}
+
+/// Why a partition's data was not appended.
+struct Refused {
+    error: ResponseError,
+    message: Option<String>,
+    records: Vec<(i32, String)>,
+}
+
+impl Handler for Produce {
+    type Request = ProduceRequest;
+    const VERSIONS: RangeInclusive<i16> = 3..=13;
+
+    async fn handle(context: Context, request: ProduceRequest) -> Answer<ProduceResponse> {
+        let acks = request.acks;
+        let refusal = refusal_of_all(&request);
+        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0));
+        let mut pending = Vec::new();
+        let mut responses = Vec::with_capacity(request.topic_data.len());
+        for (topic_at, data) in request.topic_data.into_iter().enumerate() {
+            let TopicProduceData { name, topic_id, partition_data, .. } = data;
+            let topic = find(&context, &name, topic_id);
+            let mut answers = Vec::with_capacity(partition_data.len());
+            for (partition_at, data) in partition_data.into_iter().enumerate() {
+                let PartitionProduceData { index, records, .. } = data;
+                let appended = match (refusal, &topic) {
+                    (Some(error), _) => Err(error.into()),
+                    (None, Err(error)) => Err((*error).into()),
+                    (None, Ok(topic)) => append(&context, topic, index, records).await,
+                };
+                answers.push(match appended {
+                    Ok((partition, appended)) => {
+                        pending.push(Pending { partition, last: appended.last, at: (topic_at, partition_at) });
+                        accepted(index, &appended)
+                    }
+                    Err(refused) => refused.into_response(index),
+                });
+            }
+            responses.push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
+        }
+        let response = ProduceResponse::default().with_responses(responses);
+        if acks == 0 {
+            let has_failed = response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
+            return if has_failed { Answer::Close("a produce request with acks=0 failed") } else { Answer::Silent };
+        }
+        if pending.is_empty() {
+            return Answer::Now(response);
+        }
+        Answer::Later(Box::pin(async move {
+            let mut response = response;
+            let deadline = tokio::time::Instant::now() + timeout;
+            for one in pending {
+                if let Err(error) = durable(&one, deadline).await {
+                    let answer = response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
+                    let answer = answer.expect("every pending batch has its answer");
+                    *answer = Refused::from(error).into_response(answer.index);
+                }
+            }
+            response
+        }))
+    }
+
+    fn unsupported() -> ProduceResponse {
+        // The response has no top-level error; an empty one names no partition, which clients treat as a failed request.
+        ProduceResponse::default()
+    }
+}
+
+/// What is wrong with the request as a whole.
+fn refusal_of_all(request: &ProduceRequest) -> Option<ResponseError> {
+    if !matches!(request.acks, -1..=1) {
+        return Some(ResponseError::InvalidRequiredAcks);
+    }
+    request.transactional_id.as_ref().map(|_| ResponseError::TransactionalIdAuthorizationFailed)
+}
+
+fn find(context: &Context, name: &TopicName, id: Uuid) -> Result<Arc<Topic>, ResponseError> {
+    if context.version >= TOPIC_IDS {
+        return context.broker.catalog.topic_by_id(TopicId(id)).ok_or(ResponseError::UnknownTopicId);
+    }
+    context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
+}
+
+async fn append(
+    context: &Context,
+    topic: &Topic,
+    index: i32,
+    records: Option<Bytes>,
+) -> Result<(Arc<Partition>, Appended), Refused> {
+    if topic.internal {
+        // What the coordinators replay must come from them (ReplicaManager.appendToLocalLog).
+        return Err(ResponseError::InvalidTopicException.into());
+    }
+    let Some(records) = records.filter(|records| !records.is_empty()) else {
+        return Err(AppendError::Invalid("a partition without a record batch".to_owned()).into());
+    };
+    let partition = context.broker.partition(topic, index).await.map_err(AppendError::from)?;
+    let Some(partition) = partition else { return Err(ResponseError::UnknownTopicOrPartition.into()) };
+    let appended = partition.append(records, Origin::Client).await?;
+    Ok((partition, appended))
+}
+
+async fn durable(one: &Pending, deadline: tokio::time::Instant) -> Result<(), ResponseError> {
+    if one.partition.watermark() > one.last {
+        return Ok(());
+    }
+    match tokio::time::timeout_at(deadline, one.partition.wait_committed(one.last)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(stopped)) => Err(errors::append(&stopped.into())),
+        Err(_elapsed) => Err(ResponseError::RequestTimedOut),
+    }
+}
+
+fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {
+    PartitionProduceResponse::default()
+        .with_index(index)
+        .with_base_offset(appended.first.0)
+        .with_log_append_time_ms(appended.append_time.map_or(-1, |time| time.0))
+        .with_log_start_offset(appended.start.0)
+}
+
+impl Refused {
+    fn into_response(self, index: i32) -> PartitionProduceResponse {
+        let records = self.records.into_iter().map(|(index, message)| {
+            BatchIndexAndErrorMessage::default()
+                .with_batch_index(index)
+                .with_batch_index_error_message(Some(StrBytes::from_string(message)))
+        });
+        PartitionProduceResponse::default()
+            .with_index(index)
+            .with_error_code(self.error.code())
+            .with_base_offset(-1)
+            .with_log_append_time_ms(-1)
+            .with_log_start_offset(-1)
+            .with_record_errors(records.collect())
+            .with_error_message(self.message.map(StrBytes::from_string))
+    }
+}
+
+impl From<ResponseError> for Refused {
+    fn from(error: ResponseError) -> Refused {
+        Refused { error, message: None, records: Vec::new() }
+    }
+}
+
+impl From<AppendError> for Refused {
+    fn from(error: AppendError) -> Refused {
+        let code = errors::append(&error);
+        let message = Some(error.to_string());
+        let records = match error {
+            AppendError::InvalidRecords(invalid) => invalid.records,
+            _ => Vec::new(),
+        };
+        Refused { error: code, message, records }
+    }
+}

@@ -1,0 +1,191 @@
+//! One of everything: the handles that a request needs, opened and closed in order. No behaviour of its own beyond the glue between
+//! catalog (what exists) and logs (what it holds), which are peers and do not know each other.
+
+use crate::catalog::{Catalog, CatalogError, NewTopic, Topic};
+use crate::config::{Config, Sync};
+use crate::coordinator::group::Groups;
+use crate::coordinator::producer_ids::ProducerIds;
+use crate::env::Env;
+use crate::log::{LogOptions, Logs, Partition, retention};
+use crate::store::local::{LocalOptions, LocalStore, SyncPolicy};
+use crate::store::memory::MemoryStore;
+use crate::store::{LogStore, MetaStore, StoreError};
+use crate::tasks;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::JoinHandle;
+use tracing::warn;
+
+/// How often logs that grew enough save what recovery would otherwise read.
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Everything that a handler may use.
+pub struct Broker {
+    pub env: Env,
+    pub config: Arc<Config>,
+    pub logs: Arc<Logs>,
+    pub catalog: Arc<Catalog>,
+    pub groups: Arc<Groups>,
+    pub producer_ids: ProducerIds,
+    /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
+    pub fetch_memory: Arc<Semaphore>,
+    background: Vec<JoinHandle<()>>,
+}
+
+impl Broker {
+    /// Opens store, catalog, logs and coordinators, in this order, and starts the background tasks.
+    ///
+    /// # Errors
+    /// When the data directory cannot be used; the message says why and what to do.
+    pub async fn open(config: Arc<Config>, env: Env) -> anyhow::Result<Arc<Broker>> {
+        let (log_store, meta_store) = open_store(&config).await?;
+        let kafka = Arc::new(config.kafka.clone());
+        let catalog = Arc::new(Catalog::open(meta_store, env.clone(), kafka, config.server.cluster_id.clone()).await?);
+        let options =
+            LogOptions { tail_bytes: config.limits.tail_bytes, producer_expiration_ms: config.kafka.producer_id_expiration_ms };
+        let logs = Logs::new(log_store, env.clone(), options);
+        let groups = Groups::new(logs.clone(), catalog.clone(), env.clone(), config.clone());
+        groups.start();
+        let background = vec![
+            tasks::spawn("open logs", open_all(logs.clone(), catalog.clone())),
+            tasks::spawn("retention", sweep_retention(logs.clone(), config.kafka.log_retention_check_interval_ms)),
+            tasks::spawn("producer snapshots", save_snapshots(logs.clone())),
+        ];
+        Ok(Arc::new(Broker {
+            producer_ids: ProducerIds::new(catalog.clone()),
+            fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / 1024)),
+            env,
+            config,
+            logs,
+            catalog,
+            groups,
+            background,
+        }))
+    }
+
+    /// The log behind `index` of `topic`, opened at its first use; `None` when the topic has no such partition.
+    ///
+    /// # Errors
+    /// What opening it answers.
+    pub async fn partition(&self, topic: &Topic, index: i32) -> Result<Option<Arc<Partition>>, StoreError> {
+        let Some(log) = usize::try_from(index).ok().and_then(|index| topic.logs.get(index)) else { return Ok(None) };
+        if let Some(partition) = self.logs.get(*log) {
+            return Ok(Some(partition));
+        }
+        self.logs.open(*log, topic.settings.clone()).await.map(Some)
+    }
+
+    /// Creates a topic and opens its partitions: what is answered as created can be used at once.
+    ///
+    /// # Errors
+    /// See [`Catalog::create_topic`].
+    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
+        let topic = self.catalog.create_topic(new).await?;
+        self.open_partitions(&topic).await?;
+        Ok(topic)
+    }
+
+    /// Creates `name` with the defaults (`num.partitions`), or answers the topic that someone else created meanwhile.
+    ///
+    /// # Errors
+    /// See [`Catalog::create_topic`].
+    pub async fn auto_create(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+        match self.create_topic(NewTopic::with_defaults(name, &self.config.kafka)).await {
+            Err(CatalogError::TopicExists(_)) => {
+                self.catalog.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))
+            }
+            other => other,
+        }
+    }
+
+    /// Deletes a topic, its logs, and the offsets that groups committed for it.
+    ///
+    /// # Errors
+    /// See [`Catalog::delete_topic`].
+    pub async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+        let topic = self.catalog.delete_topic(name).await?;
+        for log in &topic.logs {
+            self.logs.delete(*log).await.map_err(CatalogError::Store)?;
+        }
+        self.groups.topic_deleted(&topic.name).await;
+        Ok(topic)
+    }
+
+    /// Grows a topic to `total` partitions.
+    ///
+    /// # Errors
+    /// See [`Catalog::add_partitions`].
+    pub async fn add_partitions(&self, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
+        let topic = self.catalog.add_partitions(name, total).await?;
+        self.open_partitions(&topic).await?;
+        Ok(topic)
+    }
+
+    async fn open_partitions(&self, topic: &Topic) -> Result<(), CatalogError> {
+        for log in &topic.logs {
+            self.logs.open(*log, topic.settings.clone()).await.map_err(CatalogError::Store)?;
+        }
+        Ok(())
+    }
+
+    /// Stops the coordinators and background tasks, then closes logs and store. After it, the directory may be opened again.
+    ///
+    /// # Errors
+    /// What closing the store answers.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        for task in &self.background {
+            task.abort();
+        }
+        self.groups.close().await;
+        self.logs.close().await
+    }
+}
+
+/// The store that the configuration asks for, as its two halves.
+async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LogStore>, Arc<dyn MetaStore>)> {
+    if config.storage.ephemeral {
+        let store = MemoryStore::new();
+        return Ok((store.clone(), store));
+    }
+    let storage = &config.storage;
+    let options = LocalOptions {
+        dir: storage.path.clone(),
+        segment_bytes: storage.segment_bytes,
+        queue_bytes: storage.queue_bytes,
+        sync: match storage.sync {
+            Sync::Commit => SyncPolicy::Commit,
+            Sync::Interval => SyncPolicy::Interval(Duration::from_millis(storage.sync_interval_ms)),
+            Sync::Os => SyncPolicy::Os,
+        },
+        zero_ahead: true,
+    };
+    let store = tasks::blocking("open the store", move || LocalStore::open(options)).await?;
+    Ok((store.clone(), store))
+}
+
+/// Opens every log once, so that first requests find them open and retention reaches them.
+async fn open_all(logs: Arc<Logs>, catalog: Arc<Catalog>) {
+    for topic in catalog.snapshot().topics.values() {
+        for log in &topic.logs {
+            if let Err(error) = logs.open(*log, topic.settings.clone()).await {
+                warn!(topic = topic.name, %log, %error, "a log could not be opened; it is tried again when it is asked for");
+            }
+        }
+    }
+}
+
+async fn sweep_retention(logs: Arc<Logs>, interval_ms: i64) {
+    let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(1).max(1));
+    loop {
+        tokio::time::sleep(interval).await;
+        retention::sweep(&logs).await;
+    }
+}
+
+async fn save_snapshots(logs: Arc<Logs>) {
+    loop {
+        tokio::time::sleep(SNAPSHOT_INTERVAL).await;
+        retention::save_snapshots(&logs).await;
+    }
+}

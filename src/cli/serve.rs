@@ -1,0 +1,110 @@
+//! `fbf serve`: configuration, broker, listeners, banner; then wait for a signal, drain and close.
+
+use super::{EXIT_FAILED, EXIT_USAGE, banner, fail, memory};
+use crate::broker::Broker;
+use crate::config::{self, Config, Sources};
+use crate::env::Env;
+use crate::server::Server;
+use crate::telemetry;
+use anyhow::Context;
+use std::io::Write;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing::{info, warn};
+
+/// Threads for file reads and RocksDB; more of them would only queue at the disk.
+const BLOCKING_THREADS: usize = 64;
+/// As shells report a process that an interrupt ended.
+const EXIT_INTERRUPTED: i32 = 130;
+
+pub(super) fn run(sources: &Sources) -> ExitCode {
+    let (config, warnings) = match config::load(sources) {
+        Ok(loaded) => loaded,
+        Err(error) => return fail(EXIT_USAGE, &error.to_string()),
+    };
+    if let Err(error) = telemetry::init(&config.log.level, config.log.format) {
+        return fail(EXIT_USAGE, &error);
+    }
+    if let Err(error) = memory::check() {
+        return fail(EXIT_FAILED, &error);
+    }
+    for warning in warnings {
+        warn!("{warning}");
+    }
+    let served = runtime(&config).and_then(|runtime| {
+        let served = runtime.block_on(serve(config));
+        // The broker is closed: whatever still runs has nothing left to lose.
+        runtime.shutdown_timeout(Duration::from_millis(100));
+        served
+    });
+    match served {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILED, &format!("{error:#}")),
+    }
+}
+
+fn runtime(config: &Config) -> anyhow::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    Builder::new_multi_thread()
+        .worker_threads(config.server.worker_threads.unwrap_or(cores.max(2)))
+        .max_blocking_threads(BLOCKING_THREADS)
+        .thread_name("fbf")
+        .enable_all()
+        .build()
+        .context("the runtime's threads cannot be started")
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    // Until the broker is open a signal simply ends the process: the store recovers from that as from a crash.
+    let broker = Broker::open(Arc::new(config), Env::system()).await?;
+    let server = match Server::bind(broker.clone()) {
+        Ok(server) => server,
+        Err(error) => {
+            broker.close().await?;
+            return Err(error);
+        }
+    };
+    let (first, second) = (Signals::new()?, Signals::new()?);
+    say(&banner::text(&broker.config, &server.addresses()));
+    let serving = async {
+        server.run(first.wait(1)).await;
+        info!("stopping: no new connections, what was answered is kept");
+        broker.close().await
+    };
+    tokio::select! {
+        closed = serving => Ok(closed?),
+        () = second.wait(2) => std::process::exit(EXIT_INTERRUPTED),
+    }
+}
+
+/// A reader that went away is no reason not to serve.
+fn say(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// SIGTERM and SIGINT, counted together.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> anyhow::Result<Signals> {
+        let listen = |kind| signal(kind).context("signals cannot be received");
+        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    /// Waits until `count` of them have come since [`Signals::new`].
+    async fn wait(mut self, count: usize) {
+        for _ in 0..count {
+            tokio::select! {
+                _ = self.terminate.recv() => {}
+                _ = self.interrupt.recv() => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,312 @@
+//! What callers ask of the group coordinator and what it answers, as plain structs: no protocol version reaches this far down.
+
+use super::records::Committed;
+use crate::coordinator::Caller;
+use crate::coordinator::runtime::{NotActive, Status};
+use crate::ids::TopicId;
+use bytes::Bytes;
+use thiserror::Error;
+use uuid::Uuid;
+
+/// The longest group, member, instance, client or protocol name in bytes. Kafka's record format ends at 32,767, and a member's id is
+/// a client or instance id with 37 characters appended.
+pub const NAME_BYTES_MAX: usize = 32_000;
+
+/// Why the coordinator refuses; one variant per reaction of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum GroupError {
+    #[error("the group's shard is being loaded; ask again")]
+    Loading,
+    #[error("the group coordinator is not available; look it up again")]
+    NotAvailable,
+    /// The shard lost its state, or is closing: whatever was asked may or may not have happened.
+    #[error("this is no longer the group's coordinator; look it up again")]
+    NotCoordinator,
+    #[error("the group id is empty or too long")]
+    InvalidGroupId,
+    #[error("the group has no such member")]
+    UnknownMember,
+    #[error("the group is in another generation")]
+    IllegalGeneration,
+    #[error("the group is rebalancing; join again")]
+    RebalanceInProgress,
+    #[error("the member's protocols do not fit those of the group")]
+    InconsistentProtocol,
+    #[error("session.timeout.ms is outside of group.min.session.timeout.ms and group.max.session.timeout.ms")]
+    InvalidSessionTimeout,
+    /// Join again with the member id that comes with this.
+    #[error("the member has to join with the id that it was given")]
+    MemberIdRequired,
+    #[error("the group has group.max.size members")]
+    MaxSizeReached,
+    #[error("another member has taken over this group.instance.id")]
+    FencedInstance,
+    #[error("the group does not exist")]
+    UnknownGroup,
+    #[error("the group has members")]
+    NonEmptyGroup,
+    #[error("the commit's metadata is longer than offset.metadata.max.bytes")]
+    MetadataTooLarge,
+    /// A name that no record can hold.
+    #[error("a name in the request is longer than {NAME_BYTES_MAX} bytes")]
+    NameTooLong,
+}
+
+impl From<NotActive> for GroupError {
+    fn from(NotActive(status): NotActive) -> GroupError {
+        match status {
+            Status::Loading => GroupError::Loading,
+            Status::Failed => GroupError::NotAvailable,
+            // Active cannot be: it takes events.
+            Status::Stopped | Status::Active => GroupError::NotCoordinator,
+        }
+    }
+}
+
+/// A protocol that a member supports (an assignor), with what it tells the leader.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Protocol {
+    pub name: String,
+    pub metadata: Bytes,
+}
+
+/// A member joins, or joins again.
+#[derive(Debug, Clone)]
+pub struct JoinRequest {
+    pub group_id: String,
+    /// Empty: not known yet.
+    pub member_id: String,
+    /// `group.instance.id` of a static member (KIP-345).
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    pub session_timeout_ms: i32,
+    pub rebalance_timeout_ms: i32,
+    pub protocol_type: String,
+    /// By preference.
+    pub protocols: Vec<Protocol>,
+    /// Whether a dynamic member without an id is told one and has to come back with it (KIP-394).
+    pub is_id_required: bool,
+    /// Whether a returning static leader understands that it need not assign (KIP-814).
+    pub can_skip_assignment: bool,
+}
+
+/// The generation that a member has joined.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Joined {
+    pub generation: i32,
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub leader: String,
+    pub skip_assignment: bool,
+    pub member_id: String,
+    /// For the leader: everyone, with the metadata of the chosen protocol. Else empty.
+    pub members: Vec<JoinedMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinedMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub metadata: Bytes,
+}
+
+/// Why a member did not join, and the id to go on with (empty: none).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JoinRefused {
+    pub error: GroupError,
+    pub member_id: String,
+}
+
+pub type JoinReply = Result<Joined, JoinRefused>;
+
+/// A member asks for its assignment; the leader brings everyone's.
+#[derive(Debug, Clone)]
+pub struct SyncRequest {
+    pub group_id: String,
+    pub generation: i32,
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    /// Checked against the group's where given.
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    /// Member id and assignment.
+    pub assignments: Vec<(String, Bytes)>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synced {
+    pub protocol_type: Option<String>,
+    pub protocol: Option<String>,
+    pub assignment: Bytes,
+}
+
+pub type SyncReply = Result<Synced, GroupError>;
+
+#[derive(Debug, Clone)]
+pub struct HeartbeatRequest {
+    pub group_id: String,
+    pub generation: i32,
+    pub member_id: String,
+    pub instance_id: Option<String>,
+}
+
+/// Members leave, or are removed by an administrator (by instance id alone).
+#[derive(Debug, Clone)]
+pub struct LeaveRequest {
+    pub group_id: String,
+    pub members: Vec<Leaving>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Leaving {
+    /// Empty: whoever holds the instance id.
+    pub member_id: String,
+    pub instance_id: Option<String>,
+}
+
+/// One result per [`LeaveRequest::members`], in order.
+pub type LeaveReply = Vec<Result<(), GroupError>>;
+
+/// Offsets of existing partitions.
+#[derive(Debug, Clone)]
+pub struct CommitRequest {
+    pub group_id: String,
+    /// −1: not a member (assigned by hand).
+    pub generation: i32,
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    /// Only from clients of before KIP-211.
+    pub retention_ms: Option<i64>,
+    pub offsets: Vec<CommitOffset>,
+}
+
+#[derive(Debug, Clone)]
+pub struct CommitOffset {
+    pub topic: String,
+    pub topic_id: Option<TopicId>,
+    pub partition: i32,
+    pub offset: i64,
+    pub leader_epoch: Option<i32>,
+    pub metadata: String,
+}
+
+/// One result per [`CommitRequest::offsets`], in order; or why none was taken.
+pub type CommitReply = Result<Vec<Result<(), GroupError>>, GroupError>;
+
+#[derive(Debug, Clone)]
+pub struct FetchRequest {
+    pub group_id: String,
+    /// `None`: everything that the group has committed.
+    pub topics: Option<Vec<FetchTopic>>,
+}
+
+#[derive(Debug, Clone)]
+pub struct FetchTopic {
+    pub topic: String,
+    /// The topic that has this name now: offsets committed for an earlier one are not answered.
+    pub topic_id: Option<TopicId>,
+    pub partitions: Vec<i32>,
+}
+
+/// Topics in the order asked for; `None` where nothing is committed.
+pub type FetchReply = Vec<FetchedTopic>;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchedTopic {
+    pub topic: String,
+    pub partitions: Vec<(i32, Option<Committed>)>,
+}
+
+/// The protocol that a group follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupKind {
+    Classic,
+}
+
+impl GroupKind {
+    /// Kafka's name for it (Group.GroupType).
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            GroupKind::Classic => "classic",
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    pub group_id: String,
+    pub protocol_type: String,
+    /// Kafka's name for the state.
+    pub state: &'static str,
+    pub kind: GroupKind,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Described {
+    pub state: &'static str,
+    pub protocol_type: String,
+    /// Empty unless stable.
+    pub protocol: String,
+    pub members: Vec<DescribedMember>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DescribedMember {
+    pub member_id: String,
+    pub instance_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    /// Empty unless stable.
+    pub metadata: Bytes,
+    pub assignment: Bytes,
+}
+
+/// What a shard is asked.
+#[derive(Debug)]
+pub enum Event {
+    /// `fresh` becomes the unique part of the member's id, if it needs one.
+    Join {
+        request: JoinRequest,
+        fresh: Uuid,
+        caller: Caller<JoinReply>,
+    },
+    Sync {
+        request: SyncRequest,
+        caller: Caller<SyncReply>,
+    },
+    Heartbeat {
+        request: HeartbeatRequest,
+        caller: Caller<Result<(), GroupError>>,
+    },
+    Leave {
+        request: LeaveRequest,
+        caller: Caller<LeaveReply>,
+    },
+    Commit {
+        request: CommitRequest,
+        caller: Caller<CommitReply>,
+    },
+    Fetch {
+        request: FetchRequest,
+        caller: Caller<FetchReply>,
+    },
+    List {
+        caller: Caller<Vec<Listed>>,
+    },
+    /// `None`: there is no such group.
+    Describe {
+        group_id: String,
+        caller: Caller<Option<Described>>,
+    },
+    Delete {
+        group_id: String,
+        caller: Caller<Result<(), GroupError>>,
+    },
+    /// A topic is gone: so are the offsets committed for it.
+    TopicDeleted {
+        topic: String,
+        caller: Caller<()>,
+    },
+}

@@ -1,0 +1,166 @@
+//! Commits, fetches, expiry and deletion of offsets.
+
+use super::*;
+use crate::ids::TopicId;
+
+fn offset(topic: &str, offset: i64) -> CommitOffset {
+    CommitOffset { topic: topic.to_owned(), topic_id: None, partition: 0, offset, leader_epoch: None, metadata: String::new() }
+}
+
+/// A commit by somebody who is not a member.
+fn by_hand(topic: &str, value: i64) -> CommitRequest {
+    CommitRequest {
+        group_id: GROUP.to_owned(),
+        generation: -1,
+        member_id: String::new(),
+        instance_id: None,
+        retention_ms: None,
+        offsets: vec![offset(topic, value)],
+    }
+}
+
+fn by_member(member_id: &str, generation: i32, topic: &str, value: i64) -> CommitRequest {
+    CommitRequest { generation, member_id: member_id.to_owned(), ..by_hand(topic, value) }
+}
+
+#[test]
+fn only_members_of_the_current_generation_commit() {
+    let mut shard = Harness::new();
+    assert_eq!(shard.commit(by_member("x", 1, "topic", 1)), Err(GroupError::UnknownGroup));
+    let ids = shard.stable(&["a"]);
+    assert_eq!(shard.commit(by_hand("topic", 1)), Err(GroupError::UnknownMember));
+    assert_eq!(shard.commit(by_member("x", 1, "topic", 1)), Err(GroupError::UnknownMember));
+    assert_eq!(shard.commit(by_member(&ids[0], 0, "topic", 1)), Err(GroupError::IllegalGeneration));
+    assert_eq!(shard.committed("topic"), None);
+    assert_eq!(shard.commit(by_member(&ids[0], 1, "topic", 5)), Ok(vec![Ok(())]));
+    assert_eq!(shard.committed("topic"), Some(5));
+    assert_eq!(shard.restarted().committed("topic"), Some(5));
+}
+
+#[test]
+fn commits_go_on_while_a_rebalance_is_prepared_but_not_while_it_completes() {
+    let mut shard = Harness::new();
+    let ids = shard.stable(&["a"]);
+    let (_, _second) = shard.enter("b");
+    assert_eq!(shard.commit(by_member(&ids[0], 1, "topic", 7)), Ok(vec![Ok(())]), "what was read before it is revoked");
+    joined(shard.join(joining("a", &ids[0])));
+    assert_eq!(shard.commit(by_member(&ids[0], 2, "topic", 8)), Err(GroupError::RebalanceInProgress));
+}
+
+#[test]
+fn a_commit_counts_as_a_heartbeat() {
+    let mut shard = Harness::new();
+    let ids = shard.stable(&["a"]);
+    for value in 0..5 {
+        shard.advance(SESSION_MS - 1);
+        assert_eq!(shard.commit(by_member(&ids[0], 1, "topic", value)), Ok(vec![Ok(())]));
+    }
+}
+
+#[test]
+fn a_group_may_consist_of_offsets_alone() {
+    let mut shard = Harness::new();
+    assert_eq!(shard.commit(by_hand("topic", 3)), Ok(vec![Ok(())]));
+    assert_eq!((shard.state(), shard.committed("topic")), ("Empty", Some(3)));
+    assert_eq!(shard.restarted().state(), "Empty");
+    assert_eq!(shard.delete(), Ok(()));
+    assert_eq!((shard.state(), shard.committed("topic")), ("Dead", None));
+    assert_eq!(shard.restarted().committed("topic"), None);
+}
+
+#[test]
+fn metadata_has_a_limit_in_utf16_units() {
+    let mut shard = Harness::new();
+    let mut request = by_hand("topic", 1);
+    for metadata in ["x".repeat(4096), "x".repeat(4097), "ä".repeat(4096), "😀".repeat(2049)] {
+        request.offsets.push(CommitOffset { metadata, ..offset("topic", 2) });
+    }
+    let too_large = Err(GroupError::MetadataTooLarge);
+    assert_eq!(shard.commit(request), Ok(vec![Ok(()), Ok(()), too_large, Ok(()), too_large]));
+}
+
+#[test]
+fn a_topic_that_was_created_again_starts_over() {
+    let mut shard = Harness::new();
+    let (old, new) = (TopicId(Uuid::from_u128(1)), TopicId(Uuid::from_u128(2)));
+    let mut request = by_hand("topic", 3);
+    request.offsets[0].topic_id = Some(old);
+    shard.commit(request).expect("committed");
+    for (topic_id, expected) in [(Some(old), Some(3)), (None, Some(3)), (Some(new), None)] {
+        let topics = Some(vec![FetchTopic { topic: "topic".to_owned(), topic_id, partitions: vec![0] }]);
+        let request = FetchRequest { group_id: GROUP.to_owned(), topics };
+        let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller }));
+        assert_eq!(fetched[0].partitions[0].1.as_ref().map(|committed| committed.offset), expected);
+    }
+}
+
+#[test]
+fn everything_is_fetched_without_topics_and_nothing_of_a_deleted_one() {
+    let mut shard = Harness::new();
+    for topic in ["topic", "other"] {
+        shard.commit(by_hand(topic, 1)).expect("committed");
+    }
+    answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), caller }));
+    for shard in [&mut shard.restarted(), &mut shard] {
+        let request = FetchRequest { group_id: GROUP.to_owned(), topics: None };
+        let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller }));
+        assert_eq!(fetched.iter().map(|topic| topic.topic.as_str()).collect::<Vec<_>>(), ["other"]);
+    }
+}
+
+#[test]
+fn offsets_of_a_group_expire_a_week_after_it_became_empty() {
+    let mut shard = Harness::new();
+    let ids = shard.stable(&["a"]);
+    shard.commit(by_member(&ids[0], 1, "topic", 1)).expect("committed");
+    // A subscribed topic never expires, however old the commit.
+    for _ in 0..9 * DAY_MS / (SESSION_MS - 1) {
+        shard.advance(SESSION_MS - 1);
+        assert_eq!(shard.heartbeat(&ids[0], 1), Ok(()));
+    }
+    assert_eq!(shard.committed("topic"), Some(1));
+    shard.leave(vec![leaving(&ids[0])]);
+    shard.advance(7 * DAY_MS - HOUR_MS);
+    assert_eq!(shard.committed("topic"), Some(1));
+    shard.advance(2 * HOUR_MS);
+    assert_eq!((shard.committed("topic"), shard.state()), (None, "Dead"));
+    assert_eq!(shard.restarted().state(), "Dead");
+}
+
+#[test]
+fn topics_that_nobody_subscribes_to_any_more_expire_from_their_commit() {
+    let mut shard = Harness::new();
+    let ids = shard.stable(&["a"]);
+    let mut request = by_member(&ids[0], 1, "topic", 1);
+    request.offsets.push(offset("former", 1));
+    shard.commit(request).expect("committed");
+    for _ in 0..7 * DAY_MS / (SESSION_MS - 1) + 400 {
+        shard.advance(SESSION_MS - 1);
+        assert_eq!(shard.heartbeat(&ids[0], 1), Ok(()));
+    }
+    assert_eq!((shard.committed("topic"), shard.committed("former")), (Some(1), None));
+}
+
+#[test]
+fn offsets_committed_by_hand_expire_from_their_commit_or_at_their_own_time() {
+    let mut shard = Harness::new();
+    shard.commit(by_hand("topic", 1)).expect("committed");
+    shard.commit(CommitRequest { retention_ms: Some(HOUR_MS), ..by_hand("brief", 1) }).expect("committed");
+    shard.advance(2 * HOUR_MS);
+    assert_eq!((shard.committed("topic"), shard.committed("brief")), (Some(1), None));
+    shard.advance(7 * DAY_MS);
+    assert_eq!((shard.committed("topic"), shard.state()), (None, "Dead"));
+}
+
+#[test]
+fn a_checkpoint_replays_to_the_same() {
+    let mut shard = Harness::new();
+    let ids = shard.stable(&["a", "b"]);
+    for value in 0..10 {
+        shard.commit(by_member(&ids[0], 1, "topic", value)).expect("committed");
+    }
+    let checkpoint = shard.shard.checkpoint();
+    assert_eq!(checkpoint.len(), 2, "one group, one offset");
+    let replayed = Harness::loaded_from(checkpoint, shard.now, settings());
+    assert_eq!(replayed.shard.durable, shard.shard.durable);
+}

@@ -1,0 +1,249 @@
+//! One connection: read a frame, dispatch it (stage one), answer in request order (stage two).
+//!
+//! ```text
+//!  reader task:  size → permit → body → find row → handle().await ──▶ bounded queue ──▶ writer task: wait, write
+//! ```
+//! Owner: the reader task owns the read half, the writer task the write half; between them is a queue of
+//! `limits.responses_per_connection` answers. When it is full the reader stops reading, and TCP tells the client to wait. Answers leave in
+//! request order because the writer awaits stage two in that order. The frame's memory permit is held through stage one: what outlives it is
+//! charged to whoever keeps it (the store's queue).
+//! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
+
+use super::Shared;
+use crate::api::context::{Connection, Held};
+use crate::api::{self, Answer, Context, Encoded, Row};
+use crate::tasks;
+use crate::wire::frame::{self, FrameError};
+use crate::wire::header::{self, Prefix};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::future::Future;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::mpsc;
+use tracing::{debug, info};
+
+/// Small requests arrive in one read with their size; larger bodies bypass this buffer.
+const READ_BUFFER: usize = 8 << 10;
+/// Small answers that are ready together leave in one write.
+const WRITE_BUFFER: usize = 16 << 10;
+/// Produce, the one key whose requests may be large.
+const PRODUCE: i16 = 0;
+/// How long stage two may still take once the server stops.
+const LAST_ANSWERS: Duration = Duration::from_millis(300);
+
+/// An answer on its way out, with the memory that it occupies.
+type Outgoing = (Encoded, Held);
+
+/// Serves `stream` until it ends. Never panics on what the peer sends.
+pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: Arc<Shared>) {
+    let Ok(local) = stream.local_addr() else { return };
+    let connection = Arc::new(Connection { id, peer, local });
+    let (read, write) = stream.into_split();
+    let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
+    let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
+    let mut reader = Reader { stream: BufReader::with_capacity(READ_BUFFER, read), connection, client_id: Arc::from(""), shared, queue };
+    let is_answered = tokio::select! {
+        end = reader.run() => {
+            debug!(connection = id, reason = %end.reason, "connection ends");
+            end.is_answered
+        }
+        // The write half failed: the peer is gone, and nobody needs what is still being read.
+        _ = &mut writer => return,
+    };
+    drop(reader);
+    if is_answered {
+        // Answers that were promised still leave.
+        let _ = writer.await;
+    } else {
+        writer.abort();
+    }
+}
+
+/// Why the reader stopped, and whether the peer still waits for earlier answers.
+struct End {
+    reason: String,
+    is_answered: bool,
+}
+
+impl End {
+    /// The peer is gone, or not to be talked to.
+    fn silent(reason: impl ToString) -> End {
+        End { reason: reason.to_string(), is_answered: false }
+    }
+
+    /// We end it, after the answers before.
+    fn answered(reason: impl ToString) -> End {
+        End { reason: reason.to_string(), is_answered: true }
+    }
+}
+
+struct Reader {
+    stream: BufReader<OwnedReadHalf>,
+    connection: Arc<Connection>,
+    /// The last request's; nearly always the next one's, too.
+    client_id: Arc<str>,
+    shared: Arc<Shared>,
+    queue: mpsc::Sender<Outgoing>,
+}
+
+impl Reader {
+    async fn run(&mut self) -> End {
+        let mut stopping = self.shared.stopping.clone();
+        loop {
+            let step = tokio::select! {
+                biased;
+                _ = stopping.wait_for(|stopping| *stopping) => return End::answered("the server stops"),
+                step = self.step() => step,
+            };
+            if let Err(end) = step {
+                return end;
+            }
+        }
+    }
+
+    /// One request through stage one.
+    async fn step(&mut self) -> Result<(), End> {
+        let limits = &self.shared.broker.config.limits;
+        let idle = Duration::from_millis(limits.idle_ms);
+        let next = tokio::time::timeout(idle, frame::read_size(&mut self.stream, limits.request_bytes)).await;
+        let size = next.map_err(|_| End::answered("idle"))?.map_err(|error| self.unreadable(&error))?;
+        let kib = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
+        let memory = self.shared.request_memory.clone();
+        let permit = memory.acquire_many_owned(kib).await.map_err(End::silent)?;
+        let body = tokio::time::timeout(idle, frame::read_body(&mut self.stream, size)).await;
+        let body = body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
+        let held = Held::default();
+        let answer = self.dispatch(body, held.clone()).await;
+        drop(permit);
+        match answer {
+            Ok(Answer::Silent) => Ok(()),
+            Ok(Answer::Close(reason)) => Err(End::answered(reason)),
+            Ok(answer) => self.queue.send((answer, held)).await.map_err(|_| End::silent("the writer is gone")),
+            Err(end) => Err(end),
+        }
+    }
+
+    async fn dispatch(&mut self, mut body: Bytes, held: Held) -> Result<Encoded, End> {
+        let prefix = Prefix::peek(&body).ok_or_else(|| End::silent("a frame without a header"))?;
+        let Prefix { api_key, api_version, correlation_id } = prefix;
+        let Some(row) = api::find(api_key) else { return self.absent(prefix) };
+        if !(row.min..=row.max).contains(&api_version) {
+            debug!(connection = self.connection.id, api = row.name, api_version, "unsupported version");
+            return (row.unsupported)(correlation_id).map(Answer::Now).map_err(End::answered);
+        }
+        self.check_size(row, body.len())?;
+        let client_id = header::read_client_id(&mut body, (row.header_version)(api_version));
+        let client_id = client_id.map_err(|error| self.malformed(row, prefix, &error))?.unwrap_or_default();
+        if *self.client_id != *client_id {
+            self.client_id = Arc::from(client_id);
+        }
+        let context = Context {
+            broker: self.shared.broker.clone(),
+            version: api_version,
+            client_id: self.client_id.clone(),
+            connection: self.connection.clone(),
+            sessions: self.shared.sessions.clone(),
+            held,
+        };
+        (row.dispatch)(context, correlation_id, body).await.map_err(|error| self.malformed(row, prefix, &error))
+    }
+
+    /// Only Produce carries bulk; a large frame of anything else would be decoded into much more memory than it has bytes.
+    fn check_size(&self, row: &Row, size: usize) -> Result<(), End> {
+        let limit = self.shared.broker.config.limits.admin_request_bytes;
+        if row.key == PRODUCE || size <= limit {
+            return Ok(());
+        }
+        info!(peer = %self.connection.peer, api = row.name, size, limit, "request refused: larger than limits.admin_request_bytes");
+        Err(End::answered("a request above limits.admin_request_bytes"))
+    }
+
+    /// A key that Kafka has and we do not is answered in its own format; one that nobody has, with a bare error code.
+    fn absent(&self, prefix: Prefix) -> Result<Encoded, End> {
+        let Prefix { api_key, api_version, correlation_id } = prefix;
+        debug!(connection = self.connection.id, api_key, api_version, "unsupported key");
+        if let Some(absent) = api::absent::find(api_key) {
+            return (absent.answer)(correlation_id, api_version).map(Answer::Now).map_err(End::answered);
+        }
+        let mut frame = BytesMut::with_capacity(10);
+        frame.put_i32(6);
+        frame.put_i32(correlation_id);
+        frame.put_i16(api::errors::ResponseError::UnsupportedVersion.code());
+        Ok(Answer::Now(frame.freeze()))
+    }
+
+    fn malformed(&self, row: &Row, prefix: Prefix, error: &dyn std::fmt::Display) -> End {
+        info!(peer = %self.connection.peer, api = row.name, version = prefix.api_version, %error, "request does not decode; closing");
+        End::answered("a request that does not decode")
+    }
+
+    fn unreadable(&self, error: &FrameError) -> End {
+        if matches!(error, FrameError::Impossible(_) | FrameError::TooLarge { .. }) {
+            info!(peer = %self.connection.peer, %error, "closing");
+        }
+        End::silent(error)
+    }
+}
+
+/// Writes answers in their order until the reader is gone and the queue is empty, or the peer is.
+async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoing>, shared: Arc<Shared>) {
+    let mut out = BufWriter::with_capacity(WRITE_BUFFER, write);
+    let mut stopping = shared.stopping.clone();
+    // An error means that the peer is gone; the reader learns it by our end.
+    let _ = async {
+        loop {
+            let next = match answers.try_recv() {
+                Ok(next) => next,
+                Err(_) => {
+                    out.flush().await?;
+                    match answers.recv().await {
+                        Some(next) => next,
+                        None => return out.shutdown().await,
+                    }
+                }
+            };
+            let (answer, _held) = next;
+            let frame = match answer {
+                Answer::Now(frame) => frame,
+                Answer::Later(wait) => {
+                    let mut wait = pin!(wait);
+                    match poll_once(wait.as_mut()).await {
+                        Poll::Ready(frame) => frame,
+                        Poll::Pending => {
+                            // What is ready must not wait for what is not.
+                            out.flush().await?;
+                            tokio::select! {
+                                frame = wait => frame,
+                                () = last_moment(&mut stopping) => return out.shutdown().await,
+                            }
+                        }
+                    }
+                }
+                Answer::Silent | Answer::Close(_) => continue,
+            };
+            if frame.is_empty() {
+                return out.shutdown().await;
+            }
+            out.write_all(&frame).await?;
+        }
+    }
+    .await as std::io::Result<()>;
+}
+
+/// Polls `future` once, so that an answer that is ready needs no flush before it.
+async fn poll_once<F: Future>(mut future: std::pin::Pin<&mut F>) -> Poll<F::Output> {
+    std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
+}
+
+/// Returns some time after the server begins to stop: when waiting answers are given up.
+async fn last_moment(stopping: &mut tokio::sync::watch::Receiver<bool>) {
+    if stopping.wait_for(|stopping| *stopping).await.is_ok() {
+        tokio::time::sleep(LAST_ANSWERS).await;
+    }
+}

@@ -1,0 +1,165 @@
+//! The Kafka listener: bind, accept, limits, drain. What happens on a connection is in `connection.rs`.
+//!
+//! Owner: one accept task per bound address; one reader and one writer task per connection. Bound: `limits.connections`; when all are
+//! taken, accepting waits until one closes, so that the kernel's backlog, not our memory, holds the queue.
+
+use crate::api::fetch_sessions::FetchSessions;
+use crate::broker::Broker;
+use crate::tasks;
+use anyhow::Context as _;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tracing::{debug, warn};
+
+mod connection;
+
+/// Connections that the kernel keeps waiting for us.
+const BACKLOG: i32 = 1024;
+/// How long answers under way may take at a stop, before connections are cut.
+const DRAIN: Duration = Duration::from_millis(500);
+
+/// What all connections share.
+pub(crate) struct Shared {
+    pub broker: Arc<Broker>,
+    pub sessions: Arc<FetchSessions>,
+    /// Request bytes in memory, over all connections, in KiB.
+    pub request_memory: Arc<Semaphore>,
+    /// Turns true at a stop.
+    pub stopping: watch::Receiver<bool>,
+    next_connection: AtomicU64,
+}
+
+/// A bound listener that does not accept yet.
+pub struct Server {
+    listeners: Vec<TcpListener>,
+    broker: Arc<Broker>,
+}
+
+impl Server {
+    /// Binds every address of `server.listen`.
+    ///
+    /// # Errors
+    /// When an address is in use, cannot be resolved or is not ours; one line that names it.
+    pub fn bind(broker: Arc<Broker>) -> anyhow::Result<Server> {
+        let mut listeners = Vec::new();
+        for address in &broker.config.server.listen {
+            listeners.extend(bind_named(address)?);
+        }
+        Ok(Server { listeners, broker })
+    }
+
+    /// The addresses that are bound, with the ports that the system chose where 0 was asked for.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        self.listeners.iter().filter_map(|listener| listener.local_addr().ok()).collect()
+    }
+
+    /// Accepts until `shutdown`, then stops accepting, lets answers under way leave (at most half a second) and cuts the rest.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (stop, stopping) = watch::channel(false);
+        let limits = &self.broker.config.limits;
+        let connections = u32::try_from(limits.connections).unwrap_or(u32::MAX);
+        let room = Arc::new(Semaphore::new(connections as usize));
+        let shared = Arc::new(Shared {
+            sessions: Arc::new(FetchSessions::new(self.broker.config.kafka.max_incremental_fetch_session_cache_slots)),
+            request_memory: Arc::new(Semaphore::new(limits.memory_bytes / 1024)),
+            broker: self.broker,
+            stopping,
+            next_connection: AtomicU64::new(1),
+        });
+        let accepting: Vec<_> = self
+            .listeners
+            .into_iter()
+            .map(|listener| tasks::spawn("accept", accept(listener, shared.clone(), room.clone())))
+            .collect();
+        shutdown.await;
+        for task in &accepting {
+            task.abort();
+        }
+        // Nobody listens only when no connection is left.
+        let _ = stop.send(true);
+        let _ = tokio::time::timeout(DRAIN, room.acquire_many(connections)).await;
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>) {
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                let id = shared.next_connection.fetch_add(1, Ordering::Relaxed);
+                debug!(connection = id, %peer, "accepted");
+                let shared = shared.clone();
+                tasks::spawn_connection(async move {
+                    prepare(&stream);
+                    connection::serve(stream, peer, id, shared).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                // Out of file handles, or a peer that was gone already: neither ends the listener.
+                warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+/// Small answers leave at once; a peer that vanished behind a balancer is noticed. Best effort: a socket works without.
+fn prepare(stream: &TcpStream) {
+    let _ = stream.set_nodelay(true);
+    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
+    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+/// Binds `host:port`. `localhost` means both loopback addresses, and `*`, `0.0.0.0` or `[::]` every address of both families, because
+/// clients may resolve a name to either family first (trap 6); IPv6 is optional where the machine has none.
+fn bind_named(address: &str) -> anyhow::Result<Vec<TcpListener>> {
+    let (host, port) = address.rsplit_once(':').with_context(|| format!("server.listen {address:?} is not host:port"))?;
+    let port: u16 = port.parse().with_context(|| format!("server.listen {address:?} has no valid port"))?;
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let pair = match host {
+        "localhost" => Some((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Ipv6Addr::LOCALHOST)),
+        "*" | "" | "0.0.0.0" | "::" => Some((SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), Ipv6Addr::UNSPECIFIED)),
+        _ => None,
+    };
+    if let Some((v4, v6)) = pair {
+        let first = listen(v4)?;
+        let port = first.local_addr().context("the address of a bound socket")?.port();
+        let mut listeners = vec![first];
+        match listen(SocketAddr::from((v6, port))) {
+            Ok(second) => listeners.push(second),
+            Err(error) => debug!(%error, "no IPv6 listener beside the IPv4 one"),
+        }
+        return Ok(listeners);
+    }
+    let resolved: Vec<SocketAddr> =
+        (host, port).to_socket_addrs().with_context(|| format!("server.listen {address:?} does not resolve to an address"))?.collect();
+    resolved.into_iter().map(listen).collect()
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let open = || -> std::io::Result<TcpListener> {
+        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+        if address.is_ipv6() {
+            // The two families have a socket each.
+            socket.set_only_v6(true)?;
+        }
+        socket.set_reuse_address(true)?;
+        socket.bind(&address.into())?;
+        socket.listen(BACKLOG)?;
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket.into())
+    };
+    open().map_err(|error| match error.kind() {
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("address {address} is in use by another process; stop it or choose another with --listen")
+        }
+        _ => anyhow::anyhow!("address {address} cannot be listened on: {error}; choose another with --listen"),
+    })
+}
