@@ -153,8 +153,9 @@ class Kafka(Broker):
         }
         file = self.home / "server.properties"
         file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
-        command = ["java", "-cp", kafka_classpath(), "kafka.tools.StorageTool", "format", "-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(file), "--ignore-formatted"]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        storage_tool = ["java", "-cp", kafka_classpath(), "kafka.tools.StorageTool"]
+        options = ["-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(file), "--ignore-formatted"]
+        subprocess.run([*storage_tool, "format", *options], check=True, stdout=subprocess.DEVNULL)
 
     def stop(self):
         """A JVM that SIGTERM ended in good order says 128 + 15."""

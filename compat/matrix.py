@@ -78,10 +78,12 @@ def run(command):
 
 def print_table(rows):
     header = ("suite", *OUTCOMES, "seconds")
-    widths = [max(len(str(cell)) for cell in column) for column in zip(header, *((name, *row) for name, row in rows.items()), strict=True)]
+    lines = [header, *((name, *row) for name, row in rows.items())]
+    widths = [max(len(str(cell)) for cell in column) for column in zip(*lines, strict=True)]
+    lines.insert(1, tuple("-" * width for width in widths))
     print()
-    for line in (header, tuple("-" * width for width in widths), *((name, *row) for name, row in rows.items())):
-        cells = [str(cell).ljust(width) if place == 0 else str(cell).rjust(width) for place, (cell, width) in enumerate(zip(line, widths, strict=True))]
+    for name, *numbers in lines:
+        cells = [name.ljust(widths[0]), *(str(number).rjust(width) for number, width in zip(numbers, widths[1:], strict=True))]
         print(f"| {' | '.join(cells)} |")
 
 

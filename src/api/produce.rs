@@ -5,7 +5,7 @@
 //! A batch that is not durable within the request's `timeout_ms` answers REQUEST_TIMED_OUT; it may still become durable, and an
 //! idempotent producer's retry is then recognised.
 //!
-//! Version notes: 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
+//! Version notes: 7 (KIP-110) brings zstd; 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
 //! needs to; 12 (KIP-890) adds partitions to transactions implicitly; 13 (KIP-516) uses topic ids.
 //! Not implemented: transactions; a transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which clients treat as final.
 
@@ -14,6 +14,7 @@ use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
 use crate::log::{AppendError, Appended, Origin, Partition};
+use crate::records::{BatchHeader, Compression};
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -27,6 +28,8 @@ use uuid::Uuid;
 
 /// From here on topics are named by id (KIP-516).
 const TOPIC_IDS: i16 = 13;
+/// From here on clients know zstd (KIP-110).
+const ZSTD: i16 = 7;
 
 pub struct Produce;
 
@@ -134,8 +137,20 @@ async fn append(
     };
     let partition = context.broker.partition(topic, index).await.map_err(AppendError::from)?;
     let Some(partition) = partition else { return Err(ResponseError::UnknownTopicOrPartition.into()) };
+    if context.version < ZSTD {
+        refuse_zstd(&records)?;
+    }
     let appended = partition.append(records, Origin::Client).await?;
     Ok((partition, appended))
+}
+
+/// A client that old could not read back what it wrote (KIP-110; ProduceRequest.validateRecords).
+fn refuse_zstd(records: &Bytes) -> Result<(), Refused> {
+    let header = BatchHeader::parse(records).map_err(AppendError::Corrupt)?;
+    match header.attributes.compression() {
+        Ok(Compression::Zstd) => Err(ResponseError::UnsupportedCompressionType.into()),
+        _ => Ok(()),
+    }
 }
 
 async fn durable(one: &Pending, deadline: tokio::time::Instant) -> Result<(), ResponseError> {

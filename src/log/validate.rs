@@ -20,8 +20,8 @@ pub struct InvalidRecords {
     pub records: Vec<(i32, String)>,
 }
 
-/// The largest output of decompressing one batch for validation; a larger one is refused rather than trusted (trap 37).
-pub(super) const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
+/// The largest output of decompressing one batch; a larger one is refused rather than trusted (trap 37). As large as the largest request.
+pub(super) const DECOMPRESSED_BYTES_MAX: usize = 100 << 20;
 
 /// Checks the one batch of a client's produce request for one partition, and answers its header.
 ///

@@ -115,9 +115,11 @@ fn an_existing_server_properties_works_and_what_it_says_in_vain_is_listed_once()
     let warnings: Vec<&str> = said.lines().filter(|line| line.contains("process.roles")).collect();
     assert_eq!(warnings.len(), 1, "one warning:\n{said}");
     assert!(!warnings[0].contains("num.partitions"), "what works is not in it: {}", warnings[0]);
+    // Files of other installations name plug-ins' keys; Kafka takes them without a word, we say so.
     std::fs::write(&file, "num.partitons=3\n").unwrap();
-    let exit = Launch::new().argument("--properties").argument(&file).refused();
-    assert_refused(&exit, USAGE, &["server.properties", "num.partitons"]);
+    let server = Launch::new().argument("--properties").argument(&file).start();
+    let said = server.stderr();
+    assert!(said.lines().any(|line| line.contains("WARN") && line.contains("num.partitons (unknown)")), "{said}");
 }
 
 #[test]
