@@ -175,8 +175,8 @@ def end_to_end_latency(broker):
 def console_producer_and_consumer(broker):
     topic = fresh("console")
     sent = [f"k{number % 7}:value {number}" for number in range(100)]
-    tool(broker, "console-producer", "--topic", topic, "--property", "parse.key=true", "--property", "key.separator=:", stdin="\n".join(sent) + "\n")
-    read = console_consumer(broker, topic, 100, "--property", "print.key=true", "--property", "key.separator=:")
+    tool(broker, "console-producer", "--topic", topic, "--reader-property", "parse.key=true", "--reader-property", "key.separator=:", stdin="\n".join(sent) + "\n")
+    read = console_consumer(broker, topic, 100, "--formatter-property", "print.key=true", "--formatter-property", "key.separator=:")
     expect_equal(sorted(read), sorted(sent))
 
 
@@ -240,9 +240,11 @@ def verifiable_tools_live_through_kill_9(broker):
         broker.start()
         eventually(lambda: events(outputs[0], "tool_data"), 90, "the end of the producer")
         [summary] = events(outputs[0], "tool_data")
-        expect_equal(summary["acked"], 20_000, "acknowledged records")
+        # The tool does not retry (it sets retries=0), so what was under way at the kill fails: that is said, and may be some dozens.
+        failed = len(events(outputs[0], "producer_send_error"))
+        expect_equal(summary["acked"] + failed, 20_000, "acknowledged and failed records")
         acknowledged = {(event["partition"], event["offset"]) for event in events(outputs[0], "producer_send_success")}
-        expect_equal(len(acknowledged), 20_000, "different offsets of acknowledged records")
+        expect_equal(len(acknowledged), summary["acked"], "different offsets of acknowledged records")
 
         def all_read():
             read = {(event["partition"], event["offset"]) for path in outputs[1:] for event in events(path, "record_data")}
