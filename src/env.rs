@@ -2,6 +2,8 @@
 //!
 //! Owner: `Env` is cloned into whoever needs it; all clones share one clock and one seeded generator.
 
+#![expect(clippy::disallowed_methods, reason = "this is the file that may read the clock")]
+
 use crate::ids::Timestamp;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};

@@ -1,6 +1,8 @@
 //! Named background tasks and threads: the only file that spawns. A panic in any of them stops the process with exit code 70,
 //! because a broker that has silently lost its committer or a coordinator shard must not go on serving.
 
+#![expect(clippy::disallowed_methods, reason = "this is the file that may spawn")]
+
 use std::future::Future;
 use std::sync::OnceLock;
 use std::thread::JoinHandle as ThreadHandle;

@@ -26,7 +26,7 @@ pub enum Format {
 pub fn check_filter(filter: &str) -> Result<(), String> {
     let is_level = |text: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(text));
     let is_directive = |text: &str| is_level(text.rsplit_once('=').map_or(text, |(_, level)| level));
-    let reads = filter.split(',').all(|directive| is_directive(directive)) && EnvFilter::try_new(filter).is_ok();
+    let reads = filter.split(',').all(is_directive) && EnvFilter::try_new(filter).is_ok();
     reads.then_some(()).ok_or_else(|| format!("one of {}, or module=level pairs with commas between", LEVELS.join(", ")))
 }
 

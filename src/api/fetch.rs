@@ -132,7 +132,7 @@ fn limits(context: &Context, request: &FetchRequest, has_failed: bool) -> Limits
 /// Takes room for the answer from the broker's budget, less than asked for when less is free. A long poll of an empty topic holds
 /// what it could be answered with, so idle consumers are charged little: what lies before them, not what they allow.
 async fn reserve(context: &Context, max_bytes: usize, targets: &[Target]) -> (usize, Option<OwnedSemaphorePermit>) {
-    let waiting: u64 = targets.iter().map(|target| waiting_bytes(target)).fold(0, u64::saturating_add);
+    let waiting: u64 = targets.iter().map(waiting_bytes).fold(0, u64::saturating_add);
     let wanted = max_bytes.min(usize::try_from(waiting).unwrap_or(usize::MAX)).max(BYTES_AT_LEAST);
     let memory = &context.broker.fetch_memory;
     let free = memory.available_permits().saturating_mul(1024) / 2;

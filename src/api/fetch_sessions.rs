@@ -149,7 +149,8 @@ impl FetchSessions {
         for (at, (asked, now)) in turn.asked.iter().zip(answers).enumerate() {
             // The session's partitions are in the order of the turn, unless the request named one twice or the session was used
             // by someone else meanwhile: then everything is told.
-            let known = session.partitions.get_mut(at).filter(|(known, _)| known.topic == asked.topic && known.index == asked.index);
+            let known =
+                session.partitions.get_mut(at).filter(|(known, _)| known.topic == asked.topic && known.index == asked.index);
             let Some((_, told)) = known else {
                 news.push(true);
                 continue;
@@ -216,7 +217,8 @@ impl Session {
             }
         }
         if !forgotten.is_empty() {
-            self.partitions.retain(|(known, _)| !forgotten.iter().any(|(topic, index)| *topic == known.topic && *index == known.index));
+            self.partitions
+                .retain(|(known, _)| !forgotten.iter().any(|(topic, index)| *topic == known.topic && *index == known.index));
         }
     }
 }

@@ -19,7 +19,8 @@ impl Handler for InitProducerId {
 
     async fn handle(context: Context, request: InitProducerIdRequest) -> Answer<InitProducerIdResponse> {
         if let Some(id) = &request.transactional_id {
-            let error = if id.is_empty() { ResponseError::InvalidRequest } else { ResponseError::TransactionalIdAuthorizationFailed };
+            let error =
+                if id.is_empty() { ResponseError::InvalidRequest } else { ResponseError::TransactionalIdAuthorizationFailed };
             return Answer::Now(refused(error));
         }
         Answer::Now(match context.broker.producer_ids.next().await {

@@ -103,7 +103,11 @@ async fn resolve(partition: &Partition, timestamp: i64, version: i16, is_committ
 }
 
 fn answer(index: i32, found: Result<Found, ResponseError>, version: i16) -> ListOffsetsPartitionResponse {
-    let response = ListOffsetsPartitionResponse::default().with_partition_index(index).with_timestamp(-1).with_offset(-1).with_leader_epoch(-1);
+    let response = ListOffsetsPartitionResponse::default()
+        .with_partition_index(index)
+        .with_timestamp(-1)
+        .with_offset(-1)
+        .with_leader_epoch(-1);
     match found {
         Ok(None) => response,
         Ok(Some((offset, time))) => {

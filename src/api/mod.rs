@@ -14,8 +14,6 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 
 pub mod absent;
-pub mod operations;
-pub mod repeated;
 pub mod advertised;
 pub mod api_versions;
 pub mod context;
@@ -41,7 +39,9 @@ pub mod metadata;
 pub mod offset_commit;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
+pub mod operations;
 pub mod produce;
+pub mod repeated;
 pub mod sync_group;
 
 pub use context::Context;

@@ -77,11 +77,13 @@ impl Handler for Produce {
                     Err(refused) => refused.into_response(index),
                 });
             }
-            responses.push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
+            responses
+                .push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
         }
         let response = ProduceResponse::default().with_responses(responses);
         if acks == 0 {
-            let has_failed = response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
+            let has_failed =
+                response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
             return if has_failed { Answer::Close("a produce request with acks=0 failed") } else { Answer::Silent };
         }
         if pending.is_empty() {
@@ -92,7 +94,8 @@ impl Handler for Produce {
             let deadline = tokio::time::Instant::now() + timeout;
             for one in pending {
                 if let Err(error) = durable(&one, deadline).await {
-                    let answer = response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
+                    let answer =
+                        response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
                     let answer = answer.expect("every pending batch has its answer");
                     *answer = Refused::from(error).into_response(answer.index);
                 }

@@ -24,7 +24,7 @@ mod waiters;
 #[cfg(test)]
 mod tests;
 
-pub use partition::{Appended, AppendError, LogStopped, Origin, Partition, ReadError};
+pub use partition::{AppendError, Appended, LogStopped, Origin, Partition, ReadError};
 pub use producers::ProducerError;
 pub use validate::InvalidRecords;
 

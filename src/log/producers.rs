@@ -22,7 +22,9 @@ const SNAPSHOT_VERSION: u8 = 1;
 /// Why a producer's batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ProducerError {
-    #[error("out of order sequence number for producer {producer}: {found} (incoming seq. number), {last} (current end sequence number)")]
+    #[error(
+        "out of order sequence number for producer {producer}: {found} (incoming seq. number), {last} (current end sequence number)"
+    )]
     OutOfOrderSequence { producer: ProducerId, found: i32, last: i32 },
     #[error("epoch of producer {producer} is {found}, which is smaller than the last seen epoch {current}")]
     StaleEpoch { producer: ProducerId, found: ProducerEpoch, current: ProducerEpoch },
@@ -33,7 +35,11 @@ pub enum ProducerError {
 pub enum Verdict {
     New,
     /// It was appended before, at these offsets and at this time.
-    Duplicate { first: Offset, last: Offset, timestamp: Timestamp },
+    Duplicate {
+        first: Offset,
+        last: Offset,
+        timestamp: Timestamp,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,11 +102,20 @@ impl Producers {
     }
 
     /// Remembers a batch that was appended at `first..=last`. `timestamp` is what a duplicate is answered with.
-    pub fn remember(&mut self, id: ProducerId, header: &BatchHeader, first: Offset, last: Offset, timestamp: Timestamp, now: Timestamp) {
+    pub fn remember(
+        &mut self,
+        id: ProducerId,
+        header: &BatchHeader,
+        first: Offset,
+        last: Offset,
+        timestamp: Timestamp,
+        now: Timestamp,
+    ) {
         let epoch = ProducerEpoch(header.producer_epoch);
         let age = self.next_age;
         self.next_age += 1;
-        let producer = self.by_id.entry(id).or_insert_with(|| Producer { epoch, batches: VecDeque::with_capacity(WINDOW), seen: now, age });
+        let producer =
+            self.by_id.entry(id).or_insert_with(|| Producer { epoch, batches: VecDeque::with_capacity(WINDOW), seen: now, age });
         if producer.epoch != epoch {
             producer.epoch = epoch;
             producer.batches.clear();

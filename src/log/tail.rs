@@ -52,7 +52,6 @@ impl Tail {
             oldest.lock().pop_front();
         }
     }
-
 }
 
 impl PartitionTail {

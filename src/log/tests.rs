@@ -175,7 +175,11 @@ async fn the_window_survives_a_restart_with_and_without_a_snapshot() {
         let partition = again.open(LOG, Arc::new(settings())).await.expect("reopened");
         assert_eq!(partition.next(), Offset(4));
         for (sequence, first) in [(0, 0), (2, 2)] {
-            assert_eq!(append(&partition, produced(9, 0, sequence, 2)).await.expect("known"), (first, first + 1), "{has_snapshot}");
+            assert_eq!(
+                append(&partition, produced(9, 0, sequence, 2)).await.expect("known"),
+                (first, first + 1),
+                "{has_snapshot}"
+            );
         }
         assert!(append(&partition, produced(9, 0, 5, 1)).await.is_err(), "a gap is still a gap");
         assert_eq!(append(&partition, produced(9, 0, 4, 1)).await.expect("goes on"), (4, 4));
@@ -252,7 +256,7 @@ async fn a_deleted_log_answers_stopped_and_wakes_who_waits() {
     let partition = partition(&house, settings()).await;
     append(&partition, batch(1)).await.expect("appended");
     let waiting = partition.clone();
-    let waiter = tokio::spawn(async move { waiting.wait_committed(Offset(10)).await });
+    let waiter = crate::tasks::spawn("test", async move { waiting.wait_committed(Offset(10)).await });
     house.logs.delete(LOG).await.expect("deleted");
     assert!(waiter.await.expect("joins").is_err());
     assert!(matches!(append(&partition, batch(1)).await, Err(AppendError::Stopped(_))));
@@ -336,7 +340,7 @@ async fn an_empty_fetch_waits_its_time_and_wakes_for_any_partition() {
     assert_eq!(sizes(&fetch(&targets(&partitions, 1 << 20), limits(1, 1 << 20, 30)).await), [0, 0]);
     assert!(before.elapsed() >= Duration::from_millis(30), "it waited");
     let asleep = targets(&partitions, 1 << 20);
-    let sleeper = tokio::spawn(async move { fetch(&asleep, limits(1, 1 << 20, 3_600_000)).await });
+    let sleeper = crate::tasks::spawn("test", async move { fetch(&asleep, limits(1, 1 << 20, 3_600_000)).await });
     tokio::task::yield_now().await;
     let appended = partitions[1].append(batch(1), Origin::Client).await.expect("appended");
     partitions[1].wait_committed(appended.last).await.expect("committed");

@@ -47,7 +47,8 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: 
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
-    let mut reader = Reader { stream: BufReader::with_capacity(READ_BUFFER, read), connection, client_id: Arc::from(""), shared, queue };
+    let mut reader =
+        Reader { stream: BufReader::with_capacity(READ_BUFFER, read), connection, client_id: Arc::from(""), shared, queue };
     let is_answered = tokio::select! {
         end = reader.run() => {
             debug!(connection = id, reason = %end.reason, "connection ends");
@@ -117,7 +118,8 @@ impl Reader {
         let memory = self.shared.request_memory.clone();
         let permit = memory.acquire_many_owned(kib).await.map_err(End::silent)?;
         let body = tokio::time::timeout(idle, frame::read_body(&mut self.stream, size)).await;
-        let body = body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
+        let body =
+            body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
         let held = Held::default();
         let answer = self.dispatch(body, held.clone()).await;
         drop(permit);

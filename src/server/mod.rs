@@ -138,8 +138,10 @@ fn bind_named(address: &str) -> anyhow::Result<Vec<TcpListener>> {
         }
         return Ok(listeners);
     }
-    let resolved: Vec<SocketAddr> =
-        (host, port).to_socket_addrs().with_context(|| format!("server.listen {address:?} does not resolve to an address"))?.collect();
+    let resolved: Vec<SocketAddr> = (host, port)
+        .to_socket_addrs()
+        .with_context(|| format!("server.listen {address:?} does not resolve to an address"))?
+        .collect();
     resolved.into_iter().map(listen).collect()
 }
 

@@ -53,7 +53,11 @@ fn commits_of_strangers_are_refused() {
     let group = unique("group");
     let request = commit_request(&group, &topic, &[(0, 1)]);
     let stranger = request.clone().with_generation_id_or_member_epoch(3).with_member_id(text("stranger"));
-    assert_eq!(commit(&mut client, COMMIT, &stranger), Some(ResponseError::GroupIdNotFound), "a group that is not there, from version 9");
+    assert_eq!(
+        commit(&mut client, COMMIT, &stranger),
+        Some(ResponseError::GroupIdNotFound),
+        "a group that is not there, from version 9"
+    );
     assert_eq!(commit(&mut client, 8, &stranger), Some(ResponseError::IllegalGeneration), "the same, before version 9");
     let mut member = Member::of(&server, &group);
     member.join_alone("all");

@@ -271,7 +271,7 @@ impl Worker {
             let living = live(*seq);
             is_old && living > 0 && living.saturating_mul(MOSTLY_DEAD_FACTOR) < *bytes && !self.unmovable.contains(seq)
         };
-        sizes.iter().filter(|size| is_victim(*size)).map(|(seq, _)| *seq).collect()
+        sizes.iter().filter(|size| is_victim(size)).map(|(seq, _)| *seq).collect()
     }
 
     /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes.
