@@ -1,7 +1,7 @@
 //! One of everything: the handles that a request needs, opened and closed in order. No behaviour of its own beyond the glue between
 //! catalog (what exists) and logs (what it holds), which are peers and do not know each other.
 
-use crate::catalog::{Catalog, CatalogError, NewTopic, Topic};
+use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
 use crate::config::{Config, Sync};
 use crate::coordinator::group::Groups;
 use crate::coordinator::producer_ids::ProducerIds;
@@ -48,6 +48,7 @@ impl Broker {
         let groups = Groups::new(logs.clone(), catalog.clone(), env.clone(), config.clone());
         groups.start();
         let background = vec![
+            tasks::spawn("finish deletions", finish_deletions(logs.clone(), catalog.clone())),
             tasks::spawn("open logs", open_all(logs.clone(), catalog.clone())),
             tasks::spawn("retention", sweep_retention(logs.clone(), config.kafka.log_retention_check_interval_ms)),
             tasks::spawn("producer snapshots", save_snapshots(logs.clone())),
@@ -80,17 +81,21 @@ impl Broker {
     ///
     /// # Errors
     /// See [`Catalog::create_topic`].
-    pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
-        let topic = self.catalog.create_topic(new).await?;
-        self.open_partitions(&topic).await?;
-        Ok(topic)
+    pub async fn create_topic(self: &Arc<Broker>, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
+        let broker = self.clone();
+        tasks::to_the_end("create topic", async move {
+            let topic = broker.catalog.create_topic(new).await?;
+            broker.open_partitions(&topic).await?;
+            Ok(topic)
+        })
+        .await
     }
 
     /// Creates `name` with the defaults (`num.partitions`), or answers the topic that someone else created meanwhile.
     ///
     /// # Errors
     /// See [`Catalog::create_topic`].
-    pub async fn auto_create(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+    pub async fn auto_create(self: &Arc<Broker>, name: &str) -> Result<Arc<Topic>, CatalogError> {
         match self.create_topic(NewTopic::with_defaults(name, &self.config.kafka)).await {
             Err(CatalogError::TopicExists(_)) => {
                 self.catalog.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))
@@ -103,23 +108,29 @@ impl Broker {
     ///
     /// # Errors
     /// See [`Catalog::delete_topic`].
-    pub async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
-        let topic = self.catalog.delete_topic(name).await?;
-        for log in &topic.logs {
-            self.logs.delete(*log).await.map_err(CatalogError::Store)?;
-        }
-        self.groups.topic_deleted(&topic.name).await;
-        Ok(topic)
+    pub async fn delete_topic(self: &Arc<Broker>, name: &str) -> Result<Arc<Topic>, CatalogError> {
+        let (broker, name) = (self.clone(), name.to_owned());
+        tasks::to_the_end("delete topic", async move {
+            let topic = broker.catalog.delete_topic(&name).await?;
+            purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
+            broker.groups.topic_deleted(&topic.name).await;
+            Ok(topic)
+        })
+        .await
     }
 
     /// Grows a topic to `total` partitions.
     ///
     /// # Errors
     /// See [`Catalog::add_partitions`].
-    pub async fn add_partitions(&self, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
-        let topic = self.catalog.add_partitions(name, total).await?;
-        self.open_partitions(&topic).await?;
-        Ok(topic)
+    pub async fn add_partitions(self: &Arc<Broker>, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
+        let (broker, name) = (self.clone(), name.to_owned());
+        tasks::to_the_end("add partitions", async move {
+            let topic = broker.catalog.add_partitions(&name, total).await?;
+            broker.open_partitions(&topic).await?;
+            Ok(topic)
+        })
+        .await
     }
 
     async fn open_partitions(&self, topic: &Topic) -> Result<(), CatalogError> {
@@ -162,6 +173,23 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LogStore>, Arc<d
     };
     let store = tasks::blocking("open the store", move || LocalStore::open(options)).await?;
     Ok((store.clone(), store))
+}
+
+/// Removes what a deleted topic left in the store, and then the note about it.
+async fn purge(logs: &Logs, catalog: &Catalog, deleted: &Deleted) -> Result<(), CatalogError> {
+    for log in &deleted.logs {
+        logs.delete(*log).await.map_err(CatalogError::Store)?;
+    }
+    catalog.forget_deleted(deleted.id).await
+}
+
+/// Finishes deletions that a crash cut short.
+async fn finish_deletions(logs: Arc<Logs>, catalog: Arc<Catalog>) {
+    for deleted in catalog.unfinished_deletions() {
+        if let Err(error) = purge(&logs, &catalog, deleted).await {
+            warn!(topic_id = %deleted.id, %error, "a deleted topic's logs are still there; the next start tries again");
+        }
+    }
 }
 
 /// Opens every log once, so that first requests find them open and retention reaches them.

@@ -32,6 +32,16 @@ pub fn spawn<T: Send + 'static>(name: &'static str, work: impl Future<Output = T
     tokio::spawn(guarded(name, work))
 }
 
+/// Runs `work` to its end in a task of its own, and waits for it: dropping the caller's future (its connection went away) does not
+/// stop it half way. A panic in it is fatal.
+pub async fn to_the_end<T: Send + 'static>(name: &'static str, work: impl Future<Output = T> + Send + 'static) -> T {
+    match spawn(name, work).await {
+        Ok(value) => value,
+        // The runtime is being torn down: nobody waits for this value any more.
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Runs one connection's task: its panic ends the connection, not the process, since its input comes from a peer. The panic
 /// is logged by the hook that [`crate::telemetry`] installs.
 pub fn spawn_connection<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> JoinHandle<T> {

@@ -4,7 +4,7 @@
 //! store is noticed, never overwritten.
 
 use super::{Topic, cluster, topics};
-use crate::ids::LogId;
+use crate::ids::{LogId, TopicId};
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
 use bytes::Bytes;
@@ -16,6 +16,8 @@ use std::sync::Arc;
 
 const NEXT_LOG: &str = "ids/next_log";
 const NEXT_PRODUCER: &str = "ids/next_producer";
+/// `deleted/{topic id}`: the logs of a topic that is gone, until the store has forgotten them too.
+pub(super) const DELETED: &str = "deleted/";
 
 /// The first log id ever given; 0 stays free.
 const FIRST_LOG: u64 = 1;
@@ -36,7 +38,7 @@ impl Commits {
     pub(super) async fn load(meta: Arc<dyn MetaStore>) -> Result<(Commits, BTreeMap<String, Bytes>), StoreError> {
         let mut values = BTreeMap::new();
         let mut revisions = HashMap::new();
-        for prefix in [cluster::KEY, "ids/", topics::PREFIX] {
+        for prefix in [cluster::KEY, "ids/", topics::PREFIX, DELETED] {
             for entry in meta.range(prefix).await? {
                 revisions.insert(entry.key.clone(), entry.revision);
                 values.insert(entry.key, entry.value);
@@ -76,8 +78,15 @@ impl Commits {
         Ok(())
     }
 
-    pub(super) async fn delete_topic(&mut self, name: &str) -> Result<(), StoreError> {
-        self.commit(vec![MetaChange { key: topics::key(name), value: None }]).await
+    /// Removes a topic, and notes in the same commit whose logs are to be deleted: a crash in between leaks nothing.
+    pub(super) async fn delete_topic(&mut self, topic: &Topic) -> Result<(), StoreError> {
+        let removal = MetaChange { key: topics::key(&topic.name), value: None };
+        self.commit(vec![removal, put(deleted_key(topic.id), &topic.logs)]).await
+    }
+
+    /// The logs of a deleted topic are gone.
+    pub(super) async fn forget_deleted(&mut self, id: TopicId) -> Result<(), StoreError> {
+        self.commit(vec![MetaChange { key: deleted_key(id), value: None }]).await
     }
 
     pub(super) async fn put_cluster_id(&mut self, id: &str) -> Result<(), StoreError> {
@@ -115,6 +124,10 @@ impl Commits {
         }
         Ok(())
     }
+}
+
+fn deleted_key(id: TopicId) -> String {
+    format!("{DELETED}{id}")
 }
 
 /// Decodes a stored value; `key` is for the message.

@@ -8,7 +8,7 @@
 
 use crate::config::KafkaSettings;
 use crate::env::Env;
-use crate::ids::TopicId;
+use crate::ids::{LogId, TopicId};
 use crate::store::{MetaStore, StoreError};
 use crate::tasks;
 use arc_swap::ArcSwap;
@@ -118,6 +118,15 @@ struct Inner {
     env: Env,
     kafka: Arc<KafkaSettings>,
     cluster_id: String,
+    /// Found at the opening: topics whose deletion a crash cut short.
+    unfinished: Vec<Deleted>,
+}
+
+/// A topic that is gone, and its logs, which the store may still hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    pub id: TopicId,
+    pub logs: Vec<LogId>,
 }
 
 impl Catalog {
@@ -133,16 +142,22 @@ impl Catalog {
     ) -> Result<Catalog, OpenError> {
         let (mut commits, values) = Commits::load(meta).await?;
         let mut snapshot = Snapshot::default();
+        let mut unfinished = Vec::new();
         for (key, value) in &values {
             if let Some(name) = key.strip_prefix(topics::PREFIX) {
                 let topic = Topic::read(name, value, &kafka)?;
                 commits.check_log_ids(&topic)?;
                 snapshot.insert(Arc::new(topic));
             }
+            if let Some(id) = key.strip_prefix(commits::DELETED) {
+                let id = id.parse().map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))?;
+                unfinished.push(Deleted { id: TopicId(id), logs: commits::read(key, value)? });
+            }
         }
         let cluster_id = cluster::establish(&mut commits, values.get(cluster::KEY), cluster_id, &env).await?;
         info!(cluster_id, topics = snapshot.topics.len(), "catalog opened");
-        let inner = Inner { snapshot: ArcSwap::from_pointee(snapshot), commits: Mutex::new(commits), env, kafka, cluster_id };
+        let inner =
+            Inner { snapshot: ArcSwap::from_pointee(snapshot), commits: Mutex::new(commits), env, kafka, cluster_id, unfinished };
         Ok(Catalog { inner: Arc::new(inner) })
     }
 
@@ -205,6 +220,21 @@ impl Catalog {
         run_to_end(async move { inner.delete_topic(&name).await }).await
     }
 
+    /// Topics whose deletion was cut short before this opening: their logs are to be deleted, then [`Catalog::forget_deleted`].
+    #[must_use]
+    pub fn unfinished_deletions(&self) -> &[Deleted] {
+        &self.inner.unfinished
+    }
+
+    /// The logs of a deleted topic are gone from the store.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`].
+    pub async fn forget_deleted(&self, id: TopicId) -> Result<(), CatalogError> {
+        let inner = self.inner.clone();
+        run_to_end(async move { Ok(inner.commits.lock().await.forget_deleted(id).await?) }).await
+    }
+
     /// Whether [`Catalog::add_partitions`] would be taken now; answers the topic as it is.
     ///
     /// # Errors
@@ -261,7 +291,7 @@ impl Inner {
         if topic.internal {
             return Err(CatalogError::InvalidRequest(format!("Topic {name} is internal and cannot be deleted.")));
         }
-        commits.delete_topic(name).await?;
+        commits.delete_topic(&topic).await?;
         self.publish(&snapshot, |next| next.remove(name));
         info!(topic = name, id = %topic.id, "topic deleted");
         Ok(topic)

@@ -274,3 +274,15 @@ fn manual_assignments_name_this_node_and_every_partition_once() {
     assert_eq!(error(&[on(-1, &[1])]), "partitions should be a consecutive 0-based integer sequence");
     assert_eq!(count(&[on(1, &[1]), on(0, &[1])]), Ok(2));
 }
+
+#[tokio::test]
+async fn a_deletion_is_remembered_until_the_logs_are_gone() {
+    let store = MemoryStore::new();
+    let catalog = open(&store, 1).await;
+    let topic = catalog.create_topic(new("t", 2)).await.expect("created");
+    catalog.delete_topic("t").await.expect("deleted");
+    let again = open(&store, 2).await;
+    assert_eq!(again.unfinished_deletions(), [Deleted { id: topic.id, logs: topic.logs.clone() }]);
+    again.forget_deleted(topic.id).await.expect("forgotten");
+    assert_eq!(open(&store, 3).await.unfinished_deletions(), []);
+}

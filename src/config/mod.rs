@@ -127,7 +127,7 @@ impl Default for Storage {
             ephemeral: false,
             sync: Sync::Commit,
             sync_interval_ms: 1000,
-            segment_bytes: 256 * 1024 * 1024,
+            segment_bytes: 128 * 1024 * 1024,
             queue_bytes: 64 * 1024 * 1024,
         }
     }
@@ -143,7 +143,7 @@ impl Default for Limits {
             responses_per_connection: 100,
             idle_ms: 600_000,
             memory_bytes: 512 * 1024 * 1024,
-            tail_bytes: 256 * 1024 * 1024,
+            tail_bytes: 32 * 1024 * 1024,
         }
     }
 }

@@ -18,9 +18,10 @@ use crate::log::Logs;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 mod classic;
 mod context;
@@ -43,6 +44,9 @@ use messages::{
 
 /// The topic that holds groups and offsets; one shard per partition (Topic.GROUP_METADATA_TOPIC_NAME).
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
+
+/// How long the first request waits for the shards to load. Not long: it holds up its connection.
+const LOADING_PATIENCE: Duration = Duration::from_secs(1);
 
 /// All shards of this node: the whole coordinator.
 pub struct Groups {
@@ -216,7 +220,7 @@ impl Groups {
         Ok(Pending(answer))
     }
 
-    /// The shards; created and started at the first need. Waits for the loading of shards whose logs are new, which is no work.
+    /// The shards; created and started at the first need. Waits for their loading, at most [`LOADING_PATIENCE`].
     async fn shards(&self) -> Result<Arc<[Shard<Event>]>, GroupError> {
         if let Some(shards) = self.started() {
             return Ok(shards);
@@ -228,7 +232,6 @@ impl Groups {
         if self.is_closed.load(Ordering::SeqCst) {
             return Err(GroupError::NotAvailable);
         }
-        let was_there = self.catalog.topic(OFFSETS_TOPIC).is_some();
         let started = match self.topic().await {
             Ok(topic) => self.spawn_shards(&topic).await,
             Err(error) => Err(error),
@@ -238,12 +241,16 @@ impl Groups {
             GroupError::NotAvailable
         })?;
         let shards = running.shards.clone();
-        *self.lock() = Some(running);
-        if !was_there {
+        let loading = async {
             for shard in shards.iter() {
                 shard.loaded().await;
             }
+        };
+        // Short logs load in milliseconds: whoever asks first waits instead of being told to ask again.
+        if tokio::time::timeout(LOADING_PATIENCE, loading).await.is_err() {
+            debug!("the group coordinator is still loading; until it is done, clients are told so");
         }
+        *self.lock() = Some(running);
         Ok(shards)
     }
 

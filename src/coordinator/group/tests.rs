@@ -38,7 +38,8 @@ struct Harness {
 }
 
 fn settings() -> GroupSettings {
-    GroupSettings::new(&KafkaSettings::default())
+    // Kafka's built-in delay, so that the tests see one; ours is 0.
+    GroupSettings { initial_rebalance_delay_ms: 3000, ..GroupSettings::new(&KafkaSettings::default()) }
 }
 
 impl Harness {

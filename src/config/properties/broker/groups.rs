@@ -32,7 +32,7 @@ pub(super) const ALL: &[Property] = &properties! {
         "The group protocols that the broker offers.";
     "group.coordinator.threads": Int = "4", AtLeast(1), ReadOnly, NoMeaning,
         "Threads of the group coordinator; here each shard is a task.";
-    "group.initial.rebalance.delay.ms": Int = "3000", Any, ReadOnly, Works,
+    "group.initial.rebalance.delay.ms": Int = "0", Any, ReadOnly, Works,
         "How long the first rebalance of a new group waits for more members.";
     "group.max.session.timeout.ms": Int = "1800000", Any, ReadOnly, Works,
         "The longest session time-out that a member of a classic group may ask for.";
