@@ -254,26 +254,43 @@ impl SegmentReader {
     pub fn search(&mut self, from: u64) -> io::Result<Vec<CommitHeader>> {
         let mut headers = Vec::new();
         let mut block = Vec::new();
-        let mut at = from.max(SEGMENT_HEADER_BYTES).next_multiple_of(ALIGNMENT);
-        while let Some(start) = self.next_data(at)? {
-            at = start;
-            let length = self.segment.bytes.saturating_sub(at).min(SCAN_BLOCK_BYTES as u64);
-            block.resize(usize::try_from(length).unwrap_or(SCAN_BLOCK_BYTES), 0);
-            self.segment.file.read_exact_at(&mut block, at)?;
-            let (mut next, end) = (at, at + length);
-            for (number, sector) in block.chunks(ALIGNMENT as usize).enumerate() {
-                let place = at + number as u64 * ALIGNMENT;
-                if place < next || !sector.starts_with(&MAGIC.to_le_bytes()) {
-                    continue;
+        // All of them before the first read: reading brings neighbours into the page cache, which then count as data.
+        for (start, end) in self.extents(from.max(SEGMENT_HEADER_BYTES).next_multiple_of(ALIGNMENT))? {
+            let mut at = start;
+            while at < end {
+                let length = (end - at).min(SCAN_BLOCK_BYTES as u64);
+                block.resize(usize::try_from(length).unwrap_or(SCAN_BLOCK_BYTES), 0);
+                self.segment.file.read_exact_at(&mut block, at)?;
+                let mut next = at;
+                for (number, sector) in block.chunks(ALIGNMENT as usize).enumerate() {
+                    let place = at + number as u64 * ALIGNMENT;
+                    if place < next || !sector.starts_with(&MAGIC.to_le_bytes()) {
+                        continue;
+                    }
+                    if let Some(commit) = self.commit_at(place)? {
+                        headers.push(commit.header);
+                        next = commit.header.end().at;
+                    }
                 }
-                if let Some(commit) = self.commit_at(place)? {
-                    headers.push(commit.header);
-                    next = commit.header.end().at;
-                }
+                at = next.max(at + length);
             }
-            at = next.max(end);
         }
         Ok(headers)
+    }
+
+    /// Where the segment may hold data at or after `at`: everything but what was never written, which is most of a young segment.
+    /// Starts are aligned; a file system that cannot tell answers one extent.
+    fn extents(&self, mut at: u64) -> io::Result<Vec<(u64, u64)>> {
+        let mut extents = Vec::new();
+        while let Some(start) = self.next_data(at)? {
+            let end = match rustix::fs::seek(&self.segment.file, rustix::fs::SeekFrom::Hole(start)) {
+                Ok(end) if end > start => end.next_multiple_of(ALIGNMENT).min(self.segment.bytes),
+                _ => self.segment.bytes,
+            };
+            extents.push((start, end));
+            at = end;
+        }
+        Ok(extents)
     }
 
     /// The first aligned place at or after `at` that may hold data: skips what was never written, which is most of a young segment.
