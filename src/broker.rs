@@ -7,7 +7,7 @@ use crate::coordinator::group::Groups;
 use crate::coordinator::producer_ids::ProducerIds;
 use crate::env::Env;
 use crate::log::{LogOptions, Logs, Partition, retention};
-use crate::store::local::{LocalOptions, LocalStore, SyncPolicy};
+use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, MetaStore, StoreError};
 use crate::tasks;
@@ -170,6 +170,7 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LogStore>, Arc<d
             Sync::Os => SyncPolicy::Os,
         },
         zero_ahead: true,
+        on_damage: OnDamage::Refuse,
     };
     let store = tasks::blocking("open the store", move || LocalStore::open(options)).await?;
     Ok((store.clone(), store))

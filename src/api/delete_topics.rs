@@ -5,7 +5,7 @@
 //! With `delete.topic.enable=false`: TOPIC_DELETION_DISABLED for all.
 //!
 //! Version notes: below 3 disabled deletion is INVALID_REQUEST; 5 (KIP-599) brings error messages; 6 (KIP-516) takes topic ids.
-//! Unlike Kafka, internal topics cannot be deleted (INVALID_REQUEST): their coordinators run on them.
+//! As in Kafka, internal topics can be deleted; their coordinator begins anew.
 
 use super::errors::catalog::{message, shown};
 use super::errors::{NONE, ResponseError};

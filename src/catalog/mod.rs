@@ -214,7 +214,7 @@ impl Catalog {
     /// Removes a topic and answers what it was, so that the caller can delete its logs. Durable and visible when it returns.
     ///
     /// # Errors
-    /// [`CatalogError::UnknownTopic`]; [`CatalogError::InvalidRequest`] for an internal topic; [`CatalogError::Store`].
+    /// [`CatalogError::UnknownTopic`], [`CatalogError::Store`].
     pub async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
         let (inner, name) = (self.inner.clone(), name.to_owned());
         run_to_end(async move { inner.delete_topic(&name).await }).await
@@ -288,9 +288,6 @@ impl Inner {
         let mut commits = self.commits.lock().await;
         let snapshot = self.snapshot.load_full();
         let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
-        if topic.internal {
-            return Err(CatalogError::InvalidRequest(format!("Topic {name} is internal and cannot be deleted.")));
-        }
         commits.delete_topic(&topic).await?;
         self.publish(&snapshot, |next| next.remove(name));
         info!(topic = name, id = %topic.id, "topic deleted");

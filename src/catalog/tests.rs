@@ -230,11 +230,10 @@ async fn partitions_only_grow() {
 }
 
 #[tokio::test]
-async fn internal_topics_are_not_deleted() {
+async fn internal_topics_can_be_deleted_as_in_kafka() {
     let catalog = open(&MemoryStore::new(), 1).await;
     catalog.create_topic(new("__consumer_offsets", 1)).await.expect("created");
-    let refused = catalog.delete_topic("__consumer_offsets").await;
-    assert!(matches!(refused, Err(CatalogError::InvalidRequest(_))), "{refused:?}");
+    catalog.delete_topic("__consumer_offsets").await.expect("deleted");
     assert!(matches!(catalog.delete_topic("none").await, Err(CatalogError::UnknownTopic(_))));
 }
 

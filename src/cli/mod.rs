@@ -2,6 +2,7 @@
 //! cut the stop short (70: a bug or a failed disk write, see [`crate::tasks`]).
 
 use crate::config::Sources;
+use crate::store::local::OnDamage;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -9,6 +10,7 @@ use std::process::ExitCode;
 mod banner;
 mod config_check;
 mod memory;
+mod repair;
 mod serve;
 mod version;
 
@@ -32,6 +34,8 @@ enum Command {
     Serve(ServeArgs),
     /// Prints the version
     Version,
+    /// Says what is wrong with a data directory that `serve` refuses; with --yes cuts its journal there
+    Repair(RepairArgs),
     /// Looks at configurations
     Config {
         #[command(subcommand)]
@@ -58,6 +62,18 @@ struct ServeArgs {
     /// Keeps everything in memory: nothing is written, and all is gone at the end
     #[arg(long)]
     ephemeral: bool,
+}
+
+#[derive(Debug, Args)]
+struct RepairArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// The data directory (storage.path; default ./fbf-data)
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Gives up what lies behind the damage
+    #[arg(long)]
+    yes: bool,
 }
 
 #[derive(Debug, Args)]
@@ -92,6 +108,9 @@ pub fn run() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args.into_sources()),
         Command::Version => version::run(),
+        Command::Repair(RepairArgs { config, data, yes }) => {
+            repair::run(&Sources { data, ..config.into_sources() }, if yes { OnDamage::Cut } else { OnDamage::Refuse })
+        }
         Command::Config { command: ConfigCommand::Check(args) } => config_check::run(&args.into_sources()),
     }
 }

@@ -94,7 +94,7 @@ pub(super) static KEYS: &[Key] = &[
         name: "storage.sync_interval_ms",
         apply: |config, given| given.number(1, 3_600_000, &mut config.storage.sync_interval_ms),
     },
-    Key { name: "storage.segment_bytes", apply: |config, given| given.number(MIB, 16 * GIB, &mut config.storage.segment_bytes) },
+    Key { name: "storage.segment_bytes", apply: |config, given| given.number(MIB, 2 * GIB, &mut config.storage.segment_bytes) },
     Key { name: "storage.queue_bytes", apply: |config, given| given.number(MIB, 16 * GIB, &mut config.storage.queue_bytes) },
     Key {
         name: "limits.request_bytes",

@@ -24,7 +24,7 @@ pub enum OpenError {
         .dir.display()
     )]
     NewerFormat { dir: PathBuf, found: u32, known: u32 },
-    #[error("{} is damaged at position {position}: {why}; restore it from a backup, or cut the journal there with `fbf repair`", .file.display())]
+    #[error("{} is damaged at position {position}: {why}; restore it from a backup, or cut the journal there with `fbf repair`, which says first what that gives up", .file.display())]
     Damaged { file: PathBuf, position: u64, why: String },
     #[error("{0}")]
     Io(String),

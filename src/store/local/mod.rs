@@ -94,6 +94,16 @@ pub struct LocalOptions {
     pub sync: SyncPolicy,
     /// Fill new segments with zeros ahead of use, which makes syncing into them two to four times faster.
     pub zero_ahead: bool,
+    pub on_damage: OnDamage,
+}
+
+/// What opening does about a journal whose acknowledged middle does not read back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnDamage {
+    /// Says where it is, and changes nothing.
+    Refuse,
+    /// Cuts the journal there: that batch and all behind it in the journal are given up (`fbf repair --yes`).
+    Cut,
 }
 
 impl LocalOptions {
@@ -106,6 +116,7 @@ impl LocalOptions {
             queue_bytes: 64 * 1024 * 1024,
             sync: SyncPolicy::Commit,
             zero_ahead: true,
+            on_damage: OnDamage::Refuse,
         }
     }
 

@@ -21,7 +21,7 @@ use super::journal::{ALIGNMENT, Commit, SegmentReader};
 use super::ledger::{self, Account, Accounts, Applying, Ledger, Placed};
 use super::preparer::{SPARES_MAX, salt};
 use super::segment::{self, Access, Listing, Position, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
-use super::{LocalOptions, OpenError};
+use super::{LocalOptions, OnDamage, OpenError};
 use crate::env::Env;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
@@ -49,7 +49,7 @@ pub(super) fn recover(options: &LocalOptions, index: &Index, env: &Env) -> Resul
         None => begin(&dir, &mut listing, options, env)?,
     };
     let accounts = Mutex::new(load_accounts(&dir, &listing, index, state)?);
-    let mut recovery = Recovery { dir: &dir, listing, index, accounts, reader: None };
+    let mut recovery = Recovery { dir: &dir, listing, index, accounts, reader: None, on_damage: options.on_damage };
     let end = recovery.replay(state)?;
     if !is_new && clean_end != Some(end) {
         let stale = recovery.judge_tail(end)?;
@@ -102,6 +102,7 @@ struct Recovery<'a> {
     accounts: Mutex<Accounts>,
     /// The segment that is being read.
     reader: Option<SegmentReader>,
+    on_damage: OnDamage,
 }
 
 impl Recovery<'_> {
@@ -175,7 +176,7 @@ impl Recovery<'_> {
             let file_error = self.file_error(seq);
             let headers = self.reader(seq)?.search(from).map_err(file_error)?;
             for header in headers {
-                if header.durable > end {
+                if header.durable > end && self.on_damage == OnDamage::Refuse {
                     let proof = header.at;
                     let why = format!(
                         "what was acknowledged there does not read back (the commit at {:016x}:{} says that it was on disk)",
@@ -186,7 +187,15 @@ impl Recovery<'_> {
                 stale.push(header.at);
             }
         }
-        if !stale.is_empty() {
+        if !stale.is_empty() && self.on_damage == OnDamage::Cut {
+            let commits = stale.len();
+            tracing::warn!(
+                seq = end.seq,
+                at = end.at,
+                commits,
+                "the journal is cut as asked; what was acknowledged in these commits is lost"
+            );
+        } else if !stale.is_empty() {
             let commits = stale.len();
             tracing::warn!(seq = end.seq, at = end.at, commits, "the journal's torn tail is cut; nothing in it was acknowledged");
         }

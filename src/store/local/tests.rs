@@ -3,6 +3,7 @@
 //! A crash is a copy of the directory, taken while the store is open but its threads have stopped: what a killed process leaves, with the
 //! index not flushed.
 
+use super::OnDamage;
 use super::journal::{self, CommitHeader, Record, RecordKind, SegmentReader};
 use super::segment::{Access, Position, SEGMENT_HEADER_BYTES, Segment, segment_path};
 use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
@@ -202,6 +203,11 @@ async fn damaged_middle_is_refused_with_file_and_position() {
     assert!(text.contains("fbf repair") && text.contains(&path.display().to_string()), "{text}");
     // It still refuses when asked again: nothing was cut.
     assert!(LocalStore::open(options(dir.path())).is_err());
+    // Asked to give up what lies behind, it serves what lies before, and goes on there.
+    let (store, told) = open(LocalOptions { on_damage: OnDamage::Cut, ..options(dir.path()) });
+    assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(4));
+    put_one(&store, &told, LOG, 4, 2_000).await;
+    assert_eq!(read_firsts(&store, LOG).await, (0..5).collect::<Vec<_>>());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
