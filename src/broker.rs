@@ -113,7 +113,7 @@ impl Broker {
         tasks::to_the_end("delete topic", async move {
             let topic = broker.catalog.delete_topic(&name).await?;
             purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
-            broker.groups.topic_deleted(&topic.name).await;
+            broker.groups.topic_deleted(&topic.name, topic.id).await;
             Ok(topic)
         })
         .await

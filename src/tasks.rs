@@ -53,7 +53,9 @@ pub async fn blocking<T: Send + 'static>(name: &'static str, work: impl FnOnce()
     match tokio::task::spawn_blocking(work).await {
         Ok(value) => value,
         Err(error) => {
-            fatal(&format!("blocking work {name} died: {error}"));
+            if error.is_panic() {
+                fatal(&format!("blocking work {name} died: {error}"));
+            }
             // Only reached in tests, or while the runtime is being torn down: nobody waits for this value any more.
             std::future::pending().await
         }

@@ -40,7 +40,8 @@ class Tour:
         self.lines = flights.prepared(size)
         with open(self.lines, "rb") as file:
             self.total = sum(1 for _ in file)
-        self.broker = brokers.chosen()({"num.partitions": PARTITIONS})
+        # The delay gives both members a share from the start: half of the stream is there before them, and one alone would read it all.
+        self.broker = brokers.chosen()({"num.partitions": PARTITIONS, "group.initial.rebalance.delay.ms": 3000})
         self.files = [self.broker.home / f"member-{number}" for number in (1, 2)]
         self.counters = [LineCounter(path) for path in self.files]
         self.processes = []

@@ -16,6 +16,8 @@ pub struct Context {
     pub client_id: Arc<str>,
     pub connection: Arc<Connection>,
     pub sessions: Arc<FetchSessions>,
+    /// Bytes of the request's frame, which every slice of it keeps in memory.
+    pub frame_bytes: usize,
     /// Memory that the answer occupies until it is on the socket.
     pub held: Held,
 }

@@ -49,6 +49,9 @@ async fn answer(context: Context, request: FetchRequest) -> FetchResponse {
         Ok(turn) => turn,
         Err(error) => return refused(session_error(&error)),
     };
+    let mut limits = limits(&context, &request);
+    // A long poll must not keep its request's frame in memory.
+    drop(request);
     let mut targets = Vec::with_capacity(turn.asked.len());
     let mut resolved = Vec::with_capacity(turn.asked.len());
     for asked in &turn.asked {
@@ -60,10 +63,13 @@ async fn answer(context: Context, request: FetchRequest) -> FetchResponse {
             Err(error) => Err(error),
         });
     }
-    let limits = limits(&context, &request, targets.len() < resolved.len());
-    let (room, permit) = reserve(&context, limits.max_bytes, &targets).await;
-    let mut fetched = fetch(&targets, Limits { max_bytes: room, ..limits }).await.into_iter();
-    context.hold(permit);
+    if targets.len() < resolved.len() {
+        // Some partition is answered with an error, so nothing is waited for.
+        limits.max_wait = Duration::ZERO;
+    }
+    let fetched = fetch(&targets, limits).await;
+    context.hold(charge(&context, &fetched).await);
+    let mut fetched = fetched.into_iter();
     let answers = turn.asked.iter().zip(resolved).map(|(asked, resolved)| match resolved {
         Ok(()) => data(asked, fetched.next().expect("one answer per target, in order"), limits.isolation),
         Err(error) => failure(asked, error),
@@ -115,36 +121,33 @@ pub fn check_leader_epoch(believed: i32) -> Result<(), ResponseError> {
     if believed > 0 { Err(ResponseError::UnknownLeaderEpoch) } else { Ok(()) }
 }
 
-/// `has_failed`: some partition is answered with an error, so nothing is waited for.
-fn limits(context: &Context, request: &FetchRequest, has_failed: bool) -> Limits {
+fn limits(context: &Context, request: &FetchRequest) -> Limits {
     let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
-    let max_wait = if has_failed { 0 } else { u64::try_from(request.max_wait_ms).unwrap_or(0) };
-    let max_bytes = bytes(request.max_bytes).min(bytes(context.broker.config.kafka.fetch_max_bytes));
+    let allowed = bytes(request.max_bytes).min(bytes(context.broker.config.kafka.fetch_max_bytes));
+    let max_bytes = allowed.min(room(context));
     Limits {
         // More than fits into the answer would be waited for in vain (ReplicaManager.fetchMessages).
         min_bytes: bytes(request.min_bytes).min(max_bytes),
         max_bytes,
-        max_wait: Duration::from_millis(max_wait),
+        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
         isolation: if request.isolation_level == READ_COMMITTED { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
     }
 }
 
-/// Takes room for the answer from the broker's budget, less than asked for when less is free. A long poll of an empty topic holds
-/// what it could be answered with, so idle consumers are charged little: what lies before them, not what they allow.
-async fn reserve(context: &Context, max_bytes: usize, targets: &[Target]) -> (usize, Option<OwnedSemaphorePermit>) {
-    let waiting: u64 = targets.iter().map(waiting_bytes).fold(0, u64::saturating_add);
-    let wanted = max_bytes.min(usize::try_from(waiting).unwrap_or(usize::MAX)).max(BYTES_AT_LEAST);
-    let memory = &context.broker.fetch_memory;
-    let free = memory.available_permits().saturating_mul(1024) / 2;
-    let room = wanted.min(free.max(BYTES_AT_LEAST));
-    let permits = u32::try_from(room.div_ceil(1024)).unwrap_or(u32::MAX);
-    (max_bytes.min(room), memory.clone().acquire_many_owned(permits).await.ok())
+/// How large an answer may be now: half of the memory that is free for answers, so that they shrink as it fills up, and a little
+/// at least, so that everybody makes progress.
+fn room(context: &Context) -> usize {
+    (context.broker.fetch_memory.available_permits().saturating_mul(1024) / 2).max(BYTES_AT_LEAST)
 }
 
-/// How much `target` could be answered with at most.
-fn waiting_bytes(target: &Target) -> u64 {
-    let is_at_end = target.from >= target.partition.watermark();
-    if is_at_end { BYTES_AT_LEAST as u64 } else { (target.max_bytes as u64).min(target.partition.size().max(1)) }
+/// Charges an answer to the memory for answers, until it is on its socket; waits while others use it up. A long poll that sleeps is
+/// charged nothing.
+async fn charge(context: &Context, fetched: &[Fetched]) -> Option<OwnedSemaphorePermit> {
+    let bytes = |one: &Fetched| one.batches.iter().flatten().map(|batch| batch.bytes.len()).sum::<usize>();
+    let total: usize = fetched.iter().map(bytes).sum();
+    let all = context.broker.config.limits.memory_bytes / 1024;
+    let permits = u32::try_from(total.div_ceil(1024).min(all)).unwrap_or(u32::MAX);
+    context.broker.fetch_memory.clone().acquire_many_owned(permits).await.ok()
 }
 
 fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> PartitionData {

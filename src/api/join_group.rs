@@ -12,6 +12,7 @@ use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::GroupError;
 use crate::coordinator::group::messages::{JoinRefused, JoinReply, JoinRequest, Joined, JoinedMember, Protocol};
+use bytes::Bytes;
 use kafka_protocol::messages::join_group_response::JoinGroupResponseMember;
 use kafka_protocol::messages::{JoinGroupRequest, JoinGroupResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -54,7 +55,7 @@ fn upgrade(context: &Context, request: JoinGroupRequest) -> JoinRequest {
         protocols: request
             .protocols
             .into_iter()
-            .map(|protocol| Protocol { name: protocol.name.to_string(), metadata: protocol.metadata })
+            .map(|protocol| Protocol { name: protocol.name.to_string(), metadata: Bytes::copy_from_slice(&protocol.metadata) })
             .collect(),
         is_id_required: context.version >= 4,
         can_skip_assignment: context.version >= 9,

@@ -61,6 +61,8 @@ impl Handler for Produce {
         for (topic_at, data) in request.topic_data.into_iter().enumerate() {
             let TopicProduceData { name, topic_id, partition_data, .. } = data;
             let topic = find(&context, &name, topic_id);
+            // Not the slice of the frame that the decoder made: the answer may wait long after the frame's memory was given back.
+            let name = TopicName(StrBytes::from_string(name.to_string()));
             let mut answers = Vec::with_capacity(partition_data.len());
             for (partition_at, data) in partition_data.into_iter().enumerate() {
                 let PartitionProduceData { index, records, .. } = data;
@@ -143,6 +145,8 @@ async fn append(
     if context.version < ZSTD {
         refuse_zstd(&records)?;
     }
+    // What is kept (in the store's queue, in the tail) is charged by its own length: a small part of a large frame is copied out of it.
+    let records = if records.len() < context.frame_bytes / 2 { Bytes::copy_from_slice(&records) } else { records };
     let appended = partition.append(records, Origin::Client).await?;
     Ok((partition, appended))
 }

@@ -11,6 +11,7 @@ use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::GroupError;
 use crate::coordinator::group::messages::{SyncReply, SyncRequest};
+use bytes::Bytes;
 use kafka_protocol::messages::{SyncGroupRequest, SyncGroupResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
@@ -45,7 +46,11 @@ fn upgrade(request: SyncGroupRequest) -> SyncRequest {
         instance_id: request.group_instance_id.map(|id| id.to_string()),
         protocol_type: request.protocol_type.map(|name| name.to_string()),
         protocol: request.protocol_name.map(|name| name.to_string()),
-        assignments: request.assignments.into_iter().map(|one| (one.member_id.to_string(), one.assignment)).collect(),
+        assignments: request
+            .assignments
+            .into_iter()
+            .map(|one| (one.member_id.to_string(), Bytes::copy_from_slice(&one.assignment)))
+            .collect(),
     }
 }
 

@@ -45,7 +45,7 @@ pub const CHECKPOINT_BYTES_MIN: u64 = 16 << 20;
 /// A checkpoint follows only when the log has grown by this many times the size of the last one.
 pub const CHECKPOINT_FACTOR: u64 = 4;
 /// Records of one event, or of a checkpoint, are appended in batches of about this size.
-const BATCH_BYTES: usize = 1 << 20;
+const BATCH_BYTES: usize = 256 << 10;
 /// Bytes of the log read at once while loading.
 const LOAD_BYTES: usize = 4 << 20;
 /// Our own batches are not compressed: this only bounds what a foreign one may blow up to.

@@ -43,10 +43,11 @@ pub struct Fetched {
 }
 
 /// Reads all `targets`, in order, each answered at the same position. Waits up to `max_wait` for `min_bytes`; an error of any
-/// partition, or no target at all with nothing to wait for, answers at once. Cancel-safe.
+/// partition, or no target at all, answers at once. Cancel-safe.
 pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
     let (fetched, is_enough) = read_all(targets, limits).await;
-    if is_enough || limits.max_wait.is_zero() {
+    // Without a partition there is nothing to wait for (a consumer that closes its session sends such a fetch).
+    if is_enough || targets.is_empty() || limits.max_wait.is_zero() {
         return fetched;
     }
     let deadline = tokio::time::Instant::now() + limits.max_wait;

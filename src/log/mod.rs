@@ -11,6 +11,7 @@ use crate::tasks;
 use dashmap::DashMap;
 use std::sync::{Arc, Weak};
 use tokio::sync::OnceCell;
+use tracing::warn;
 
 pub mod fetch;
 mod partition;
@@ -93,12 +94,19 @@ impl Logs {
     /// # Errors
     /// What the store answers.
     pub async fn delete(&self, log: LogId) -> Result<(), StoreError> {
+        self.stop(log);
+        self.store.delete(log).await?;
+        // Somebody with the topic in hand may have opened the log anew while the store still knew it.
+        self.stop(log);
+        Ok(())
+    }
+
+    fn stop(&self, log: LogId) {
         if let Some((_, cell)) = self.open.remove(&log)
             && let Some(partition) = cell.get()
         {
             partition.stop();
         }
-        self.store.delete(log).await
     }
 
     /// Every open partition, in no order: for maintenance.
@@ -119,7 +127,9 @@ impl Logs {
     /// What the store answers.
     pub async fn close(&self) -> Result<(), StoreError> {
         for partition in self.all() {
-            partition.save_snapshot(0).await?;
+            if let Err(error) = partition.save_snapshot(0).await {
+                warn!(log = %partition.log(), %error, "the producers' snapshot could not be saved; the next start reads more");
+            }
         }
         self.store.close().await
     }

@@ -333,6 +333,10 @@ impl Partition {
     pub async fn offset_for_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>, ReadError> {
         let Some(mut from) = self.store.at_time(self.log, time).await? else { return Ok(None) };
         from = from.max(self.start());
+        // The store knows a batch a moment before the watermark passes it.
+        if from >= self.watermark() {
+            return Ok(None);
+        }
         // The first batch nearly always holds it; one that was kept for its arrival time (no timestamps) does not.
         loop {
             let batches = self.read(from, 1, Offset(i64::MAX)).await?;
@@ -352,6 +356,8 @@ impl Partition {
     /// What reading answers.
     pub async fn offset_of_max_time(&self) -> Result<Option<(Offset, Timestamp)>, ReadError> {
         let Some((first, _)) = self.store.max_time(self.log).await? else { return Ok(None) };
+        // The store knows a batch a moment before the watermark passes it.
+        self.wait_committed(first).await?;
         let batches = self.read(first.max(self.start()), 1, Offset(i64::MAX)).await?;
         let Some(batch) = batches.first() else { return Ok(None) };
         Ok(Some(max_at(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX)?))
@@ -362,7 +368,9 @@ impl Partition {
         let settings = self.settings();
         let mut keep = self.start();
         if let Some(cutoff) = super::retention_cutoff(&settings, now) {
-            let live = self.store.at_time(self.log, cutoff).await?.unwrap_or_else(|| self.watermark());
+            // Read before the look-up: what is committed while it runs is newer than what it saw, and stays.
+            let end = self.watermark();
+            let live = self.store.at_time(self.log, cutoff).await?.unwrap_or(end);
             keep = keep.max(live);
         }
         if settings.cleanup.delete

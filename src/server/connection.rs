@@ -117,7 +117,7 @@ impl Reader {
         let kib = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
         let memory = self.shared.request_memory.clone();
         let permit = memory.acquire_many_owned(kib).await.map_err(End::silent)?;
-        let body = tokio::time::timeout(idle, frame::read_body(&mut self.stream, size)).await;
+        let body = tokio::time::timeout(patience(size), frame::read_body(&mut self.stream, size)).await;
         let body =
             body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
         let held = Held::default();
@@ -139,7 +139,8 @@ impl Reader {
             debug!(connection = self.connection.id, api = row.name, api_version, "unsupported version");
             return (row.unsupported)(correlation_id).map(Answer::Now).map_err(End::answered);
         }
-        self.check_size(row, body.len())?;
+        let frame_bytes = body.len();
+        self.check_size(row, frame_bytes)?;
         let client_id = header::read_client_id(&mut body, (row.header_version)(api_version));
         let client_id = client_id.map_err(|error| self.malformed(row, prefix, &error))?.unwrap_or_default();
         if *self.client_id != *client_id {
@@ -151,6 +152,7 @@ impl Reader {
             client_id: self.client_id.clone(),
             connection: self.connection.clone(),
             sessions: self.shared.sessions.clone(),
+            frame_bytes,
             held,
         };
         (row.dispatch)(context, correlation_id, body).await.map_err(|error| self.malformed(row, prefix, &error))
@@ -203,7 +205,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoi
             let next = match answers.try_recv() {
                 Ok(next) => next,
                 Err(_) => {
-                    out.flush().await?;
+                    tokio::time::timeout(patience(WRITE_BUFFER), out.flush()).await??;
                     match answers.recv().await {
                         Some(next) => next,
                         None => return out.shutdown().await,
@@ -219,7 +221,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoi
                         Poll::Ready(frame) => frame,
                         Poll::Pending => {
                             // What is ready must not wait for what is not.
-                            out.flush().await?;
+                            tokio::time::timeout(patience(WRITE_BUFFER), out.flush()).await??;
                             tokio::select! {
                                 frame = wait => frame,
                                 () = last_moment(&mut stopping) => return out.shutdown().await,
@@ -232,10 +234,17 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoi
             if frame.is_empty() {
                 return out.shutdown().await;
             }
-            out.write_all(&frame).await?;
+            // A peer that does not read keeps a place and memory that others wait for: it has as long as it would have for sending as much.
+            tokio::time::timeout(patience(frame.len()), out.write_all(&frame)).await??;
         }
     }
     .await as std::io::Result<()>;
+}
+
+/// How long a frame of `size` bytes may take to arrive once its size has: it holds memory that others wait for, so half a minute, and a
+/// second more for each mebibyte.
+fn patience(size: usize) -> Duration {
+    Duration::from_secs(30 + (size as u64 >> 20))
 }
 
 /// Polls `future` once, so that an answer that is ready needs no flush before it.

@@ -17,7 +17,7 @@ use super::offsets::{GroupOffsets, Offsets};
 use super::records::{Committed, GroupValue, Record};
 use super::{Context, GroupSettings, Timer};
 use crate::coordinator::{Caller, Effects, StateMachine};
-use crate::ids::Timestamp;
+use crate::ids::{Timestamp, TopicId};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -141,11 +141,11 @@ impl GroupShard {
         Ok(())
     }
 
-    fn topic_deleted(&self, topic: &str, out: &mut Out) {
+    fn topic_deleted(&self, topic: &str, id: TopicId, out: &mut Out) {
         for (group, topics) in self.durable.offsets.groups() {
-            if let Some(partitions) = topics.get(topic) {
-                out.records.extend(partitions.keys().map(|partition| tombstone(group, topic, *partition)));
-            }
+            let partitions = topics.get(topic).into_iter().flatten();
+            let stale = partitions.filter(|(_, committed)| committed.topic_id.is_none_or(|of| of == id));
+            out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
         }
     }
 
@@ -256,8 +256,8 @@ impl StateMachine for GroupShard {
                 let reply = self.delete(&group_id, &mut out);
                 out.reply(caller, reply);
             }
-            Event::TopicDeleted { topic, caller } => {
-                self.topic_deleted(&topic, &mut out);
+            Event::TopicDeleted { topic, id, caller } => {
+                self.topic_deleted(&topic, id, &mut out);
                 out.reply(caller, ());
             }
         }

@@ -307,6 +307,8 @@ pub enum Event {
     /// A topic is gone: so are the offsets committed for it.
     TopicDeleted {
         topic: String,
+        /// Whose offsets: a topic that was created anew under the name has another id.
+        id: TopicId,
         caller: Caller<()>,
     },
 }

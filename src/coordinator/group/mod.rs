@@ -14,6 +14,7 @@ use crate::config::Config;
 use crate::coordinator::Caller;
 use crate::coordinator::runtime::{self, Shard, Status};
 use crate::env::Env;
+use crate::ids::TopicId;
 use crate::log::Logs;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -192,7 +193,7 @@ impl Groups {
     }
 
     /// Drops the offsets that groups have committed for `topic`, which no longer exists. Waits for shards that are loading.
-    pub async fn topic_deleted(&self, topic: &str) {
+    pub async fn topic_deleted(&self, topic: &str, id: TopicId) {
         let shards = match self.lock().as_ref() {
             Some(running) => running.shards.clone(),
             None => return,
@@ -201,7 +202,7 @@ impl Groups {
         for (partition, shard) in shards.iter().enumerate() {
             let (caller, answer) = Caller::pair();
             shard.loaded().await;
-            match shard.send(Event::TopicDeleted { topic: topic.to_owned(), caller }).await {
+            match shard.send(Event::TopicDeleted { topic: topic.to_owned(), id, caller }).await {
                 Ok(()) => pending.push(Pending(answer)),
                 Err(error) => warn!(topic, partition, %error, "offsets committed for a deleted topic stay until they expire"),
             }

@@ -116,8 +116,16 @@ impl Preparer {
     fn finish(&self, segment: Result<Segment, StoreError>) {
         let mut state = lock(&self.state);
         state.wanted = None;
-        state.ready = Some(segment);
-        self.ready.notify_all();
+        match segment {
+            // Nobody waits yet, and until somebody does, retention may have made room: it is tried again then.
+            Err(error) if !state.is_urgent && !state.is_closed => {
+                tracing::warn!(%error, "the next journal segment cannot be prepared yet");
+            }
+            segment => {
+                state.ready = Some(segment);
+                self.ready.notify_all();
+            }
+        }
     }
 }
 

@@ -318,6 +318,10 @@ impl Worker {
             tracing::error!(log = %record.log, offset = %record.first, seq = start.seq, at = place.at, "a stored batch is damaged");
             return Ok(0);
         };
+        if batch.len() > self.shared.options.batch_bytes_max() {
+            // Written when storage.segment_bytes was larger: it stays where it is, and its segment with it.
+            return Ok(0);
+        }
         let append = Append {
             log: record.log,
             fence: record.fence,

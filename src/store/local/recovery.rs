@@ -49,6 +49,9 @@ pub(super) fn recover(options: &LocalOptions, index: &Index, env: &Env) -> Resul
         None => begin(&dir, &mut listing, options, env)?,
     };
     let accounts = Mutex::new(load_accounts(&dir, &listing, index, state)?);
+    if clean_end != Some(state.end) {
+        forget_cache(&dir, &listing, state.durable.seq)?;
+    }
     let mut recovery = Recovery { dir: &dir, listing, index, accounts, reader: None, on_damage: options.on_damage };
     let end = recovery.replay(state)?;
     if !is_new && clean_end != Some(end) {
@@ -60,6 +63,19 @@ pub(super) fn recover(options: &LocalOptions, index: &Index, env: &Env) -> Resul
         recovery.sync(state.durable.seq, end.seq)?;
     }
     recovery.finish(options, end)
+}
+
+/// Has what is verified next come from the disk: after a failed sync the page cache holds what the disk does not, marked as clean, and
+/// would be believed. What a killed process had only handed to the kernel is synced first.
+fn forget_cache(dir: &Path, listing: &Listing, first: u64) -> Result<(), OpenError> {
+    for seq in listing.segments.range(first..).map(|(seq, _)| *seq) {
+        let segment = Segment::open(dir, seq, Access::Write)?;
+        let path = segment_path(dir, seq);
+        segment.file.sync_data().map_err(|error| OpenError::file(&path, &error))?;
+        // Advice: a file system that does not take it keeps its cache.
+        let _ = rustix::fs::fadvise(&segment.file, 0, None, rustix::fs::Advice::DontNeed);
+    }
+    Ok(())
 }
 
 /// The state of a journal that the index knows nothing of: new, or never flushed.

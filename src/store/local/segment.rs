@@ -95,7 +95,11 @@ impl Segment {
         if !is_recycled {
             // A leftover of another size under this name must not make the segment longer than it says.
             file.set_len(bytes)?;
-            fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
+            if let Err(error) = fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+                // Of the right length and without its blocks, it would pass for a good spare at the next open.
+                std::fs::remove_file(&unready)?;
+                return Err(error);
+            }
             if let Some(should_stop) = should_stop {
                 zero_fill(&unready, &file, bytes, should_stop)?;
             }

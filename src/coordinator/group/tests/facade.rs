@@ -5,6 +5,7 @@ use super::*;
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::env::Env;
+use crate::ids::TopicId;
 use crate::log::{LogOptions, Logs};
 use crate::store::memory::MemoryStore;
 
@@ -140,7 +141,7 @@ async fn offsets_of_a_deleted_topic_are_gone() {
     let house = house().await;
     let groups = house.groups();
     assert_eq!(done(groups.commit(commit(1)).await).await, Ok(vec![Ok(())]));
-    groups.topic_deleted("topic").await;
+    groups.topic_deleted("topic", TopicId(uuid::Uuid::from_u128(1))).await;
     assert_eq!(fetched(&groups).await, Vec::new());
     groups.close().await;
 }

@@ -100,7 +100,8 @@ fn everything_is_fetched_without_topics_and_nothing_of_a_deleted_one() {
     for topic in ["topic", "other"] {
         shard.commit(by_hand(topic, 1)).expect("committed");
     }
-    answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), caller }));
+    let id = TopicId(uuid::Uuid::from_u128(1));
+    answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), id, caller }));
     for shard in [&mut shard.restarted(), &mut shard] {
         let request = FetchRequest { group_id: GROUP.to_owned(), topics: None };
         let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller }));
