@@ -36,10 +36,19 @@ pub struct Connection {
     pub local: SocketAddr,
 }
 
+impl Held {
+    /// Keeps `permit` as long as any clone of this.
+    pub fn keep(&self, permit: OwnedSemaphorePermit) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(permit);
+    }
+}
+
 impl Context {
     /// Keeps `permit` until the answer to this request has been written, or its connection is gone.
     pub fn hold(&self, permit: Option<OwnedSemaphorePermit>) {
-        self.held.0.lock().unwrap_or_else(PoisonError::into_inner).extend(permit);
+        if let Some(permit) = permit {
+            self.held.keep(permit);
+        }
     }
 
     /// The client's host as Kafka shows it in group descriptions: "/127.0.0.1".

@@ -29,6 +29,9 @@ const READ_COMMITTED: i8 = 1;
 /// What a fetch may hold at least, however little memory is free: progress for everybody.
 const BYTES_AT_LEAST: usize = 64 << 10;
 
+/// The longest poll: a peer that has gone without a word is not waited for longer.
+const WAIT_MAX: Duration = Duration::from_secs(300);
+
 pub struct Fetch;
 
 impl Handler for Fetch {
@@ -129,7 +132,7 @@ fn limits(context: &Context, request: &FetchRequest) -> Limits {
         // More than fits into the answer would be waited for in vain (ReplicaManager.fetchMessages).
         min_bytes: bytes(request.min_bytes).min(max_bytes),
         max_bytes,
-        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)),
+        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
         isolation: if request.isolation_level == READ_COMMITTED { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
     }
 }

@@ -9,7 +9,7 @@
 //! without a session. Source: FetchSession.scala.
 
 use crate::ids::{Offset, Timestamp, TopicId};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A session that was used within this time is not evicted (`MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
@@ -94,6 +94,14 @@ impl FetchSessions {
     #[must_use]
     pub fn new(slots: usize) -> FetchSessions {
         FetchSessions { slots, sessions: Mutex::default() }
+    }
+
+    /// Numbers sessions from a place that another life of this broker did not: a client that comes back closes its former session by
+    /// its number, which must not be somebody else's by now.
+    #[must_use]
+    pub fn numbered_from(self, place: u64) -> FetchSessions {
+        self.lock().last_id = i32::try_from(place % (1 << 31)).unwrap_or(0);
+        self
     }
 
     /// Opens, continues or closes the session that a request names, and says what to read now.
@@ -217,8 +225,8 @@ impl Session {
             }
         }
         if !forgotten.is_empty() {
-            self.partitions
-                .retain(|(known, _)| !forgotten.iter().any(|(topic, index)| *topic == known.topic && *index == known.index));
+            let forgotten: HashSet<(&TopicKey, i32)> = forgotten.iter().map(|(topic, index)| (topic, *index)).collect();
+            self.partitions.retain(|(known, _)| !forgotten.contains(&(&known.topic, known.index)));
         }
     }
 }

@@ -94,19 +94,20 @@ impl Logs {
     /// # Errors
     /// What the store answers.
     pub async fn delete(&self, log: LogId) -> Result<(), StoreError> {
-        self.stop(log);
-        self.store.delete(log).await?;
-        // Somebody with the topic in hand may have opened the log anew while the store still knew it.
-        self.stop(log);
-        Ok(())
-    }
-
-    fn stop(&self, log: LogId) {
-        if let Some((_, cell)) = self.open.remove(&log)
-            && let Some(partition) = cell.get()
-        {
+        // The cell stays until the store has forgotten the log, so that nobody opens it beside this.
+        if let Some(partition) = self.get(log) {
             partition.stop();
         }
+        self.store.delete(log).await?;
+        // Somebody with the topic in hand may have opened the log while the store still knew it, or be about to: their opening is
+        // waited for, and stopped.
+        let cell = self.open.entry(log).or_default().clone();
+        let opened = cell.get_or_try_init(|| async { Err(StoreError::UnknownLog(log)) }).await;
+        if let Ok(partition) = opened {
+            partition.stop();
+        }
+        self.open.remove(&log);
+        Ok(())
     }
 
     /// Every open partition, in no order: for maintenance.

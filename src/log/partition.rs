@@ -63,6 +63,9 @@ pub enum AppendError {
     InvalidRecords(InvalidRecords),
     #[error("{0}")]
     InvalidTimestamp(String),
+    /// Part of a transaction, of which this broker has none yet: it would look committed to every reader.
+    #[error("the batch is part of a transaction, and transactions are not supported by this version of fbf")]
+    Transactional,
     #[error(transparent)]
     Producer(#[from] ProducerError),
     /// The partition was deleted.

@@ -38,6 +38,9 @@ pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> 
     if header.attributes.is_control() {
         return Err(AppendError::Invalid("clients are not allowed to write control records".to_owned()));
     }
+    if header.attributes.is_transactional() {
+        return Err(AppendError::Transactional);
+    }
     if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
         return Err(AppendError::Invalid(format!(
             "the batch says {} records and last offset delta {}",

@@ -121,10 +121,13 @@ impl RecordIter {
     }
 }
 
+/// How many keyless records of a batch are named: a small compressed batch may hold millions, and each costs a line in the answer.
+pub const KEYLESS_MAX: usize = 1000;
+
 /// What [`validate_records`] learned on its way through a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Indexes within the batch of records without a key; only collected when keys are required.
+    /// Indexes within the batch of records without a key, the first [`KEYLESS_MAX`] of them; only collected when keys are required.
     pub keyless: Vec<i32>,
     pub min_timestamp: Timestamp,
     pub max_timestamp: Timestamp,
@@ -145,7 +148,7 @@ pub fn validate_records(header: &BatchHeader, batch: &Bytes, limit: usize, requi
         if delta != index {
             return Err(RecordError::BadRecord(format!("record {index} of the batch has offset delta {delta}")));
         }
-        if requires_key && !has_key {
+        if requires_key && !has_key && summary.keyless.len() < KEYLESS_MAX {
             summary.keyless.push(index);
         }
         summary.min_timestamp = summary.min_timestamp.min(timestamp);

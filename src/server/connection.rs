@@ -5,8 +5,8 @@
 //! ```
 //! Owner: the reader task owns the read half, the writer task the write half; between them is a queue of
 //! `limits.responses_per_connection` answers. When it is full the reader stops reading, and TCP tells the client to wait. Answers leave in
-//! request order because the writer awaits stage two in that order. The frame's memory permit is held through stage one: what outlives it is
-//! charged to whoever keeps it (the store's queue).
+//! request order because the writer awaits stage two in that order. The frame's memory permit is held until the answer is written; for
+//! Produce through stage one only: what outlives that is charged to the store's queue.
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
 use super::Shared;
@@ -121,8 +121,15 @@ impl Reader {
         let body =
             body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
         let held = Held::default();
+        let is_produce = Prefix::peek(&body).is_some_and(|prefix| prefix.api_key == PRODUCE);
         let answer = self.dispatch(body, held.clone()).await;
-        drop(permit);
+        if is_produce {
+            // What it carried is charged to the store's queue by now.
+            drop(permit);
+        } else {
+            // What such a request asks for may live until it is answered.
+            held.keep(permit);
+        }
         match answer {
             Ok(Answer::Silent) => Ok(()),
             Ok(Answer::Close(reason)) => Err(End::answered(reason)),

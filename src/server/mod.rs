@@ -65,8 +65,9 @@ impl Server {
         let limits = &self.broker.config.limits;
         let connections = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         let room = Arc::new(Semaphore::new(connections as usize));
+        let slots = self.broker.config.kafka.max_incremental_fetch_session_cache_slots;
         let shared = Arc::new(Shared {
-            sessions: Arc::new(FetchSessions::new(self.broker.config.kafka.max_incremental_fetch_session_cache_slots)),
+            sessions: Arc::new(FetchSessions::new(slots).numbered_from(self.broker.env.below(1 << 31))),
             request_memory: Arc::new(Semaphore::new(limits.memory_bytes / 1024)),
             broker: self.broker,
             stopping,
