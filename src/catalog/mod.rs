@@ -14,7 +14,6 @@ use crate::tasks;
 use arc_swap::ArcSwap;
 use commits::Commits;
 use std::collections::{BTreeMap, HashMap};
-use std::future::Future;
 use std::ops::Range;
 use std::sync::Arc;
 use thiserror::Error;
@@ -208,7 +207,7 @@ impl Catalog {
     /// One of the `Invalid…` variants, [`CatalogError::TopicExists`], [`CatalogError::Store`].
     pub async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
         let inner = self.inner.clone();
-        run_to_end(async move { inner.create_topic(new).await }).await
+        tasks::to_the_end("catalog change", async move { inner.create_topic(new).await }).await
     }
 
     /// Removes a topic and answers what it was, so that the caller can delete its logs. Durable and visible when it returns.
@@ -217,7 +216,7 @@ impl Catalog {
     /// [`CatalogError::UnknownTopic`], [`CatalogError::Store`].
     pub async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
         let (inner, name) = (self.inner.clone(), name.to_owned());
-        run_to_end(async move { inner.delete_topic(&name).await }).await
+        tasks::to_the_end("catalog change", async move { inner.delete_topic(&name).await }).await
     }
 
     /// Topics whose deletion was cut short before this opening: their logs are to be deleted, then [`Catalog::forget_deleted`].
@@ -232,7 +231,7 @@ impl Catalog {
     /// [`CatalogError::Store`].
     pub async fn forget_deleted(&self, id: TopicId) -> Result<(), CatalogError> {
         let inner = self.inner.clone();
-        run_to_end(async move { Ok(inner.commits.lock().await.forget_deleted(id).await?) }).await
+        tasks::to_the_end("catalog change", async move { Ok(inner.commits.lock().await.forget_deleted(id).await?) }).await
     }
 
     /// Whether [`Catalog::add_partitions`] would be taken now; answers the topic as it is.
@@ -250,7 +249,7 @@ impl Catalog {
     /// [`CatalogError::InvalidRequest`] for an internal topic; [`CatalogError::Store`].
     pub async fn add_partitions(&self, name: &str, total: i32) -> Result<Arc<Topic>, CatalogError> {
         let (inner, name) = (self.inner.clone(), name.to_owned());
-        run_to_end(async move { inner.add_partitions(&name, total).await }).await
+        tasks::to_the_end("catalog change", async move { inner.add_partitions(&name, total).await }).await
     }
 
     /// Sets `count` producer ids aside that nobody gets again, not even after a crash.
@@ -259,7 +258,8 @@ impl Catalog {
     /// [`CatalogError::Store`].
     pub async fn allocate_producer_ids(&self, count: u32) -> Result<Range<i64>, CatalogError> {
         let inner = self.inner.clone();
-        run_to_end(async move { Ok(inner.commits.lock().await.allocate_producer_ids(count).await?) }).await
+        tasks::to_the_end("catalog change", async move { Ok(inner.commits.lock().await.allocate_producer_ids(count).await?) })
+            .await
     }
 }
 
@@ -313,12 +313,4 @@ impl Inner {
         change(&mut next);
         self.snapshot.store(Arc::new(next));
     }
-}
-
-/// Runs a change in a task of its own: dropping the caller's future (its connection went away) does not stop it half way.
-async fn run_to_end<T: Send + 'static>(
-    change: impl Future<Output = Result<T, CatalogError>> + Send + 'static,
-) -> Result<T, CatalogError> {
-    // The task only fails to answer when the runtime is being torn down, or died of a panic, which is fatal anyway.
-    tasks::spawn("catalog change", change).await.unwrap_or(Err(CatalogError::Store(StoreError::Closed)))
 }

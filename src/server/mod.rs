@@ -5,6 +5,7 @@
 
 use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
+use crate::config::split_address;
 use crate::tasks;
 use anyhow::Context as _;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
@@ -121,9 +122,7 @@ fn prepare(stream: &TcpStream) {
 /// Binds `host:port`. `localhost` means both loopback addresses, and `*`, `0.0.0.0` or `[::]` every address of both families, because
 /// clients may resolve a name to either family first (trap 6); IPv6 is optional where the machine has none.
 fn bind_named(address: &str) -> anyhow::Result<Vec<TcpListener>> {
-    let (host, port) = address.rsplit_once(':').with_context(|| format!("server.listen {address:?} is not host:port"))?;
-    let port: u16 = port.parse().with_context(|| format!("server.listen {address:?} has no valid port"))?;
-    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (host, port) = split_address(address).map_err(|error| anyhow::anyhow!("server.listen {error}"))?;
     let pair = match host {
         "localhost" => Some((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Ipv6Addr::LOCALHOST)),
         "*" | "" | "0.0.0.0" | "::" => Some((SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), Ipv6Addr::UNSPECIFIED)),
