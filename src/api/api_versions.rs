@@ -4,15 +4,25 @@
 //! range, and the connection lives (KIP-511); the response header is always version 0.
 //!
 //! Version notes: 3 (KIP-511) is flexible and brings the client's software name and version, which must be well formed; 4
-//! (KIP-1022) may list features whose minimum is 0.
+//! (KIP-1022) may list features whose minimum is 0; earlier versions leave these out, as Kafka does.
 //! Produce is listed from 0 although 0-2 are refused: librdkafka turns compression off otherwise (KAFKA-18659).
-//! Not implemented: features; a client sees none, finalised or supported, and keeps to transactions version 1 and the classic groups.
+//! Features (KIP-584, 3+): `group.version`, the level that the consumer protocol (KIP-848) needs.
+//! Not implemented: `transaction.version`; a client keeps to transactions version 1.
 
 use super::errors::ResponseError;
 use super::{Answer, Context, Handler, TABLE};
-use kafka_protocol::messages::api_versions_response::ApiVersion;
+use crate::config::KafkaSettings;
+use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
 use kafka_protocol::messages::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
+
+/// The first version with features, and the first that may list those whose minimum is 0.
+const FEATURES: i16 = 3;
+const FEATURES_FROM_0: i16 = 4;
+const GROUP_VERSION: &str = "group.version";
+/// The levels of `group.version` that we have: without and with the consumer protocol.
+const GROUP_VERSION_LEVELS: RangeInclusive<i16> = 0..=1;
 
 pub struct ApiVersions;
 
@@ -27,7 +37,8 @@ impl Handler for ApiVersions {
         if context.version >= 3 && !named.into_iter().all(|name| is_well_formed(name)) {
             return Answer::Now(ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code()));
         }
-        Answer::Now(ApiVersionsResponse::default().with_api_keys(TABLE.iter().map(listed).collect()))
+        let response = ApiVersionsResponse::default().with_api_keys(TABLE.iter().map(listed).collect());
+        Answer::Now(with_features(response, &context.broker.config.kafka, context.version))
     }
 
     fn unsupported() -> ApiVersionsResponse {
@@ -39,6 +50,23 @@ impl Handler for ApiVersions {
 fn listed(row: &super::Row) -> ApiVersion {
     let min = if row.key == ApiKey::Produce as i16 { 0 } else { row.min };
     ApiVersion::default().with_api_key(row.key).with_min_version(min).with_max_version(row.max)
+}
+
+fn with_features(response: ApiVersionsResponse, kafka: &KafkaSettings, version: i16) -> ApiVersionsResponse {
+    if version < FEATURES {
+        return response;
+    }
+    let name = StrBytes::from_static_str(GROUP_VERSION);
+    let supported = SupportedFeatureKey::default()
+        .with_name(name.clone())
+        .with_min_version(*GROUP_VERSION_LEVELS.start())
+        .with_max_version(*GROUP_VERSION_LEVELS.end());
+    let supported = if version >= FEATURES_FROM_0 { vec![supported] } else { Vec::new() };
+    let level = kafka.feature_group_version;
+    let finalized = FinalizedFeatureKey::default().with_name(name).with_min_version_level(level).with_max_version_level(level);
+    // Level 0 is "not finalised".
+    let finalized = if level > 0 { vec![finalized] } else { Vec::new() };
+    response.with_supported_features(supported).with_finalized_features_epoch(0).with_finalized_features(finalized)
 }
 
 /// KIP-511: `[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?` (ApiVersionsRequest.SOFTWARE_NAME_VERSION_PATTERN).

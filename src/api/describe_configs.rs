@@ -3,12 +3,11 @@
 //! Behaviour: every configuration of a resource with its value, source, type, and, where asked for, synonyms and documentation; only the
 //! named ones if the request names any. Secrets have no value.
 //! Resources: a topic (2); this broker by its id, or "" for the cluster-wide dynamic defaults, of which there are none (4); the
-//! broker's loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32): Kafka's group
-//! configurations with the broker's values. Another broker's id is INVALID_REQUEST.
+//! broker's loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32), whether or not it exists: what was
+//! set for it, or the broker's values. Another broker's id is INVALID_REQUEST.
 //!
 //! Version notes: 1 (KIP-226) brings sources and synonyms; 3 (KIP-569) types and documentation; 4 is flexible.
-//! Not implemented: changing anything here (AlterConfigs, IncrementalAlterConfigs). Groups' configurations are therefore read-only,
-//! where Kafka's are not. A request for more than 500,000 configurations gets INVALID_REQUEST for what is beyond.
+//! Not implemented: a request for more than 500,000 configurations gets INVALID_REQUEST for what is beyond.
 
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
@@ -17,14 +16,16 @@ use crate::broker::Broker;
 use crate::catalog::check_name;
 use crate::config::KafkaSettings;
 use crate::config::describe::{self, Described, Source, Synonym};
+use crate::config::group::{self, GroupProperty};
 use crate::config::properties::{self, Kind};
+
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
 };
 use kafka_protocol::messages::{DescribeConfigsRequest, DescribeConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use tracing::level_filters::LevelFilter;
 
@@ -40,20 +41,6 @@ const LOGGER_SOURCE: i8 = 6;
 
 /// Bound of one answer: some 15,000 topics, or a few hundred megabytes.
 const CONFIGS_PER_REQUEST: usize = 500_000;
-
-/// Configurations of groups (GroupConfig of 4.1): most default from the broker property `group.` + name.
-const GROUP_CONFIGS: [(&str, Kind, &str, &str); 10] = [
-    ("consumer.heartbeat.interval.ms", Kind::Int, "5000", "How often members of a consumer group send heartbeats."),
-    ("consumer.session.timeout.ms", Kind::Int, "45000", "How long a member of a consumer group may be silent."),
-    ("share.auto.offset.reset", Kind::String, "latest", "Where a share group starts that has no offsets."),
-    ("share.heartbeat.interval.ms", Kind::Int, "5000", "How often members of a share group send heartbeats."),
-    ("share.isolation.level", Kind::String, "read_uncommitted", "Whether a share group reads records of open transactions."),
-    ("share.record.lock.duration.ms", Kind::Int, "30000", "How long a share group's member may hold a record."),
-    ("share.session.timeout.ms", Kind::Int, "45000", "How long a member of a share group may be silent."),
-    ("streams.heartbeat.interval.ms", Kind::Int, "5000", "How often members of a streams group send heartbeats."),
-    ("streams.num.standby.replicas", Kind::Int, "0", "How many standby copies a streams group keeps of each task."),
-    ("streams.session.timeout.ms", Kind::Int, "45000", "How long a member of a streams group may be silent."),
-];
 
 pub struct DescribeConfigs;
 
@@ -144,7 +131,11 @@ fn configs(
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
         CLIENT_METRICS => Ok(Vec::new()),
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
-        GROUP => Ok(group(kafka).into_iter().map(shown).collect()),
+        GROUP => {
+            let catalog = broker.catalog.snapshot();
+            let overrides = catalog.group_overrides(name).map(|overrides| &**overrides);
+            Ok(group(overrides, kafka).into_iter().map(shown).collect())
+        }
         other => invalid(format!("Unsupported resource type: {other}")),
     }
 }
@@ -166,22 +157,29 @@ fn root_logger() -> DescribeConfigsResourceResult {
         .with_config_source(LOGGER_SOURCE)
 }
 
-fn group(kafka: &KafkaSettings) -> Vec<Described> {
-    let described = |(name, kind, default, doc): (&str, Kind, &str, &'static str)| {
-        let value = kafka.value(&format!("group.{name}")).unwrap_or(default).to_owned();
-        let synonym = Synonym { name: name.to_owned(), value: Some(value.clone()), source: Source::Default };
+/// ConfigHelper.createGroupConfigEntry: what was set for the group comes first, then what the broker has.
+fn group(overrides: Option<&BTreeMap<String, String>>, kafka: &KafkaSettings) -> Vec<Described> {
+    let described = |property: &'static GroupProperty| {
+        let broker_name = format!("group.{}", property.name);
+        let own = overrides.and_then(|overrides| overrides.get(property.name));
+        let own = own.map(|value| (property.name.to_owned(), value.clone(), Source::DynamicGroup));
+        let given = kafka.given(&broker_name).map(|value| (broker_name.clone(), value.to_owned(), Source::StaticBroker));
+        let default = properties::broker(&broker_name).and_then(|property| property.default).unwrap_or(property.default);
+        let default = (broker_name, default.to_owned(), Source::Default);
+        let ways = own.into_iter().chain(given).chain([default]);
+        let synonyms: Vec<_> = ways.map(|(name, value, source)| Synonym { name, value: Some(value), source }).collect();
         Described {
-            name: name.to_owned(),
-            value: Some(value),
-            source: Source::Default,
-            kind,
-            is_read_only: true,
+            name: property.name.to_owned(),
+            value: synonyms.first().and_then(|first| first.value.clone()),
+            source: synonyms.first().map_or(Source::Default, |first| first.source),
+            kind: property.kind,
+            is_read_only: false,
             is_sensitive: false,
-            doc,
-            synonyms: vec![synonym],
+            doc: property.doc,
+            synonyms,
         }
     };
-    GROUP_CONFIGS.into_iter().map(described).collect()
+    group::ALL.iter().map(described).collect()
 }
 
 fn shown(described: Described, asked: Asked) -> DescribeConfigsResourceResult {
@@ -209,6 +207,7 @@ fn shown(described: Described, asked: Asked) -> DescribeConfigsResourceResult {
 pub(super) fn source_code(source: Source) -> i8 {
     match source {
         Source::DynamicTopic => 1,
+        Source::DynamicGroup => 8,
         Source::StaticBroker => 4,
         Source::Default => 5,
     }
@@ -232,7 +231,6 @@ fn type_code(kind: Kind) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeMap;
 
     const ALL: Asked = Asked { synonyms: true, documentation: true };
 
@@ -264,25 +262,30 @@ mod tests {
 
     #[test]
     fn only_named_configurations_are_kept() {
-        let all = || group(&KafkaSettings::default()).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
+        let all = || group(None, &KafkaSettings::default()).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
         let kept = |names: Option<&[&'static str]>| {
             let names = names.map(|names| names.iter().copied().map(StrBytes::from_static_str).collect::<Vec<_>>());
             let mut configs = all();
             keep_named(&mut configs, names.as_deref());
             configs.len()
         };
-        assert_eq!(kept(None), GROUP_CONFIGS.len());
-        assert_eq!(kept(Some(&[])), GROUP_CONFIGS.len());
+        assert_eq!(kept(None), group::ALL.len());
+        assert_eq!(kept(Some(&[])), group::ALL.len());
         assert_eq!(kept(Some(&["share.isolation.level", "none"])), 1);
     }
 
     #[test]
-    fn group_configurations_follow_the_broker() {
+    fn group_configurations_are_the_groups_own_or_the_brokers() {
         let given = BTreeMap::from([("group.consumer.session.timeout.ms".to_owned(), "50000".to_owned())]);
         let kafka = KafkaSettings::new(given).expect("valid");
-        let configs = group(&kafka);
-        let value = |name: &str| configs.iter().find(|config| config.name == name).and_then(|config| config.value.as_deref());
-        assert_eq!(value("consumer.session.timeout.ms"), Some("50000"));
-        assert_eq!(value("share.record.lock.duration.ms"), Some("30000"));
+        let overrides = BTreeMap::from([("consumer.heartbeat.interval.ms".to_owned(), "6000".to_owned())]);
+        let configs = group(Some(&overrides), &kafka);
+        let shown = |name: &str| {
+            let config = configs.iter().find(|config| config.name == name).expect("known");
+            (config.value.as_deref().unwrap_or_default(), config.source)
+        };
+        assert_eq!(shown("consumer.session.timeout.ms"), ("50000", Source::StaticBroker));
+        assert_eq!(shown("consumer.heartbeat.interval.ms"), ("6000", Source::DynamicGroup));
+        assert_eq!(shown("share.record.lock.duration.ms"), ("30000", Source::Default));
     }
 }

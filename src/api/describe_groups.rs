@@ -1,7 +1,7 @@
 //! DescribeGroups, key 15, versions 0-6.
 //!
-//! Behaviour: a group's state, protocol and members; metadata and assignments only while it is stable. A group that does not exist is
-//! in state Dead.
+//! Behaviour: a group's state, protocol and members; metadata and assignments only while it is stable. A group that does not exist, or
+//! that is of the consumer protocol (ConsumerGroupDescribe shows it), is in state Dead.
 //!
 //! Version notes: 3 (KIP-430) adds the operations that the client may perform: without an authorizer, all; 4 (KIP-345) adds instance
 //! ids; 5 is flexible; 6 (KIP-1043) answers GROUP_ID_NOT_FOUND beside the state Dead.
@@ -10,7 +10,7 @@
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler, operations};
 use crate::coordinator::group::GroupError;
-use crate::coordinator::group::messages::{Described, DescribedMember};
+use crate::coordinator::group::messages::{Described, DescribedMember, Refused};
 use kafka_protocol::messages::describe_groups_response::{DescribedGroup, DescribedGroupMember};
 use kafka_protocol::messages::{DescribeGroupsRequest, DescribeGroupsResponse, GroupId};
 use kafka_protocol::protocol::StrBytes;
@@ -34,8 +34,8 @@ impl Handler for DescribeGroups {
             let mut groups = Vec::with_capacity(pending.len());
             for (group, answer) in pending {
                 let described = match answer {
-                    Ok(answer) => answer.wait().await,
-                    Err(error) => Err(error),
+                    Ok(answer) => answer.wait().await.map_err(Refused::from).and_then(|described| described),
+                    Err(error) => Err(error.into()),
                 };
                 groups.push(downgrade(group, described, allowed, version));
             }
@@ -49,24 +49,24 @@ impl Handler for DescribeGroups {
     }
 }
 
-fn downgrade(id: GroupId, described: Result<Option<Described>, GroupError>, allowed: i32, version: i16) -> DescribedGroup {
-    let answer = DescribedGroup::default().with_group_id(id.clone());
+fn downgrade(id: GroupId, described: Result<Described, Refused>, allowed: i32, version: i16) -> DescribedGroup {
+    let answer = DescribedGroup::default().with_group_id(id);
     match described {
-        Err(error) => answer.with_error_code(errors::group::code(&error).code()),
-        Ok(Some(group)) => answer
+        Ok(group) => answer
             .with_group_state(StrBytes::from_static_str(group.state))
             .with_protocol_type(StrBytes::from_string(group.protocol_type))
             .with_protocol_data(StrBytes::from_string(group.protocol))
             .with_members(group.members.into_iter().map(member).collect())
             .with_authorized_operations(allowed),
-        Ok(None) => {
+        Err(Refused { error: GroupError::UnknownGroup, message }) => {
             let dead = answer.with_group_state(StrBytes::from_static_str("Dead"));
             if version < 6 {
                 return dead.with_authorized_operations(allowed);
             }
             dead.with_error_code(ResponseError::GroupIdNotFound.code())
-                .with_error_message(Some(StrBytes::from_string(format!("Group {} not found.", id.as_str()))))
+                .with_error_message(Some(errors::catalog::message(&message)))
         }
+        Err(Refused { error, .. }) => answer.with_error_code(errors::group::code(&error).code()),
     }
 }
 

@@ -16,6 +16,8 @@ use std::ops::RangeInclusive;
 pub mod absent;
 pub mod advertised;
 pub mod api_versions;
+pub mod consumer_group_describe;
+pub mod consumer_group_heartbeat;
 pub mod context;
 pub mod create_partitions;
 pub mod create_topics;
@@ -30,6 +32,7 @@ pub mod fetch;
 pub mod fetch_sessions;
 pub mod find_coordinator;
 pub mod heartbeat;
+pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
@@ -37,6 +40,7 @@ pub mod list_groups;
 pub mod list_offsets;
 pub mod metadata;
 pub mod offset_commit;
+pub mod offset_delete;
 pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod operations;
@@ -149,7 +153,11 @@ pub static TABLE: &[Row] = &[
     row::<describe_configs::DescribeConfigs>("DescribeConfigs"),
     row::<create_partitions::CreatePartitions>("CreatePartitions"),
     row::<delete_groups::DeleteGroups>("DeleteGroups"),
+    row::<incremental_alter_configs::IncrementalAlterConfigs>("IncrementalAlterConfigs"),
+    row::<offset_delete::OffsetDelete>("OffsetDelete"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),
+    row::<consumer_group_heartbeat::ConsumerGroupHeartbeat>("ConsumerGroupHeartbeat"),
+    row::<consumer_group_describe::ConsumerGroupDescribe>("ConsumerGroupDescribe"),
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
 ];
 

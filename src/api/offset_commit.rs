@@ -1,39 +1,47 @@
-//! OffsetCommit, key 8, versions 2-9.
+//! OffsetCommit, key 8, versions 2-10.
 //!
 //! Behaviour: a group's progress in partitions that exist, durable when it is answered. Members of the current generation commit, or
 //! anyone while the group is empty; a commit counts as a heartbeat.
 //!
 //! Version notes: 2 to 4 may bring a retention time of their own (KIP-211 ended that with 5); 6 (KIP-320) adds the leader epoch; 7
 //! (KIP-345) static members; 8 is flexible; 9 (KIP-848) answers GROUP_ID_NOT_FOUND where earlier ones say ILLEGAL_GENERATION.
-//! Not implemented: 10 (topic ids), which the protocol library cannot read; clients that know it use 9 here, by ApiVersions. The topic's
-//! id is kept with the offset all the same, so that a re-created topic does not inherit it.
+//! Members of the consumer protocol need 9. 10 (KIP-848) names topics by id: an unknown one is UNKNOWN_TOPIC_ID.
+//! The topic's id is kept with the offset in all versions, so that a re-created topic does not inherit it.
+//! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::GroupError;
 use crate::coordinator::group::messages::{CommitOffset, CommitReply, CommitRequest};
-use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
+use crate::ids::TopicId;
+use crate::wire::offset_commit::{OffsetCommitRequest, Topic};
+use kafka_protocol::messages::OffsetCommitResponse;
 use kafka_protocol::messages::offset_commit_response::{OffsetCommitResponsePartition, OffsetCommitResponseTopic};
-use kafka_protocol::messages::{OffsetCommitRequest, OffsetCommitResponse};
 use std::ops::RangeInclusive;
+
+/// The first version whose clients know of member epochs, and the first with topic ids.
+const EPOCHS: i16 = 9;
+const TOPIC_IDS: i16 = 10;
 
 pub struct OffsetCommit;
 
 impl Handler for OffsetCommit {
     type Request = OffsetCommitRequest;
-    const VERSIONS: RangeInclusive<i16> = 2..=9;
+    const VERSIONS: RangeInclusive<i16> = 2..=10;
 
     async fn handle(context: Context, request: OffsetCommitRequest) -> Answer<OffsetCommitResponse> {
         let version = context.version;
+        let OffsetCommitRequest { head, topics } = request;
         let mut commit = CommitRequest {
-            group_id: request.group_id.to_string(),
-            generation: request.generation_id_or_member_epoch,
-            member_id: request.member_id.to_string(),
-            instance_id: request.group_instance_id.map(|id| id.to_string()),
-            retention_ms: Some(request.retention_time_ms).filter(|ms| *ms >= 0),
+            group_id: head.group_id.to_string(),
+            generation: head.generation_id_or_member_epoch,
+            member_id: head.member_id.to_string(),
+            instance_id: head.group_instance_id.map(|id| id.to_string()),
+            retention_ms: Some(head.retention_time_ms).filter(|ms| *ms >= 0),
+            knows_epochs: version >= EPOCHS,
             offsets: Vec::new(),
         };
-        let answer = sort_out(&context, request.topics, &mut commit.offsets);
+        let answer = sort_out(&context, topics, &mut commit.offsets);
         if commit.offsets.is_empty() {
             return Answer::Now(answer.response(Ok(Vec::new()), version));
         }
@@ -55,17 +63,23 @@ impl Handler for OffsetCommit {
 struct Asked(Vec<OffsetCommitResponseTopic>);
 
 /// Puts the offsets of partitions that exist into `known`; the others are answered here.
-fn sort_out(context: &Context, topics: Vec<OffsetCommitRequestTopic>, known: &mut Vec<CommitOffset>) -> Asked {
+fn sort_out(context: &Context, topics: Vec<Topic>, known: &mut Vec<CommitOffset>) -> Asked {
+    let catalog = &context.broker.catalog;
+    let has_ids = context.version >= TOPIC_IDS;
     let mut asked = Vec::with_capacity(topics.len());
     for topic in topics {
-        let existing = context.broker.catalog.topic(&topic.name);
+        let existing = if has_ids { catalog.topic_by_id(TopicId(topic.id)) } else { catalog.topic(&topic.name) };
+        let absent = match existing {
+            None if has_ids => ResponseError::UnknownTopicId,
+            _ => ResponseError::UnknownTopicOrPartition,
+        };
         let mut partitions = Vec::with_capacity(topic.partitions.len());
         for partition in topic.partitions {
             let index = partition.partition_index;
             let answer = OffsetCommitResponsePartition::default().with_partition_index(index);
             let holder = existing.as_ref().filter(|topic| usize::try_from(index).is_ok_and(|index| index < topic.logs.len()));
             let Some(holder) = holder else {
-                partitions.push(answer.with_error_code(ResponseError::UnknownTopicOrPartition.code()));
+                partitions.push(answer.with_error_code(absent.code()));
                 continue;
             };
             partitions.push(answer);
@@ -78,7 +92,8 @@ fn sort_out(context: &Context, topics: Vec<OffsetCommitRequestTopic>, known: &mu
                 metadata: partition.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
             });
         }
-        asked.push(OffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions));
+        let answer = OffsetCommitResponseTopic::default().with_name(topic.name).with_topic_id(topic.id);
+        asked.push(answer.with_partitions(partitions));
     }
     Asked(asked)
 }

@@ -1,23 +1,26 @@
-//! OffsetFetch, key 9, versions 1-9.
+//! OffsetFetch, key 9, versions 1-10.
 //!
 //! Behaviour: what a group has committed, every commit that was answered before included; −1 where nothing is. Null topics: everything.
 //!
 //! Version notes: 1 has no top-level error: each partition carries it; 2 (KIP-88) adds null topics; 5 (KIP-320) leader epochs; 6 is
 //! flexible; 7 (KIP-447) may ask for stable offsets only, which all are while there are no transactions; 8 (KIP-709) asks for many groups;
-//! 9 (KIP-848) brings a member epoch, which classic groups do not check.
-//! Not implemented: 10 (topic ids), which the protocol library cannot read; clients that know it use 9 here, by ApiVersions.
+//! 9 (KIP-848) brings a member and its epoch, which groups of the consumer protocol check; 10 (KIP-848) names topics by id: an unknown
+//! one is UNKNOWN_TOPIC_ID, and topics that no longer exist are left out where everything is asked for.
+//! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::messages::{FetchReply, FetchRequest, FetchTopic, FetchedTopic};
 use crate::coordinator::group::records::Committed;
 use crate::coordinator::group::{GroupError, Pending};
-use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestTopic, OffsetFetchRequestTopics};
+use crate::ids::TopicId;
+use crate::wire::offset_fetch::{Group, OffsetFetchRequest, Topic};
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_fetch_response::{
     OffsetFetchResponseGroup, OffsetFetchResponsePartition, OffsetFetchResponsePartitions, OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 };
-use kafka_protocol::messages::{GroupId, OffsetFetchRequest, OffsetFetchResponse, TopicName};
+use kafka_protocol::messages::{OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 
@@ -25,6 +28,8 @@ use std::ops::RangeInclusive;
 const TOP_LEVEL_ERROR: i16 = 2;
 /// The first version that asks for many groups.
 const BATCHED: i16 = 8;
+/// The first version with topic ids.
+const TOPIC_IDS: i16 = 10;
 /// "Nothing committed" (OffsetFetchResponse.INVALID_OFFSET).
 const NO_OFFSET: i64 = -1;
 const NO_EPOCH: i32 = -1;
@@ -33,7 +38,7 @@ pub struct OffsetFetch;
 
 impl Handler for OffsetFetch {
     type Request = OffsetFetchRequest;
-    const VERSIONS: RangeInclusive<i16> = 1..=9;
+    const VERSIONS: RangeInclusive<i16> = 1..=10;
 
     async fn handle(context: Context, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
         if context.version < BATCHED { handle_single(context, request).await } else { handle_batched(context, request).await }
@@ -47,9 +52,11 @@ impl Handler for OffsetFetch {
 
 async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
     let version = context.version;
-    let asked = request.topics.map(|topics| topics.into_iter().map(topic_of_one).collect::<Vec<_>>());
+    let asked = request.head.topics.map(|topics| topics.into_iter().map(topic_of_one).collect::<Vec<_>>());
     let named = asked.clone();
-    let pending = fetch(&context, &request.group_id, asked).await;
+    let topics = asked.map(|topics| topics.into_iter().map(|topic| by_name(&context, topic)).collect());
+    let request = FetchRequest { group_id: request.head.group_id.to_string(), member: None, topics };
+    let pending = context.broker.groups.fetch(request).await;
     Answer::Later(Box::pin(async move {
         match wait(pending).await {
             Ok(topics) => OffsetFetchResponse::default().with_topics(topics.into_iter().map(single_topic).collect()),
@@ -61,24 +68,61 @@ async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<
 async fn handle_batched(context: Context, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
     let mut pending = Vec::with_capacity(request.groups.len());
     for group in request.groups {
-        let asked = group.topics.map(|topics| topics.into_iter().map(topic_of_many).collect());
-        let answer = fetch(&context, &group.group_id, asked).await;
-        pending.push((group.group_id, answer));
+        pending.push(Asked::of(&context, group).await);
     }
     Answer::Later(Box::pin(async move {
         let mut groups = Vec::with_capacity(pending.len());
-        for (group_id, answer) in pending {
-            let group = OffsetFetchResponseGroup::default().with_group_id(group_id);
-            groups.push(match wait(answer).await {
-                Ok(topics) => group.with_topics(topics.into_iter().map(batched_topic).collect()),
-                Err(error) => group.with_error_code(errors::group::code(&error).code()),
-            });
+        for asked in pending {
+            groups.push(asked.answer(&context).await);
         }
         OffsetFetchResponse::default().with_groups(groups)
     }))
 }
 
 type Fetching = Result<Pending<FetchReply>, GroupError>;
+
+/// A group that was asked for, its answer under way.
+struct Asked {
+    answer: OffsetFetchResponseGroup,
+    pending: Fetching,
+    /// Topics that do not exist, already answered.
+    unknown: Vec<OffsetFetchResponseTopics>,
+}
+
+impl Asked {
+    async fn of(context: &Context, group: Group) -> Asked {
+        let answer = OffsetFetchResponseGroup::default().with_group_id(group.id.clone());
+        // Administrators and older clients say neither who they are nor their epoch (ConsumerGroup.validateOffsetFetch).
+        let member = match group.member_id {
+            None if group.member_epoch < 0 => None,
+            id => Some((id.map(|id| id.to_string()).unwrap_or_default(), group.member_epoch)),
+        };
+        let mut unknown = Vec::new();
+        let topics = group.topics.map(|topics| {
+            let known = topics.into_iter().filter_map(|topic| match find(context, topic) {
+                Ok(topic) => Some(topic),
+                Err(topic) => {
+                    unknown.push(unknown_topic(&topic));
+                    None
+                }
+            });
+            known.collect()
+        });
+        let request = FetchRequest { group_id: group.id.to_string(), member, topics };
+        Asked { answer, pending: context.broker.groups.fetch(request).await, unknown }
+    }
+
+    async fn answer(self, context: &Context) -> OffsetFetchResponseGroup {
+        match wait(self.pending).await {
+            Ok(topics) => {
+                let mut topics: Vec<_> = topics.into_iter().filter_map(|topic| batched_topic(context, topic)).collect();
+                topics.extend(self.unknown);
+                self.answer.with_topics(topics)
+            }
+            Err(error) => self.answer.with_error_code(errors::group::code(&error).code()),
+        }
+    }
+}
 
 /// A topic's name, and the partitions that are asked for.
 type Named = (TopicName, Vec<i32>);
@@ -87,25 +131,35 @@ fn topic_of_one(topic: OffsetFetchRequestTopic) -> Named {
     (topic.name, topic.partition_indexes)
 }
 
-fn topic_of_many(topic: OffsetFetchRequestTopics) -> Named {
-    (topic.name, topic.partition_indexes)
+fn by_name(context: &Context, (name, partitions): Named) -> FetchTopic {
+    let topic_id = context.broker.catalog.topic(&name).map(|topic| topic.id);
+    FetchTopic { topic_id, topic: name.to_string(), partitions }
 }
 
-async fn fetch(context: &Context, group_id: &GroupId, topics: Option<Vec<Named>>) -> Fetching {
-    let catalog = &context.broker.catalog;
-    let topics = topics.map(|topics| {
-        let topics = topics.into_iter().map(|(name, partitions)| FetchTopic {
-            topic_id: catalog.topic(&name).map(|topic| topic.id),
-            topic: name.to_string(),
-            partitions,
-        });
-        topics.collect()
+/// What to ask the group for; `Err` when there is no topic of this id.
+fn find(context: &Context, topic: Topic) -> Result<FetchTopic, Topic> {
+    if context.version < TOPIC_IDS {
+        return Ok(by_name(context, (topic.name, topic.partitions)));
+    }
+    match context.broker.catalog.topic_by_id(TopicId(topic.id)) {
+        Some(known) => Ok(FetchTopic { topic: known.name.clone(), topic_id: Some(known.id), partitions: topic.partitions }),
+        None => Err(topic),
+    }
+}
+
+fn unknown_topic(topic: &Topic) -> OffsetFetchResponseTopics {
+    let partitions = topic.partitions.iter().map(|index| {
+        OffsetFetchResponsePartitions::default()
+            .with_partition_index(*index)
+            .with_committed_offset(NO_OFFSET)
+            .with_committed_leader_epoch(NO_EPOCH)
+            .with_error_code(ResponseError::UnknownTopicId.code())
     });
-    context.broker.groups.fetch(FetchRequest { group_id: group_id.to_string(), topics }).await
+    OffsetFetchResponseTopics::default().with_topic_id(topic.id).with_partitions(partitions.collect())
 }
 
-async fn wait(pending: Fetching) -> Result<FetchReply, GroupError> {
-    pending?.wait().await
+async fn wait(pending: Fetching) -> FetchReply {
+    pending?.wait().await?
 }
 
 fn single_topic(topic: FetchedTopic) -> OffsetFetchResponseTopic {
@@ -120,7 +174,13 @@ fn single_topic(topic: FetchedTopic) -> OffsetFetchResponseTopic {
     OffsetFetchResponseTopic::default().with_name(topic_name(topic.topic)).with_partitions(partitions.collect())
 }
 
-fn batched_topic(topic: FetchedTopic) -> OffsetFetchResponseTopics {
+/// `None`: the version names topics by id, and this one no longer has any.
+fn batched_topic(context: &Context, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {
+    let answer = if context.version >= TOPIC_IDS {
+        OffsetFetchResponseTopics::default().with_topic_id(context.broker.catalog.topic(&topic.topic)?.id.0)
+    } else {
+        OffsetFetchResponseTopics::default().with_name(topic_name(topic.topic))
+    };
     let partitions = topic.partitions.into_iter().map(|(index, committed)| {
         let (offset, epoch, metadata) = parts(committed);
         OffsetFetchResponsePartitions::default()
@@ -129,7 +189,7 @@ fn batched_topic(topic: FetchedTopic) -> OffsetFetchResponseTopics {
             .with_committed_leader_epoch(epoch)
             .with_metadata(Some(metadata))
     });
-    OffsetFetchResponseTopics::default().with_name(topic_name(topic.topic)).with_partitions(partitions.collect())
+    Some(answer.with_partitions(partitions.collect()))
 }
 
 fn topic_name(name: String) -> TopicName {

@@ -3,7 +3,7 @@
 //! Owner: the catalog's commit lock. Every commit compares the revision of each key that it changes, so a second writer of the same
 //! store is noticed, never overwritten.
 
-use super::{Topic, cluster, topics};
+use super::{Topic, cluster, groups, topics};
 use crate::ids::{LogId, TopicId};
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
@@ -38,7 +38,7 @@ impl Commits {
     pub(super) async fn load(meta: Arc<dyn MetaStore>) -> Result<(Commits, BTreeMap<String, Bytes>), StoreError> {
         let mut values = BTreeMap::new();
         let mut revisions = HashMap::new();
-        for prefix in [cluster::KEY, "ids/", topics::PREFIX, DELETED] {
+        for prefix in [cluster::KEY, "ids/", topics::PREFIX, groups::PREFIX, DELETED] {
             for entry in meta.range(prefix).await? {
                 revisions.insert(entry.key.clone(), entry.revision);
                 values.insert(entry.key, entry.value);
@@ -87,6 +87,13 @@ impl Commits {
     /// The logs of a deleted topic are gone.
     pub(super) async fn forget_deleted(&mut self, id: TopicId) -> Result<(), StoreError> {
         self.commit(vec![MetaChange { key: deleted_key(id), value: None }]).await
+    }
+
+    /// Writes what is set for a group; nothing set is no key.
+    pub(super) async fn put_group(&mut self, id: &str, overrides: &groups::Overrides) -> Result<(), StoreError> {
+        let key = groups::key(id);
+        let change = if overrides.is_empty() { MetaChange { key, value: None } } else { put(key, overrides) };
+        self.commit(vec![change]).await
     }
 
     pub(super) async fn put_cluster_id(&mut self, id: &str) -> Result<(), StoreError> {

@@ -4,7 +4,7 @@
 //! (compare-and-commit, durable), and only then becomes visible; one async mutex orders the changes. A change that has begun runs to
 //! its end even if whoever asked goes away, so that the snapshot never falls behind the store.
 //!
-//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `ids/next_log`, `ids/next_producer`.
+//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `groups/{id}`, `ids/next_log`, `ids/next_producer`.
 
 use crate::config::KafkaSettings;
 use crate::env::Env;
@@ -23,6 +23,7 @@ use tracing::info;
 pub mod assignments;
 pub mod cluster;
 mod commits;
+pub mod groups;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -71,15 +72,37 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// All topics at one moment.
+/// All topics, and all settings of groups, at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
+    /// Grows with every change; counts from the opening.
+    pub version: u64,
     /// By name.
     pub topics: BTreeMap<String, Arc<Topic>>,
     ids: HashMap<TopicId, Arc<Topic>>,
+    groups: BTreeMap<String, Arc<groups::Overrides>>,
 }
 
 impl Snapshot {
+    /// These topics and nothing else.
+    #[cfg(test)]
+    #[must_use]
+    pub fn of(version: u64, topics: Vec<Topic>) -> Snapshot {
+        let mut snapshot = Snapshot { version, ..Snapshot::default() };
+        for topic in topics {
+            snapshot.insert(Arc::new(topic));
+        }
+        snapshot
+    }
+
+    /// With these settings of a group.
+    #[cfg(test)]
+    #[must_use]
+    pub fn with_group(mut self, id: &str, overrides: groups::Overrides) -> Snapshot {
+        self.groups.insert(id.to_owned(), Arc::new(overrides));
+        self
+    }
+
     /// The topic called `name`.
     #[must_use]
     pub fn topic(&self, name: &str) -> Option<Arc<Topic>> {
@@ -147,6 +170,9 @@ impl Catalog {
                 let topic = Topic::read(name, value, &kafka)?;
                 commits.check_log_ids(&topic)?;
                 snapshot.insert(Arc::new(topic));
+            }
+            if let Some(id) = key.strip_prefix(groups::PREFIX) {
+                snapshot.groups.insert(id.to_owned(), groups::read(id, value)?);
             }
             if let Some(id) = key.strip_prefix(commits::DELETED) {
                 let id = id.parse().map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))?;
@@ -252,6 +278,23 @@ impl Catalog {
         tasks::to_the_end("catalog change", async move { inner.add_partitions(&name, total).await }).await
     }
 
+    /// Whether [`Catalog::alter_group`] would take these changes now.
+    ///
+    /// # Errors
+    /// [`CatalogError::InvalidConfig`].
+    pub fn validate_group(&self, id: &str, changes: &[groups::Change]) -> Result<(), CatalogError> {
+        self.inner.validate_group(id, changes)
+    }
+
+    /// Changes the settings of a group, which need not exist. Durable and visible when it returns.
+    ///
+    /// # Errors
+    /// [`CatalogError::InvalidConfig`], [`CatalogError::Store`].
+    pub async fn alter_group(&self, id: &str, changes: Vec<groups::Change>) -> Result<(), CatalogError> {
+        let (inner, id) = (self.inner.clone(), id.to_owned());
+        tasks::to_the_end("catalog change", async move { inner.alter_group(&id, &changes).await }).await
+    }
+
     /// Sets `count` producer ids aside that nobody gets again, not even after a crash.
     ///
     /// # Errors
@@ -310,6 +353,7 @@ impl Inner {
     /// Makes `change` visible. The caller holds the commit lock, so `current` is still the newest snapshot.
     fn publish(&self, current: &Snapshot, change: impl FnOnce(&mut Snapshot)) {
         let mut next = current.clone();
+        next.version += 1;
         change(&mut next);
         self.snapshot.store(Arc::new(next));
     }

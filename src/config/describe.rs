@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub enum Source {
     /// The topic's own override.
     DynamicTopic,
+    /// The group's own override.
+    DynamicGroup,
     /// Given to the broker: file, command line, or one of our own settings behind a Kafka name.
     StaticBroker,
     Default,

@@ -22,6 +22,23 @@ pub struct KafkaSettings {
     pub group_min_session_timeout_ms: i32,
     pub group_max_session_timeout_ms: i32,
     pub group_max_size: i32,
+    pub group_consumer_session_timeout_ms: i32,
+    pub group_consumer_min_session_timeout_ms: i32,
+    pub group_consumer_max_session_timeout_ms: i32,
+    pub group_consumer_heartbeat_interval_ms: i32,
+    pub group_consumer_min_heartbeat_interval_ms: i32,
+    pub group_consumer_max_heartbeat_interval_ms: i32,
+    pub group_consumer_assignment_interval_ms: i32,
+    pub group_consumer_min_assignment_interval_ms: i32,
+    pub group_consumer_max_assignment_interval_ms: i32,
+    pub group_consumer_max_size: i32,
+    pub group_consumer_migration_policy: MigrationPolicy,
+    /// The first is the default.
+    pub group_consumer_assignors: Vec<String>,
+    pub group_consumer_regex_refresh_interval_ms: i32,
+    pub group_coordinator_rebalance_protocols: Vec<String>,
+    /// Not a property of Kafka's brokers: there a feature level is set by the tool that formats their storage.
+    pub feature_group_version: i16,
     pub log_retention_check_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub max_incremental_fetch_session_cache_slots: usize,
@@ -66,6 +83,43 @@ impl KafkaSettings {
             group_min_session_timeout_ms: given.number("group.min.session.timeout.ms", 1, i32::MAX.into())?,
             group_max_session_timeout_ms: given.number("group.max.session.timeout.ms", 1, i32::MAX.into())?,
             group_max_size: given.number("group.max.size", 1, i32::MAX.into())?,
+            group_consumer_session_timeout_ms: given.number("group.consumer.session.timeout.ms", 1, i32::MAX.into())?,
+            group_consumer_min_session_timeout_ms: given.number("group.consumer.min.session.timeout.ms", 1, i32::MAX.into())?,
+            group_consumer_max_session_timeout_ms: given.number("group.consumer.max.session.timeout.ms", 1, i32::MAX.into())?,
+            group_consumer_heartbeat_interval_ms: given.number("group.consumer.heartbeat.interval.ms", 1, i32::MAX.into())?,
+            group_consumer_min_heartbeat_interval_ms: given.number(
+                "group.consumer.min.heartbeat.interval.ms",
+                1,
+                i32::MAX.into(),
+            )?,
+            group_consumer_max_heartbeat_interval_ms: given.number(
+                "group.consumer.max.heartbeat.interval.ms",
+                1,
+                i32::MAX.into(),
+            )?,
+            group_consumer_assignment_interval_ms: given.number("group.consumer.assignment.interval.ms", 0, i32::MAX.into())?,
+            group_consumer_min_assignment_interval_ms: given.number(
+                "group.consumer.min.assignment.interval.ms",
+                0,
+                i32::MAX.into(),
+            )?,
+            group_consumer_max_assignment_interval_ms: given.number(
+                "group.consumer.max.assignment.interval.ms",
+                0,
+                i32::MAX.into(),
+            )?,
+            group_consumer_max_size: given.number("group.consumer.max.size", 1, i32::MAX.into())?,
+            group_consumer_migration_policy: MigrationPolicy::named(
+                given.text("group.consumer.migration.policy").unwrap_or_default(),
+            )?,
+            group_consumer_assignors: given.assignors()?,
+            group_consumer_regex_refresh_interval_ms: given.number(
+                "group.consumer.regex.refresh.interval.ms",
+                1,
+                i32::MAX.into(),
+            )?,
+            group_coordinator_rebalance_protocols: given.list("group.coordinator.rebalance.protocols"),
+            feature_group_version: given.number("feature.group.version", 0, 1)?,
             log_retention_check_interval_ms: given.number("log.retention.check.interval.ms", 1, i64::MAX)?,
             producer_id_expiration_ms: given.number("producer.id.expiration.ms", 1, i32::MAX.into())?,
             max_incremental_fetch_session_cache_slots: given.number("max.incremental.fetch.session.cache.slots", 0, 1_000_000)?,
@@ -81,6 +135,7 @@ impl KafkaSettings {
                 settings.group_min_session_timeout_ms, settings.group_max_session_timeout_ms
             ));
         }
+        settings.check_consumer_groups()?;
         for name in ["log.retention.ms", "log.retention.minutes", "log.retention.hours"] {
             // KafkaConfig.validateValues; 0 would delete everything at once.
             if given.text(name).and_then(|value| value.parse::<i64>().ok()) == Some(0) {
@@ -104,6 +159,91 @@ impl KafkaSettings {
     }
 }
 
+impl KafkaSettings {
+    /// Kafka's own checks (GroupCoordinatorConfig).
+    fn check_consumer_groups(&self) -> Result<(), String> {
+        let ordered = [
+            (
+                "session.timeout.ms",
+                self.group_consumer_min_session_timeout_ms,
+                self.group_consumer_session_timeout_ms,
+                self.group_consumer_max_session_timeout_ms,
+            ),
+            (
+                "heartbeat.interval.ms",
+                self.group_consumer_min_heartbeat_interval_ms,
+                self.group_consumer_heartbeat_interval_ms,
+                self.group_consumer_max_heartbeat_interval_ms,
+            ),
+            (
+                "assignment.interval.ms",
+                self.group_consumer_min_assignment_interval_ms,
+                self.group_consumer_assignment_interval_ms,
+                self.group_consumer_max_assignment_interval_ms,
+            ),
+        ];
+        for (name, least, value, most) in ordered {
+            if most < least {
+                return Err(format!("group.consumer.max.{name} must be greater than or equal to group.consumer.min.{name}"));
+            }
+            if value < least {
+                return Err(format!("group.consumer.{name} must be greater than or equal to group.consumer.min.{name}"));
+            }
+            if value > most {
+                return Err(format!("group.consumer.{name} must be less than or equal to group.consumer.max.{name}"));
+            }
+        }
+        if self.group_consumer_heartbeat_interval_ms >= self.group_consumer_session_timeout_ms {
+            return Err("group.consumer.heartbeat.interval.ms must be less than group.consumer.session.timeout.ms".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// Which way a group with members may change between the classic and the consumer protocol (KIP-848).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MigrationPolicy {
+    Disabled,
+    /// Only to the consumer protocol.
+    Upgrade,
+    /// Only to the classic protocol.
+    Downgrade,
+    Bidirectional,
+}
+
+impl MigrationPolicy {
+    fn named(name: &str) -> Result<MigrationPolicy, String> {
+        match name.to_ascii_uppercase().as_str() {
+            "DISABLED" => Ok(MigrationPolicy::Disabled),
+            "UPGRADE" => Ok(MigrationPolicy::Upgrade),
+            "DOWNGRADE" => Ok(MigrationPolicy::Downgrade),
+            "BIDIRECTIONAL" => Ok(MigrationPolicy::Bidirectional),
+            _ => Err(format!("Invalid value {name} for configuration group.consumer.migration.policy")),
+        }
+    }
+
+    #[must_use]
+    pub fn is_enabled(self) -> bool {
+        self != MigrationPolicy::Disabled
+    }
+
+    #[must_use]
+    pub fn allows_upgrade(self) -> bool {
+        matches!(self, MigrationPolicy::Upgrade | MigrationPolicy::Bidirectional)
+    }
+
+    #[must_use]
+    pub fn allows_downgrade(self) -> bool {
+        matches!(self, MigrationPolicy::Downgrade | MigrationPolicy::Bidirectional)
+    }
+}
+
+/// The assignors that we have; Kafka's may also be named by their classes.
+const ASSIGNORS: [(&str, &str); 2] = [
+    ("uniform", "org.apache.kafka.coordinator.group.assignor.UniformAssignor"),
+    ("range", "org.apache.kafka.coordinator.group.assignor.RangeAssignor"),
+];
+
 /// Checked properties, read as what they are.
 struct Given<'a>(&'a BTreeMap<String, String>);
 
@@ -114,6 +254,28 @@ impl Given<'_> {
 
     fn boolean(&self, name: &str) -> bool {
         self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let items = self.text(name).unwrap_or_default().split(',').map(str::trim);
+        items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn assignors(&self) -> Result<Vec<String>, String> {
+        let mut assignors = Vec::new();
+        for item in self.list("group.consumer.assignors") {
+            let Some((name, _)) = ASSIGNORS.iter().find(|(name, class)| *name == item || *class == item) else {
+                return Err(format!(
+                    "Invalid value {item} for configuration group.consumer.assignors: there are uniform and range; an assignor of your own \
+                     would be a Java class, which cannot run here"
+                ));
+            };
+            assignors.push((*name).to_owned());
+        }
+        if assignors.is_empty() {
+            return Err("group.consumer.assignors names none: no group could be assigned".to_owned());
+        }
+        Ok(assignors)
     }
 
     /// Our own bounds come on top of Kafka's, which leave many properties without any.

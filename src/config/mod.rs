@@ -11,6 +11,7 @@ pub mod address;
 pub mod describe;
 mod draft;
 mod file;
+pub mod group;
 mod java_properties;
 pub mod kafka;
 mod kafka_names;

@@ -1,6 +1,9 @@
 //! Frames and headers of the Kafka protocol, and typed messages in and out of bytes. Holds no broker state.
 
+mod compact;
 pub mod frame;
 pub mod header;
 pub mod message;
 pub mod metered;
+pub mod offset_commit;
+pub mod offset_fetch;

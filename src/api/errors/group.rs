@@ -22,6 +22,13 @@ pub fn code(error: &GroupError) -> ResponseError {
         GroupError::UnknownGroup => ResponseError::GroupIdNotFound,
         GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
         GroupError::MetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+        GroupError::FencedEpoch => ResponseError::FencedMemberEpoch,
+        GroupError::StaleEpoch => ResponseError::StaleMemberEpoch,
+        GroupError::UnreleasedInstance => ResponseError::UnreleasedInstanceId,
+        GroupError::UnsupportedAssignor => ResponseError::UnsupportedAssignor,
+        GroupError::InvalidRegex => ResponseError::InvalidRegularExpression,
+        GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
+        GroupError::SubscribedTopic => ResponseError::GroupSubscribedToTopic,
         GroupError::NameTooLong => ResponseError::InvalidRequest,
     }
 }

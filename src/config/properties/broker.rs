@@ -61,4 +61,6 @@ pub fn is_undocumented(name: &str) -> bool {
 const OWN: &[Property] = &properties! {
     "accept.any.replication.factor": Boolean = "false", super::Valid::Any, ReadOnly, Works,
         "Takes replication factors above the number of brokers as one replica per broker, for tools that always ask for three.";
+    "feature.group.version": Int = "1", super::Valid::Between(0, 1), ReadOnly, Works,
+        "The level of Kafka's feature group.version, which clients see; 0 turns the consumer protocol (KIP-848) off. Not a property of Kafka's brokers.";
 };

@@ -22,21 +22,18 @@ pub mod member;
 pub mod rebalance;
 pub mod session;
 
+use super::consumer::CONSUMER;
+use super::embedded::Subscription;
 use super::messages::{Described, DescribedMember, GroupError, GroupKind, JoinedMember, Listed, Protocol};
 use super::offsets::RetentionStart;
 use super::records::{GroupValue, MemberValue, Record};
-use super::wire::Reader;
 use super::{Context, Timer};
-use crate::coordinator::MalformedRecord;
 use crate::ids::Timestamp;
 use bytes::Bytes;
 use member::Member;
 use rebalance::InitialDelay;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-
-/// The protocol type of consumers; only their metadata is understood here (ConsumerProtocol.PROTOCOL_TYPE).
-const CONSUMER: &str = "consumer";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum State {
@@ -126,9 +123,62 @@ impl ClassicGroup {
         group
     }
 
+    /// A stable group of these members, which had been one of the consumer protocol. Their assignments are still to be set.
+    #[must_use]
+    pub fn of_members(id: &str, generation: i32, members: Vec<Member>, now: Timestamp) -> ClassicGroup {
+        let mut group = ClassicGroup::new(id);
+        group.generation = generation;
+        for member in members {
+            group.add(member);
+        }
+        group.protocol = group.select_protocol();
+        group.subscribed = group.subscriptions();
+        group.enter(State::Stable, now);
+        group
+    }
+
+    /// What `member` told the leader: for the group's protocol, or its first one while there is none.
+    #[must_use]
+    pub fn metadata_of(&self, member: &Member) -> Bytes {
+        let first = || member.protocols.first().map(|protocol| protocol.name.as_str());
+        member.metadata(self.protocol.as_deref().or_else(first))
+    }
+
+    /// The group becomes one of the consumer protocol: whoever waits is told to join again.
+    pub fn interrupt(&mut self, ctx: &mut Context) {
+        for member in self.members.values_mut() {
+            let id = member.id.to_string();
+            member.refuse_join(GroupError::RebalanceInProgress, &id, ctx);
+            member.complete_sync(Err(GroupError::RebalanceInProgress), ctx);
+        }
+        ctx.cancel_timer(self.join_timer());
+        ctx.cancel_timer(self.sync_timer());
+        for id in &self.pending_join {
+            ctx.cancel_timer(self.session_timer(id));
+        }
+    }
+
+    /// Whether single offsets may be deleted: not while members are there that may commit anything (ClassicGroup.validateOffsetDelete).
+    ///
+    /// # Errors
+    /// [`GroupError::NonEmptyGroup`].
+    pub fn check_delete_offsets(&self) -> Result<(), GroupError> {
+        if self.state == State::Empty || self.is_consumer() { Ok(()) } else { Err(GroupError::NonEmptyGroup) }
+    }
+
+    /// The group's record, of a generation that nobody has assigned: whoever loads it rebalances.
+    #[must_use]
+    pub fn leaderless_record(&self) -> Record {
+        Record::Group { group: self.id.to_string(), value: Some(GroupValue { leader: None, ..self.value() }) }
+    }
+
     /// The group's record, as it is now.
     #[must_use]
     pub fn record(&self) -> Record {
+        Record::Group { group: self.id.to_string(), value: Some(self.value()) }
+    }
+
+    fn value(&self) -> GroupValue {
         let members = self.members.values().map(|member| MemberValue {
             id: member.id.to_string(),
             instance_id: member.instance_id.clone(),
@@ -139,15 +189,14 @@ impl ClassicGroup {
             subscription: member.metadata(self.protocol.as_deref()),
             assignment: member.assignment.clone(),
         });
-        let value = GroupValue {
+        GroupValue {
             protocol_type: self.protocol_type.clone().unwrap_or_default(),
             generation: self.generation,
             protocol: self.protocol.clone(),
             leader: self.leader.as_deref().map(str::to_owned),
             state_since: self.state_since,
             members: members.collect(),
-        };
-        Record::Group { group: self.id.to_string(), value: Some(value) }
+        }
     }
 
     /// Whether nothing would be lost with the group: no member, none expected, no generation.
@@ -219,7 +268,9 @@ impl ClassicGroup {
         }
     }
 
-    fn is_consumer(&self) -> bool {
+    /// Whether its members are consumers, whose metadata is understood here.
+    #[must_use]
+    pub fn is_consumer(&self) -> bool {
         self.protocol_type.as_deref() == Some(CONSUMER)
     }
 
@@ -343,18 +394,8 @@ impl ClassicGroup {
         }
         let mut topics = HashSet::new();
         for member in self.members.values() {
-            topics.extend(read_subscription(&member.metadata(Some(self.protocol.as_deref()?))).ok()?);
+            topics.extend(Subscription::topics(&member.metadata(Some(self.protocol.as_deref()?))).ok()?);
         }
         Some(topics)
     }
-}
-
-/// The topics in a consumer's metadata: ConsumerProtocolSubscription, whose every version starts with them.
-fn read_subscription(metadata: &Bytes) -> Result<Vec<String>, MalformedRecord> {
-    let mut fields = Reader::new(metadata)?;
-    let mut topics = Vec::new();
-    for _ in 0..fields.array_length()? {
-        topics.push(fields.string()?);
-    }
-    Ok(topics)
 }

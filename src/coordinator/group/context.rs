@@ -1,8 +1,12 @@
 //! What a group's decisions depend on beside its own state, and where their effects go.
 
+use super::assignors::Assignor;
 use super::messages::{GroupError, JoinRefused, JoinReply};
 use super::records::Record;
+use crate::catalog::Snapshot;
 use crate::config::KafkaSettings;
+use crate::config::group::{self, ConsumerGroupSettings};
+use crate::config::kafka::MigrationPolicy;
 use crate::coordinator::{Caller, Effects};
 use crate::ids::Timestamp;
 use std::sync::Arc;
@@ -27,6 +31,18 @@ pub struct GroupSettings {
     pub retention_ms: i64,
     /// `offsets.retention.check.interval.ms`
     pub cleanup_interval_ms: i64,
+    /// `group.consumer.max.size`
+    pub consumer_members_max: usize,
+    /// `group.consumer.assignors`; the first is the default.
+    pub assignors: Vec<Assignor>,
+    /// `group.consumer.migration.policy`
+    pub migration: MigrationPolicy,
+    /// `group.consumer.regex.refresh.interval.ms`
+    pub regex_refresh_interval_ms: i64,
+    /// `broker.rack`: with one node the rack of every replica.
+    pub racks: Vec<String>,
+    /// What a group's own settings default to.
+    pub kafka: Arc<KafkaSettings>,
 }
 
 impl GroupSettings {
@@ -40,7 +56,24 @@ impl GroupSettings {
             metadata_max: usize::try_from(kafka.offset_metadata_max_bytes).unwrap_or(0),
             retention_ms: kafka.offsets_retention_minutes.saturating_mul(60_000),
             cleanup_interval_ms: kafka.offsets_retention_check_interval_ms.max(1),
+            consumer_members_max: usize::try_from(kafka.group_consumer_max_size).unwrap_or(0),
+            assignors: kafka.group_consumer_assignors.iter().filter_map(|name| Assignor::named(name)).collect(),
+            migration: kafka.group_consumer_migration_policy,
+            regex_refresh_interval_ms: i64::from(kafka.group_consumer_regex_refresh_interval_ms),
+            racks: kafka.given("broker.rack").map(str::to_owned).into_iter().collect(),
+            kafka: Arc::new(kafka.clone()),
         }
+    }
+
+    /// The settings of one group of the consumer protocol: its own, or else the broker's.
+    #[must_use]
+    pub fn consumer(&self, catalog: &Snapshot, group_id: &str) -> ConsumerGroupSettings {
+        group::consumer(catalog.group_overrides(group_id).map(|overrides| &**overrides), &self.kafka)
+    }
+
+    #[must_use]
+    pub fn default_assignor(&self) -> Assignor {
+        self.assignors.first().copied().unwrap_or(Assignor::Uniform)
     }
 }
 
@@ -53,8 +86,42 @@ pub enum Timer {
     Join { group: Arc<str> },
     /// Members that joined have to ask for their assignment.
     Sync { group: Arc<str> },
+    /// A member of the consumer protocol has to give up partitions.
+    Rebalance { group: Arc<str>, member: Arc<str> },
+    /// A member of the classic protocol in a consumer group has to join again.
+    Rejoin { group: Arc<str>, member: Arc<str> },
+    /// A member of the classic protocol in a consumer group has to ask for its assignment.
+    MemberSync { group: Arc<str>, member: Arc<str> },
     /// Offsets expire.
     Cleanup,
+}
+
+impl Timer {
+    /// The group that the timer is about.
+    #[must_use]
+    pub fn group(&self) -> Option<&Arc<str>> {
+        match self {
+            Timer::Session { group, .. }
+            | Timer::Join { group }
+            | Timer::Sync { group }
+            | Timer::Rebalance { group, .. }
+            | Timer::Rejoin { group, .. }
+            | Timer::MemberSync { group, .. } => Some(group),
+            Timer::Cleanup => None,
+        }
+    }
+
+    /// The member that the timer is about.
+    #[must_use]
+    pub fn member(&self) -> Option<&Arc<str>> {
+        match self {
+            Timer::Session { member, .. }
+            | Timer::Rebalance { member, .. }
+            | Timer::Rejoin { member, .. }
+            | Timer::MemberSync { member, .. } => Some(member),
+            Timer::Join { .. } | Timer::Sync { .. } | Timer::Cleanup => None,
+        }
+    }
 }
 
 /// The effects of one event on one group.

@@ -1,39 +1,54 @@
 //! One shard of the group coordinator: the groups whose ids hash to one partition of `__consumer_offsets`.
 //!
 //! ```text
-//!   durable: groups, offsets      changed only by apply(record): the same after a replay, and all that a checkpoint holds
-//!   live: groups by id            changed by handle(event); rebuilt from `durable` by loaded()
+//!   durable: classic groups, consumer groups, offsets    the same after a replay, and all that a checkpoint holds
+//!   live: what each group is, by id                      changed by handle(event); rebuilt from `durable` by loaded()
 //! ```
+//! Of a classic group `durable` holds the last generation that stood, changed only by apply(record); the group itself is live. A consumer
+//! group is durable as a whole: handle(event) applies each record the moment it decides on it, and the runtime's own apply(record) then
+//! changes nothing.
+//!
 //! Invariants: every group with a durable record or offset is live; a live group without either is dropped as soon as it has no
-//! member and expects none; a Stable or Empty live group (of generation 1 or later) is what its durable record says. A rebalance under
-//! way is soft: after a crash the generation before it stands again, and its members go on or join anew.
+//! member and expects none; a Stable or Empty live classic group (of generation 1 or later) is what its durable record says. A classic
+//! rebalance under way is soft: after a crash the generation before it stands again, and its members go on or join anew.
+//! No group is of both kinds.
+//!
+//! What is asked of offsets stands in [`commits`], of consumer groups and of changes between the kinds in [`consumers`].
 
 use super::classic::ClassicGroup;
+use super::consumer::{ConsumerGroup, Soft};
 use super::messages::{
-    CommitReply, CommitRequest, Event, FetchReply, FetchRequest, FetchedTopic, GroupError, JoinRequest, Listed,
+    Described, Event, GroupError, Input, JoinRefused, JoinReply, JoinRequest, LeaveReply, LeaveRequest, Listed, NAME_BYTES_MAX,
+    Refused,
 };
-use super::messages::{JoinReply, NAME_BYTES_MAX};
-use super::offsets::{GroupOffsets, Offsets};
-use super::records::{Committed, GroupValue, Record};
+use super::offsets::Offsets;
+use super::records::consumer::ConsumerRecord;
+use super::records::{GroupValue, Record};
 use super::{Context, GroupSettings, Timer};
+use crate::catalog::Snapshot;
 use crate::coordinator::{Caller, Effects, StateMachine};
-use crate::ids::{Timestamp, TopicId};
+use crate::ids::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use uuid::Uuid;
 
+mod commits;
+mod consumers;
+
 type Out = Effects<Record, Timer>;
 
-/// A group of any kind.
+/// A group of any kind; the durable part of a consumer group stands elsewhere.
 #[derive(Debug)]
 pub(super) enum Group {
     Classic(ClassicGroup),
+    Consumer(Soft),
 }
 
 /// What the log says.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Durable {
     pub groups: BTreeMap<String, GroupValue>,
+    pub consumers: BTreeMap<String, ConsumerGroup>,
     pub offsets: Offsets,
 }
 
@@ -41,158 +56,87 @@ pub(super) struct Durable {
 #[derive(Debug)]
 pub struct GroupShard {
     settings: Arc<GroupSettings>,
+    /// The newest that the shard was told of.
+    catalog: Arc<Snapshot>,
     pub(super) durable: Durable,
     pub(super) live: HashMap<String, Group>,
 }
 
 impl GroupShard {
     #[must_use]
-    pub fn new(settings: Arc<GroupSettings>) -> GroupShard {
-        GroupShard { settings, durable: Durable::default(), live: HashMap::new() }
+    pub fn new(settings: Arc<GroupSettings>, catalog: Arc<Snapshot>) -> GroupShard {
+        GroupShard { settings, catalog, durable: Durable::default(), live: HashMap::new() }
     }
 
     fn join(&mut self, request: JoinRequest, fresh: Uuid, caller: Caller<JoinReply>, now: Timestamp, out: &mut Out) {
         let settings = self.settings.clone();
-        let mut ctx = Context { now, settings: &settings, out: &mut *out };
         if let Some(error) = check_join(&request, &settings) {
-            ctx.refuse_join(caller, error, &request.member_id);
+            out.reply(caller, Err(JoinRefused { error, member_id: request.member_id }));
             return;
         }
         let group_id = request.group_id.clone();
-        if !request.member_id.is_empty() && !self.live.contains_key(&group_id) {
-            ctx.refuse_join(caller, GroupError::UnknownMember, &request.member_id);
+        if self.durable.consumers.get(&group_id).is_some_and(|group| !group.is_empty()) {
+            let reply = self.join_consumers(request, fresh, now, out);
+            out.reply(caller, reply);
             return;
         }
-        let Group::Classic(group) = self.group_or_new(&group_id);
-        group.join(request, fresh, caller, &mut ctx);
+        if !request.member_id.is_empty() && !matches!(self.live.get(&group_id), Some(Group::Classic(_))) {
+            out.reply(caller, Err(JoinRefused { error: GroupError::UnknownMember, member_id: request.member_id }));
+            return;
+        }
+        self.clear_consumers(&group_id, out);
+        let group = self.live.entry(group_id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(&group_id)));
+        if let Group::Classic(group) = group {
+            group.join(request, fresh, caller, &mut Context { now, settings: &settings, out: &mut *out });
+        }
         self.drop_if_vacant(&group_id, out);
     }
 
-    fn commit(&mut self, request: CommitRequest, now: Timestamp, out: &mut Out) -> CommitReply {
-        if request.group_id.len() > NAME_BYTES_MAX {
-            return Err(GroupError::InvalidGroupId);
-        }
-        if !self.live.contains_key(&request.group_id) && request.generation >= 0 {
-            return Err(GroupError::UnknownGroup);
-        }
+    fn leave(&mut self, request: &LeaveRequest, now: Timestamp, out: &mut Out) -> LeaveReply {
         let settings = self.settings.clone();
-        let Group::Classic(group) = self.group_or_new(&request.group_id);
-        group.check_commit(&request, &mut Context { now, settings: &settings, out: &mut *out })?;
-        let expire_time = request.retention_ms.map(|ms| now.plus_ms(ms));
-        let mut results = Vec::with_capacity(request.offsets.len());
-        for offset in request.offsets {
-            if is_too_long(&offset.metadata, settings.metadata_max) {
-                results.push(Err(GroupError::MetadataTooLarge));
-                continue;
+        match self.live.get_mut(&request.group_id) {
+            Some(Group::Classic(group)) => {
+                let results = group.leave(&request.members, &mut Context { now, settings: &settings, out: &mut *out });
+                self.drop_if_vacant(&request.group_id, out);
+                results
             }
-            results.push(Ok(()));
-            let value = Committed {
-                offset: offset.offset,
-                leader_epoch: offset.leader_epoch,
-                metadata: offset.metadata,
-                commit_time: now,
-                expire_time,
-                topic_id: offset.topic_id,
-            };
-            let (group, topic, partition) = (request.group_id.clone(), offset.topic, offset.partition);
-            out.records.push(Record::Offset { group, topic, partition, value: Some(value) });
+            Some(Group::Consumer(_)) => self.leave_consumers(request, now, out),
+            None => vec![Err(GroupError::UnknownMember); request.members.len()],
         }
-        self.drop_if_vacant(&request.group_id, out);
-        Ok(results)
     }
 
-    fn fetch(&self, request: FetchRequest) -> FetchReply {
-        let offsets = self.durable.offsets.of_group(&request.group_id);
-        let Some(topics) = request.topics else {
-            return offsets.into_iter().flatten().map(|(topic, partitions)| all_of(topic, partitions)).collect();
-        };
-        let topics = topics.into_iter().map(|asked| {
-            let own = offsets.and_then(|offsets| offsets.get(&asked.topic));
-            let partitions = asked.partitions.into_iter().map(|partition| {
-                let committed = own.and_then(|own| own.get(&partition));
-                // A re-created topic starts over (OffsetMetadataManager.isMismatchedTopicId).
-                let is_of_topic = |committed: &&Committed| match (committed.topic_id, asked.topic_id) {
-                    (Some(then), Some(now)) => then == now,
-                    _ => true,
-                };
-                (partition, committed.filter(is_of_topic).cloned())
-            });
-            let partitions = partitions.collect();
-            FetchedTopic { topic: asked.topic, partitions }
-        });
-        topics.collect()
+    fn describe(&self, group_id: &str) -> Result<Described, Refused> {
+        match self.live.get(group_id) {
+            Some(Group::Classic(group)) => Ok(group.describe()),
+            Some(Group::Consumer(_)) => Err(not_found(format!("Group {group_id} is not a classic group."))),
+            None => Err(not_found(format!("Group {group_id} not found."))),
+        }
     }
 
     fn delete(&mut self, group_id: &str, out: &mut Out) -> Result<(), GroupError> {
         match self.live.get(group_id) {
             None => return Err(GroupError::UnknownGroup),
             Some(Group::Classic(group)) if !group.is_empty() => return Err(GroupError::NonEmptyGroup),
-            Some(Group::Classic(_)) => {}
-        }
-        self.live.remove(group_id);
-        if let Some(topics) = self.durable.offsets.of_group(group_id) {
-            for (topic, partitions) in topics {
-                out.records.extend(partitions.keys().map(|partition| tombstone(group_id, topic, *partition)));
+            Some(Group::Consumer(_)) if self.durable.consumers.get(group_id).is_some_and(|group| !group.is_empty()) => {
+                return Err(GroupError::NonEmptyGroup);
             }
+            Some(_) => {}
         }
+        self.delete_offsets_of(group_id, out);
+        self.clear_consumers(group_id, out);
+        self.live.remove(group_id);
         if self.durable.groups.contains_key(group_id) {
             out.records.push(Record::Group { group: group_id.to_owned(), value: None });
         }
         Ok(())
     }
 
-    fn topic_deleted(&self, topic: &str, id: TopicId, out: &mut Out) {
-        for (group, topics) in self.durable.offsets.groups() {
-            let partitions = topics.get(topic).into_iter().flatten();
-            let stale = partitions.filter(|(_, committed)| committed.topic_id.is_none_or(|of| of == id));
-            out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
-        }
-    }
-
-    /// Drops offsets that are past their retention, and groups that have nothing left (GroupCoordinatorShard.cleanupGroupMetadata).
-    fn clean_up(&mut self, now: Timestamp, out: &mut Out) {
-        let mut empty = Vec::new();
-        for (id, Group::Classic(group)) in &self.live {
-            let are_all_expired = match self.durable.offsets.of_group(id) {
-                Some(topics) => self.expire(id, group, topics, now, out),
-                None => true,
-            };
-            if are_all_expired && group.is_empty() && !group.is_expecting() {
-                empty.push(id.clone());
-            }
-        }
-        for id in empty {
-            self.live.remove(&id);
-            if self.durable.groups.contains_key(&id) {
-                out.records.push(Record::Group { group: id, value: None });
-            }
-        }
-        out.timers.push((Timer::Cleanup, Some(now.plus_ms(self.settings.cleanup_interval_ms))));
-    }
-
-    /// Whether no offset of the group is left.
-    fn expire(&self, id: &str, group: &ClassicGroup, topics: &GroupOffsets, now: Timestamp, out: &mut Out) -> bool {
-        let Some(start) = group.retention_start() else { return false };
-        let mut are_all_expired = true;
-        for (topic, partitions) in topics {
-            let is_subscribed = group.is_subscribed(topic);
-            for (partition, committed) in partitions {
-                if !is_subscribed && committed.is_expired(start, self.settings.retention_ms, now) {
-                    out.records.push(tombstone(id, topic, *partition));
-                } else {
-                    are_all_expired = false;
-                }
-            }
-        }
-        are_all_expired
-    }
-
     fn list(&self) -> Vec<Listed> {
-        self.live.values().map(|Group::Classic(group)| group.list()).collect()
-    }
-
-    fn group_or_new(&mut self, id: &str) -> &mut Group {
-        self.live.entry(id.to_owned()).or_insert_with(|| Group::Classic(ClassicGroup::new(id)))
+        let listed = self.live.iter().filter_map(|(id, group)| match group {
+            Group::Classic(group) => Some(group.list()),
+            Group::Consumer(_) => self.durable.consumers.get(id).map(|group| group.list(id)),
+        });
+        listed.collect()
     }
 
     fn drop_if_vacant(&mut self, id: &str, out: &Out) {
@@ -205,14 +149,33 @@ impl GroupShard {
             self.live.remove(id);
         }
     }
+
+    fn expired_classic(&mut self, id: &str, timer: &Timer, now: Timestamp, out: &mut Out) {
+        let settings = self.settings.clone();
+        if let Some(Group::Classic(group)) = self.live.get_mut(id) {
+            let mut ctx = Context { now, settings: &settings, out: &mut *out };
+            match timer {
+                Timer::Session { member, .. } => group.session_due(member, &mut ctx),
+                Timer::Join { .. } => group.join_phase_due(&mut ctx),
+                Timer::Sync { .. } => group.sync_phase_due(&mut ctx),
+                // Of the consumer group that this one was.
+                Timer::Rebalance { .. } | Timer::Rejoin { .. } | Timer::MemberSync { .. } | Timer::Cleanup => {}
+            }
+        }
+        self.drop_if_vacant(id, out);
+    }
 }
 
 impl StateMachine for GroupShard {
-    type Event = Event;
+    type Event = Input;
     type Record = Record;
     type Timer = Timer;
 
-    fn handle(&mut self, event: Event, now: Timestamp) -> Out {
+    fn handle(&mut self, Input { catalog, event }: Input, now: Timestamp) -> Out {
+        // Connections look at the catalog before they queue up here: an event may be behind one that knew more.
+        if catalog.version > self.catalog.version {
+            self.catalog = catalog;
+        }
         let settings = self.settings.clone();
         let mut out = Out::default();
         match event {
@@ -221,6 +184,10 @@ impl StateMachine for GroupShard {
                 Some(Group::Classic(group)) => {
                     group.sync(request, caller, &mut Context { now, settings: &settings, out: &mut out });
                 }
+                Some(Group::Consumer(_)) => {
+                    let reply = self.on_consumers(&request.group_id, now, &mut out, |change| change.sync(&request));
+                    out.reply(caller, reply.unwrap_or(Err(GroupError::UnknownMember)));
+                }
                 None => out.reply(caller, Err(GroupError::UnknownMember)),
             },
             Event::Heartbeat { request, caller } => {
@@ -228,30 +195,33 @@ impl StateMachine for GroupShard {
                     Some(Group::Classic(group)) => {
                         group.heartbeat(&request, &mut Context { now, settings: &settings, out: &mut out })
                     }
+                    Some(Group::Consumer(_)) => self
+                        .on_consumers(&request.group_id, now, &mut out, |change| change.classic_heartbeat(&request))
+                        .unwrap_or(Err(GroupError::UnknownMember)),
                     None => Err(GroupError::UnknownMember),
                 };
                 out.reply(caller, reply);
             }
             Event::Leave { request, caller } => {
-                let reply = match self.live.get_mut(&request.group_id) {
-                    Some(Group::Classic(group)) => {
-                        group.leave(&request.members, &mut Context { now, settings: &settings, out: &mut out })
-                    }
-                    None => vec![Err(GroupError::UnknownMember); request.members.len()],
-                };
+                let reply = self.leave(&request, now, &mut out);
                 out.reply(caller, reply);
-                self.drop_if_vacant(&request.group_id, &out);
+            }
+            Event::ConsumerHeartbeat { request, fresh, caller } => {
+                let reply = self.consumer_heartbeat(request, fresh, now, &mut out);
+                out.reply(caller, reply);
             }
             Event::Commit { request, caller } => {
                 let reply = self.commit(request, now, &mut out);
                 out.reply(caller, reply);
             }
             Event::Fetch { request, caller } => out.reply(caller, self.fetch(request)),
-            Event::List { caller } => out.reply(caller, self.list()),
-            Event::Describe { group_id, caller } => {
-                let described = self.live.get(&group_id).map(|Group::Classic(group)| group.describe());
-                out.reply(caller, described);
+            Event::DeleteOffsets { request, caller } => {
+                let reply = self.delete_offsets(&request, &mut out);
+                out.reply(caller, reply);
             }
+            Event::List { caller } => out.reply(caller, self.list()),
+            Event::Describe { group_id, caller } => out.reply(caller, self.describe(&group_id)),
+            Event::ConsumerDescribe { group_id, caller } => out.reply(caller, self.describe_consumers(&group_id)),
             Event::Delete { group_id, caller } => {
                 let reply = self.delete(&group_id, &mut out);
                 out.reply(caller, reply);
@@ -265,22 +235,16 @@ impl StateMachine for GroupShard {
     }
 
     fn expired(&mut self, timer: Timer, now: Timestamp) -> Out {
-        let settings = self.settings.clone();
         let mut out = Out::default();
-        let (Timer::Session { group: id, .. } | Timer::Join { group: id } | Timer::Sync { group: id }) = &timer else {
+        let Some(id) = timer.group().cloned() else {
             self.clean_up(now, &mut out);
             return out;
         };
-        if let Some(Group::Classic(group)) = self.live.get_mut(&**id) {
-            let mut ctx = Context { now, settings: &settings, out: &mut out };
-            match &timer {
-                Timer::Session { member, .. } => group.session_due(member, &mut ctx),
-                Timer::Join { .. } => group.join_phase_due(&mut ctx),
-                Timer::Sync { .. } => group.sync_phase_due(&mut ctx),
-                Timer::Cleanup => {}
-            }
+        match self.live.get(&*id) {
+            Some(Group::Classic(_)) => self.expired_classic(&id, &timer, now, &mut out),
+            Some(Group::Consumer(_)) => self.expired_consumer(&id, &timer, now, &mut out),
+            None => {}
         }
-        self.drop_if_vacant(id, &out);
         out
     }
 
@@ -293,6 +257,11 @@ impl StateMachine for GroupShard {
             Record::Group { group, value: None } => {
                 self.durable.groups.remove(&group);
             }
+            // The last of a group's tombstones.
+            Record::Consumer { group, change: ConsumerRecord::Epoch(None) } => {
+                self.durable.consumers.remove(&group);
+            }
+            Record::Consumer { group, change } => self.apply_to_consumers(group, change),
         }
     }
 
@@ -301,8 +270,18 @@ impl StateMachine for GroupShard {
         let mut out = Out::default();
         for (id, value) in &self.durable.groups {
             let mut group = ClassicGroup::restored(id, value);
-            group.resume(&mut Context { now, settings: &settings, out: &mut out });
+            let mut ctx = Context { now, settings: &settings, out: &mut out };
+            group.resume(&mut ctx);
+            if value.leader.is_none() && !value.members.is_empty() {
+                // It had just been one of the consumer protocol: what its members own is not all that there is.
+                group.rebalance(&mut ctx);
+            }
             self.live.insert(id.clone(), Group::Classic(group));
+        }
+        let consumers: Vec<String> = self.durable.consumers.keys().cloned().collect();
+        for id in consumers {
+            self.live.insert(id.clone(), Group::Consumer(Soft::default()));
+            self.on_consumers(&id, now, &mut out, |change| change.resume());
         }
         for (id, _) in self.durable.offsets.groups() {
             self.live.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(id)));
@@ -315,6 +294,9 @@ impl StateMachine for GroupShard {
         let groups = self.durable.groups.iter();
         let mut records: Vec<_> =
             groups.map(|(id, value)| Record::Group { group: id.clone(), value: Some(value.clone()) }).collect();
+        for (id, group) in &self.durable.consumers {
+            records.extend(group.records().map(|change| Record::Consumer { group: id.clone(), change }));
+        }
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {
                 records.extend(partitions.iter().map(|(partition, value)| Record::Offset {
@@ -344,16 +326,6 @@ fn check_join(request: &JoinRequest, settings: &GroupSettings) -> Option<GroupEr
     names.iter().any(|name| name.len() > NAME_BYTES_MAX).then_some(GroupError::NameTooLong)
 }
 
-/// Kafka counts the UTF-16 units of a Java string; a record's string ends at 32,767 bytes whatever the setting says.
-fn is_too_long(metadata: &str, max: usize) -> bool {
-    metadata.len() > NAME_BYTES_MAX || (metadata.len() > max && metadata.encode_utf16().count() > max)
-}
-
-fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
-    Record::Offset { group: group.to_owned(), topic: topic.to_owned(), partition, value: None }
-}
-
-fn all_of(topic: &str, partitions: &BTreeMap<i32, Committed>) -> FetchedTopic {
-    let partitions = partitions.iter().map(|(partition, committed)| (*partition, Some(committed.clone())));
-    FetchedTopic { topic: topic.to_owned(), partitions: partitions.collect() }
+fn not_found(message: String) -> Refused {
+    Refused { error: GroupError::UnknownGroup, message }
 }

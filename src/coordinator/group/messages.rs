@@ -1,10 +1,13 @@
 //! What callers ask of the group coordinator and what it answers, as plain structs: no protocol version reaches this far down.
 
 use super::records::Committed;
+use crate::catalog::Snapshot;
 use crate::coordinator::Caller;
 use crate::coordinator::runtime::{NotActive, Status};
 use crate::ids::TopicId;
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
@@ -45,6 +48,23 @@ pub enum GroupError {
     UnknownGroup,
     #[error("the group has members")]
     NonEmptyGroup,
+    /// The member has to give up its partitions and join again (KIP-848).
+    #[error("the member's epoch is not the one that the group knows")]
+    FencedEpoch,
+    /// The member learns its epoch from its next heartbeat, and asks again (KIP-848).
+    #[error("the member has moved to another epoch")]
+    StaleEpoch,
+    #[error("another member that has not left holds this group.instance.id")]
+    UnreleasedInstance,
+    #[error("group.consumer.assignors does not name this assignor")]
+    UnsupportedAssignor,
+    #[error("the regular expression cannot be compiled")]
+    InvalidRegex,
+    /// A member of the consumer protocol asks in a version of before KIP-848.
+    #[error("members of the consumer protocol need a newer version of this request")]
+    UnsupportedVersion,
+    #[error("a member of the group is subscribed to the topic")]
+    SubscribedTopic,
     #[error("the commit's metadata is longer than offset.metadata.max.bytes")]
     MetadataTooLarge,
     /// A name that no record can hold.
@@ -178,6 +198,8 @@ pub struct CommitRequest {
     pub instance_id: Option<String>,
     /// Only from clients of before KIP-211.
     pub retention_ms: Option<i64>,
+    /// Whether the client understands member epochs (OffsetCommit 9, KIP-848).
+    pub knows_epochs: bool,
     pub offsets: Vec<CommitOffset>,
 }
 
@@ -197,6 +219,8 @@ pub type CommitReply = Result<Vec<Result<(), GroupError>>, GroupError>;
 #[derive(Debug, Clone)]
 pub struct FetchRequest {
     pub group_id: String,
+    /// Who asks, with its epoch: checked in groups of the consumer protocol (KIP-848). `None`: an administrator, or an older client.
+    pub member: Option<(String, i32)>,
     /// `None`: everything that the group has committed.
     pub topics: Option<Vec<FetchTopic>>,
 }
@@ -210,7 +234,7 @@ pub struct FetchTopic {
 }
 
 /// Topics in the order asked for; `None` where nothing is committed.
-pub type FetchReply = Vec<FetchedTopic>;
+pub type FetchReply = Result<Vec<FetchedTopic>, GroupError>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedTopic {
@@ -218,10 +242,71 @@ pub struct FetchedTopic {
     pub partitions: Vec<(i32, Option<Committed>)>,
 }
 
+/// Offsets to be forgotten, of existing partitions.
+#[derive(Debug, Clone)]
+pub struct DeleteOffsetsRequest {
+    pub group_id: String,
+    /// Topic and partition.
+    pub partitions: Vec<(String, i32)>,
+}
+
+/// One result per [`DeleteOffsetsRequest::partitions`], in order; or why none was taken.
+pub type DeleteOffsetsReply = Result<Vec<Result<(), GroupError>>, GroupError>;
+
+/// Partitions by topic.
+pub type Partitions = BTreeMap<TopicId, BTreeSet<i32>>;
+
+/// A member of the consumer protocol says that it lives, what it wants and what it owns (ConsumerGroupHeartbeat). `None` everywhere:
+/// as before.
+#[derive(Debug, Clone, Default)]
+pub struct ConsumerHeartbeat {
+    pub group_id: String,
+    /// Empty: to be given one (version 0 only).
+    pub member_id: String,
+    /// 0: joins. −1: leaves. −2: leaves for a while (static members).
+    pub member_epoch: i32,
+    pub instance_id: Option<String>,
+    pub rack_id: Option<String>,
+    pub rebalance_timeout_ms: Option<i32>,
+    pub topics: Option<BTreeSet<String>>,
+    /// Empty: none any more.
+    pub regex: Option<String>,
+    pub assignor: Option<String>,
+    pub owned: Option<Partitions>,
+    pub client_id: String,
+    pub client_host: String,
+}
+
+/// What a member is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerBeat {
+    pub member_id: String,
+    pub member_epoch: i32,
+    pub heartbeat_interval_ms: i32,
+    /// All that it may own now; `None`: as it was told before.
+    pub assignment: Option<Partitions>,
+}
+
+/// Why a request was refused, with what a person wants to read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refused {
+    pub error: GroupError,
+    pub message: String,
+}
+
+impl From<GroupError> for Refused {
+    fn from(error: GroupError) -> Refused {
+        Refused { error, message: error.to_string() }
+    }
+}
+
+pub type ConsumerReply = Result<ConsumerBeat, Refused>;
+
 /// The protocol that a group follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum GroupKind {
     Classic,
+    Consumer,
 }
 
 impl GroupKind {
@@ -230,6 +315,7 @@ impl GroupKind {
     pub fn name(self) -> &'static str {
         match self {
             GroupKind::Classic => "classic",
+            GroupKind::Consumer => "consumer",
         }
     }
 }
@@ -263,6 +349,41 @@ pub struct DescribedMember {
     pub assignment: Bytes,
 }
 
+/// A group of the consumer protocol.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerDescribed {
+    pub state: &'static str,
+    pub epoch: i32,
+    pub assignment_epoch: i32,
+    pub assignor: &'static str,
+    pub members: Vec<ConsumerMember>,
+}
+
+/// One of its members.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConsumerMember {
+    pub member_id: String,
+    pub member_epoch: i32,
+    pub instance_id: Option<String>,
+    pub rack_id: Option<String>,
+    pub client_id: String,
+    pub client_host: String,
+    pub topics: Vec<String>,
+    pub regex: Option<String>,
+    /// What it owns, what it still has to give up included.
+    pub assignment: Partitions,
+    pub target: Partitions,
+    /// Whether it speaks the classic protocol (KIP-848's migration).
+    pub is_classic: bool,
+}
+
+/// What a shard is asked, and what exists at that moment: the newest that a shard was told counts.
+#[derive(Debug)]
+pub struct Input {
+    pub catalog: Arc<Snapshot>,
+    pub event: Event,
+}
+
 /// What a shard is asked.
 #[derive(Debug)]
 pub enum Event {
@@ -292,13 +413,27 @@ pub enum Event {
         request: FetchRequest,
         caller: Caller<FetchReply>,
     },
+    DeleteOffsets {
+        request: DeleteOffsetsRequest,
+        caller: Caller<DeleteOffsetsReply>,
+    },
+    /// `fresh` becomes the member's id, if it needs one.
+    ConsumerHeartbeat {
+        request: ConsumerHeartbeat,
+        fresh: Uuid,
+        caller: Caller<ConsumerReply>,
+    },
+    ConsumerDescribe {
+        group_id: String,
+        caller: Caller<Result<ConsumerDescribed, Refused>>,
+    },
     List {
         caller: Caller<Vec<Listed>>,
     },
-    /// `None`: there is no such group.
+    /// `Err`: there is no such group, or it is not a classic one.
     Describe {
         group_id: String,
-        caller: Caller<Option<Described>>,
+        caller: Caller<Result<Described, Refused>>,
     },
     Delete {
         group_id: String,

@@ -1,7 +1,7 @@
 //! The group coordinator: who is in which consumer group, and how far each group has read.
 //!
 //! ```text
-//!   api ──▶ Groups ──(group id's hash)──▶ shard actor ──▶ GroupShard (machine) ──▶ ClassicGroup, Offsets
+//!   api ──▶ Groups ──(group id's hash)──▶ shard actor ──▶ GroupShard (machine) ──▶ ClassicGroup, ConsumerGroup, Offsets
 //!                                              └─▶ one partition of __consumer_offsets
 //! ```
 //! Owner of the shards: [`Groups`], behind one lock for microseconds. `__consumer_offsets` is made at the first need; where it exists,
@@ -24,10 +24,14 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
+pub mod assignors;
 mod classic;
+mod consumer;
 mod context;
+mod embedded;
 mod machine;
 pub mod messages;
+mod migration;
 mod offsets;
 pub mod records;
 #[cfg(test)]
@@ -39,8 +43,9 @@ pub use messages::GroupError;
 use context::{Context, GroupSettings, Timer};
 use machine::GroupShard;
 use messages::{
-    CommitReply, CommitRequest, Described, Event, FetchReply, FetchRequest, HeartbeatRequest, JoinReply, JoinRequest, LeaveReply,
-    LeaveRequest, Listed, SyncReply, SyncRequest,
+    CommitReply, CommitRequest, ConsumerDescribed, ConsumerHeartbeat, ConsumerReply, DeleteOffsetsReply, DeleteOffsetsRequest,
+    Described, Event, FetchReply, FetchRequest, HeartbeatRequest, Input, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
+    Listed, Refused, SyncReply, SyncRequest,
 };
 
 /// The topic that holds groups and offsets; one shard per partition (Topic.GROUP_METADATA_TOPIC_NAME).
@@ -64,7 +69,7 @@ pub struct Groups {
 }
 
 struct Running {
-    shards: Arc<[Shard<Event>]>,
+    shards: Arc<[Shard<Input>]>,
     tasks: Vec<JoinHandle<()>>,
 }
 
@@ -162,10 +167,33 @@ impl Groups {
         self.send(&group_id, |caller| Event::Fetch { request, caller }).await
     }
 
-    /// `None`: there is no such group.
-    pub async fn describe(&self, group_id: String) -> Result<Pending<Option<Described>>, GroupError> {
+    /// Forgets single offsets. The empty group id is none that could have been consumed by, and is refused as Kafka refuses it.
+    pub async fn delete_offsets(&self, request: DeleteOffsetsRequest) -> Result<Pending<DeleteOffsetsReply>, GroupError> {
+        let group_id = checked(&request.group_id)?;
+        self.send(&group_id, |caller| Event::DeleteOffsets { request, caller }).await
+    }
+
+    /// A member of the consumer protocol joins, lives or leaves (KIP-848).
+    pub async fn consumer_heartbeat(&self, request: ConsumerHeartbeat) -> Result<Pending<ConsumerReply>, GroupError> {
+        let (group_id, fresh) = (request.group_id.clone(), self.env.uuid());
+        self.send(&group_id, |caller| Event::ConsumerHeartbeat { request, fresh, caller }).await
+    }
+
+    /// `Err`: there is no such group, or it is not a classic one.
+    pub async fn describe(&self, group_id: String) -> Result<Pending<Result<Described, Refused>>, GroupError> {
         let key = group_id.clone();
         self.send(&key, |caller| Event::Describe { group_id, caller }).await
+    }
+
+    /// `Err`: there is no such group, or it is not one of the consumer protocol.
+    pub async fn consumer_describe(&self, group_id: String) -> Result<Pending<Result<ConsumerDescribed, Refused>>, GroupError> {
+        let key = group_id.clone();
+        self.send(&key, |caller| Event::ConsumerDescribe { group_id, caller }).await
+    }
+
+    /// The names of the assignors that members may ask for (`group.consumer.assignors`).
+    pub fn assignors(&self) -> impl Iterator<Item = &'static str> + '_ {
+        self.settings.assignors.iter().map(|assignor| assignor.name())
     }
 
     /// Deletes an empty group with its offsets.
@@ -182,7 +210,7 @@ impl Groups {
         let mut pending = Vec::new();
         for shard in self.shards().await?.iter() {
             let (caller, answer) = Caller::pair();
-            shard.send(Event::List { caller }).await?;
+            shard.send(self.input(Event::List { caller })).await?;
             pending.push(Pending(answer));
         }
         let mut listed = Vec::new();
@@ -202,7 +230,7 @@ impl Groups {
         for (partition, shard) in shards.iter().enumerate() {
             let (caller, answer) = Caller::pair();
             shard.loaded().await;
-            match shard.send(Event::TopicDeleted { topic: topic.to_owned(), id, caller }).await {
+            match shard.send(self.input(Event::TopicDeleted { topic: topic.to_owned(), id, caller })).await {
                 Ok(()) => pending.push(Pending(answer)),
                 Err(error) => warn!(topic, partition, %error, "offsets committed for a deleted topic stay until they expire"),
             }
@@ -217,12 +245,16 @@ impl Groups {
         let shards = self.shards().await?;
         let shard = shards.get(shard_of(group_id, shards.len())).ok_or(GroupError::NotAvailable)?;
         let (caller, answer) = Caller::pair();
-        shard.send(event(caller)).await?;
+        shard.send(self.input(event(caller))).await?;
         Ok(Pending(answer))
     }
 
+    fn input(&self, event: Event) -> Input {
+        Input { catalog: self.catalog.snapshot(), event }
+    }
+
     /// The shards; created and started at the first need. Waits for their loading, at most [`LOADING_PATIENCE`].
-    async fn shards(&self) -> Result<Arc<[Shard<Event>]>, GroupError> {
+    async fn shards(&self) -> Result<Arc<[Shard<Input>]>, GroupError> {
         if let Some(shards) = self.started() {
             return Ok(shards);
         }
@@ -256,7 +288,7 @@ impl Groups {
     }
 
     /// The shards, unless their topic was deleted, which stops them.
-    fn started(&self) -> Option<Arc<[Shard<Event>]>> {
+    fn started(&self) -> Option<Arc<[Shard<Input>]>> {
         let running = self.lock();
         let shards = &running.as_ref()?.shards;
         let is_stopped = shards.first().is_some_and(|shard| shard.status() == Status::Stopped);
@@ -289,8 +321,8 @@ impl Groups {
         let mut tasks = Vec::new();
         for log in &topic.logs {
             let partition = self.logs.open(*log, topic.settings.clone()).await?;
-            let settings = self.settings.clone();
-            let machine = move || GroupShard::new(settings.clone());
+            let (settings, catalog) = (self.settings.clone(), self.catalog.clone());
+            let machine = move || GroupShard::new(settings.clone(), catalog.snapshot());
             let (shard, task) = runtime::spawn("group coordinator shard", partition, self.env.clone(), machine);
             shards.push(shard);
             tasks.push(task);

@@ -14,13 +14,17 @@
 //! length + 1; 0: null), and structs end with tagged fields. A null value is a tombstone.
 //!
 //! We write OffsetCommitValue 4 (with the topic id, so that a re-created topic does not inherit offsets), 1 for a commit with its own
-//! retention time, else 3; and GroupMetadataValue 3. We read every version. Kinds above 2 belong to newer protocols and are ignored.
+//! retention time, else 3; and GroupMetadataValue 3. We read every version. The kinds of the consumer protocol stand in [`consumer`];
+//! others belong to share and streams groups and are ignored.
 //! Source: group-coordinator/src/main/resources/common/message; GroupCoordinatorRecordHelpers.
+
+pub mod consumer;
 
 use super::wire::{Reader, Writer};
 use crate::coordinator::{LogRecord, MalformedRecord};
 use crate::ids::{Timestamp, TopicId};
 use bytes::Bytes;
+use consumer::ConsumerRecord;
 use uuid::Uuid;
 
 const OFFSET_COMMIT_KEYS: [i16; 2] = [0, 1];
@@ -32,8 +36,21 @@ const TOPIC_ID_TAG: u32 = 0;
 /// One record; `value: None` is a tombstone.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Record {
-    Offset { group: String, topic: String, partition: i32, value: Option<Committed> },
-    Group { group: String, value: Option<GroupValue> },
+    Offset {
+        group: String,
+        topic: String,
+        partition: i32,
+        value: Option<Committed>,
+    },
+    Group {
+        group: String,
+        value: Option<GroupValue>,
+    },
+    /// A group of the consumer protocol.
+    Consumer {
+        group: String,
+        change: ConsumerRecord,
+    },
 }
 
 /// A committed offset.
@@ -90,6 +107,7 @@ impl LogRecord for Record {
                 key.string(group);
                 (key.into_bytes(), value.as_ref().map(encode_group))
             }
+            Record::Consumer { group, change } => change.encode(group),
         }
     }
 
@@ -105,6 +123,10 @@ impl LogRecord for Record {
                 let group = fields.string()?;
                 let value = value.map(decode_group).transpose()?;
                 Ok(Some(Record::Group { group, value }))
+            }
+            kind if consumer::KINDS.contains(&kind) => {
+                let (group, change) = ConsumerRecord::decode(kind, &mut fields, value)?;
+                Ok(Some(Record::Consumer { group, change }))
             }
             _ => Ok(None),
         }

@@ -1,8 +1,11 @@
 //! Goal: groups do what Kafka's do, and a replay of the log gives the same. Method: a shard driven by hand: records go through their
 //! bytes, answers are released at once, time is a number.
 
+mod consumers;
+mod consumers_random;
 mod facade;
 mod members;
+mod migration;
 mod offsets;
 mod random;
 mod rebalances;
@@ -11,11 +14,14 @@ use super::context::{GroupSettings, Timer};
 use super::machine::GroupShard;
 use super::messages::*;
 use super::records::Record;
+use crate::catalog::{Snapshot, Topic};
 use crate::config::KafkaSettings;
+use crate::config::topic::TopicSettings;
 use crate::coordinator::timers::Timers;
 use crate::coordinator::{Caller, Effects, LogRecord, StateMachine};
-use crate::ids::Timestamp;
+use crate::ids::{LogId, Timestamp, TopicId};
 use bytes::Bytes;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use tokio::sync::oneshot::Receiver;
 use uuid::Uuid;
@@ -35,6 +41,8 @@ struct Harness {
     /// Every record ever written.
     log: Vec<Record>,
     ids: u128,
+    settings: GroupSettings,
+    catalog: Arc<Snapshot>,
 }
 
 fn settings() -> GroupSettings {
@@ -52,11 +60,15 @@ impl Harness {
     }
 
     fn loaded_from(log: Vec<Record>, now: Timestamp, settings: GroupSettings) -> Harness {
-        let mut shard = GroupShard::new(Arc::new(settings));
+        Harness::loaded_with(log, now, settings, Arc::new(Snapshot::default()))
+    }
+
+    fn loaded_with(log: Vec<Record>, now: Timestamp, settings: GroupSettings, catalog: Arc<Snapshot>) -> Harness {
+        let mut shard = GroupShard::new(Arc::new(settings.clone()), catalog.clone());
         for record in &log {
             shard.apply(record.clone());
         }
-        let mut harness = Harness { shard, timers: Timers::default(), now, log, ids: 0 };
+        let mut harness = Harness { shard, timers: Timers::default(), now, log, ids: 0, settings, catalog };
         let effects = harness.shard.loaded(now);
         harness.carry_out(effects);
         harness
@@ -64,9 +76,15 @@ impl Harness {
 
     /// What a crash and a restart make of it.
     fn restarted(&self) -> Harness {
-        let mut harness = Harness::loaded_from(self.log.clone(), self.now, settings());
+        let mut harness = Harness::loaded_with(self.log.clone(), self.now, self.settings.clone(), self.catalog.clone());
         harness.ids = self.ids;
         harness
+    }
+
+    /// From now on these topics exist, with so many partitions; the id of a topic is its name's, and a digit behind `#` makes it another one.
+    fn topics(&mut self, topics: &[(&str, usize)]) {
+        let topics = topics.iter().map(|(name, partitions)| topic(name, *partitions)).collect();
+        self.catalog = Arc::new(Snapshot::of(self.catalog.version + 1, topics));
     }
 
     fn carry_out(&mut self, effects: Effects<Record, Timer>) {
@@ -87,7 +105,8 @@ impl Harness {
 
     fn ask<T>(&mut self, event: impl FnOnce(Caller<T>) -> Event) -> Receiver<T> {
         let (caller, answer) = Caller::pair();
-        let effects = self.shard.handle(event(caller), self.now);
+        let input = Input { catalog: self.catalog.clone(), event: event(caller) };
+        let effects = self.shard.handle(input, self.now);
         self.carry_out(effects);
         answer
     }
@@ -151,7 +170,7 @@ impl Harness {
     }
 
     fn describe(&mut self) -> Option<Described> {
-        answered(self.ask(|caller| Event::Describe { group_id: GROUP.to_owned(), caller }))
+        answered(self.ask(|caller| Event::Describe { group_id: GROUP.to_owned(), caller })).ok()
     }
 
     fn state(&mut self) -> &'static str {
@@ -164,8 +183,8 @@ impl Harness {
 
     fn committed(&mut self, topic: &str) -> Option<i64> {
         let topics = Some(vec![FetchTopic { topic: topic.to_owned(), topic_id: None, partitions: vec![0] }]);
-        let request = FetchRequest { group_id: GROUP.to_owned(), topics };
-        let fetched = answered(self.ask(|caller| Event::Fetch { request, caller }));
+        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics };
+        let fetched = answered(self.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
         fetched[0].partitions[0].1.as_ref().map(|committed| committed.offset)
     }
 
@@ -218,6 +237,32 @@ fn static_joining(instance: &str, member_id: &str) -> JoinRequest {
 fn protocols(names: &[&str]) -> Vec<Protocol> {
     let metadata = Bytes::from_static(&[0, 1, 0, 0, 0, 1, 0, 5, b't', b'o', b'p', b'i', b'c', 0xff, 0xff, 0xff, 0xff]);
     names.iter().map(|name| Protocol { name: (*name).to_owned(), metadata: metadata.clone() }).collect()
+}
+
+fn topic(name: &str, partitions: usize) -> Topic {
+    let (plain, _) = name.split_once('#').unwrap_or((name, ""));
+    let kafka = KafkaSettings::default();
+    Topic {
+        name: plain.to_owned(),
+        id: topic_id(name),
+        logs: (0..partitions as u64).map(LogId).collect(),
+        overrides: BTreeMap::new(),
+        settings: Arc::new(TopicSettings::resolve(&BTreeMap::new(), &kafka).expect("defaults")),
+        replication_factor: 1,
+        internal: false,
+    }
+}
+
+fn topic_id(name: &str) -> TopicId {
+    let mut bytes = [0; 16];
+    for (byte, letter) in bytes.iter_mut().zip(name.bytes()) {
+        *byte = letter;
+    }
+    TopicId(Uuid::from_bytes(bytes))
+}
+
+fn set(partitions: &[i32]) -> BTreeSet<i32> {
+    partitions.iter().copied().collect()
 }
 
 fn leaving(member_id: &str) -> Leaving {

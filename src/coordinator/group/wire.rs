@@ -25,6 +25,11 @@ impl Reader {
         Ok(Reader { rest, version, is_flexible: false })
     }
 
+    /// Reads the content of a tagged field, which is compact and has no version of its own.
+    pub fn headless(rest: Bytes) -> Reader {
+        Reader { rest, version: 0, is_flexible: true }
+    }
+
     pub fn version(&self) -> i16 {
         self.version
     }
@@ -32,6 +37,15 @@ impl Reader {
     /// Whether strings, arrays and bytes are compact, and structures end with tagged fields (KIP-482).
     pub fn set_flexible(&mut self, is_flexible: bool) {
         self.is_flexible = is_flexible;
+    }
+
+    pub fn u8(&mut self) -> Result<u8, MalformedRecord> {
+        self.rest.try_get_u8().map_err(|_| cut("int8"))
+    }
+
+    /// `length` bytes as they stand.
+    pub fn raw(&mut self, length: usize) -> Result<Bytes, MalformedRecord> {
+        self.take(length, "fixed bytes")
     }
 
     pub fn i32(&mut self) -> Result<i32, MalformedRecord> {
@@ -129,8 +143,21 @@ impl Writer {
         Writer { bytes: version.to_be_bytes().to_vec(), is_flexible }
     }
 
+    /// Writes the content of a tagged field, which is compact and has no version of its own.
+    pub fn headless() -> Writer {
+        Writer { bytes: Vec::new(), is_flexible: true }
+    }
+
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
+    }
+
+    pub fn u8(&mut self, value: u8) {
+        self.bytes.push(value);
+    }
+
+    pub fn raw(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
     }
 
     pub fn i32(&mut self, value: i32) {

@@ -8,27 +8,39 @@ pub(super) const ALL: &[Property] = &properties! {
         "The longest time that the broker goes on trying to add a partition to a transaction itself.";
     "add.partitions.to.txn.retry.backoff.ms": Int = "20", AtLeast(1), ReadOnly, NoMeaning,
         "How long the broker waits before it tries again to add a partition to a transaction.";
-    "group.consumer.assignors": List = "uniform,range", Any, ReadOnly, Stored,
+    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ReadOnly, Works,
+        "The shortest time between two target assignments of a group of the consumer protocol.";
+    "group.consumer.assignor.offload.enable": Boolean = "true", Any, ReadOnly, NoMeaning,
+        "Whether assignments are computed apart from the coordinator's other work.";
+    "group.consumer.assignors": List = "uniform,range", Any, ReadOnly, Works,
         "The assignors that the broker offers to groups of the consumer protocol (KIP-848); the first is the default.";
-    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
         "How often members of the consumer protocol are told to send heartbeats.";
-    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, Works,
+        "The longest time between target assignments that a group of the consumer protocol may be set to.";
+    "group.consumer.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Works,
         "The longest heartbeat interval that a group of the consumer protocol may be set to.";
-    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Works,
         "The longest session time-out that a group of the consumer protocol may be set to.";
-    "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Works,
         "The most members of one group of the consumer protocol.";
-    "group.consumer.migration.policy": String = "bidirectional", OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, Stored,
+    "group.consumer.migration.policy": String = "bidirectional", OneOfIgnoringCase(&["DISABLED", "DOWNGRADE", "UPGRADE", "BIDIRECTIONAL"]), ReadOnly, Works,
         "Which way a group with members may change between the classic and the consumer protocol.";
-    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, Works,
+        "The shortest time between target assignments that a group of the consumer protocol may be set to.";
+    "group.consumer.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
         "The shortest heartbeat interval that a group of the consumer protocol may be set to.";
-    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "The shortest session time-out that a group of the consumer protocol may be set to.";
-    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Stored,
+    "group.consumer.regex.refresh.interval.ms": Int = "600000", AtLeast(10_000), ReadOnly, Works,
+        "How often regular expressions that groups subscribe by are resolved again, even if no topic has come or gone.";
+    "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "After how long without a heartbeat a member of the consumer protocol is taken for dead.";
     "group.coordinator.append.linger.ms": Int = "5", AtLeast(0), ReadOnly, NoMeaning,
         "How long the coordinator gathers writes before it appends them; here writes gather while the previous sync runs.";
-    "group.coordinator.rebalance.protocols": List = "classic,consumer,streams", EachOf(&["consumer", "classic", "share", "streams"]), ReadOnly, Stored,
+    "group.coordinator.background.threads": Int = "2", AtLeast(1), ReadOnly, NoMeaning,
+        "Threads for the coordinator's long computations.";
+    "group.coordinator.rebalance.protocols": List = "classic,consumer,streams", EachOf(&["consumer", "classic", "share", "streams"]), ReadOnly, Works,
         "The group protocols that the broker offers.";
     "group.coordinator.threads": Int = "4", AtLeast(1), ReadOnly, NoMeaning,
         "Threads of the group coordinator; here each shard is a task.";

@@ -22,7 +22,7 @@ pub struct InitialDelay {
 
 impl ClassicGroup {
     /// Something has changed: starts a rebalance, or sees whether the one under way can go on.
-    pub(super) fn rebalance(&mut self, ctx: &mut Context) {
+    pub fn rebalance(&mut self, ctx: &mut Context) {
         if self.state == State::PreparingRebalance {
             self.join_phase_maybe_over(ctx);
         } else {

@@ -126,13 +126,110 @@ fn older_and_newer_versions_are_read() {
 
 #[test]
 fn kinds_of_newer_protocols_are_ignored_and_unknown_values_are_not() {
-    assert_eq!(decode(&[0, 3, 0, 1, b'g'], Some(&[0, 0])), Ok(None));
+    // A share group's epoch, and the subscription metadata that Kafka 4.0 kept.
+    for kind in [11, 4] {
+        assert_eq!(decode(&[0, kind, 0, 1, b'g'], Some(&[0, 0])), Ok(None));
+    }
     assert!(decode(OFFSET_KEY, Some(&[0, 9, 0, 0])).is_err());
+}
+
+/// Of each kind of the consumer protocol one record, with its bytes by Kafka's message definitions.
+fn consumer_records() -> Vec<(ConsumerRecord, Vec<u8>, Vec<u8>)> {
+    use super::consumer::*;
+    use crate::coordinator::group::messages::{Partitions, Protocol};
+    use std::collections::{BTreeMap, BTreeSet};
+    let topic = TopicId(Uuid::from_bytes([7; 16]));
+    let key = |kind: u8, rest: Option<u8>| {
+        let mut key = vec![0, kind, 0, 1, b'g'];
+        key.extend(rest.into_iter().flat_map(|letter| [0, 1, letter]));
+        key
+    };
+    let bytes = |parts: &[&[u8]]| parts.concat();
+    let metadata = MemberMetadata {
+        instance_id: Some("i".to_owned()),
+        rack_id: None,
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        topics: BTreeSet::from(["t".to_owned()]),
+        regex: None,
+        rebalance_timeout_ms: 9,
+        assignor: Some("a".to_owned()),
+        classic: None,
+    };
+    let protocols = vec![Protocol { name: "p".to_owned(), metadata: Bytes::from_static(&[1]) }];
+    let classic = MemberMetadata { classic: Some(ClassicMetadata { session_timeout_ms: 8, protocols }), ..metadata.clone() };
+    let head: &[u8] = &[0, 0, 2, b'i', 0, 2, b'c', 2, b'h', 2, 2, b't', 0, 0, 0, 0, 9, 2, b'a'];
+    let current = Current {
+        epoch: 3,
+        previous_epoch: 2,
+        state: MemberState::Unrevoked,
+        assigned: BTreeMap::from([(topic, BTreeMap::from([(1, 3)]))]),
+        revoking: Owned::new(),
+    };
+    let resolved = ResolvedRegex { topics: BTreeSet::from(["t".to_owned()]), version: 5, time: Timestamp(6) };
+    let member = |value| ConsumerRecord::Member { id: "m".to_owned(), value: Some(value) };
+    vec![
+        (
+            ConsumerRecord::Epoch(Some(EpochValue { epoch: 3, metadata_hash: 9 })),
+            key(3, None),
+            vec![0, 0, 0, 0, 0, 3, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 9],
+        ),
+        (ConsumerRecord::Epoch(Some(EpochValue { epoch: 3, metadata_hash: 0 })), key(3, None), vec![0, 0, 0, 0, 0, 3, 0]),
+        (member(metadata), key(5, Some(b'm')), bytes(&[head, &[1, 0, 1, 0]])),
+        (member(classic), key(5, Some(b'm')), bytes(&[head, &[1, 0, 12, 1, 0, 0, 0, 8, 2, 2, b'p', 2, 1, 0, 0]])),
+        (
+            ConsumerRecord::TargetEpoch(Some(TargetEpochValue { epoch: 3, time: Timestamp(6) })),
+            key(6, None),
+            vec![0, 0, 0, 0, 0, 3, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 6],
+        ),
+        (
+            ConsumerRecord::Target { id: "m".to_owned(), value: Some(Partitions::from([(topic, BTreeSet::from([1]))])) },
+            key(7, Some(b'm')),
+            bytes(&[&[0, 0, 2], &[7; 16], &[2, 0, 0, 0, 1, 0, 0]]),
+        ),
+        (
+            ConsumerRecord::Current { id: "m".to_owned(), value: Some(current) },
+            key(8, Some(b'm')),
+            bytes(&[&[0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 1, 2], &[7; 16], &[2, 0, 0, 0, 1, 1, 0, 5, 2, 0, 0, 0, 3, 1, 0]]),
+        ),
+        (
+            ConsumerRecord::Regex { regex: "r".to_owned(), value: Some(resolved) },
+            key(16, Some(b'r')),
+            vec![0, 0, 2, 2, b't', 0, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 6, 0],
+        ),
+    ]
+}
+
+#[test]
+fn records_of_the_consumer_protocol_are_kafkas() {
+    for (change, key, value) in consumer_records() {
+        assert_both_ways(&Record::Consumer { group: "g".to_owned(), change }, &key, Some(&value));
+    }
+    let change = ConsumerRecord::Member { id: "m".to_owned(), value: None };
+    assert_both_ways(&Record::Consumer { group: "g".to_owned(), change }, &[0, 5, 0, 1, b'g', 0, 1, b'm'], None);
+}
+
+#[test]
+fn partitions_without_epochs_of_their_own_have_the_members() {
+    let mut value = vec![0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 2];
+    value.extend([7; 16]);
+    value.extend([2, 0, 0, 0, 1, 0, 1, 0]);
+    let Ok(Some(Record::Consumer { change: ConsumerRecord::Current { value: Some(current), .. }, .. })) =
+        decode(&[0, 8, 0, 1, b'g', 0, 1, b'm'], Some(&value))
+    else {
+        panic!("a record of Kafka 4.1 is not read");
+    };
+    assert_eq!(current.assigned.into_values().flatten().collect::<Vec<_>>(), [(1, 3)]);
 }
 
 #[test]
 fn every_cut_is_an_error() {
     let group = group_bytes();
+    for (_, key, value) in consumer_records() {
+        for cut in 0..value.len() {
+            assert!(decode(&key, Some(&value[..cut])).is_err(), "{cut} bytes of the value of kind {}", key[1]);
+        }
+    }
     for (key, value) in [(OFFSET_KEY, OFFSET_VALUE_3), (&[0, 2, 0, 1, b'g'][..], group.as_slice())] {
         for cut in 0..value.len() {
             assert!(decode(key, Some(&value[..cut])).is_err(), "{cut} bytes of the value");

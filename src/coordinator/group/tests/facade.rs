@@ -48,12 +48,13 @@ fn commit(offset: i64) -> CommitRequest {
         member_id: String::new(),
         instance_id: None,
         retention_ms: None,
+        knows_epochs: true,
         offsets: vec![offset],
     }
 }
 
 fn fetch() -> FetchRequest {
-    FetchRequest { group_id: GROUP.to_owned(), topics: None }
+    FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None }
 }
 
 async fn done<T>(pending: Result<Pending<T>, GroupError>) -> T {
@@ -61,11 +62,11 @@ async fn done<T>(pending: Result<Pending<T>, GroupError>) -> T {
 }
 
 /// Asks again while the shards are loading, as clients do.
-async fn fetched(groups: &Groups) -> FetchReply {
+async fn fetched(groups: &Groups) -> Vec<FetchedTopic> {
     loop {
         match groups.fetch(fetch()).await {
             Err(GroupError::Loading) => tokio::task::yield_now().await,
-            pending => return done(pending).await,
+            pending => return done(pending).await.expect("fetched"),
         }
     }
 }
@@ -110,7 +111,7 @@ async fn a_member_joins_syncs_commits_and_is_found_after_a_restart() {
     let request = CommitRequest { generation: 1, member_id: joined.member_id.clone(), ..commit(7) };
     // Not awaited in between: the fetch is behind the commit all the same.
     let (committed, seen) = (groups.commit(request).await, groups.fetch(fetch()).await);
-    assert_eq!(done(seen).await[0].partitions[0].1.as_ref().map(|committed| committed.offset), Some(7));
+    assert_eq!(done(seen).await.expect("fetched")[0].partitions[0].1.as_ref().map(|committed| committed.offset), Some(7));
     assert_eq!(done(committed).await, Ok(vec![Ok(())]));
     groups.close().await;
     assert_eq!(groups.fetch(fetch()).await.err(), Some(GroupError::NotAvailable));

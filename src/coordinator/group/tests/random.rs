@@ -146,6 +146,7 @@ impl World {
             member_id: id.clone(),
             instance_id: None,
             retention_ms: None,
+            knows_epochs: true,
             offsets: vec![offset],
         };
         if self.shard.commit(request).is_ok() {
@@ -214,7 +215,10 @@ impl World {
     }
 
     fn group(&self) -> Option<&ClassicGroup> {
-        self.shard.shard.live.get(GROUP).map(|Group::Classic(group)| group)
+        self.shard.shard.live.get(GROUP).map(|group| match group {
+            Group::Classic(group) => group,
+            Group::Consumer(_) => panic!("nobody speaks the consumer protocol here"),
+        })
     }
 
     fn check(&mut self) {

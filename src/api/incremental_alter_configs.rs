@@ -1,0 +1,139 @@
+//! IncrementalAlterConfigs, key 44, versions 0-1.
+//!
+//! Behaviour: sets and deletes single settings of groups (KIP-848); a group need not exist. Each resource is taken whole or not at all.
+//!
+//! Version notes: 1 is flexible.
+//! Not implemented: topics, brokers, loggers and client metrics are INVALID_REQUEST with a message that says so.
+
+use super::errors::catalog::{code, message};
+use super::errors::{NONE, ResponseError};
+use super::repeated::repeated;
+use super::{Answer, Context, Handler};
+use crate::catalog::groups::Change;
+use crate::config::group;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
+use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
+use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use std::ops::RangeInclusive;
+
+/// ConfigResource.Type.
+const GROUP: i8 = 32;
+/// AlterConfigOp.OpType.
+const SET: i8 = 0;
+const DELETE: i8 = 1;
+const APPEND: i8 = 2;
+const SUBTRACT: i8 = 3;
+
+pub struct IncrementalAlterConfigs;
+
+impl Handler for IncrementalAlterConfigs {
+    type Request = IncrementalAlterConfigsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=1;
+
+    async fn handle(context: Context, request: IncrementalAlterConfigsRequest) -> Answer<IncrementalAlterConfigsResponse> {
+        let names = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone()));
+        let twice = repeated(names);
+        Answer::Later(Box::pin(async move {
+            let mut responses = Vec::with_capacity(request.resources.len());
+            for resource in request.resources {
+                let answer = AlterConfigsResourceResponse::default()
+                    .with_resource_type(resource.resource_type)
+                    .with_resource_name(resource.resource_name.clone());
+                let is_repeated = twice.contains(&(resource.resource_type, resource.resource_name.clone()));
+                let altered = match is_repeated {
+                    true => invalid("Each resource must appear at most once."),
+                    false => alter(&context, &resource, request.validate_only).await,
+                };
+                responses.push(match altered {
+                    Ok(()) => answer.with_error_code(NONE),
+                    Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
+                });
+            }
+            IncrementalAlterConfigsResponse::default().with_responses(responses)
+        }))
+    }
+
+    fn unsupported() -> IncrementalAlterConfigsResponse {
+        IncrementalAlterConfigsResponse::default()
+    }
+}
+
+type Refusal = (ResponseError, String);
+
+fn invalid<T>(why: &str) -> Result<T, Refusal> {
+    Err((ResponseError::InvalidRequest, why.to_owned()))
+}
+
+async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
+    if resource.resource_type != GROUP {
+        return invalid("Only the settings of groups can be changed so far; those of topics are given when they are created.");
+    }
+    if resource.resource_name.is_empty() {
+        return invalid("Default group resources are not allowed.");
+    }
+    let changes = changes(&resource.configs)?;
+    let catalog = &context.broker.catalog;
+    let altered = match validate_only {
+        true => catalog.validate_group(&resource.resource_name, &changes),
+        false => catalog.alter_group(&resource.resource_name, changes).await,
+    };
+    altered.map_err(|error| (code(&error), error.to_string()))
+}
+
+fn changes(configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
+    if !repeated(configs.iter().map(|config| config.name.clone())).is_empty() {
+        return invalid("Error due to duplicate config keys");
+    }
+    configs.iter().map(change).collect()
+}
+
+fn change(config: &AlterableConfig) -> Result<Change, Refusal> {
+    let name = config.name.to_string();
+    if group::property(&name).is_none() {
+        return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}")));
+    }
+    match config.config_operation {
+        DELETE => Ok(Change { name, value: None }),
+        SET => match &config.value {
+            Some(value) => Ok(Change { value: Some(value.to_string()), name }),
+            None => invalid(&format!("Null value not supported for : {name}")),
+        },
+        // No setting of a group is a list.
+        APPEND | SUBTRACT => Err((
+            ResponseError::InvalidConfig,
+            format!(
+                "Can't {} to key {name} because its type is not LIST.",
+                if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" }
+            ),
+        )),
+        other => invalid(&format!("Unknown operation type {other} is specified in incremental configs")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kafka_protocol::protocol::StrBytes;
+
+    fn config(name: &'static str, operation: i8, value: Option<&'static str>) -> AlterableConfig {
+        AlterableConfig::default()
+            .with_name(StrBytes::from_static_str(name))
+            .with_config_operation(operation)
+            .with_value(value.map(StrBytes::from_static_str))
+    }
+
+    #[test]
+    fn operations_that_make_no_sense_are_named() {
+        const SESSION: &str = "consumer.session.timeout.ms";
+        let why = |configs: &[AlterableConfig]| changes(configs).err().map_or(String::new(), |(_, why)| why);
+        assert_eq!(why(&[config("nonsense", SET, Some("1"))]), "Unknown group config name: nonsense");
+        assert_eq!(why(&[config(SESSION, SET, None)]), format!("Null value not supported for : {SESSION}"));
+        assert_eq!(why(&[config(SESSION, 9, None)]), "Unknown operation type 9 is specified in incremental configs");
+        assert_eq!(
+            why(&[config(SESSION, APPEND, Some("1"))]),
+            format!("Can't APPEND to key {SESSION} because its type is not LIST.")
+        );
+        assert_eq!(why(&[config(SESSION, SET, Some("1")), config(SESSION, DELETE, None)]), "Error due to duplicate config keys");
+        assert_eq!(why(&[config(SESSION, DELETE, None)]), "");
+    }
+}

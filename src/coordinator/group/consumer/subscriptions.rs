@@ -1,0 +1,146 @@
+//! What members subscribe to: names, and regular expressions that the server resolves (KIP-848).
+//!
+//! Expressions have RE2's syntax and match whole names, in time linear in the name's length. They are resolved again whenever the
+//! catalog has changed since they last were, at the next heartbeat of any member, but not more often than [`REFRESH_MS_MIN`]; and every
+//! `group.consumer.regex.refresh.interval.ms` anyway. Kafka's own resolver runs at most every ten seconds (REGEX_BATCH_REFRESH_MIN_INTERVAL_MS).
+//!
+//! Source: GroupMetadataManager.maybeUpdateRegularExpressions, TopicRegexResolver; ModernGroup.computeMetadataHash.
+
+use super::{Change, ConsumerGroup, Member};
+use crate::catalog::Snapshot;
+use crate::coordinator::group::records::consumer::{ConsumerRecord, EpochValue, MemberMetadata, ResolvedRegex};
+use crate::ids::TopicId;
+use regex::{Regex, RegexBuilder};
+use std::collections::BTreeSet;
+
+/// Between two resolutions of what is resolved already.
+const REFRESH_MS_MIN: i64 = 1_000;
+/// What a compiled expression may weigh: a member cannot make the server spend more.
+const COMPILED_BYTES_MAX: usize = 1 << 20;
+
+/// Compiles an expression that matches whole names.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn compile(pattern: &str) -> Result<Regex, String> {
+    let build =
+        |pattern: &str| RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX).build();
+    // By itself too: `a)(?:b` must not become right by what we put around it.
+    build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| error.to_string())
+}
+
+fn resolve(pattern: &str, catalog: &Snapshot) -> BTreeSet<String> {
+    // It compiled when a member brought it; a log of another version may hold one that does not, which matches nothing.
+    let Ok(regex) = compile(pattern) else { return BTreeSet::new() };
+    catalog.topics.keys().filter(|name| regex.is_match(name)).cloned().collect()
+}
+
+impl MemberMetadata {
+    /// The expression that the member subscribes by; an empty one is none.
+    #[must_use]
+    pub fn subscribed_regex(&self) -> Option<&str> {
+        self.regex.as_deref().filter(|regex| !regex.is_empty())
+    }
+}
+
+impl ConsumerGroup {
+    /// The existing topics that `member` subscribes to.
+    #[must_use]
+    pub(super) fn topics_of(&self, member: &Member, catalog: &Snapshot) -> BTreeSet<TopicId> {
+        let resolved = member.metadata.subscribed_regex().and_then(|regex| self.regexes.get(regex));
+        let names = member.metadata.topics.iter().chain(resolved.into_iter().flat_map(|resolved| &resolved.topics));
+        names.filter_map(|name| catalog.topics.get(name)).map(|topic| topic.id).collect()
+    }
+
+    fn has_subscriber(&self, regex: &str) -> bool {
+        self.members.values().any(|member| member.metadata.subscribed_regex() == Some(regex))
+    }
+
+    /// Changes when a subscribed topic comes, goes or grows. Of the topics by name: id and number of partitions (FNV-1a, 64 bits).
+    fn hash(&self, catalog: &Snapshot) -> i64 {
+        let own = self.members.values().flat_map(|member| &member.metadata.topics);
+        let matched = self.regexes.values().flat_map(|resolved| &resolved.topics);
+        let names: BTreeSet<&String> = own.chain(matched).collect();
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        let mut is_any = false;
+        for topic in names.into_iter().filter_map(|name| catalog.topics.get(name)) {
+            is_any = true;
+            for byte in topic.id.0.as_bytes().iter().copied().chain(topic.logs.len().to_be_bytes()) {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+            }
+        }
+        if is_any { hash.cast_signed() } else { 0 }
+    }
+}
+
+impl Change<'_, '_> {
+    /// Brings expressions and topics up to date with members and catalog. `has_changed`: a member's subscription has. Bumps the group's
+    /// epoch if anything is now different.
+    pub(super) fn refresh(&mut self, has_changed: bool) {
+        let is_new_catalog = self.soft.seen_version != Some(self.catalog.version);
+        let mut bump = has_changed;
+        bump |= self.refresh_regexes(is_new_catalog);
+        if !bump && !is_new_catalog {
+            return;
+        }
+        self.soft.seen_version = Some(self.catalog.version);
+        let metadata_hash = self.group.hash(self.catalog);
+        if bump || metadata_hash != self.group.metadata_hash {
+            self.bump_epoch(metadata_hash);
+        }
+    }
+
+    /// Members have gone: the epoch moves on, whatever the topics.
+    pub(super) fn refresh_without_members(&mut self) {
+        self.drop_unused_regexes();
+        let metadata_hash = self.group.hash(self.catalog);
+        self.bump_epoch(metadata_hash);
+    }
+
+    fn bump_epoch(&mut self, metadata_hash: i64) {
+        // A group that changes a thousand times a second gets there after 24 days; it then stands still, and can be deleted.
+        let epoch = self.group.epoch.saturating_add(1);
+        self.write(ConsumerRecord::Epoch(Some(EpochValue { epoch, metadata_hash })));
+    }
+
+    fn drop_unused_regexes(&mut self) {
+        let unused: Vec<String> = self.group.regexes.keys().filter(|regex| !self.group.has_subscriber(regex)).cloned().collect();
+        for regex in unused {
+            self.write(ConsumerRecord::Regex { regex, value: None });
+        }
+    }
+
+    /// Whether what an expression matches has changed.
+    fn refresh_regexes(&mut self, is_new_catalog: bool) -> bool {
+        self.drop_unused_regexes();
+        let wanted = self.group.members.values().filter_map(|member| member.metadata.subscribed_regex());
+        let wanted: BTreeSet<String> = wanted.map(str::to_owned).collect();
+        if wanted.is_empty() {
+            return false;
+        }
+        let now = self.ctx.now;
+        let age_ms = self.soft.resolved_at.map_or(i64::MAX, |at| now.ms_since(at));
+        let is_due = age_ms >= self.ctx.settings.regex_refresh_interval_ms || (is_new_catalog && age_ms >= REFRESH_MS_MIN);
+        if is_due {
+            self.soft.resolved_at = Some(now);
+        } else if is_new_catalog {
+            // Too soon: the next heartbeat sees to it.
+            self.soft.seen_version = None;
+        }
+        let mut has_changed = false;
+        for regex in wanted {
+            let known = self.group.regexes.get(&regex);
+            if known.is_some() && !is_due {
+                continue;
+            }
+            let topics = resolve(&regex, self.catalog);
+            if known.is_some_and(|known| known.topics == topics) {
+                continue;
+            }
+            has_changed |= known.is_some() || !topics.is_empty();
+            let version = i64::try_from(self.catalog.version).unwrap_or(i64::MAX);
+            self.write(ConsumerRecord::Regex { regex, value: Some(ResolvedRegex { topics, version, time: now }) });
+        }
+        has_changed
+    }
+}

@@ -1,0 +1,213 @@
+//! What a shard does with committed offsets: takes, answers and forgets them, of groups of any kind.
+
+use super::{ClassicGroup, Group, GroupShard, Out};
+use crate::coordinator::group::consumer::Member;
+use crate::coordinator::group::messages::{
+    CommitOffset, CommitReply, CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, FetchReply, FetchRequest, FetchedTopic,
+    GroupError, NAME_BYTES_MAX,
+};
+use crate::coordinator::group::offsets::{GroupOffsets, RetentionStart};
+use crate::coordinator::group::records::{Committed, Record};
+use crate::coordinator::group::{Context, Timer};
+use crate::ids::{Timestamp, TopicId};
+use std::collections::BTreeMap;
+use uuid::Uuid;
+
+impl GroupShard {
+    pub(super) fn commit(&mut self, request: CommitRequest, now: Timestamp, out: &mut Out) -> CommitReply {
+        if request.group_id.len() > NAME_BYTES_MAX {
+            return Err(GroupError::InvalidGroupId);
+        }
+        self.check_commit(&request, now, out)?;
+        let metadata_max = self.settings.metadata_max;
+        let expire_time = request.retention_ms.map(|ms| now.plus_ms(ms));
+        let mut results = Vec::with_capacity(request.offsets.len());
+        for offset in request.offsets {
+            if is_too_long(&offset.metadata, metadata_max) {
+                results.push(Err(GroupError::MetadataTooLarge));
+                continue;
+            }
+            results.push(Ok(()));
+            let value = Committed {
+                offset: offset.offset,
+                leader_epoch: offset.leader_epoch,
+                metadata: offset.metadata,
+                commit_time: now,
+                expire_time,
+                topic_id: offset.topic_id,
+            };
+            let (group, topic, partition) = (request.group_id.clone(), offset.topic, offset.partition);
+            out.records.push(Record::Offset { group, topic, partition, value: Some(value) });
+        }
+        self.drop_if_vacant(&request.group_id, out);
+        Ok(results)
+    }
+
+    /// Whether the group takes the commit; a group that is not there yet comes to be, for an administrator or a lone consumer.
+    fn check_commit(&mut self, request: &CommitRequest, now: Timestamp, out: &mut Out) -> Result<(), GroupError> {
+        let id = &request.group_id;
+        match self.live.get_mut(id) {
+            None if request.generation >= 0 => Err(GroupError::UnknownGroup),
+            None => {
+                let group = ClassicGroup::new(id);
+                group.check_commit(request, &mut Context { now, settings: &self.settings.clone(), out })?;
+                self.live.insert(id.clone(), Group::Classic(group));
+                Ok(())
+            }
+            Some(Group::Classic(group)) => {
+                group.check_commit(request, &mut Context { now, settings: &self.settings.clone(), out })
+            }
+            Some(Group::Consumer(_)) => {
+                let group = self.durable.consumers.get(id).ok_or(GroupError::UnknownGroup)?;
+                match group.check_commit(&request.member_id, request.generation, request.knows_epochs)? {
+                    None => Ok(()),
+                    Some(member) => {
+                        request.offsets.iter().try_for_each(|offset| check_earlier(member, request.generation, offset))
+                    }
+                }
+            }
+        }
+    }
+
+    pub(super) fn fetch(&self, request: FetchRequest) -> FetchReply {
+        if let (Some(group), Some((member_id, epoch))) = (self.durable.consumers.get(&request.group_id), &request.member) {
+            group.check_fetch(member_id, *epoch)?;
+        }
+        let offsets = self.durable.offsets.of_group(&request.group_id);
+        let Some(topics) = request.topics else {
+            return Ok(offsets.into_iter().flatten().map(|(topic, partitions)| all_of(topic, partitions)).collect());
+        };
+        let topics = topics.into_iter().map(|asked| {
+            let own = offsets.and_then(|offsets| offsets.get(&asked.topic));
+            let partitions = asked.partitions.into_iter().map(|partition| {
+                let committed = own.and_then(|own| own.get(&partition));
+                // A re-created topic starts over (OffsetMetadataManager.isMismatchedTopicId).
+                let is_of_topic = |committed: &&Committed| match (committed.topic_id, asked.topic_id) {
+                    (Some(then), Some(now)) => then == now,
+                    _ => true,
+                };
+                (partition, committed.filter(is_of_topic).cloned())
+            });
+            let partitions = partitions.collect();
+            FetchedTopic { topic: asked.topic, partitions }
+        });
+        Ok(topics.collect())
+    }
+
+    /// Forgets single offsets, but none that a member is about to use.
+    pub(super) fn delete_offsets(&self, request: &DeleteOffsetsRequest, out: &mut Out) -> DeleteOffsetsReply {
+        let is_subscribed: Box<dyn Fn(&str) -> bool> = match self.live.get(&request.group_id) {
+            None => return Err(GroupError::UnknownGroup),
+            Some(Group::Classic(group)) => {
+                group.check_delete_offsets()?;
+                Box::new(|topic| group.is_subscribed(topic))
+            }
+            Some(Group::Consumer(_)) => {
+                let group = self.durable.consumers.get(&request.group_id).ok_or(GroupError::UnknownGroup)?;
+                Box::new(|topic| group.is_subscribed(topic))
+            }
+        };
+        let offsets = self.durable.offsets.of_group(&request.group_id);
+        let results = request.partitions.iter().map(|(topic, partition)| {
+            if is_subscribed(topic) {
+                return Err(GroupError::SubscribedTopic);
+            }
+            if offsets.and_then(|offsets| offsets.get(topic)).is_some_and(|own| own.contains_key(partition)) {
+                out.records.push(tombstone(&request.group_id, topic, *partition));
+            }
+            Ok(())
+        });
+        Ok(results.collect())
+    }
+
+    pub(super) fn delete_offsets_of(&self, group_id: &str, out: &mut Out) {
+        let topics = self.durable.offsets.of_group(group_id).into_iter().flatten();
+        for (topic, partitions) in topics {
+            out.records.extend(partitions.keys().map(|partition| tombstone(group_id, topic, *partition)));
+        }
+    }
+
+    pub(super) fn topic_deleted(&self, topic: &str, id: TopicId, out: &mut Out) {
+        for (group, topics) in self.durable.offsets.groups() {
+            let partitions = topics.get(topic).into_iter().flatten();
+            let stale = partitions.filter(|(_, committed)| committed.topic_id.is_none_or(|of| of == id));
+            out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
+        }
+    }
+
+    /// Drops offsets that are past their retention, and groups that have nothing left (GroupCoordinatorShard.cleanupGroupMetadata).
+    pub(super) fn clean_up(&mut self, now: Timestamp, out: &mut Out) {
+        let mut vacant = Vec::new();
+        for (id, group) in &self.live {
+            let (start, is_idle) = match group {
+                Group::Classic(group) => (group.retention_start(), group.is_empty() && !group.is_expecting()),
+                Group::Consumer(_) => {
+                    let is_empty = self.durable.consumers.get(id).is_none_or(|group| group.is_empty());
+                    (Some(RetentionStart::Commit), is_empty)
+                }
+            };
+            let are_all_expired = match (self.durable.offsets.of_group(id), start) {
+                (None, _) => true,
+                (Some(_), None) => false,
+                (Some(topics), Some(start)) => self.expire(id, group, start, topics, now, out),
+            };
+            if are_all_expired && is_idle {
+                vacant.push(id.clone());
+            }
+        }
+        for id in vacant {
+            self.clear_consumers(&id, out);
+            self.live.remove(&id);
+            if self.durable.groups.contains_key(&id) {
+                out.records.push(Record::Group { group: id, value: None });
+            }
+        }
+        out.timers.push((Timer::Cleanup, Some(now.plus_ms(self.settings.cleanup_interval_ms))));
+    }
+
+    /// Whether no offset of the group is left.
+    fn expire(
+        &self,
+        id: &str,
+        group: &Group,
+        start: RetentionStart,
+        topics: &GroupOffsets,
+        now: Timestamp,
+        out: &mut Out,
+    ) -> bool {
+        let mut are_all_expired = true;
+        for (topic, partitions) in topics {
+            let is_subscribed = match group {
+                Group::Classic(group) => group.is_subscribed(topic),
+                Group::Consumer(_) => self.durable.consumers.get(id).is_some_and(|group| group.is_subscribed(topic)),
+            };
+            for (partition, committed) in partitions {
+                if !is_subscribed && committed.is_expired(start, self.settings.retention_ms, now) {
+                    out.records.push(tombstone(id, topic, *partition));
+                } else {
+                    are_all_expired = false;
+                }
+            }
+        }
+        are_all_expired
+    }
+}
+
+/// A partition of a topic whose id is not known was never assigned.
+fn check_earlier(member: &Member, epoch: i32, offset: &CommitOffset) -> Result<(), GroupError> {
+    member.check_earlier_commit(epoch, offset.topic_id.unwrap_or(TopicId(Uuid::nil())), offset.partition)
+}
+
+/// Kafka counts the UTF-16 units of a Java string; a record's string ends at 32,767 bytes whatever the setting says.
+fn is_too_long(metadata: &str, max: usize) -> bool {
+    metadata.len() > NAME_BYTES_MAX || (metadata.len() > max && metadata.encode_utf16().count() > max)
+}
+
+fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
+    Record::Offset { group: group.to_owned(), topic: topic.to_owned(), partition, value: None }
+}
+
+fn all_of(topic: &str, partitions: &BTreeMap<i32, Committed>) -> FetchedTopic {
+    let partitions = partitions.iter().map(|(partition, committed)| (*partition, Some(committed.clone())));
+    FetchedTopic { topic: topic.to_owned(), partitions: partitions.collect() }
+}

@@ -1,0 +1,438 @@
+//! Groups of the consumer protocol: what members are told, what they are refused, and what is left of them after a crash.
+
+use super::*;
+use std::collections::BTreeMap;
+
+const CONSUMER_SESSION_MS: i64 = 45_000;
+
+/// A member as its client sees it: joins, heartbeats, gives up at once what it is told to.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Consumer {
+    pub id: String,
+    pub epoch: i32,
+    pub instance_id: Option<String>,
+    pub topics: Option<BTreeSet<String>>,
+    pub regex: Option<String>,
+    pub owned: Partitions,
+    pub heartbeat_interval_ms: i32,
+}
+
+impl Consumer {
+    pub(super) fn of(id: &str, topics: &[&str]) -> Consumer {
+        let topics = Some(topics.iter().map(|topic| (*topic).to_owned()).collect());
+        Consumer { id: id.to_owned(), topics, ..Consumer::default() }
+    }
+
+    fn matching(id: &str, regex: &str) -> Consumer {
+        Consumer { id: id.to_owned(), regex: Some(regex.to_owned()), ..Consumer::default() }
+    }
+
+    pub(super) fn request(&self) -> ConsumerHeartbeat {
+        let joins = self.epoch == 0;
+        ConsumerHeartbeat {
+            group_id: GROUP.to_owned(),
+            member_id: self.id.clone(),
+            member_epoch: self.epoch,
+            instance_id: self.instance_id.clone(),
+            rebalance_timeout_ms: joins.then_some(60_000),
+            topics: self.topics.clone().filter(|_| joins),
+            regex: self.regex.clone().filter(|_| joins),
+            owned: Some(if joins { Partitions::new() } else { self.owned.clone() }),
+            client_id: "client".to_owned(),
+            client_host: "/127.0.0.1".to_owned(),
+            ..ConsumerHeartbeat::default()
+        }
+    }
+
+    pub(super) fn heard(&mut self, beat: ConsumerBeat) {
+        self.epoch = beat.member_epoch;
+        self.heartbeat_interval_ms = beat.heartbeat_interval_ms;
+        if let Some(assignment) = beat.assignment {
+            self.owned = assignment;
+        }
+    }
+
+    fn beat(&mut self, shard: &mut Harness) {
+        let beat = shard.beat(self.request()).unwrap_or_else(|refused| panic!("{}: {}", self.id, refused.message));
+        self.heard(beat);
+    }
+
+    fn count(&self) -> usize {
+        self.owned.values().map(BTreeSet::len).sum()
+    }
+}
+
+impl Harness {
+    pub(super) fn beat(&mut self, request: ConsumerHeartbeat) -> ConsumerReply {
+        self.ids += 1;
+        let fresh = Uuid::from_u128(self.ids);
+        answered(self.ask(|caller| Event::ConsumerHeartbeat { request, fresh, caller }))
+    }
+
+    pub(super) fn described(&mut self) -> ConsumerDescribed {
+        answered(self.ask(|caller| Event::ConsumerDescribe { group_id: GROUP.to_owned(), caller })).expect("a consumer group")
+    }
+
+    /// Lets everyone heartbeat until the group is stable, a second apart.
+    fn settle(&mut self, consumers: &mut [&mut Consumer]) {
+        for _ in 0..20 {
+            self.advance(1000);
+            consumers.iter_mut().for_each(|consumer| consumer.beat(self));
+            if self.described().state == "Stable" {
+                return;
+            }
+        }
+        panic!("the group does not become stable: {:?}", self.described());
+    }
+}
+
+fn error_of(reply: ConsumerReply) -> GroupError {
+    reply.expect_err("refused").error
+}
+
+fn shard_with(topics: &[(&str, usize)]) -> Harness {
+    let mut shard = Harness::new();
+    shard.topics(topics);
+    shard
+}
+
+#[test]
+fn who_is_not_a_member_is_told_so() {
+    let mut shard = shard_with(&[("t", 3)]);
+    let stranger = Consumer { epoch: 1, ..Consumer::of("a", &["t"]) };
+    assert_eq!(error_of(shard.beat(stranger.request())), GroupError::UnknownGroup);
+    let mut member = Consumer::of("b", &["t"]);
+    member.beat(&mut shard);
+    assert_eq!(error_of(shard.beat(stranger.request())), GroupError::UnknownMember);
+    let leaving = ConsumerHeartbeat { member_epoch: -1, ..stranger.request() };
+    assert_eq!(error_of(shard.beat(leaving)), GroupError::UnknownMember);
+}
+
+#[test]
+fn a_wrong_epoch_is_fenced_unless_only_the_answer_was_lost() {
+    let mut shard = shard_with(&[("t", 3)]);
+    let mut member = Consumer::of("a", &["t"]);
+    member.beat(&mut shard);
+    assert_eq!(error_of(shard.beat(ConsumerHeartbeat { member_epoch: 2, ..member.request() })), GroupError::FencedEpoch);
+    // The topic grows; the answer with the new epoch is lost.
+    shard.topics(&[("t", 4)]);
+    shard.advance(5000);
+    let before = member.request();
+    let lost = shard.beat(before.clone()).expect("taken");
+    assert_eq!(lost.member_epoch, 2);
+    let again = shard.beat(before.clone()).expect("its previous epoch, with what it had");
+    assert_eq!(again.member_epoch, 2);
+    let owned = Some(Partitions::from([(topic_id("t"), set(&[0, 1, 2, 9]))]));
+    assert_eq!(error_of(shard.beat(ConsumerHeartbeat { owned, ..before.clone() })), GroupError::FencedEpoch);
+    assert_eq!(error_of(shard.beat(ConsumerHeartbeat { owned: None, ..before })), GroupError::FencedEpoch);
+}
+
+#[test]
+fn assignors_expressions_and_sizes_are_checked_before_anything_changes() {
+    let mut shard = Harness::with(GroupSettings { consumer_members_max: 1, ..settings() });
+    shard.topics(&[("t", 3)]);
+    let request = Consumer::of("a", &["t"]).request();
+    let unknown = ConsumerHeartbeat { assignor: Some("sticky".to_owned()), ..request.clone() };
+    assert_eq!(error_of(shard.beat(unknown)), GroupError::UnsupportedAssignor);
+    for regex in ["(", "a{1000}{1000}{1000}", "a)(?:b", "(?=x)"] {
+        let regex = ConsumerHeartbeat { regex: Some(regex.to_owned()), topics: None, ..request.clone() };
+        assert_eq!(error_of(shard.beat(regex)), GroupError::InvalidRegex);
+    }
+    assert!(shard.log.is_empty() && shard.shard.live.is_empty(), "nothing was made");
+    shard.beat(request).expect("the first member");
+    assert_eq!(error_of(shard.beat(Consumer::of("b", &["t"]).request())), GroupError::MaxSizeReached);
+    assert!(shard.restarted().beat(Consumer { epoch: 1, ..Consumer::of("a", &["t"]) }.request()).is_ok());
+}
+
+#[test]
+fn a_lone_member_is_given_everything_at_once() {
+    let mut shard = shard_with(&[("t", 3)]);
+    let mut member = Consumer::of("a", &["t", "not-there"]);
+    member.beat(&mut shard);
+    assert_eq!((member.epoch, member.owned.get(&topic_id("t"))), (1, Some(&set(&[0, 1, 2]))));
+    let records = shard.log.len();
+    let beat = shard.beat(member.request()).expect("taken");
+    assert_eq!(beat.assignment, None, "nothing is new to it");
+    assert_eq!(shard.log.len(), records, "nothing has changed, so nothing is written");
+    shard.topics(&[("t", 3), ("not-there", 2)]);
+    shard.advance(5000);
+    member.beat(&mut shard);
+    assert_eq!((member.epoch, member.count()), (2, 5), "a topic that comes to be is assigned");
+}
+
+#[test]
+fn a_partition_is_withheld_until_its_owner_has_given_it_up() {
+    let mut shard = shard_with(&[("t", 4)]);
+    let (mut first, mut second) = (Consumer::of("a", &["t"]), Consumer::of("b", &["t"]));
+    first.beat(&mut shard);
+    shard.advance(1000);
+    second.beat(&mut shard);
+    assert_eq!((second.epoch, second.count()), (2, 0), "all is still owned by the first");
+    assert!(i64::from(second.heartbeat_interval_ms) <= 1000, "it asks again soon");
+    let still_owned = first.owned.clone();
+    first.beat(&mut shard);
+    assert_eq!((first.epoch, first.count()), (1, 2), "it is told to give two up, and stays in its epoch");
+    second.beat(&mut shard);
+    assert_eq!(second.count(), 0);
+    // It says that it still has them: they stay withheld.
+    let kept = ConsumerHeartbeat { owned: Some(still_owned), ..first.request() };
+    assert_eq!(shard.beat(kept).expect("taken").member_epoch, 1);
+    second.beat(&mut shard);
+    assert_eq!(second.count(), 0);
+    first.beat(&mut shard);
+    assert_eq!(first.epoch, 2);
+    second.beat(&mut shard);
+    assert_eq!(second.count(), 2);
+    assert_eq!(shard.described().state, "Stable");
+}
+
+#[test]
+fn who_does_not_give_up_in_time_is_removed() {
+    let mut shard = shard_with(&[("t", 2)]);
+    let (mut first, mut second) = (Consumer::of("a", &["t"]), Consumer::of("b", &["t"]));
+    first.beat(&mut shard);
+    shard.advance(1000);
+    second.beat(&mut shard);
+    let stubborn = ConsumerHeartbeat { owned: Some(first.owned.clone()), ..first.request() };
+    shard.beat(stubborn.clone()).expect("told to give one up");
+    for _ in 0..7 {
+        shard.advance(9_000);
+        second.beat(&mut shard);
+        let _ = shard.beat(stubborn.clone());
+    }
+    assert_eq!(error_of(shard.beat(stubborn)), GroupError::UnknownMember);
+    second.beat(&mut shard);
+    assert_eq!(second.count(), 2);
+}
+
+#[test]
+fn a_silent_member_is_removed_when_its_session_ends() {
+    let mut shard = shard_with(&[("t", 2)]);
+    let (mut first, mut second) = (Consumer::of("a", &["t"]), Consumer::of("b", &["t"]));
+    first.beat(&mut shard);
+    second.beat(&mut shard);
+    shard.settle(&mut [&mut first, &mut second]);
+    for _ in 0..4 {
+        shard.advance(CONSUMER_SESSION_MS / 4);
+        second.beat(&mut shard);
+    }
+    shard.advance(1000);
+    second.beat(&mut shard);
+    assert_eq!(second.count(), 2);
+    assert_eq!(error_of(shard.beat(first.request())), GroupError::UnknownMember);
+}
+
+#[test]
+fn the_settings_of_a_group_are_its_own() {
+    let mut shard = shard_with(&[("t", 1)]);
+    let overrides = [("consumer.session.timeout.ms", "50000"), ("consumer.heartbeat.interval.ms", "7000")];
+    let overrides = overrides.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    shard.catalog = Arc::new(Snapshot::of(shard.catalog.version + 1, vec![topic("t", 1)]).with_group(GROUP, overrides));
+    let mut member = Consumer::of("a", &["t"]);
+    member.beat(&mut shard);
+    assert_eq!(member.heartbeat_interval_ms, 7000);
+    shard.advance(CONSUMER_SESSION_MS + 4000);
+    member.beat(&mut shard);
+    shard.advance(50_001);
+    assert_eq!(error_of(shard.beat(member.request())), GroupError::UnknownMember);
+}
+
+#[test]
+fn members_that_come_together_share_a_target() {
+    let mut shard = shard_with(&[("t", 60)]);
+    let mut consumers: Vec<_> = (0..20).map(|index| Consumer::of(&format!("m{index:02}"), &["t"])).collect();
+    for consumer in &mut consumers {
+        consumer.beat(&mut shard);
+    }
+    let targets = |shard: &Harness| shard.log.iter().filter(|record| is_target_epoch(record)).count();
+    assert_eq!(targets(&shard), 1, "the first one's");
+    shard.advance(1000);
+    for consumer in &mut consumers {
+        consumer.beat(&mut shard);
+    }
+    assert_eq!(targets(&shard), 2, "and one for the nineteen others");
+    shard.settle(&mut consumers.iter_mut().collect::<Vec<_>>());
+    assert!(consumers.iter().all(|consumer| consumer.count() == 3));
+}
+
+fn is_target_epoch(record: &Record) -> bool {
+    use crate::coordinator::group::records::consumer::ConsumerRecord;
+    matches!(record, Record::Consumer { change: ConsumerRecord::TargetEpoch(_), .. })
+}
+
+#[test]
+fn expressions_match_whole_names_and_follow_the_topics() {
+    let mut shard = shard_with(&[("orders", 1), ("orders-eu", 1), ("my-orders", 1)]);
+    let mut member = Consumer::matching("a", "orders.*");
+    member.beat(&mut shard);
+    let topics = |member: &Consumer| member.owned.keys().copied().collect::<BTreeSet<_>>();
+    assert_eq!(topics(&member), BTreeSet::from([topic_id("orders"), topic_id("orders-eu")]));
+    shard.topics(&[("orders-eu", 1), ("orders-us", 1), ("my-orders", 1)]);
+    shard.advance(5000);
+    member.beat(&mut shard);
+    shard.advance(5000);
+    member.beat(&mut shard);
+    assert_eq!(topics(&member), BTreeSet::from([topic_id("orders-eu"), topic_id("orders-us")]));
+    // It turns to names.
+    let turned = ConsumerHeartbeat {
+        topics: Some(BTreeSet::from(["my-orders".to_owned()])),
+        regex: Some(String::new()),
+        ..member.request()
+    };
+    shard.advance(5000);
+    let beat = shard.beat(turned).expect("taken");
+    member.heard(beat);
+    shard.settle(&mut [&mut member]);
+    assert_eq!(topics(&member), BTreeSet::from([topic_id("my-orders")]));
+    assert!(shard.restarted().described().members[0].regex.as_deref() == Some(""));
+}
+
+#[test]
+fn a_static_member_comes_back_to_what_it_owned() {
+    let mut shard = shard_with(&[("t", 4)]);
+    let fixed = |id: &str| Consumer { instance_id: Some("i".to_owned()), ..Consumer::of(id, &["t"]) };
+    let (mut first, mut other) = (fixed("a"), Consumer::of("b", &["t"]));
+    first.beat(&mut shard);
+    other.beat(&mut shard);
+    shard.settle(&mut [&mut first, &mut other]);
+    assert_eq!(error_of(shard.beat(fixed("c").request())), GroupError::UnreleasedInstance);
+    let impostor = ConsumerHeartbeat { member_id: "c".to_owned(), ..first.request() };
+    assert_eq!(error_of(shard.beat(impostor)), GroupError::FencedInstance);
+
+    let left = shard.beat(ConsumerHeartbeat { member_epoch: -2, ..first.request() }).expect("for a while");
+    assert_eq!(left.member_epoch, -2);
+    let mut shard = shard.restarted();
+    shard.advance(1000);
+    other.beat(&mut shard);
+    assert_eq!(other.count(), 2, "its place is kept");
+    let mut second = fixed("c");
+    second.beat(&mut shard);
+    assert_eq!(second.owned, first.owned);
+    assert_eq!(error_of(shard.beat(first.request())), GroupError::FencedInstance);
+
+    shard.beat(ConsumerHeartbeat { member_epoch: -2, ..second.request() }).expect("for a while");
+    shard.advance(CONSUMER_SESSION_MS - 1);
+    other.beat(&mut shard);
+    shard.advance(2);
+    shard.advance(1000);
+    other.beat(&mut shard);
+    assert_eq!(other.count(), 4, "and lost when its session ends");
+}
+
+#[test]
+fn commits_are_taken_at_the_members_epoch_or_for_what_it_has_had_since() {
+    let mut shard = shard_with(&[("t", 2)]);
+    let (mut first, mut second) = (Consumer::of("a", &["t"]), Consumer::of("b", &["t"]));
+    first.beat(&mut shard);
+    let commit = |member: &Consumer, epoch: i32, partition: i32, knows_epochs: bool| CommitRequest {
+        group_id: GROUP.to_owned(),
+        generation: epoch,
+        member_id: member.id.clone(),
+        instance_id: None,
+        retention_ms: None,
+        knows_epochs,
+        offsets: vec![CommitOffset {
+            topic: "t".to_owned(),
+            topic_id: Some(topic_id("t")),
+            partition,
+            offset: 7,
+            leader_epoch: None,
+            metadata: String::new(),
+        }],
+    };
+    assert_eq!(shard.commit(commit(&first, 1, 0, false)), Err(GroupError::UnsupportedVersion));
+    assert_eq!(shard.commit(commit(&first, 2, 0, true)), Err(GroupError::StaleEpoch));
+    assert_eq!(shard.commit(commit(&Consumer::of("x", &[]), 1, 0, true)), Err(GroupError::UnknownMember));
+    assert_eq!(shard.commit(commit(&Consumer::of("", &[]), -1, 0, true)), Err(GroupError::UnknownMember));
+    assert_eq!(shard.commit(commit(&first, 1, 0, true)), Ok(vec![Ok(())]));
+    second.beat(&mut shard);
+    shard.settle(&mut [&mut first, &mut second]);
+    let own = *first.owned[&topic_id("t")].first().expect("one");
+    assert_eq!(first.epoch, 2);
+    assert_eq!(shard.commit(commit(&first, 1, own, true)), Ok(vec![Ok(())]), "it has had this one since epoch 1");
+    assert_eq!(shard.commit(commit(&first, 1, 1 - own, true)), Err(GroupError::StaleEpoch));
+    assert_eq!(shard.commit(commit(&second, 1, 1 - own, true)), Err(GroupError::StaleEpoch), "assigned at epoch 2");
+
+    let fetch = |member: Option<(&str, i32)>| FetchRequest {
+        group_id: GROUP.to_owned(),
+        member: member.map(|(id, epoch)| (id.to_owned(), epoch)),
+        topics: None,
+    };
+    let mut fetched =
+        |member| answered(shard.ask(|caller| Event::Fetch { request: fetch(member), caller })).map(|topics| topics.len());
+    assert_eq!(fetched(Some(("x", 1))), Err(GroupError::UnknownMember));
+    assert_eq!(fetched(Some(("a", 1))), Err(GroupError::StaleEpoch));
+    assert_eq!(fetched(Some(("a", 2))), Ok(1));
+    assert_eq!(fetched(None), Ok(1));
+}
+
+#[test]
+fn offsets_are_deleted_only_where_nobody_consumes() {
+    let mut shard = shard_with(&[("t", 1), ("u", 1)]);
+    let delete = |partitions: &[(&str, i32)]| DeleteOffsetsRequest {
+        group_id: GROUP.to_owned(),
+        partitions: partitions.iter().map(|(topic, partition)| ((*topic).to_owned(), *partition)).collect(),
+    };
+    let ask = |shard: &mut Harness, partitions: &[(&str, i32)]| {
+        let request = delete(partitions);
+        answered(shard.ask(|caller| Event::DeleteOffsets { request, caller }))
+    };
+    assert_eq!(ask(&mut shard, &[("t", 0)]), Err(GroupError::UnknownGroup));
+    let by_hand = |topic: &str| CommitRequest {
+        group_id: GROUP.to_owned(),
+        generation: -1,
+        member_id: String::new(),
+        instance_id: None,
+        retention_ms: None,
+        knows_epochs: true,
+        offsets: vec![CommitOffset {
+            topic: topic.to_owned(),
+            topic_id: None,
+            partition: 0,
+            offset: 1,
+            leader_epoch: None,
+            metadata: String::new(),
+        }],
+    };
+    shard.commit(by_hand("t")).expect("committed");
+    shard.commit(by_hand("u")).expect("committed");
+    let mut member = Consumer::of("a", &["t"]);
+    member.beat(&mut shard);
+    assert_eq!(ask(&mut shard, &[("t", 0), ("u", 0), ("u", 9)]), Ok(vec![Err(GroupError::SubscribedTopic), Ok(()), Ok(())]));
+    assert_eq!((shard.committed("t"), shard.committed("u")), (Some(1), None));
+    shard.beat(ConsumerHeartbeat { member_epoch: -1, ..member.request() }).expect("leaves");
+    assert_eq!(ask(&mut shard, &[("t", 0)]), Ok(vec![Ok(())]));
+    assert_eq!(shard.restarted().committed("t"), None);
+}
+
+#[test]
+fn an_empty_group_is_deleted_or_expires_with_its_offsets() {
+    let mut shard = shard_with(&[("t", 1)]);
+    let mut member = Consumer::of("a", &["t"]);
+    member.beat(&mut shard);
+    assert_eq!(shard.delete(), Err(GroupError::NonEmptyGroup));
+    shard.beat(ConsumerHeartbeat { member_epoch: -1, ..member.request() }).expect("leaves");
+    assert_eq!(shard.described().state, "Empty");
+    let mut expiring = shard.restarted();
+    assert_eq!(shard.delete(), Ok(()));
+    assert!(shard.shard.durable.consumers.is_empty() && shard.shard.live.is_empty());
+    assert!(shard.restarted().shard.durable.consumers.is_empty());
+    expiring.advance(8 * DAY_MS);
+    assert!(expiring.shard.durable.consumers.is_empty() && expiring.shard.live.is_empty());
+}
+
+#[test]
+fn a_group_survives_a_crash_in_the_middle_of_a_change() {
+    let mut shard = shard_with(&[("t", 4)]);
+    let (mut first, mut second) = (Consumer::of("a", &["t"]), Consumer::of("b", &["t"]));
+    first.beat(&mut shard);
+    shard.advance(1000);
+    second.beat(&mut shard);
+    let mut shard = shard.restarted();
+    first.beat(&mut shard);
+    let mut shard = shard.restarted();
+    shard.settle(&mut [&mut first, &mut second]);
+    assert_eq!((first.count(), second.count()), (2, 2));
+    let owned: BTreeMap<_, _> = first.owned.iter().chain(&second.owned).map(|(topic, own)| (*topic, own.len())).collect();
+    assert_eq!(owned.len(), 1);
+}
