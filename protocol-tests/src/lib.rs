@@ -12,6 +12,7 @@ pub mod kill;
 pub mod records;
 pub mod samples;
 pub mod server;
+pub mod topic_ids;
 pub mod topics;
 
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -7,27 +7,32 @@ use crate::batch::Batch;
 use crate::frame::{self, group_id, text, topic_name};
 use crate::groups::{commit_request, offsets_request};
 use crate::records::{Fetch, produce_request};
+use crate::topic_ids::{CommitById, FetchById};
 use crate::topics::{Topic, new_topic};
 use bytes::Bytes;
+use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
 use kafka_protocol::messages::fetch_request::ForgottenTopic;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::join_group_request::JoinGroupRequestProtocol;
 use kafka_protocol::messages::leave_group_request::MemberIdentity;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
+use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartition, OffsetDeleteRequestTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest,
-    FindCoordinatorRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest,
-    SyncGroupRequest,
+    ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
@@ -73,6 +78,23 @@ const fn sample<R: Ask>(name: &'static str) -> Sample {
     }
 }
 
+/// `R` up to its last version, then `T`: the message library ends earlier than the server.
+const fn sample_with<R: Ask, T: Ask>(name: &'static str) -> Sample {
+    Sample {
+        max: T::VERSIONS.max,
+        header_version: |version| if version > R::VERSIONS.max { T::header_version(version) } else { R::header_version(version) },
+        empty: |correlation_id, version| match version > R::VERSIONS.max {
+            true => empty_frame::<T>(correlation_id, version),
+            false => empty_frame::<R>(correlation_id, version),
+        },
+        filled: |correlation_id, version| match version > R::VERSIONS.max {
+            true => filled_frame::<T>(correlation_id, version),
+            false => filled_frame::<R>(correlation_id, version),
+        },
+        ..sample::<R>(name)
+    }
+}
+
 fn empty_frame<R: Ask>(correlation_id: i32, version: i16) -> Bytes {
     frame::request(correlation_id, version, &R::empty(version))
 }
@@ -91,8 +113,8 @@ pub static SAMPLES: &[Sample] = &[
     sample::<FetchRequest>("Fetch"),
     sample::<ListOffsetsRequest>("ListOffsets"),
     sample::<MetadataRequest>("Metadata"),
-    sample::<OffsetCommitRequest>("OffsetCommit"),
-    sample::<OffsetFetchRequest>("OffsetFetch"),
+    sample_with::<OffsetCommitRequest, CommitById>("OffsetCommit"),
+    sample_with::<OffsetFetchRequest, FetchById>("OffsetFetch"),
     sample::<FindCoordinatorRequest>("FindCoordinator"),
     sample::<JoinGroupRequest>("JoinGroup"),
     sample::<HeartbeatRequest>("Heartbeat"),
@@ -108,7 +130,11 @@ pub static SAMPLES: &[Sample] = &[
     sample::<DescribeConfigsRequest>("DescribeConfigs"),
     sample::<CreatePartitionsRequest>("CreatePartitions"),
     sample::<DeleteGroupsRequest>("DeleteGroups"),
+    sample::<IncrementalAlterConfigsRequest>("IncrementalAlterConfigs"),
+    sample::<OffsetDeleteRequest>("OffsetDelete"),
     sample::<DescribeClusterRequest>("DescribeCluster"),
+    sample::<ConsumerGroupHeartbeatRequest>("ConsumerGroupHeartbeat"),
+    sample::<ConsumerGroupDescribeRequest>("ConsumerGroupDescribe"),
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
 ];
 
@@ -316,6 +342,46 @@ impl Ask for CreatePartitionsRequest {
 impl Ask for DeleteGroupsRequest {
     fn filled(_version: i16) -> Self {
         Self::default().with_groups_names(vec![group_id(GROUP)])
+    }
+}
+
+impl Ask for IncrementalAlterConfigsRequest {
+    fn filled(_version: i16) -> Self {
+        let config = AlterableConfig::default().with_name(text("no.such.setting")).with_value(Some(text("1")));
+        let resource =
+            AlterConfigsResource::default().with_resource_type(32).with_resource_name(text(GROUP)).with_configs(vec![config]);
+        Self::default().with_resources(vec![resource])
+    }
+}
+
+impl Ask for OffsetDeleteRequest {
+    fn filled(_version: i16) -> Self {
+        let topic = OffsetDeleteRequestTopic::default()
+            .with_name(topic_name("no-such-topic"))
+            .with_partitions(vec![OffsetDeleteRequestPartition::default()]);
+        Self::default().with_group_id(group_id(GROUP)).with_topics(vec![topic])
+    }
+}
+
+impl Ask for ConsumerGroupHeartbeatRequest {
+    fn filled(version: i16) -> Self {
+        let owned = TopicPartitions::default().with_topic_id(nowhere().id).with_partitions(vec![0]);
+        let request = Self::default()
+            .with_group_id(group_id(GROUP))
+            .with_member_id(text("nobody"))
+            .with_member_epoch(1)
+            .with_instance_id(Some(text("instance")))
+            .with_rack_id(Some(text("rack")))
+            .with_subscribed_topic_names(Some(vec![topic_name("no-such-topic")]))
+            .with_server_assignor(Some(text("uniform")))
+            .with_topic_partitions(Some(vec![owned]));
+        if version >= 1 { request.with_subscribed_topic_regex(Some(text("no-such-.*"))) } else { request }
+    }
+}
+
+impl Ask for ConsumerGroupDescribeRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_group_ids(vec![group_id(GROUP)])
     }
 }
 

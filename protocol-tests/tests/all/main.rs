@@ -1,6 +1,9 @@
 //! One binary for all protocol tests; one module per area. See the crate's documentation for how the server is found.
 
+mod consumer_groups;
 mod fetch;
+mod group_configs;
+mod group_offsets;
 mod groups;
 mod groups_rebalance;
 mod hostile;
