@@ -6,7 +6,7 @@
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, Python 3, confluent-kafka in a virtual environment, the flight records
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
-# compat  test, java, Go, and pyarrow (for the 3,000,000 flights)
+# compat  test, java, Go, pyarrow (for the 3,000,000 flights), and librdkafka's sources, built with its tests
 #
 # System packages come through apt-get (as root, or with sudo); where that cannot be, one line names what is missing.
 # Go, Java and Maven are never installed, only asked for. Everything else lands in $FBF_CACHE.
@@ -23,21 +23,36 @@ has_libclang() {
     || compgen -G '/usr/lib*/libclang.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null
 }
 has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+has_header() { printf '#if !__has_include(<%s>)\n#error\n#endif\n' "$1" | cc -E - >/dev/null 2>&1; }
+
+missing_compilers() {
+  have cc || echo gcc
+  have c++ || echo g++
+  have make || echo make
+}
 
 # The Debian packages of what is missing for the given parts, one per line.
 missing_packages() {
   for part in "$@"; do
     case $part in
       build)
-        have cc || echo gcc
-        have c++ || echo g++
-        have make || echo make
+        missing_compilers
         { have clang && has_libclang; } || printf 'clang\nlibclang-dev\n'
         ;;
       test)
         [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] || ! have apt-get || echo ca-certificates
         have kcat || echo kcat
         { have python3 && has_venv; } || printf 'python3\npython3-venv\n'
+        ;;
+      compat)
+        missing_compilers
+        has_header openssl/ssl.h || echo libssl-dev
+        has_header zlib.h || echo zlib1g-dev
+        has_header zstd.h || echo libzstd-dev
+        has_header lz4.h || echo liblz4-dev
+        has_header sasl/sasl.h || echo libsasl2-dev
+        has_header curl/curl.h || echo libcurl4-openssl-dev
+        has_header rapidjson/rapidjson.h || echo rapidjson-dev
         ;;
     esac
   done
@@ -97,6 +112,33 @@ install_kafka() {
   echo "$stamp" >"$KAFKA_LIBS/stamp"
 }
 
+# librdkafka 2.12.1 with its tests, built beside its sources. These come inside a crate: cargo fetches it and checks it.
+install_librdkafka() {
+  local manifest=$here/librdkafka/Cargo.toml stamp crate
+  stamp=$(sha256sum <"$manifest" | cut -d' ' -f1)
+  [ "$(cat "$LIBRDKAFKA/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+  echo "setup: librdkafka and its tests to $LIBRDKAFKA (a minute or two)" >&2
+  rm -rf "$LIBRDKAFKA"
+  mkdir -p "$LIBRDKAFKA/crate"
+  cp "$manifest" "$LIBRDKAFKA/crate/"
+  crate=$(cargo metadata --quiet --format-version 1 --manifest-path "$LIBRDKAFKA/crate/Cargo.toml" | crate_folder rdkafka-sys) \
+    || die "cargo could not fetch what $manifest pins"
+  cp -R "$crate/librdkafka/." "$LIBRDKAFKA/"
+  # The flags of a make that calls this script are not for librdkafka's.
+  ( cd "$LIBRDKAFKA" && unset MAKEFLAGS MFLAGS MAKELEVEL \
+    && ./configure && make -j"$(nproc)" libs && make -j"$(nproc)" -C tests build ) >"$LIBRDKAFKA/build.log" 2>&1 \
+    || die "librdkafka could not be built; see $LIBRDKAFKA/build.log"
+  echo "$stamp" >"$LIBRDKAFKA/stamp"
+}
+
+# crate_folder NAME: where cargo has put a crate's sources; what `cargo metadata` says comes from standard input.
+crate_folder() {
+  python3 -c '
+import json, pathlib, sys
+[crate] = [package for package in json.load(sys.stdin)["packages"] if package["name"] == sys.argv[1]]
+print(pathlib.Path(crate["manifest_path"]).parent)' "$1"
+}
+
 case " $* " in *" compat "*) set -- "$@" test java ;; esac
 parts=" $* "
 wants() { [[ $parts == *" $1 "* ]]; }
@@ -112,9 +154,10 @@ fi
 
 mapfile -t packages < <(missing_packages "$@" | sort -u)
 install_packages "${packages[@]}"
-have cargo || ! wants build || die "missing: Rust (cargo); https://rustup.rs installs it"
+have cargo || ! { wants build || wants compat; } || die "missing: Rust (cargo); https://rustup.rs installs it"
 
 if wants test; then install_python "$here/requirements.txt"; fi
 if wants compat; then install_python "$here/tour/requirements.txt"; fi
 if wants java; then install_kafka; fi
+if wants compat; then install_librdkafka; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi

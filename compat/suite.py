@@ -32,9 +32,10 @@ TEST_SECONDS = 120
 class Results:
     """Counts and prints outcomes, and holds them against the list of tests known to pass."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, name_words=1):
+        """`name_words`: how many words a test's name has in the lists."""
         self.file = pathlib.Path(folder) / "passing.txt"
-        self.known_to_pass = read_names(self.file) if self.file.exists() else None
+        self.known_to_pass = set(read_notes(self.file, name_words)) if self.file.exists() else None
         self.passed, self.failed, self.known, self.skipped = [], [], [], []
 
     def must_pass(self, name):
@@ -150,14 +151,10 @@ def counts(passed, failed, known=0, skipped=0):
     return line
 
 
-def read_notes(file):
-    """First word -> the rest, for each line; `#` begins a comment."""
-    lines = (line.split("#")[0].split(None, 1) for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines())
-    return {words[0]: words[1].strip() if len(words) > 1 else "" for words in lines if words}
-
-
-def read_names(file):
-    return set(read_notes(file))
+def read_notes(file, name_words=1):
+    """The name, which is the first word or as many as asked for -> the rest, for each line; `#` begins a comment."""
+    lines = (line.split("#")[0].split() for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines())
+    return {" ".join(words[:name_words]): " ".join(words[name_words:]) for words in lines if words}
 
 
 def fresh(prefix):

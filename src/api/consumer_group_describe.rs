@@ -98,7 +98,7 @@ fn member(member: ConsumerMember, version: i16, catalog: &Snapshot) -> Member {
         .with_client_id(StrBytes::from_string(member.client_id))
         .with_client_host(StrBytes::from_string(member.client_host))
         .with_subscribed_topic_names(member.topics.into_iter().map(topic_name).collect())
-        .with_subscribed_topic_regex(member.regex.map(StrBytes::from_string))
+        .with_subscribed_topic_regex(Some(StrBytes::from_string(member.regex.unwrap_or_default())))
         .with_assignment(assignment(member.assignment, catalog))
         .with_target_assignment(assignment(member.target, catalog))
         .with_member_type(kind)

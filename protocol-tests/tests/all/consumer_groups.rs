@@ -151,7 +151,7 @@ fn partitions_move_from_one_member_to_another_with_one_owner_at_a_time() {
     let group = unique("group");
     let (mut first, mut second) = (Consumer::of(&group), Consumer::of(&group));
     first.join(&mut client, &topic);
-    assert_eq!((first.epoch, first.owned.len()), (1, 4));
+    assert_eq!((first.epoch, first.owned.len()), (2, 4));
     second.join(&mut client, &topic);
     for _ in 0..50 {
         first.live(&mut client);
@@ -164,9 +164,9 @@ fn partitions_move_from_one_member_to_another_with_one_owner_at_a_time() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert_eq!((first.owned.len(), second.owned.len()), (2, 2));
-    assert_eq!((first.epoch, second.epoch), (2, 2));
+    assert_eq!((first.epoch, second.epoch), (3, 3));
     let described = describe(&mut client, &group);
-    assert_eq!((described.group_state.as_str(), described.group_epoch, described.assignment_epoch), ("Stable", 2, 2));
+    assert_eq!((described.group_state.as_str(), described.group_epoch, described.assignment_epoch), ("Stable", 3, 3));
     assert_eq!(described.assignor_name.as_str(), "uniform");
     assert!(described.authorized_operations > 0);
     assert!(described.members.iter().all(|member| member.member_type == 1 && member.assignment == member.target_assignment));

@@ -56,7 +56,7 @@ pub struct Member {
 }
 
 /// One group.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConsumerGroup {
     pub(super) epoch: i32,
     /// What the subscribed topics looked like at `epoch`.
@@ -71,6 +71,23 @@ pub struct ConsumerGroup {
     static_members: HashMap<String, Arc<str>>,
     /// From `members`: who owns a partition.
     owners: HashMap<(TopicId, i32), Arc<str>>,
+}
+
+impl Default for ConsumerGroup {
+    /// A group that nobody has joined: it has not assigned anything, and its first epoch is 1, because 0 means "joining" (ModernGroup).
+    fn default() -> ConsumerGroup {
+        ConsumerGroup {
+            epoch: 1,
+            metadata_hash: 0,
+            assignment_epoch: 0,
+            assignment_time: Timestamp(0),
+            members: BTreeMap::new(),
+            targets: BTreeMap::new(),
+            regexes: BTreeMap::new(),
+            static_members: HashMap::new(),
+            owners: HashMap::new(),
+        }
+    }
 }
 
 /// What a group forgets in a crash.
@@ -133,7 +150,7 @@ impl ConsumerGroup {
     pub fn apply(&mut self, change: ConsumerRecord) {
         match change {
             ConsumerRecord::Epoch(value) => {
-                let value = value.unwrap_or(EpochValue { epoch: 0, metadata_hash: 0 });
+                let value = value.unwrap_or(EpochValue { epoch: 1, metadata_hash: 0 });
                 (self.epoch, self.metadata_hash) = (value.epoch, value.metadata_hash);
             }
             ConsumerRecord::TargetEpoch(value) => {

@@ -87,7 +87,7 @@ impl Change<'_, '_> {
         let (session_timeout_ms, rebalance_timeout_ms) = (request.session_timeout_ms, request.rebalance_timeout_ms);
         let protocol = request.protocols.first().map(|protocol| protocol.name.clone());
         let owned = embedded::by_id(&subscription.owned, self.catalog);
-        let has_changed = self.update(&id, |former| MemberMetadata {
+        let subscribed = self.update(&id, |former| MemberMetadata {
             instance_id: request.instance_id.or(former.instance_id),
             rack_id: subscription.rack_id.or(former.rack_id),
             client_id: request.client_id,
@@ -98,12 +98,12 @@ impl Change<'_, '_> {
             assignor: former.assignor,
             classic: Some(ClassicMetadata { session_timeout_ms, protocols: request.protocols }),
         });
-        self.refresh(has_changed);
+        self.refresh(subscribed.has_changed());
         // Where the group is about to become a classic one, its leader assigns.
         if !migration::is_downgrade(self.group, &[], self.ctx.settings) {
             self.update_target();
         }
-        self.reconcile(&id, has_changed, Some(&owned));
+        self.reconcile(&id, subscribed.has_changed(), Some(&owned));
         let member: Arc<str> = Arc::from(id.as_str());
         self.soft.awaited.remove(&member);
         let group = self.id.clone();

@@ -9,12 +9,13 @@ use crate::coordinator::group::assignors::Assignor;
 use crate::coordinator::group::messages::{ConsumerBeat, ConsumerHeartbeat, ConsumerReply, GroupError, Partitions, Refused};
 use crate::coordinator::group::records::consumer::{ConsumerRecord, Current, MemberMetadata, MemberState, Owned};
 use crate::coordinator::group::{GroupSettings, consumer::subscriptions};
+use crate::config::group::ConsumerGroupSettings;
 use std::collections::BTreeSet;
 
 /// Members that wait for something soon are told to ask again this soon at the latest.
-const IMPATIENCE_MS: i64 = 1_000;
+const IMPATIENCE_MS: i32 = 1_000;
 /// The shortest heartbeat interval that a member is told.
-const HEARTBEAT_MS_MIN: i64 = 100;
+const HEARTBEAT_MS_MIN: i32 = 100;
 
 impl ConsumerGroup {
     /// Whether the group takes this heartbeat. Changes nothing.
@@ -120,6 +121,26 @@ fn check_regex(pattern: &str) -> Result<(), Refused> {
     subscriptions::compile(pattern).map(|_| ()).map_err(refused)
 }
 
+/// What has become of a member's subscription.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Subscribed {
+    names_changed: bool,
+    regex_changed: bool,
+    /// Whether what the expression matches was known before; true without one.
+    is_resolved: bool,
+}
+
+impl Subscribed {
+    pub(super) fn has_changed(self) -> bool {
+        self.names_changed || self.regex_changed
+    }
+
+    /// Whether the change alone moves the group's epoch; one to an expression that was not known does when it turns out to match something.
+    pub(super) fn is_news(self) -> bool {
+        self.names_changed || (self.regex_changed && self.is_resolved)
+    }
+}
+
 impl Change<'_, '_> {
     /// A member that [`ConsumerGroup::admit`] lets in; its id is not empty.
     pub fn heartbeat(&mut self, request: ConsumerHeartbeat) -> ConsumerReply {
@@ -135,10 +156,10 @@ impl Change<'_, '_> {
         }
         let before = self.current(&id).assigned;
         let owned = request.owned.clone();
-        let has_changed = self.update(&id, |metadata| merge(metadata, request));
-        self.refresh(has_changed);
+        let subscribed = self.update(&id, |metadata| merge(metadata, request));
+        self.refresh(subscribed.is_news());
         self.update_target();
-        self.reconcile(&id, has_changed, owned.as_ref());
+        self.reconcile(&id, subscribed.has_changed(), owned.as_ref());
         let settings = self.settings();
         let timer = self.session_timer(&id);
         self.ctx.set_timer(timer, i64::from(settings.session_timeout_ms));
@@ -147,24 +168,28 @@ impl Change<'_, '_> {
         Ok(ConsumerBeat {
             member_id: id,
             member_epoch: current.epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms(&current, i64::from(settings.heartbeat_interval_ms)),
+            heartbeat_interval_ms: self.heartbeat_interval_ms(&current, &settings),
             assignment: has_news
                 .then(|| current.assigned.iter().map(|(topic, own)| (*topic, own.keys().copied().collect())).collect()),
         })
     }
 
-    /// Writes what a member is and wants, if that is new. Whether its subscription has changed.
-    pub(super) fn update(&mut self, id: &str, change: impl FnOnce(MemberMetadata) -> MemberMetadata) -> bool {
+    /// Writes what a member is and wants, if that is new. What has become of its subscription.
+    pub(super) fn update(&mut self, id: &str, change: impl FnOnce(MemberMetadata) -> MemberMetadata) -> Subscribed {
         let former = self.group.members.get(id).map(|member| member.metadata.clone());
         let is_new = former.is_none();
         let former = former.unwrap_or_default();
         let metadata = change(former.clone());
-        let has_changed = metadata.topics != former.topics || metadata.subscribed_regex() != former.subscribed_regex();
+        let subscribed = Subscribed {
+            names_changed: metadata.topics != former.topics,
+            regex_changed: metadata.subscribed_regex() != former.subscribed_regex(),
+            // Topics that are known to match: the epoch moves on at once. Others are resolved first.
+            is_resolved: metadata.subscribed_regex().is_none_or(|regex| self.group.regexes.contains_key(regex)),
+        };
         if is_new || metadata != former {
             self.write(ConsumerRecord::Member { id: id.to_owned(), value: Some(metadata) });
         }
-        // The first member of a new group moves it away from epoch 0, which means "joining", even if it subscribes to nothing.
-        has_changed || self.group.epoch == 0
+        subscribed
     }
 
     /// Takes a member one step towards its target.
@@ -207,17 +232,16 @@ impl Change<'_, '_> {
     }
 
     /// The configured interval; less for a member that waits for a target, or for partitions that others are about to give up: the
-    /// sooner it asks, the sooner these are read again.
-    fn heartbeat_interval_ms(&self, current: &Current, configured_ms: i64) -> i32 {
-        let interval_ms = if self.group.epoch > self.group.assignment_epoch {
-            let age_ms = self.ctx.now.ms_since(self.group.assignment_time).max(0);
-            i64::from(self.settings().assignment_interval_ms).saturating_sub(age_ms)
+    /// sooner it asks, the sooner these are read again. The same as long as nothing changes, so that a repeated request is answered alike.
+    fn heartbeat_interval_ms(&self, current: &Current, settings: &ConsumerGroupSettings) -> i32 {
+        let configured_ms = settings.heartbeat_interval_ms;
+        if self.group.epoch > self.group.assignment_epoch {
+            settings.assignment_interval_ms.max(HEARTBEAT_MS_MIN).min(configured_ms)
         } else if current.state == MemberState::Unreleased {
-            IMPATIENCE_MS
+            IMPATIENCE_MS.min(configured_ms)
         } else {
             configured_ms
-        };
-        i32::try_from(interval_ms.max(HEARTBEAT_MS_MIN).min(configured_ms)).unwrap_or(i32::MAX)
+        }
     }
 }
 

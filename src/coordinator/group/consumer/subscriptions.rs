@@ -78,12 +78,13 @@ impl Change<'_, '_> {
     /// epoch if anything is now different.
     pub(super) fn refresh(&mut self, has_changed: bool) {
         let is_new_catalog = self.soft.seen_version != Some(self.catalog.version);
-        let mut bump = has_changed;
-        bump |= self.refresh_regexes(is_new_catalog);
+        let resolved = self.refresh_regexes(is_new_catalog);
+        let bump = has_changed || resolved == Resolved::Differently;
         if !bump && !is_new_catalog {
             return;
         }
-        self.soft.seen_version = Some(self.catalog.version);
+        // Too soon for the expressions: the catalog stays new, for a later heartbeat.
+        self.soft.seen_version = Some(self.catalog.version).filter(|_| resolved != Resolved::TooSoon);
         let metadata_hash = self.group.hash(self.catalog);
         if bump || metadata_hash != self.group.metadata_hash {
             self.bump_epoch(metadata_hash);
@@ -110,24 +111,20 @@ impl Change<'_, '_> {
         }
     }
 
-    /// Whether what an expression matches has changed.
-    fn refresh_regexes(&mut self, is_new_catalog: bool) -> bool {
+    fn refresh_regexes(&mut self, is_new_catalog: bool) -> Resolved {
         self.drop_unused_regexes();
         let wanted = self.group.members.values().filter_map(|member| member.metadata.subscribed_regex());
         let wanted: BTreeSet<String> = wanted.map(str::to_owned).collect();
         if wanted.is_empty() {
-            return false;
+            return Resolved::Alike;
         }
         let now = self.ctx.now;
         let age_ms = self.soft.resolved_at.map_or(i64::MAX, |at| now.ms_since(at));
         let is_due = age_ms >= self.ctx.settings.regex_refresh_interval_ms || (is_new_catalog && age_ms >= REFRESH_MS_MIN);
         if is_due {
             self.soft.resolved_at = Some(now);
-        } else if is_new_catalog {
-            // Too soon: the next heartbeat sees to it.
-            self.soft.seen_version = None;
         }
-        let mut has_changed = false;
+        let mut resolved = if is_new_catalog && !is_due { Resolved::TooSoon } else { Resolved::Alike };
         for regex in wanted {
             let known = self.group.regexes.get(&regex);
             if known.is_some() && !is_due {
@@ -137,10 +134,23 @@ impl Change<'_, '_> {
             if known.is_some_and(|known| known.topics == topics) {
                 continue;
             }
-            has_changed |= known.is_some() || !topics.is_empty();
+            if known.is_some() || !topics.is_empty() {
+                resolved = Resolved::Differently;
+            }
             let version = i64::try_from(self.catalog.version).unwrap_or(i64::MAX);
             self.write(ConsumerRecord::Regex { regex, value: Some(ResolvedRegex { topics, version, time: now }) });
         }
-        has_changed
+        resolved
     }
+}
+
+/// What looking at the expressions came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resolved {
+    /// They match what they matched before.
+    Alike,
+    /// One matches other topics than before.
+    Differently,
+    /// The catalog is new, and they were resolved only just before.
+    TooSoon,
 }

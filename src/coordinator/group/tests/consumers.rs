@@ -113,15 +113,15 @@ fn a_wrong_epoch_is_fenced_unless_only_the_answer_was_lost() {
     let mut shard = shard_with(&[("t", 3)]);
     let mut member = Consumer::of("a", &["t"]);
     member.beat(&mut shard);
-    assert_eq!(error_of(shard.beat(ConsumerHeartbeat { member_epoch: 2, ..member.request() })), GroupError::FencedEpoch);
+    assert_eq!(error_of(shard.beat(ConsumerHeartbeat { member_epoch: 3, ..member.request() })), GroupError::FencedEpoch);
     // The topic grows; the answer with the new epoch is lost.
     shard.topics(&[("t", 4)]);
     shard.advance(5000);
     let before = member.request();
     let lost = shard.beat(before.clone()).expect("taken");
-    assert_eq!(lost.member_epoch, 2);
+    assert_eq!(lost.member_epoch, 3);
     let again = shard.beat(before.clone()).expect("its previous epoch, with what it had");
-    assert_eq!(again.member_epoch, 2);
+    assert_eq!(again.member_epoch, 3);
     let owned = Some(Partitions::from([(topic_id("t"), set(&[0, 1, 2, 9]))]));
     assert_eq!(error_of(shard.beat(ConsumerHeartbeat { owned, ..before.clone() })), GroupError::FencedEpoch);
     assert_eq!(error_of(shard.beat(ConsumerHeartbeat { owned: None, ..before })), GroupError::FencedEpoch);
@@ -141,7 +141,7 @@ fn assignors_expressions_and_sizes_are_checked_before_anything_changes() {
     assert!(shard.log.is_empty() && shard.shard.live.is_empty(), "nothing was made");
     shard.beat(request).expect("the first member");
     assert_eq!(error_of(shard.beat(Consumer::of("b", &["t"]).request())), GroupError::MaxSizeReached);
-    assert!(shard.restarted().beat(Consumer { epoch: 1, ..Consumer::of("a", &["t"]) }.request()).is_ok());
+    assert!(shard.restarted().beat(Consumer { epoch: 2, ..Consumer::of("a", &["t"]) }.request()).is_ok());
 }
 
 #[test]
@@ -149,7 +149,7 @@ fn a_lone_member_is_given_everything_at_once() {
     let mut shard = shard_with(&[("t", 3)]);
     let mut member = Consumer::of("a", &["t", "not-there"]);
     member.beat(&mut shard);
-    assert_eq!((member.epoch, member.owned.get(&topic_id("t"))), (1, Some(&set(&[0, 1, 2]))));
+    assert_eq!((member.epoch, member.owned.get(&topic_id("t"))), (2, Some(&set(&[0, 1, 2]))));
     let records = shard.log.len();
     let beat = shard.beat(member.request()).expect("taken");
     assert_eq!(beat.assignment, None, "nothing is new to it");
@@ -157,7 +157,7 @@ fn a_lone_member_is_given_everything_at_once() {
     shard.topics(&[("t", 3), ("not-there", 2)]);
     shard.advance(5000);
     member.beat(&mut shard);
-    assert_eq!((member.epoch, member.count()), (2, 5), "a topic that comes to be is assigned");
+    assert_eq!((member.epoch, member.count()), (3, 5), "a topic that comes to be is assigned");
 }
 
 #[test]
@@ -167,20 +167,20 @@ fn a_partition_is_withheld_until_its_owner_has_given_it_up() {
     first.beat(&mut shard);
     shard.advance(1000);
     second.beat(&mut shard);
-    assert_eq!((second.epoch, second.count()), (2, 0), "all is still owned by the first");
+    assert_eq!((second.epoch, second.count()), (3, 0), "all is still owned by the first");
     assert!(i64::from(second.heartbeat_interval_ms) <= 1000, "it asks again soon");
     let still_owned = first.owned.clone();
     first.beat(&mut shard);
-    assert_eq!((first.epoch, first.count()), (1, 2), "it is told to give two up, and stays in its epoch");
+    assert_eq!((first.epoch, first.count()), (2, 2), "it is told to give two up, and stays in its epoch");
     second.beat(&mut shard);
     assert_eq!(second.count(), 0);
     // It says that it still has them: they stay withheld.
     let kept = ConsumerHeartbeat { owned: Some(still_owned), ..first.request() };
-    assert_eq!(shard.beat(kept).expect("taken").member_epoch, 1);
+    assert_eq!(shard.beat(kept).expect("taken").member_epoch, 2);
     second.beat(&mut shard);
     assert_eq!(second.count(), 0);
     first.beat(&mut shard);
-    assert_eq!(first.epoch, 2);
+    assert_eq!(first.epoch, 3);
     second.beat(&mut shard);
     assert_eq!(second.count(), 2);
     assert_eq!(shard.described().state, "Stable");
@@ -288,6 +288,20 @@ fn expressions_match_whole_names_and_follow_the_topics() {
 }
 
 #[test]
+fn a_topic_that_comes_right_after_the_expressions_were_resolved_is_not_forgotten() {
+    let mut shard = shard_with(&[("other", 1)]);
+    let mut member = Consumer::matching("a", "orders.*");
+    member.beat(&mut shard);
+    assert_eq!(member.epoch, 1, "nothing is matched, so nothing has changed");
+    shard.topics(&[("other", 1), ("orders", 2)]);
+    for _ in 0..12 {
+        shard.advance(100);
+        member.beat(&mut shard);
+    }
+    assert_eq!((member.epoch, member.count()), (2, 2));
+}
+
+#[test]
 fn a_static_member_comes_back_to_what_it_owned() {
     let mut shard = shard_with(&[("t", 4)]);
     let fixed = |id: &str| Consumer { instance_id: Some("i".to_owned()), ..Consumer::of(id, &["t"]) };
@@ -340,18 +354,18 @@ fn commits_are_taken_at_the_members_epoch_or_for_what_it_has_had_since() {
             metadata: String::new(),
         }],
     };
-    assert_eq!(shard.commit(commit(&first, 1, 0, false)), Err(GroupError::UnsupportedVersion));
-    assert_eq!(shard.commit(commit(&first, 2, 0, true)), Err(GroupError::StaleEpoch));
+    assert_eq!(shard.commit(commit(&first, 2, 0, false)), Err(GroupError::UnsupportedVersion));
+    assert_eq!(shard.commit(commit(&first, 3, 0, true)), Err(GroupError::StaleEpoch));
     assert_eq!(shard.commit(commit(&Consumer::of("x", &[]), 1, 0, true)), Err(GroupError::UnknownMember));
     assert_eq!(shard.commit(commit(&Consumer::of("", &[]), -1, 0, true)), Err(GroupError::UnknownMember));
-    assert_eq!(shard.commit(commit(&first, 1, 0, true)), Ok(vec![Ok(())]));
+    assert_eq!(shard.commit(commit(&first, 2, 0, true)), Ok(vec![Ok(())]));
     second.beat(&mut shard);
     shard.settle(&mut [&mut first, &mut second]);
     let own = *first.owned[&topic_id("t")].first().expect("one");
-    assert_eq!(first.epoch, 2);
-    assert_eq!(shard.commit(commit(&first, 1, own, true)), Ok(vec![Ok(())]), "it has had this one since epoch 1");
-    assert_eq!(shard.commit(commit(&first, 1, 1 - own, true)), Err(GroupError::StaleEpoch));
-    assert_eq!(shard.commit(commit(&second, 1, 1 - own, true)), Err(GroupError::StaleEpoch), "assigned at epoch 2");
+    assert_eq!(first.epoch, 3);
+    assert_eq!(shard.commit(commit(&first, 2, own, true)), Ok(vec![Ok(())]), "it has had this one since epoch 2");
+    assert_eq!(shard.commit(commit(&first, 2, 1 - own, true)), Err(GroupError::StaleEpoch));
+    assert_eq!(shard.commit(commit(&second, 2, 1 - own, true)), Err(GroupError::StaleEpoch), "assigned at epoch 3");
 
     let fetch = |member: Option<(&str, i32)>| FetchRequest {
         group_id: GROUP.to_owned(),
@@ -361,8 +375,8 @@ fn commits_are_taken_at_the_members_epoch_or_for_what_it_has_had_since() {
     let mut fetched =
         |member| answered(shard.ask(|caller| Event::Fetch { request: fetch(member), caller })).map(|topics| topics.len());
     assert_eq!(fetched(Some(("x", 1))), Err(GroupError::UnknownMember));
-    assert_eq!(fetched(Some(("a", 1))), Err(GroupError::StaleEpoch));
-    assert_eq!(fetched(Some(("a", 2))), Ok(1));
+    assert_eq!(fetched(Some(("a", 2))), Err(GroupError::StaleEpoch));
+    assert_eq!(fetched(Some(("a", 3))), Ok(1));
     assert_eq!(fetched(None), Ok(1));
 }
 

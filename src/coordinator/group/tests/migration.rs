@@ -171,7 +171,7 @@ fn an_empty_group_changes_its_protocol_without_ado() {
     assert!(shard.shard.durable.consumers.is_empty());
     shard.leave(vec![leaving(&joined.member_id)]);
     let beat = shard.beat(Consumer::of("c", &["t"]).request()).expect("joins");
-    assert_eq!(beat.member_epoch, 1);
+    assert_eq!(beat.member_epoch, 2);
     assert!(shard.shard.durable.groups.is_empty());
     assert_eq!(shard.restarted().described().members.len(), 1);
 }
