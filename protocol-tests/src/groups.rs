@@ -13,7 +13,7 @@ use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, Of
 use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartitions;
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    DescribeGroupsRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest,
+    DescribeGroupsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, OffsetCommitRequest,
     OffsetFetchRequest, SyncGroupRequest, SyncGroupResponse,
 };
 
@@ -217,6 +217,15 @@ pub fn offsets_request(group: &str, partitions: Option<(&str, &[i32])>) -> Offse
 }
 
 impl Client {
+    /// Asks who coordinates `group`, as every client does first: that makes the coordinator.
+    ///
+    /// # Panics
+    /// When nobody does.
+    pub fn find_coordinator(&mut self, group: &str) {
+        let response = self.call(6, &FindCoordinatorRequest::default().with_coordinator_keys(vec![text(group)]));
+        assert_eq!(response.coordinators[0].error_code.err(), None, "the coordinator of {group}");
+    }
+
     /// Commits without membership.
     ///
     /// # Panics

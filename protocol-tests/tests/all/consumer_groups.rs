@@ -207,6 +207,7 @@ fn a_group_that_is_not_there_or_is_classic_is_not_described() {
     let server = Server::shared();
     let mut client = server.connect();
     let group = unique("group");
+    client.find_coordinator(&group);
     let unknown = describe(&mut client, &group);
     assert_eq!(unknown.error_code.err(), Some(ResponseError::GroupIdNotFound));
     assert_eq!(unknown.error_message.as_deref(), Some(format!("Group {group} not found.").as_str()));

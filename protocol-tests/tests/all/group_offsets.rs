@@ -85,6 +85,7 @@ fn offsets_that_cannot_be_forgotten_say_why() {
     let server = Server::shared();
     let mut client = server.connect();
     let (group, topic) = (unique("group"), client.create_topic("offsets", 2, &[]).name);
+    client.find_coordinator(&group);
     assert_eq!(delete(&mut client, "", &topic, &[0]).0, Some(ResponseError::InvalidGroupId));
     assert_eq!(delete(&mut client, &group, &topic, &[0]).0, Some(ResponseError::GroupIdNotFound));
     client.committed(&group, &topic, 0, 5);

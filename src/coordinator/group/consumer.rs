@@ -300,7 +300,8 @@ impl ConsumerGroup {
 
     #[must_use]
     pub fn describe(&self, default: Assignor) -> ConsumerDescribed {
-        let members = self.members.iter().map(|(id, member)| {
+        // No order is promised. Kafka's is that of a hash table, in which the later of two like ids comes first.
+        let members = self.members.iter().rev().map(|(id, member)| {
             let Member { metadata, current } = member;
             let mut assignment = Partitions::new();
             for (topic, partition) in partitions_of(&current.assigned).chain(partitions_of(&current.revoking)) {

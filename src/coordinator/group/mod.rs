@@ -5,7 +5,8 @@
 //!                                              └─▶ one partition of __consumer_offsets
 //! ```
 //! Owner of the shards: [`Groups`], behind one lock for microseconds. `__consumer_offsets` is made at the first need; where it exists,
-//! its shards load in the background from the start, and answer [`GroupError::Loading`] until they have. Every method is **stage one**:
+//! its shards load in the background from the start, and answer [`GroupError::Loading`] until they have. Requests that only read it are
+//! [`GroupError::NotCoordinator`] before, as in Kafka, where FindCoordinator makes it. Every method is **stage one**:
 //! it returns when the event is in the shard's mailbox, so that the order of a connection's requests is the order of events;
 //! [`Pending::wait`] is **stage two**, and waits for durability, and where the protocol says so for a rebalance.
 
@@ -164,13 +165,13 @@ impl Groups {
     /// What a group has committed, every commit before this call included.
     pub async fn fetch(&self, request: FetchRequest) -> Result<Pending<FetchReply>, GroupError> {
         let group_id = request.group_id.clone();
-        self.send(&group_id, |caller| Event::Fetch { request, caller }).await
+        self.ask(&group_id, |caller| Event::Fetch { request, caller }).await
     }
 
     /// Forgets single offsets. The empty group id is none that could have been consumed by, and is refused as Kafka refuses it.
     pub async fn delete_offsets(&self, request: DeleteOffsetsRequest) -> Result<Pending<DeleteOffsetsReply>, GroupError> {
         let group_id = checked(&request.group_id)?;
-        self.send(&group_id, |caller| Event::DeleteOffsets { request, caller }).await
+        self.ask(&group_id, |caller| Event::DeleteOffsets { request, caller }).await
     }
 
     /// A member of the consumer protocol joins, lives or leaves (KIP-848).
@@ -182,13 +183,13 @@ impl Groups {
     /// `Err`: there is no such group, or it is not a classic one.
     pub async fn describe(&self, group_id: String) -> Result<Pending<Result<Described, Refused>>, GroupError> {
         let key = group_id.clone();
-        self.send(&key, |caller| Event::Describe { group_id, caller }).await
+        self.ask(&key, |caller| Event::Describe { group_id, caller }).await
     }
 
     /// `Err`: there is no such group, or it is not one of the consumer protocol.
     pub async fn consumer_describe(&self, group_id: String) -> Result<Pending<Result<ConsumerDescribed, Refused>>, GroupError> {
         let key = group_id.clone();
-        self.send(&key, |caller| Event::ConsumerDescribe { group_id, caller }).await
+        self.ask(&key, |caller| Event::ConsumerDescribe { group_id, caller }).await
     }
 
     /// The names of the assignors that members may ask for (`group.consumer.assignors`).
@@ -199,7 +200,7 @@ impl Groups {
     /// Deletes an empty group with its offsets.
     pub async fn delete(&self, group_id: String) -> Result<Pending<Result<(), GroupError>>, GroupError> {
         let key = group_id.clone();
-        self.send(&key, |caller| Event::Delete { group_id, caller }).await
+        self.ask(&key, |caller| Event::Delete { group_id, caller }).await
     }
 
     /// All groups of all shards, in no order.
@@ -239,6 +240,14 @@ impl Groups {
             // A shard that is dropped meanwhile keeps the offsets; the topic's id in them tells fetches that they are stale.
             let _ = answer.wait().await;
         }
+    }
+
+    /// As [`Groups::send`], for requests that find nothing where nothing is: they create no coordinator.
+    async fn ask<T>(&self, group_id: &str, event: impl FnOnce(Caller<T>) -> Event) -> Result<Pending<T>, GroupError> {
+        if self.catalog.topic(OFFSETS_TOPIC).is_none() {
+            return Err(GroupError::NotCoordinator);
+        }
+        self.send(group_id, event).await
     }
 
     async fn send<T>(&self, group_id: &str, event: impl FnOnce(Caller<T>) -> Event) -> Result<Pending<T>, GroupError> {

@@ -23,8 +23,8 @@ impl ConsumerGroup {
         protocol_type == CONSUMER && protocols.iter().any(is_common)
     }
 
-    /// Whether a classic member may join, and with what subscription.
-    fn admit_classic(&self, request: &JoinRequest, settings: &GroupSettings) -> Result<Subscription, GroupError> {
+    /// Whether a classic member may join.
+    fn admit_classic(&self, request: &JoinRequest, settings: &GroupSettings) -> Result<(), GroupError> {
         let id = request.member_id.as_str();
         if !settings.migration.is_enabled() {
             return Err(GroupError::InconsistentProtocol);
@@ -38,8 +38,7 @@ impl ConsumerGroup {
         if !id.is_empty() && request.instance_id.is_some() {
             self.member(id, request.instance_id.as_deref())?;
         }
-        let metadata = request.protocols.first().map(|protocol| &protocol.metadata).ok_or(GroupError::InconsistentProtocol)?;
-        Subscription::read(metadata).map_err(|_| GroupError::InconsistentProtocol)
+        Ok(())
     }
 
     /// The member that makes a classic request in this group.
@@ -71,18 +70,20 @@ impl Change<'_, '_> {
     /// What it has to do instead.
     pub fn join(&mut self, request: JoinRequest, fresh: Uuid) -> JoinReply {
         let refused = |error, member_id: &str| Err(JoinRefused { error, member_id: member_id.to_owned() });
-        let subscription = match self.group.admit_classic(&request, self.ctx.settings) {
-            Ok(subscription) => subscription,
+        match self.group.admit_classic(&request, self.ctx.settings) {
+            Ok(()) => {}
             Err(GroupError::MaxSizeReached) => return refused(GroupError::MaxSizeReached, ""),
             Err(error) => return refused(error, &request.member_id),
-        };
-        let id = if request.member_id.is_empty() { fresh.to_string() } else { request.member_id.clone() };
-        if request.member_id.is_empty() {
-            match &request.instance_id {
-                None if request.is_id_required => return refused(GroupError::MemberIdRequired, &id),
-                None => {}
-                Some(instance_id) => self.take_place(instance_id, &id),
-            }
+        }
+        let is_new = request.member_id.is_empty();
+        let id = if is_new { fresh.to_string() } else { request.member_id.clone() };
+        if is_new && request.instance_id.is_none() && request.is_id_required {
+            return refused(GroupError::MemberIdRequired, &id);
+        }
+        let metadata = request.protocols.first().map(|protocol| Subscription::read(&protocol.metadata));
+        let Some(Ok(subscription)) = metadata else { return refused(GroupError::InconsistentProtocol, &request.member_id) };
+        if let Some(instance_id) = request.instance_id.as_deref().filter(|_| is_new) {
+            self.take_place(instance_id, &id);
         }
         let (session_timeout_ms, rebalance_timeout_ms) = (request.session_timeout_ms, request.rebalance_timeout_ms);
         let protocol = request.protocols.first().map(|protocol| protocol.name.clone());

@@ -12,8 +12,6 @@ use crate::coordinator::group::{GroupSettings, consumer::subscriptions};
 use crate::config::group::ConsumerGroupSettings;
 use std::collections::BTreeSet;
 
-/// Members that wait for something soon are told to ask again this soon at the latest.
-const IMPATIENCE_MS: i32 = 1_000;
 /// The shortest heartbeat interval that a member is told.
 const HEARTBEAT_MS_MIN: i32 = 100;
 
@@ -168,7 +166,7 @@ impl Change<'_, '_> {
         Ok(ConsumerBeat {
             member_id: id,
             member_epoch: current.epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms(&current, &settings),
+            heartbeat_interval_ms: self.heartbeat_interval_ms(&settings),
             assignment: has_news
                 .then(|| current.assigned.iter().map(|(topic, own)| (*topic, own.keys().copied().collect())).collect()),
         })
@@ -231,14 +229,12 @@ impl Change<'_, '_> {
         self.group.members.get(id).map(|member| member.current.clone()).unwrap_or_default()
     }
 
-    /// The configured interval; less for a member that waits for a target, or for partitions that others are about to give up: the
-    /// sooner it asks, the sooner these are read again. The same as long as nothing changes, so that a repeated request is answered alike.
-    fn heartbeat_interval_ms(&self, current: &Current, settings: &ConsumerGroupSettings) -> i32 {
+    /// The configured interval; less while the group waits for its next target, which the heartbeat after that time makes. The same as long
+    /// as nothing changes, so that a repeated request is answered alike.
+    fn heartbeat_interval_ms(&self, settings: &ConsumerGroupSettings) -> i32 {
         let configured_ms = settings.heartbeat_interval_ms;
         if self.group.epoch > self.group.assignment_epoch {
             settings.assignment_interval_ms.max(HEARTBEAT_MS_MIN).min(configured_ms)
-        } else if current.state == MemberState::Unreleased {
-            IMPATIENCE_MS.min(configured_ms)
         } else {
             configured_ms
         }
