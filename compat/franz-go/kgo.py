@@ -23,6 +23,8 @@ RECORDS = "50000"
 # As in Apache Kafka's own container image and in the run on Kafka that we compare with: no wait for more members.
 SETTINGS = {"group.initial.rebalance.delay.ms": 0}
 REASON_LINES = 12
+# No other versions of franz-go and what it needs than go.mod and go.sum pin.
+GO = {"GOFLAGS": "-mod=readonly"}
 
 
 def main():
@@ -56,19 +58,11 @@ def main():
 
 
 def run(command, broker, results):
-    environment = {
-        "KGO_TEST_RECORDS": RECORDS,
-        "KGO_LOG_LEVEL": "none",
-        **os.environ,
-        "KGO_SEEDS": broker.bootstrap,
-        "KGO_TEST_RF": "1",
-        "GOFLAGS": "-mod=readonly",
-    }
     kept = pathlib.Path(os.environ["FBF_CACHE"]) / "compat" / "franz-go.json"
     kept.parent.mkdir(parents=True, exist_ok=True)
     said = {}
     with open(kept, "w", encoding="utf-8") as copy:
-        with subprocess.Popen([*command, PACKAGE], cwd=HERE, env=environment, stdout=subprocess.PIPE, text=True, errors="replace") as tests:
+        with subprocess.Popen([*command, PACKAGE], cwd=HERE, env=environment(broker), stdout=subprocess.PIPE, text=True, errors="replace") as tests:
             for line in tests.stdout:
                 copy.write(line)
                 if line.startswith("{"):
@@ -77,6 +71,18 @@ def run(command, broker, results):
                     print(line, end="", file=sys.stderr)
     if tests.returncode != 0 and not results.failed and not results.known:
         results.add_breakage("go test", f"it ended with {tests.returncode} without naming a test; see {kept}")
+
+
+def environment(broker, log_level="none"):
+    """What franz-go's tests and `go` read. Records and log level give way to what the caller's environment says."""
+    return {
+        "KGO_TEST_RECORDS": RECORDS,
+        "KGO_LOG_LEVEL": log_level,
+        **os.environ,
+        "KGO_SEEDS": broker.bootstrap,
+        "KGO_TEST_RF": "1",
+        **GO,
+    }
 
 
 def take(event, said, results):

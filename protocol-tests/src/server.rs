@@ -239,6 +239,20 @@ impl Server {
         self.child.as_mut().is_some_and(|child| child.try_wait().expect("the system knows its children").is_none())
     }
 
+    /// Processor time that the process has used, user and system, of all its threads.
+    ///
+    /// # Panics
+    /// When the process is gone.
+    #[must_use]
+    pub fn cpu(&self) -> Duration {
+        let id = self.child.as_ref().expect("a running server").id();
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the server lives");
+        // utime and stime, the 14th and 15th field; the second one, the command, may hold anything but ends with the last parenthesis.
+        let fields = stat.rsplit_once(')').expect("a command in parentheses").1.split_whitespace();
+        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number of ticks")).sum();
+        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+    }
+
     /// The most memory that the process has ever held, in bytes (VmHWM).
     ///
     /// # Panics

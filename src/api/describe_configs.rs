@@ -2,7 +2,7 @@
 //!
 //! Behaviour: every configuration of a resource with its value, source, type, and, where asked for, synonyms and documentation; only the
 //! named ones if the request names any. Secrets have no value.
-//! Resources: a topic (2); this broker by its id, or "" for the cluster-wide dynamic defaults, of which there are none (4); the
+//! Resources: a topic (2); this broker by its id, or "" for what was set for all brokers while they run (4); the
 //! broker's loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32), whether or not it exists: what was
 //! set for it, or the broker's values. Another broker's id is INVALID_REQUEST.
 //!
@@ -14,8 +14,9 @@ use super::errors::{NONE, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::broker::Broker;
 use crate::catalog::check_name;
+use crate::catalog::dynamic::Owner;
 use crate::config::KafkaSettings;
-use crate::config::describe::{self, Described, Source, Synonym};
+use crate::config::describe::{self, Described, Dynamic, Source, Synonym};
 use crate::config::group::{self, GroupProperty};
 use crate::config::properties::{self, Kind};
 
@@ -110,6 +111,8 @@ fn configs(
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let name = resource.resource_name.as_str();
     let kafka = &broker.config.kafka;
+    let catalog = broker.catalog.snapshot();
+    let dynamic = catalog.broker_overrides(broker.config.server.node_id).map(|overrides| overrides.map(|overrides| &**overrides));
     let shown = |described| shown(described, asked);
     match resource.resource_type {
         TOPIC => {
@@ -118,10 +121,10 @@ fn configs(
             let all = properties::TOPIC.iter();
             Ok(all.filter_map(|known| describe::topic(known.property.name, &topic.overrides, kafka)).map(shown).collect())
         }
-        BROKER if name.is_empty() => Ok(Vec::new()),
+        BROKER if name.is_empty() => Ok(default_broker(dynamic, kafka).into_iter().map(shown).collect()),
         BROKER => {
             check_broker_id(name, broker.config.server.node_id, " or empty string,")?;
-            Ok(properties::BROKER.iter().filter_map(|known| describe::broker(known.name, kafka)).map(shown).collect())
+            Ok(properties::BROKER.iter().filter_map(|known| describe::broker(known.name, dynamic, kafka)).map(shown).collect())
         }
         BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".to_owned()),
         BROKER_LOGGER => {
@@ -132,9 +135,8 @@ fn configs(
         CLIENT_METRICS => Ok(Vec::new()),
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
         GROUP => {
-            let catalog = broker.catalog.snapshot();
-            let overrides = catalog.group_overrides(name).map(|overrides| &**overrides);
-            Ok(group(overrides, kafka).into_iter().map(shown).collect())
+            let own = catalog.overrides(&Owner::Group(name.to_owned())).map(|own| &**own);
+            Ok(group(own, dynamic, kafka).into_iter().map(shown).collect())
         }
         other => invalid(format!("Unsupported resource type: {other}")),
     }
@@ -157,17 +159,20 @@ fn root_logger() -> DescribeConfigsResourceResult {
         .with_config_source(LOGGER_SOURCE)
 }
 
-/// ConfigHelper.createGroupConfigEntry: what was set for the group comes first, then what the broker has.
-fn group(overrides: Option<&BTreeMap<String, String>>, kafka: &KafkaSettings) -> Vec<Described> {
+/// ConfigHelper.createGroupConfigEntry: what was set for the group comes first, then what brokers have.
+fn group(own: Option<&BTreeMap<String, String>>, dynamic: Dynamic, kafka: &KafkaSettings) -> Vec<Described> {
     let described = |property: &'static GroupProperty| {
         let broker_name = format!("group.{}", property.name);
-        let own = overrides.and_then(|overrides| overrides.get(property.name));
-        let own = own.map(|value| (property.name.to_owned(), value.clone(), Source::DynamicGroup));
-        let given = kafka.given(&broker_name).map(|value| (broker_name.clone(), value.to_owned(), Source::StaticBroker));
-        let default = properties::broker(&broker_name).and_then(|property| property.default).unwrap_or(property.default);
-        let default = (broker_name, default.to_owned(), Source::Default);
-        let ways = own.into_iter().chain(given).chain([default]);
-        let synonyms: Vec<_> = ways.map(|(name, value, source)| Synonym { name, value: Some(value), source }).collect();
+        let of_broker = properties::broker(&broker_name);
+        let synonym = |name: &str, value: &str, source| Synonym { name: name.to_owned(), value: Some(value.to_owned()), source };
+        let own = own.and_then(|own| own.get(property.name)).map(|value| synonym(property.name, value, Source::DynamicGroup));
+        let given = kafka.given(&broker_name).map(|value| synonym(&broker_name, value, Source::StaticBroker));
+        let default = match of_broker.and_then(|property| property.default) {
+            Some(default) => synonym(&broker_name, default, Source::Default),
+            None => synonym(property.name, property.default, Source::Default),
+        };
+        let synonyms: Vec<_> =
+            own.into_iter().chain(describe::changed(&broker_name, dynamic)).chain(given).chain([default]).collect();
         Described {
             name: property.name.to_owned(),
             value: synonyms.first().and_then(|first| first.value.clone()),
@@ -180,6 +185,12 @@ fn group(overrides: Option<&BTreeMap<String, String>>, kafka: &KafkaSettings) ->
         }
     };
     group::ALL.iter().map(described).collect()
+}
+
+/// What was set for all brokers while they run: nothing else is shown of the default broker.
+fn default_broker(dynamic: Dynamic, kafka: &KafkaSettings) -> Vec<Described> {
+    let names = dynamic[1].into_iter().flat_map(BTreeMap::keys);
+    names.filter_map(|name| describe::broker(name, [None, dynamic[1]], kafka)).collect()
 }
 
 fn shown(described: Described, asked: Asked) -> DescribeConfigsResourceResult {
@@ -207,6 +218,8 @@ fn shown(described: Described, asked: Asked) -> DescribeConfigsResourceResult {
 pub(super) fn source_code(source: Source) -> i8 {
     match source {
         Source::DynamicTopic => 1,
+        Source::DynamicBroker => 2,
+        Source::DynamicDefaultBroker => 3,
         Source::DynamicGroup => 8,
         Source::StaticBroker => 4,
         Source::Default => 5,
@@ -262,7 +275,8 @@ mod tests {
 
     #[test]
     fn only_named_configurations_are_kept() {
-        let all = || group(None, &KafkaSettings::default()).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
+        let all =
+            || group(None, [None, None], &KafkaSettings::default()).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
         let kept = |names: Option<&[&'static str]>| {
             let names = names.map(|names| names.iter().copied().map(StrBytes::from_static_str).collect::<Vec<_>>());
             let mut configs = all();
@@ -279,7 +293,7 @@ mod tests {
         let given = BTreeMap::from([("group.consumer.session.timeout.ms".to_owned(), "50000".to_owned())]);
         let kafka = KafkaSettings::new(given).expect("valid");
         let overrides = BTreeMap::from([("consumer.heartbeat.interval.ms".to_owned(), "6000".to_owned())]);
-        let configs = group(Some(&overrides), &kafka);
+        let configs = group(Some(&overrides), [None, None], &kafka);
         let shown = |name: &str| {
             let config = configs.iter().find(|config| config.name == name).expect("known");
             (config.value.as_deref().unwrap_or_default(), config.source)

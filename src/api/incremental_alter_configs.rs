@@ -1,22 +1,26 @@
 //! IncrementalAlterConfigs, key 44, versions 0-1.
 //!
-//! Behaviour: sets and deletes single settings of groups (KIP-848); a group need not exist. Each resource is taken whole or not at all.
+//! Behaviour: sets and deletes single settings of groups (KIP-848), which need not exist, and of this broker or all brokers (KIP-226), as far
+//! as they can change while it runs. Each resource is taken whole or not at all.
 //!
 //! Version notes: 1 is flexible.
-//! Not implemented: topics, brokers, loggers and client metrics are INVALID_REQUEST with a message that says so.
+//! Not implemented: topics, loggers and client metrics are INVALID_REQUEST with a message that says so, and so are broker properties that
+//! Kafka can change while it runs and we cannot yet.
 
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
-use crate::catalog::groups::Change;
-use crate::config::group;
+use crate::catalog::dynamic::{Change, Owner};
+use crate::config::properties::Kind;
+use crate::config::{group, properties};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use std::ops::RangeInclusive;
 
 /// ConfigResource.Type.
+const BROKER: i8 = 4;
 const GROUP: i8 = 32;
 /// AlterConfigOp.OpType.
 const SET: i8 = 0;
@@ -65,47 +69,61 @@ fn invalid<T>(why: &str) -> Result<T, Refusal> {
 }
 
 async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
-    if resource.resource_type != GROUP {
-        return invalid("Only the settings of groups can be changed so far; those of topics are given when they are created.");
-    }
-    if resource.resource_name.is_empty() {
-        return invalid("Default group resources are not allowed.");
-    }
-    let changes = changes(&resource.configs)?;
+    let owner = owner(resource, context.broker.config.server.node_id)?;
+    let changes = changes(&owner, &resource.configs)?;
     let catalog = &context.broker.catalog;
     let altered = match validate_only {
-        true => catalog.validate_group(&resource.resource_name, &changes),
-        false => catalog.alter_group(&resource.resource_name, changes).await,
+        true => catalog.validate_overrides(&owner, &changes),
+        false => catalog.alter(owner, changes).await,
     };
     altered.map_err(|error| (code(&error), error.to_string()))
 }
 
-fn changes(configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
+fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal> {
+    let name = resource.resource_name.as_str();
+    match resource.resource_type {
+        GROUP if name.is_empty() => invalid("Default group resources are not allowed."),
+        GROUP => Ok(Owner::Group(name.to_owned())),
+        BROKER if name.is_empty() => Ok(Owner::Broker(None)),
+        BROKER => match name.parse::<i32>() {
+            Ok(id) if id == node_id => Ok(Owner::Broker(Some(id))),
+            Ok(_) => invalid(&format!("Unexpected broker id, expected {node_id} but received {name}")),
+            Err(_) => invalid(&format!("Node id must be an integer, but it is: {name}")),
+        },
+        _ => invalid(
+            "Only the settings of groups and brokers can be changed so far; those of topics are given when they are created.",
+        ),
+    }
+}
+
+fn changes(owner: &Owner, configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
     if !repeated(configs.iter().map(|config| config.name.clone())).is_empty() {
         return invalid("Error due to duplicate config keys");
     }
-    configs.iter().map(change).collect()
+    configs.iter().map(|config| change(owner, config)).collect()
 }
 
-fn change(config: &AlterableConfig) -> Result<Change, Refusal> {
+fn change(owner: &Owner, config: &AlterableConfig) -> Result<Change, Refusal> {
     let name = config.name.to_string();
-    if group::property(&name).is_none() {
-        return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}")));
-    }
+    let kind = match owner {
+        Owner::Group(_) => match group::property(&name) {
+            Some(property) => Some(property.kind),
+            None => return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}"))),
+        },
+        Owner::Broker(_) => properties::broker(&name).map(|property| property.kind),
+    };
     match config.config_operation {
         DELETE => Ok(Change { name, value: None }),
         SET => match &config.value {
             Some(value) => Ok(Change { value: Some(value.to_string()), name }),
             None => invalid(&format!("Null value not supported for : {name}")),
         },
-        // No setting of a group is a list.
-        APPEND | SUBTRACT => Err((
-            ResponseError::InvalidConfig,
-            format!(
-                "Can't {} to key {name} because its type is not LIST.",
-                if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" }
-            ),
-        )),
+        // Nothing that can be changed here is a list.
+        APPEND | SUBTRACT if kind != Some(Kind::List) => {
+            let operation = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
+            Err((ResponseError::InvalidConfig, format!("Can't {operation} to key {name} because its type is not LIST.")))
+        }
+        APPEND | SUBTRACT => invalid(&format!("Cannot update these configs dynamically: Set({name})")),
         other => invalid(&format!("Unknown operation type {other} is specified in incremental configs")),
     }
 }
@@ -125,7 +143,8 @@ mod tests {
     #[test]
     fn operations_that_make_no_sense_are_named() {
         const SESSION: &str = "consumer.session.timeout.ms";
-        let why = |configs: &[AlterableConfig]| changes(configs).err().map_or(String::new(), |(_, why)| why);
+        let owner = Owner::Group("g".to_owned());
+        let why = |configs: &[AlterableConfig]| changes(&owner, configs).err().map_or(String::new(), |(_, why)| why);
         assert_eq!(why(&[config("nonsense", SET, Some("1"))]), "Unknown group config name: nonsense");
         assert_eq!(why(&[config(SESSION, SET, None)]), format!("Null value not supported for : {SESSION}"));
         assert_eq!(why(&[config(SESSION, 9, None)]), "Unknown operation type 9 is specified in incremental configs");

@@ -3,7 +3,8 @@
 //! Owner: the catalog's commit lock. Every commit compares the revision of each key that it changes, so a second writer of the same
 //! store is noticed, never overwritten.
 
-use super::{Topic, cluster, groups, topics};
+use super::dynamic::{self, Overrides, Owner};
+use super::{Topic, cluster, topics};
 use crate::ids::{LogId, TopicId};
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
@@ -38,7 +39,7 @@ impl Commits {
     pub(super) async fn load(meta: Arc<dyn MetaStore>) -> Result<(Commits, BTreeMap<String, Bytes>), StoreError> {
         let mut values = BTreeMap::new();
         let mut revisions = HashMap::new();
-        for prefix in [cluster::KEY, "ids/", topics::PREFIX, groups::PREFIX, DELETED] {
+        for prefix in [cluster::KEY, "ids/", topics::PREFIX, dynamic::GROUPS, dynamic::BROKERS, DELETED] {
             for entry in meta.range(prefix).await? {
                 revisions.insert(entry.key.clone(), entry.revision);
                 values.insert(entry.key, entry.value);
@@ -89,9 +90,9 @@ impl Commits {
         self.commit(vec![MetaChange { key: deleted_key(id), value: None }]).await
     }
 
-    /// Writes what is set for a group; nothing set is no key.
-    pub(super) async fn put_group(&mut self, id: &str, overrides: &groups::Overrides) -> Result<(), StoreError> {
-        let key = groups::key(id);
+    /// Writes what is set for somebody; nothing set is no key.
+    pub(super) async fn put_overrides(&mut self, owner: &Owner, overrides: &Overrides) -> Result<(), StoreError> {
+        let key = owner.key();
         let change = if overrides.is_empty() { MetaChange { key, value: None } } else { put(key, overrides) };
         self.commit(vec![change]).await
     }

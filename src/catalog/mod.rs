@@ -4,7 +4,7 @@
 //! (compare-and-commit, durable), and only then becomes visible; one async mutex orders the changes. A change that has begun runs to
 //! its end even if whoever asked goes away, so that the snapshot never falls behind the store.
 //!
-//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `groups/{id}`, `ids/next_log`, `ids/next_producer`.
+//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `groups/{id}`, `brokers/{id}`, `ids/next_log`, `ids/next_producer`.
 
 use crate::config::KafkaSettings;
 use crate::env::Env;
@@ -23,7 +23,7 @@ use tracing::info;
 pub mod assignments;
 pub mod cluster;
 mod commits;
-pub mod groups;
+pub mod dynamic;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -72,7 +72,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// All topics, and all settings of groups, at one moment.
+/// All topics, and all settings that change while the broker runs, at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Grows with every change; counts from the opening.
@@ -80,7 +80,7 @@ pub struct Snapshot {
     /// By name.
     pub topics: BTreeMap<String, Arc<Topic>>,
     ids: HashMap<TopicId, Arc<Topic>>,
-    groups: BTreeMap<String, Arc<groups::Overrides>>,
+    dynamic: dynamic::Dynamic,
 }
 
 impl Snapshot {
@@ -98,8 +98,8 @@ impl Snapshot {
     /// With these settings of a group.
     #[cfg(test)]
     #[must_use]
-    pub fn with_group(mut self, id: &str, overrides: groups::Overrides) -> Snapshot {
-        self.groups.insert(id.to_owned(), Arc::new(overrides));
+    pub fn with_group(mut self, id: &str, overrides: dynamic::Overrides) -> Snapshot {
+        self.dynamic.insert(&dynamic::Owner::Group(id.to_owned()), overrides);
         self
     }
 
@@ -171,9 +171,7 @@ impl Catalog {
                 commits.check_log_ids(&topic)?;
                 snapshot.insert(Arc::new(topic));
             }
-            if let Some(id) = key.strip_prefix(groups::PREFIX) {
-                snapshot.groups.insert(id.to_owned(), groups::read(id, value)?);
-            }
+            snapshot.dynamic.read(key, value)?;
             if let Some(id) = key.strip_prefix(commits::DELETED) {
                 let id = id.parse().map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))?;
                 unfinished.push(Deleted { id: TopicId(id), logs: commits::read(key, value)? });
@@ -278,21 +276,21 @@ impl Catalog {
         tasks::to_the_end("catalog change", async move { inner.add_partitions(&name, total).await }).await
     }
 
-    /// Whether [`Catalog::alter_group`] would take these changes now.
+    /// Whether [`Catalog::alter`] would take these changes now.
     ///
     /// # Errors
-    /// [`CatalogError::InvalidConfig`].
-    pub fn validate_group(&self, id: &str, changes: &[groups::Change]) -> Result<(), CatalogError> {
-        self.inner.validate_group(id, changes)
+    /// Those of [`Catalog::alter`], without the store's.
+    pub fn validate_overrides(&self, owner: &dynamic::Owner, changes: &[dynamic::Change]) -> Result<(), CatalogError> {
+        self.inner.validate_overrides(owner, changes)
     }
 
-    /// Changes the settings of a group, which need not exist. Durable and visible when it returns.
+    /// Changes the settings of a group, which need not exist, or of brokers. Durable and visible when it returns.
     ///
     /// # Errors
-    /// [`CatalogError::InvalidConfig`], [`CatalogError::Store`].
-    pub async fn alter_group(&self, id: &str, changes: Vec<groups::Change>) -> Result<(), CatalogError> {
-        let (inner, id) = (self.inner.clone(), id.to_owned());
-        tasks::to_the_end("catalog change", async move { inner.alter_group(&id, &changes).await }).await
+    /// [`CatalogError::InvalidConfig`], [`CatalogError::InvalidRequest`], [`CatalogError::Store`].
+    pub async fn alter(&self, owner: dynamic::Owner, changes: Vec<dynamic::Change>) -> Result<(), CatalogError> {
+        let inner = self.inner.clone();
+        tasks::to_the_end("catalog change", async move { inner.alter(&owner, &changes).await }).await
     }
 
     /// Sets `count` producer ids aside that nobody gets again, not even after a crash.

@@ -14,6 +14,10 @@ pub enum Source {
     DynamicTopic,
     /// The group's own override.
     DynamicGroup,
+    /// Set for this broker while it runs.
+    DynamicBroker,
+    /// Set for all brokers while they run.
+    DynamicDefaultBroker,
     /// Given to the broker: file, command line, or one of our own settings behind a Kafka name.
     StaticBroker,
     Default,
@@ -59,15 +63,18 @@ pub fn topic(name: &str, overrides: &BTreeMap<String, String>, kafka: &KafkaSett
     Some(described(&topic.property, value, synonyms, false))
 }
 
+/// What was set for this broker, and for all brokers, while they run.
+pub type Dynamic<'a> = [Option<&'a BTreeMap<String, String>>; 2];
+
 /// The broker configuration `name`; `None` when Kafka documents no such property.
 #[must_use]
-pub fn broker(name: &str, kafka: &KafkaSettings) -> Option<Described> {
+pub fn broker(name: &str, dynamic: Dynamic, kafka: &KafkaSettings) -> Option<Described> {
     let property = properties::broker(name)?;
-    let mut synonyms = Vec::new();
+    let mut synonyms = changed(name, dynamic);
+    let value = synonyms.first().and_then(|first| first.value.clone()).or_else(|| kafka.value(name).map(str::to_owned));
     for synonym in broker_synonyms(name) {
         synonyms.extend(ways_to_set(synonym, kafka));
     }
-    let value = kafka.value(name).map(str::to_owned);
     Some(described(property, value, synonyms, property.mutability == Mutability::ReadOnly))
 }
 
@@ -82,6 +89,14 @@ fn described(property: &Property, value: Option<String>, synonyms: Vec<Synonym>,
         doc: property.doc,
         synonyms,
     }
+}
+
+/// As set while the broker runs: for it, then for all.
+#[must_use]
+pub fn changed(name: &str, [broker, all]: Dynamic) -> Vec<Synonym> {
+    let set = [(broker, Source::DynamicBroker), (all, Source::DynamicDefaultBroker)].into_iter();
+    let set = set.filter_map(|(overrides, source)| Some((overrides?.get(name)?.clone(), source)));
+    set.map(|(value, source)| Synonym { name: name.to_owned(), value: Some(value), source }).collect()
 }
 
 /// As given to the broker, then Kafka's default; neither where the property is unset.

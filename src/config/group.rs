@@ -103,13 +103,20 @@ pub fn default_of<'a>(property: &'a GroupProperty, kafka: &'a KafkaSettings) -> 
     kafka.value(&format!("group.{}", property.name)).unwrap_or(property.default)
 }
 
-/// The settings of a consumer group with these overrides. What an override says is held within the broker's bounds, which may
-/// have changed since it was set (GroupConfig.evaluate).
+/// The settings of a consumer group. `own`: its overrides; `brokers`: what was set while the broker runs, what counts first in front. What
+/// an override of the group says is held within the broker's bounds, which may have changed since it was set (GroupConfig.evaluate).
 #[must_use]
-pub fn consumer(overrides: Option<&BTreeMap<String, String>>, kafka: &KafkaSettings) -> ConsumerGroupSettings {
+pub fn consumer(
+    own: Option<&BTreeMap<String, String>>,
+    brokers: &[&BTreeMap<String, String>],
+    kafka: &KafkaSettings,
+) -> ConsumerGroupSettings {
+    let read =
+        |overrides: &BTreeMap<String, String>, name: &str| overrides.get(name).and_then(|value| value.trim().parse::<i32>().ok());
     let value = |name: &str, default: i32, least: i32, most: i32| {
-        let own = overrides.and_then(|overrides| overrides.get(name)).and_then(|value| value.trim().parse::<i32>().ok());
-        own.map_or(default, |own| own.min(most).max(least))
+        let broker_name = format!("group.{name}");
+        let default = brokers.iter().find_map(|overrides| read(overrides, &broker_name)).unwrap_or(default);
+        own.and_then(|own| read(own, name)).map_or(default, |own| own.min(most).max(least))
     };
     ConsumerGroupSettings {
         session_timeout_ms: value(
@@ -249,13 +256,16 @@ mod tests {
     #[test]
     fn overrides_win_within_the_brokers_bounds() {
         let kafka = KafkaSettings::default();
-        let defaults = consumer(None, &kafka);
+        let defaults = consumer(None, &[], &kafka);
         assert_eq!(
             (defaults.session_timeout_ms, defaults.heartbeat_interval_ms, defaults.assignment_interval_ms),
             (45_000, 5_000, 1_000)
         );
         let overrides = BTreeMap::from([(SESSION.to_owned(), "99999".to_owned()), (HEARTBEAT.to_owned(), "6000".to_owned())]);
-        let own = consumer(Some(&overrides), &kafka);
+        let interval = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let of_brokers = interval("group.consumer.assignment.interval.ms", "1500");
+        let own = consumer(Some(&overrides), &[&of_brokers], &kafka);
         assert_eq!((own.session_timeout_ms, own.heartbeat_interval_ms), (60_000, 6_000));
+        assert_eq!(own.assignment_interval_ms, 1_500, "what was set for brokers counts where the group has nothing of its own");
     }
 }

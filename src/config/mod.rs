@@ -10,6 +10,7 @@ use thiserror::Error;
 pub mod address;
 pub mod describe;
 mod draft;
+pub mod dynamic;
 mod file;
 pub mod group;
 mod java_properties;

@@ -334,14 +334,14 @@ fn descriptions_tell_where_a_value_comes_from() {
     assert_eq!(shown(topic), (Some("7200000".to_owned()), StaticBroker, behind.to_vec()));
     let topic = describe::topic("remote.storage.enable", &BTreeMap::new(), &broker).expect("known");
     assert_eq!(shown(topic), (Some("false".to_owned()), Default, Vec::new()));
-    let hours = describe::broker("log.retention.hours", &broker).expect("known");
+    let hours = describe::broker("log.retention.hours", [None, None], &broker).expect("known");
     assert_eq!((hours.value.as_deref(), hours.source, hours.is_read_only), (Some("2"), StaticBroker, true));
-    let unset = describe::broker("log.dirs", &broker).expect("known");
+    let unset = describe::broker("log.dirs", [None, None], &broker).expect("known");
     assert_eq!(shown(unset), (None, Default, Vec::new()));
-    let secret = describe::broker("ssl.key.password", &broker).expect("known");
+    let secret = describe::broker("ssl.key.password", [None, None], &broker).expect("known");
     assert!(secret.is_sensitive);
     assert_eq!(shown(secret), (None, StaticBroker, vec![synonym("ssl.key.password", "", StaticBroker)]));
-    assert_eq!(describe::broker("no.such.thing", &broker), None);
+    assert_eq!(describe::broker("no.such.thing", [None, None], &broker), None);
 }
 
 #[test]

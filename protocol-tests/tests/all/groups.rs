@@ -218,6 +218,7 @@ fn an_unknown_group_is_dead_or_not_found() {
     let server = Server::shared();
     let mut client = server.connect();
     let group = unique("unknown");
+    client.find_coordinator(&group);
     for version in 0..=6 {
         let response = client.call(version, &DescribeGroupsRequest::default().with_groups(vec![group_id(&group)]));
         let answer = &response.groups[0];

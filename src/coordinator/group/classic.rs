@@ -166,6 +166,20 @@ impl ClassicGroup {
         if self.state == State::Empty || self.is_consumer() { Ok(()) } else { Err(GroupError::NonEmptyGroup) }
     }
 
+    /// The record of a group that has had no generation yet (GroupCoordinatorRecordHelpers.newEmptyGroupMetadataRecord).
+    #[must_use]
+    pub fn first_record(&self, now: Timestamp) -> Record {
+        let value = GroupValue {
+            protocol_type: String::new(),
+            generation: 0,
+            protocol: None,
+            leader: None,
+            state_since: Some(now),
+            members: Vec::new(),
+        };
+        Record::Group { group: self.id.to_string(), value: Some(value) }
+    }
+
     /// The group's record, of a generation that nobody has assigned: whoever loads it rebalances.
     #[must_use]
     pub fn leaderless_record(&self) -> Record {

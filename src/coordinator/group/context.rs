@@ -4,6 +4,7 @@ use super::assignors::Assignor;
 use super::messages::{GroupError, JoinRefused, JoinReply};
 use super::records::Record;
 use crate::catalog::Snapshot;
+use crate::catalog::dynamic::Owner;
 use crate::config::KafkaSettings;
 use crate::config::group::{self, ConsumerGroupSettings};
 use crate::config::kafka::MigrationPolicy;
@@ -39,6 +40,8 @@ pub struct GroupSettings {
     pub migration: MigrationPolicy,
     /// `group.consumer.regex.refresh.interval.ms`
     pub regex_refresh_interval_ms: i64,
+    /// This broker's id, whose settings may change while it runs.
+    pub node_id: i32,
     /// `broker.rack`: with one node the rack of every replica.
     pub racks: Vec<String>,
     /// What a group's own settings default to.
@@ -47,7 +50,7 @@ pub struct GroupSettings {
 
 impl GroupSettings {
     #[must_use]
-    pub fn new(kafka: &KafkaSettings) -> GroupSettings {
+    pub fn new(kafka: &KafkaSettings, node_id: i32) -> GroupSettings {
         GroupSettings {
             initial_rebalance_delay_ms: kafka.group_initial_rebalance_delay_ms.max(0),
             session_timeout_min_ms: kafka.group_min_session_timeout_ms,
@@ -60,6 +63,7 @@ impl GroupSettings {
             assignors: kafka.group_consumer_assignors.iter().filter_map(|name| Assignor::named(name)).collect(),
             migration: kafka.group_consumer_migration_policy,
             regex_refresh_interval_ms: i64::from(kafka.group_consumer_regex_refresh_interval_ms),
+            node_id,
             racks: kafka.given("broker.rack").map(str::to_owned).into_iter().collect(),
             kafka: Arc::new(kafka.clone()),
         }
@@ -68,7 +72,10 @@ impl GroupSettings {
     /// The settings of one group of the consumer protocol: its own, or else the broker's.
     #[must_use]
     pub fn consumer(&self, catalog: &Snapshot, group_id: &str) -> ConsumerGroupSettings {
-        group::consumer(catalog.group_overrides(group_id).map(|overrides| &**overrides), &self.kafka)
+        let own = catalog.overrides(&Owner::Group(group_id.to_owned())).map(|overrides| &**overrides);
+        let [broker, all] = catalog.broker_overrides(self.node_id);
+        let brokers: Vec<_> = broker.into_iter().chain(all).map(|overrides| &**overrides).collect();
+        group::consumer(own, &brokers, &self.kafka)
     }
 
     #[must_use]

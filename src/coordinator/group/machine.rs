@@ -85,9 +85,14 @@ impl GroupShard {
             return;
         }
         self.clear_consumers(&group_id, out);
+        let is_new = !self.live.contains_key(&group_id);
         let group = self.live.entry(group_id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(&group_id)));
         if let Group::Classic(group) = group {
             group.join(request, fresh, caller, &mut Context { now, settings: &settings, out: &mut *out });
+            // As Kafka, a group begins in the log when somebody is in it or is expected (classicGroupJoinToClassicGroup).
+            if is_new && !group.is_vacant() && out.records.is_empty() {
+                out.records.push(group.first_record(now));
+            }
         }
         self.drop_if_vacant(&group_id, out);
     }
@@ -139,14 +144,17 @@ impl GroupShard {
         listed.collect()
     }
 
-    fn drop_if_vacant(&mut self, id: &str, out: &Out) {
-        let is_durable = self.durable.groups.contains_key(id) || self.durable.offsets.of_group(id).is_some();
+    /// Forgets a group that nobody is in, nobody is expected in, and that has never had a generation or an offset.
+    fn drop_if_vacant(&mut self, id: &str, out: &mut Out) {
         if let Some(Group::Classic(group)) = self.live.get(id)
             && group.is_vacant()
-            && !is_durable
+            && self.durable.offsets.of_group(id).is_none()
             && out.records.is_empty()
         {
             self.live.remove(id);
+            if self.durable.groups.contains_key(id) {
+                out.records.push(Record::Group { group: id.to_owned(), value: None });
+            }
         }
     }
 

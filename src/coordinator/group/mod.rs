@@ -91,7 +91,7 @@ impl<T> Pending<T> {
 impl Groups {
     #[must_use]
     pub fn new(logs: Arc<Logs>, catalog: Arc<Catalog>, env: Env, config: Arc<Config>) -> Arc<Groups> {
-        let settings = Arc::new(GroupSettings::new(&config.kafka));
+        let settings = Arc::new(GroupSettings::new(&config.kafka, config.server.node_id));
         let (is_closed, running, starting) = (AtomicBool::new(false), Mutex::new(None), tokio::sync::Mutex::new(()));
         Arc::new(Groups { logs, catalog, env, config, settings, is_closed, running, starting })
     }

@@ -47,7 +47,7 @@ struct Harness {
 
 fn settings() -> GroupSettings {
     // Kafka's built-in delay, so that the tests see one; ours is 0.
-    GroupSettings { initial_rebalance_delay_ms: 3000, ..GroupSettings::new(&KafkaSettings::default()) }
+    GroupSettings { initial_rebalance_delay_ms: 3000, ..GroupSettings::new(&KafkaSettings::default(), 1) }
 }
 
 impl Harness {

@@ -8,7 +8,7 @@ pub(super) const ALL: &[Property] = &properties! {
         "The longest time that the broker goes on trying to add a partition to a transaction itself.";
     "add.partitions.to.txn.retry.backoff.ms": Int = "20", AtLeast(1), ReadOnly, NoMeaning,
         "How long the broker waits before it tries again to add a partition to a transaction.";
-    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ReadOnly, Works,
+    "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a group of the consumer protocol.";
     "group.consumer.assignor.offload.enable": Boolean = "true", Any, ReadOnly, NoMeaning,
         "Whether assignments are computed apart from the coordinator's other work.";

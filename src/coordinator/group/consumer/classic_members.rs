@@ -70,10 +70,9 @@ impl Change<'_, '_> {
     /// What it has to do instead.
     pub fn join(&mut self, request: JoinRequest, fresh: Uuid) -> JoinReply {
         let refused = |error, member_id: &str| Err(JoinRefused { error, member_id: member_id.to_owned() });
-        match self.group.admit_classic(&request, self.ctx.settings) {
-            Ok(()) => {}
-            Err(GroupError::MaxSizeReached) => return refused(GroupError::MaxSizeReached, ""),
-            Err(error) => return refused(error, &request.member_id),
+        // Unlike a classic group, Kafka does not say the member's id back to it here.
+        if let Err(error) = self.group.admit_classic(&request, self.ctx.settings) {
+            return refused(error, "");
         }
         let is_new = request.member_id.is_empty();
         let id = if is_new { fresh.to_string() } else { request.member_id.clone() };
@@ -81,7 +80,7 @@ impl Change<'_, '_> {
             return refused(GroupError::MemberIdRequired, &id);
         }
         let metadata = request.protocols.first().map(|protocol| Subscription::read(&protocol.metadata));
-        let Some(Ok(subscription)) = metadata else { return refused(GroupError::InconsistentProtocol, &request.member_id) };
+        let Some(Ok(subscription)) = metadata else { return refused(GroupError::InconsistentProtocol, "") };
         if let Some(instance_id) = request.instance_id.as_deref().filter(|_| is_new) {
             self.take_place(instance_id, &id);
         }

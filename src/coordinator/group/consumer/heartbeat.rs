@@ -5,11 +5,11 @@
 
 use super::reconcile::{self, Towards};
 use super::{Change, ConsumerGroup, JOINING, LEAVING_FOR_A_WHILE, Member};
+use crate::config::group::ConsumerGroupSettings;
 use crate::coordinator::group::assignors::Assignor;
 use crate::coordinator::group::messages::{ConsumerBeat, ConsumerHeartbeat, ConsumerReply, GroupError, Partitions, Refused};
 use crate::coordinator::group::records::consumer::{ConsumerRecord, Current, MemberMetadata, MemberState, Owned};
 use crate::coordinator::group::{GroupSettings, consumer::subscriptions};
-use crate::config::group::ConsumerGroupSettings;
 use std::collections::BTreeSet;
 
 /// The shortest heartbeat interval that a member is told.

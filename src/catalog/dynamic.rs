@@ -1,0 +1,179 @@
+//! Settings that change while the broker runs: overrides by name, of a group (KIP-848), of this broker, or of all brokers. A group's are
+//! kept whether or not it has members, as in Kafka.
+//!
+//! Keys: `groups/{id}`, `brokers/{id}`, `brokers/default`.
+
+use super::{CatalogError, Inner, Snapshot, commits};
+use crate::config::{KafkaSettings, dynamic, group};
+use crate::store::StoreError;
+use bytes::Bytes;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use tracing::info;
+
+pub(super) const GROUPS: &str = "groups/";
+pub(super) const BROKERS: &str = "brokers/";
+const DEFAULT: &str = "default";
+
+/// Settings that were set, by Kafka's names.
+pub type Overrides = BTreeMap<String, String>;
+
+/// Whose settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    Group(String),
+    /// A broker by its id; `None`: all that have nothing of their own.
+    Broker(Option<i32>),
+}
+
+/// One change of somebody's settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    pub name: String,
+    /// `None`: back to the default.
+    pub value: Option<String>,
+}
+
+impl Owner {
+    pub(super) fn key(&self) -> String {
+        match self {
+            Owner::Group(id) => format!("{GROUPS}{id}"),
+            Owner::Broker(Some(id)) => format!("{BROKERS}{id}"),
+            Owner::Broker(None) => format!("{BROKERS}{DEFAULT}"),
+        }
+    }
+}
+
+/// Every override of a cluster.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Dynamic(BTreeMap<String, Arc<Overrides>>);
+
+impl Dynamic {
+    /// Takes over a stored value; whether `key` is one of ours.
+    pub(super) fn read(&mut self, key: &str, value: &Bytes) -> Result<bool, StoreError> {
+        if !key.starts_with(GROUPS) && !key.starts_with(BROKERS) {
+            return Ok(false);
+        }
+        self.0.insert(key.to_owned(), Arc::new(commits::read(key, value)?));
+        Ok(true)
+    }
+
+    pub(super) fn insert(&mut self, owner: &Owner, overrides: Overrides) {
+        if overrides.is_empty() {
+            self.0.remove(&owner.key());
+        } else {
+            self.0.insert(owner.key(), Arc::new(overrides));
+        }
+    }
+}
+
+impl Snapshot {
+    /// What was set for `owner`; `None`: nothing.
+    #[must_use]
+    pub fn overrides(&self, owner: &Owner) -> Option<&Arc<Overrides>> {
+        self.dynamic.0.get(&owner.key())
+    }
+
+    /// What was set for brokers, what counts first in front: for the broker `id`, then for all.
+    #[must_use]
+    pub fn broker_overrides(&self, id: i32) -> [Option<&Arc<Overrides>>; 2] {
+        [self.overrides(&Owner::Broker(Some(id))), self.overrides(&Owner::Broker(None))]
+    }
+
+    /// The overrides of `owner` after `changes`.
+    ///
+    /// # Errors
+    /// [`CatalogError::InvalidConfig`]; [`CatalogError::InvalidRequest`] for a broker's setting that cannot change while it runs.
+    fn changed(&self, owner: &Owner, changes: &[Change], kafka: &KafkaSettings) -> Result<Overrides, CatalogError> {
+        let mut overrides = self.overrides(owner).map(|overrides| Overrides::clone(overrides)).unwrap_or_default();
+        for change in changes {
+            if matches!(owner, Owner::Broker(_)) {
+                dynamic::check_name(&change.name).map_err(CatalogError::InvalidRequest)?;
+            }
+            match &change.value {
+                Some(value) => overrides.insert(change.name.clone(), value.clone()),
+                None => overrides.remove(&change.name),
+            };
+        }
+        match owner {
+            Owner::Group(_) => group::check(&overrides, kafka),
+            Owner::Broker(_) => dynamic::check(&overrides, kafka),
+        }
+        .map_err(CatalogError::InvalidConfig)?;
+        Ok(overrides)
+    }
+}
+
+impl Inner {
+    pub(super) fn validate_overrides(&self, owner: &Owner, changes: &[Change]) -> Result<(), CatalogError> {
+        self.snapshot.load().changed(owner, changes, &self.kafka).map(|_| ())
+    }
+
+    pub(super) async fn alter(&self, owner: &Owner, changes: &[Change]) -> Result<(), CatalogError> {
+        let mut commits = self.commits.lock().await;
+        let snapshot = self.snapshot.load_full();
+        let overrides = snapshot.changed(owner, changes, &self.kafka)?;
+        commits.put_overrides(owner, &overrides).await?;
+        info!(?owner, ?overrides, "settings changed");
+        self.publish(&snapshot, |next| next.dynamic.insert(owner, overrides));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Catalog;
+    use crate::config::KafkaSettings;
+    use crate::env::Env;
+    use crate::ids::Timestamp;
+    use crate::store::memory::MemoryStore;
+
+    const SESSION: &str = "consumer.session.timeout.ms";
+
+    fn set(name: &str, value: &str) -> Vec<Change> {
+        vec![Change { name: name.to_owned(), value: Some(value.to_owned()) }]
+    }
+
+    fn group() -> Owner {
+        Owner::Group("g".to_owned())
+    }
+
+    #[tokio::test]
+    async fn settings_of_a_group_are_checked_durable_and_can_be_taken_back() {
+        let (store, env) = (MemoryStore::new(), Env::manual(Timestamp(0), 1));
+        let open = || Catalog::open(store.clone(), env.clone(), Arc::new(KafkaSettings::default()), None);
+        let catalog = open().await.expect("opens");
+        let version = catalog.snapshot().version;
+        for (name, value) in [("nonsense", "1"), (SESSION, "x"), (SESSION, "1"), (SESSION, "70000")] {
+            let refused = catalog.alter(group(), set(name, value)).await;
+            assert!(matches!(refused, Err(CatalogError::InvalidConfig(_))), "{name}={value}");
+        }
+        assert!(catalog.validate_overrides(&group(), &set(SESSION, "50000")).is_ok());
+        assert_eq!((catalog.snapshot().overrides(&group()), catalog.snapshot().version), (None, version), "nothing has changed");
+
+        catalog.alter(group(), set(SESSION, "50000")).await.expect("taken");
+        assert!(catalog.snapshot().version > version);
+        let catalog = open().await.expect("opens");
+        let own = catalog.snapshot().overrides(&group()).and_then(|overrides| overrides.get(SESSION).cloned());
+        assert_eq!(own.as_deref(), Some("50000"));
+        catalog.alter(group(), vec![Change { name: SESSION.to_owned(), value: None }]).await.expect("taken back");
+        assert_eq!(open().await.expect("opens").snapshot().overrides(&group()), None);
+    }
+
+    #[tokio::test]
+    async fn only_what_can_change_while_a_broker_runs_is_taken() {
+        let catalog = Catalog::open(MemoryStore::new(), Env::manual(Timestamp(0), 1), Arc::new(KafkaSettings::default()), None);
+        let catalog = catalog.await.expect("opens");
+        let refused = catalog.alter(Owner::Broker(None), set("num.partitions", "3")).await.expect_err("refused");
+        assert!(matches!(refused, CatalogError::InvalidRequest(_)), "{refused}");
+        const INTERVAL: &str = "group.consumer.assignment.interval.ms";
+        let refused = catalog.alter(Owner::Broker(None), set(INTERVAL, "99999")).await.expect_err("refused");
+        assert!(matches!(refused, CatalogError::InvalidConfig(_)), "{refused}");
+        catalog.alter(Owner::Broker(None), set(INTERVAL, "2000")).await.expect("taken");
+        catalog.alter(Owner::Broker(Some(1)), set(INTERVAL, "1500")).await.expect("taken");
+        let snapshot = catalog.snapshot();
+        let values = snapshot.broker_overrides(1).map(|own| own.and_then(|own| own.get(INTERVAL).cloned()).unwrap_or_default());
+        assert_eq!(values, ["1500", "2000"]);
+    }
+}
