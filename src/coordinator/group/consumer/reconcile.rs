@@ -6,7 +6,7 @@
 use super::{Current, MemberState, Owned};
 use crate::coordinator::group::messages::Partitions;
 use crate::ids::TopicId;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// What the step depends on.
 pub struct Towards<'a> {
@@ -80,7 +80,7 @@ impl Towards<'_> {
         }
         let mut revoking = current.revoking.clone();
         for (topic, partitions) in dropped {
-            revoking.entry(topic).or_insert_with(BTreeMap::new).extend(partitions);
+            revoking.entry(topic).or_default().extend(partitions);
         }
         if self.still_owns(&revoking) {
             return Current {

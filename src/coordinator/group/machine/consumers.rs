@@ -178,7 +178,7 @@ impl GroupShard {
     pub(super) fn expired_consumer(&mut self, id: &Arc<str>, timer: &Timer, now: Timestamp, out: &mut Out) {
         let is_late = self.on_consumers(id, now, out, |change| change.is_late(timer)).unwrap_or(false);
         if let Some(member) = timer.member().filter(|_| is_late) {
-            self.remove_consumers(id, &[member.clone()], now, out);
+            self.remove_consumers(id, std::slice::from_ref(member), now, out);
         }
     }
 
