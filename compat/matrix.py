@@ -36,6 +36,7 @@ LISTS = {
         "confluent-kafka": client("confluent-kafka"),
         "java": client("java"),
         "franz-go": client("franz-go"),
+        "librdkafka": client("librdkafka"),
         "tour, 3,000,000 records": [*TOUR, "--all"],
     },
 }
