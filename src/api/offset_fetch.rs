@@ -23,6 +23,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 use kafka_protocol::messages::{OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
+use uuid::Uuid;
 
 /// The first version with a top-level error.
 const TOP_LEVEL_ERROR: i16 = 2;
@@ -85,6 +86,8 @@ type Fetching = Result<Pending<FetchReply>, GroupError>;
 struct Asked {
     answer: OffsetFetchResponseGroup,
     pending: Fetching,
+    /// From [`TOPIC_IDS`] on: the ids of the topics that the group was asked about, in order; none where everything is asked for.
+    ids: Vec<Uuid>,
     /// Topics that do not exist, already answered.
     unknown: Vec<OffsetFetchResponseTopics>,
 }
@@ -106,16 +109,22 @@ impl Asked {
                     None
                 }
             });
-            known.collect()
+            known.collect::<Vec<_>>()
         });
+        let has_ids = context.version >= TOPIC_IDS;
+        let ids = topics.iter().flatten().filter(|_| has_ids).filter_map(|topic| Some(topic.topic_id?.0)).collect();
         let request = FetchRequest { group_id: group.id.to_string(), member, topics };
-        Asked { answer, pending: context.broker.groups.fetch(request).await, unknown }
+        Asked { answer, pending: context.broker.groups.fetch(request).await, ids, unknown }
     }
 
     async fn answer(self, context: &Context) -> OffsetFetchResponseGroup {
         match wait(self.pending).await {
             Ok(topics) => {
-                let mut topics: Vec<_> = topics.into_iter().filter_map(|topic| batched_topic(context, topic)).collect();
+                let mut topics = if context.version >= TOPIC_IDS {
+                    topics_by_id(topics, self.ids, |name| Some(context.broker.catalog.topic(name)?.id.0))
+                } else {
+                    topics.into_iter().map(topic_by_name).collect()
+                };
                 topics.extend(self.unknown);
                 self.answer.with_topics(topics)
             }
@@ -174,13 +183,27 @@ fn single_topic(topic: FetchedTopic) -> OffsetFetchResponseTopic {
     OffsetFetchResponseTopic::default().with_name(topic_name(topic.topic)).with_partitions(partitions.collect())
 }
 
-/// `None`: the version names topics by id, and this one no longer has any.
-fn batched_topic(context: &Context, topic: FetchedTopic) -> Option<OffsetFetchResponseTopics> {
-    let answer = if context.version >= TOPIC_IDS {
-        OffsetFetchResponseTopics::default().with_topic_id(context.broker.catalog.topic(&topic.topic)?.id.0)
-    } else {
-        OffsetFetchResponseTopics::default().with_name(topic_name(topic.topic))
-    };
+/// Topics that were asked for keep the id that they were asked for by: their names may belong to others by now. Where everything was asked
+/// for, names have the ids that they have now, and topics that are gone are left out (KafkaApis.fetchAllOffsetsForGroup).
+fn topics_by_id(
+    topics: Vec<FetchedTopic>,
+    asked: Vec<Uuid>,
+    id_now: impl Fn(&str) -> Option<Uuid>,
+) -> Vec<OffsetFetchResponseTopics> {
+    let mut asked = asked.into_iter();
+    let named = topics.into_iter().filter_map(|topic| {
+        let id = asked.next().or_else(|| id_now(&topic.topic))?;
+        Some(OffsetFetchResponseTopics::default().with_topic_id(id).with_partitions(partitions(topic)))
+    });
+    named.collect()
+}
+
+fn topic_by_name(mut topic: FetchedTopic) -> OffsetFetchResponseTopics {
+    let name = topic_name(std::mem::take(&mut topic.topic));
+    OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions(topic))
+}
+
+fn partitions(topic: FetchedTopic) -> Vec<OffsetFetchResponsePartitions> {
     let partitions = topic.partitions.into_iter().map(|(index, committed)| {
         let (offset, epoch, metadata) = parts(committed);
         OffsetFetchResponsePartitions::default()
@@ -189,7 +212,7 @@ fn batched_topic(context: &Context, topic: FetchedTopic) -> Option<OffsetFetchRe
             .with_committed_leader_epoch(epoch)
             .with_metadata(Some(metadata))
     });
-    Some(answer.with_partitions(partitions.collect()))
+    partitions.collect()
 }
 
 fn topic_name(name: String) -> TopicName {
@@ -236,5 +259,19 @@ mod tests {
         assert_eq!((first.error_code, codes), (0, vec![14, 14]));
         let second = single_error(&GroupError::Loading, asked, 2);
         assert_eq!((second.error_code, second.topics.len()), (14, 0));
+    }
+
+    #[test]
+    fn a_topic_is_answered_by_the_id_that_was_asked_for_even_if_its_name_has_another_one_by_now() {
+        let (then, now) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let fetched = || vec![FetchedTopic { topic: "t".to_owned(), partitions: vec![(0, None)] }];
+        let ids = |asked: Vec<Uuid>, id_now: Option<Uuid>| {
+            let topics = topics_by_id(fetched(), asked, |_| id_now);
+            topics.into_iter().map(|topic| topic.topic_id).collect::<Vec<_>>()
+        };
+        assert!(ids(vec![], None).is_empty(), "everything was asked for, and the topic is gone");
+        assert_eq!(ids(vec![then], None), [then]);
+        assert_eq!(ids(vec![then], Some(now)), [then]);
+        assert_eq!(ids(vec![], Some(now)), [now]);
     }
 }
