@@ -11,7 +11,9 @@
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::config::KafkaSettings;
-use crate::coordinator::group::messages::{ConsumerBeat, ConsumerHeartbeat, Partitions, Refused};
+use crate::coordinator::group::messages::{
+    ConsumerBeat, ConsumerHeartbeat, JOINING, LEAVING, LEAVING_FOR_A_WHILE, Partitions, Refused,
+};
 use crate::ids::TopicId;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions as Owned;
 use kafka_protocol::messages::consumer_group_heartbeat_response::{Assignment, TopicPartitions};
@@ -19,10 +21,6 @@ use kafka_protocol::messages::{ConsumerGroupHeartbeatRequest, ConsumerGroupHeart
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 
-/// The epochs with which a member joins and leaves.
-const JOINING: i32 = 0;
-const LEAVING: i32 = -1;
-const LEAVING_FOR_A_WHILE: i32 = -2;
 /// "As before", for the rebalance timeout.
 const UNCHANGED: i32 = -1;
 /// The first version in which members bring their own id.

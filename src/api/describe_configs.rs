@@ -17,9 +17,7 @@ use crate::catalog::check_name;
 use crate::catalog::dynamic::Owner;
 use crate::config::KafkaSettings;
 use crate::config::describe::{self, Described, Dynamic, Source, Synonym};
-use crate::config::group::{self, GroupProperty};
-use crate::config::properties::{self, Kind};
-
+use crate::config::properties::{self, Kind, Property};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -112,7 +110,7 @@ fn configs(
     let name = resource.resource_name.as_str();
     let kafka = &broker.config.kafka;
     let catalog = broker.catalog.snapshot();
-    let dynamic = catalog.broker_overrides(broker.config.server.node_id).map(|overrides| overrides.map(|overrides| &**overrides));
+    let dynamic = catalog.broker_overrides(broker.config.server.node_id);
     let shown = |described| shown(described, asked);
     match resource.resource_type {
         TOPIC => {
@@ -135,7 +133,7 @@ fn configs(
         CLIENT_METRICS => Ok(Vec::new()),
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
         GROUP => {
-            let own = catalog.overrides(&Owner::Group(name.to_owned())).map(|own| &**own);
+            let own = catalog.overrides(&Owner::Group(name.to_owned()));
             Ok(group(own, dynamic, kafka).into_iter().map(shown).collect())
         }
         other => invalid(format!("Unsupported resource type: {other}")),
@@ -161,7 +159,7 @@ fn root_logger() -> DescribeConfigsResourceResult {
 
 /// ConfigHelper.createGroupConfigEntry: what was set for the group comes first, then what brokers have.
 fn group(own: Option<&BTreeMap<String, String>>, dynamic: Dynamic, kafka: &KafkaSettings) -> Vec<Described> {
-    let described = |property: &'static GroupProperty| {
+    let described = |property: &'static Property| {
         let broker_name = format!("group.{}", property.name);
         let of_broker = properties::broker(&broker_name);
         let synonym = |name: &str, value: &str, source| Synonym { name: name.to_owned(), value: Some(value.to_owned()), source };
@@ -169,7 +167,7 @@ fn group(own: Option<&BTreeMap<String, String>>, dynamic: Dynamic, kafka: &Kafka
         let given = kafka.given(&broker_name).map(|value| synonym(&broker_name, value, Source::StaticBroker));
         let default = match of_broker.and_then(|property| property.default) {
             Some(default) => synonym(&broker_name, default, Source::Default),
-            None => synonym(property.name, property.default, Source::Default),
+            None => synonym(property.name, property.default.unwrap_or_default(), Source::Default),
         };
         let synonyms: Vec<_> =
             own.into_iter().chain(describe::changed(&broker_name, dynamic)).chain(given).chain([default]).collect();
@@ -184,7 +182,7 @@ fn group(own: Option<&BTreeMap<String, String>>, dynamic: Dynamic, kafka: &Kafka
             synonyms,
         }
     };
-    group::ALL.iter().map(described).collect()
+    properties::GROUP.iter().map(described).collect()
 }
 
 /// What was set for all brokers while they run: nothing else is shown of the default broker.
@@ -283,8 +281,8 @@ mod tests {
             keep_named(&mut configs, names.as_deref());
             configs.len()
         };
-        assert_eq!(kept(None), group::ALL.len());
-        assert_eq!(kept(Some(&[])), group::ALL.len());
+        assert_eq!(kept(None), properties::GROUP.len());
+        assert_eq!(kept(Some(&[])), properties::GROUP.len());
         assert_eq!(kept(Some(&["share.isolation.level", "none"])), 1);
     }
 

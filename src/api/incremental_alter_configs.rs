@@ -12,8 +12,7 @@ use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
 use crate::catalog::dynamic::{Change, Owner};
-use crate::config::properties::Kind;
-use crate::config::{group, properties};
+use crate::config::properties::{self, Kind};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
@@ -106,7 +105,7 @@ fn changes(owner: &Owner, configs: &[AlterableConfig]) -> Result<Vec<Change>, Re
 fn change(owner: &Owner, config: &AlterableConfig) -> Result<Change, Refusal> {
     let name = config.name.to_string();
     let kind = match owner {
-        Owner::Group(_) => match group::property(&name) {
+        Owner::Group(_) => match properties::group(&name) {
             Some(property) => Some(property.kind),
             None => return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}"))),
         },

@@ -70,13 +70,13 @@ impl Dynamic {
 impl Snapshot {
     /// What was set for `owner`; `None`: nothing.
     #[must_use]
-    pub fn overrides(&self, owner: &Owner) -> Option<&Arc<Overrides>> {
-        self.dynamic.0.get(&owner.key())
+    pub fn overrides(&self, owner: &Owner) -> Option<&Overrides> {
+        self.dynamic.0.get(&owner.key()).map(|overrides| &**overrides)
     }
 
     /// What was set for brokers, what counts first in front: for the broker `id`, then for all.
     #[must_use]
-    pub fn broker_overrides(&self, id: i32) -> [Option<&Arc<Overrides>>; 2] {
+    pub fn broker_overrides(&self, id: i32) -> [Option<&Overrides>; 2] {
         [self.overrides(&Owner::Broker(Some(id))), self.overrides(&Owner::Broker(None))]
     }
 
@@ -85,7 +85,7 @@ impl Snapshot {
     /// # Errors
     /// [`CatalogError::InvalidConfig`]; [`CatalogError::InvalidRequest`] for a broker's setting that cannot change while it runs.
     fn changed(&self, owner: &Owner, changes: &[Change], kafka: &KafkaSettings) -> Result<Overrides, CatalogError> {
-        let mut overrides = self.overrides(owner).map(|overrides| Overrides::clone(overrides)).unwrap_or_default();
+        let mut overrides = self.overrides(owner).cloned().unwrap_or_default();
         for change in changes {
             if matches!(owner, Owner::Broker(_)) {
                 dynamic::check_name(&change.name).map_err(CatalogError::InvalidRequest)?;

@@ -1,87 +1,15 @@
-//! Settings of single groups (KIP-848, KIP-932, KIP-1071): names, types, bounds, and what they default to.
+//! Settings of single groups (KIP-848, KIP-932, KIP-1071): what they come to, and whether they fit together and the broker's bounds.
 //!
-//! Most default to the broker property `group.` + name, whose `.min.` and `.max.` siblings bound them. Source: GroupConfig of Kafka 4.3;
-//! `check` answers its messages.
+//! Most default to the broker property `group.` + name, whose `.min.` and `.max.` siblings bound them; [`properties::GROUP`] has each by
+//! itself. Source: GroupConfig of Kafka 4.3; `check` answers its messages.
 
 use super::kafka::KafkaSettings;
-use super::properties::Kind;
+use super::properties::{self, Property};
 use std::collections::BTreeMap;
-
-/// One setting of a group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct GroupProperty {
-    pub name: &'static str,
-    pub kind: Kind,
-    /// What counts where the broker has no property of this name.
-    pub default: &'static str,
-    /// The least value that the type takes; `None` for settings that are no numbers.
-    at_least: Option<i64>,
-    /// What values a setting takes that is no number.
-    one_of: &'static [&'static str],
-    pub doc: &'static str,
-}
-
-const fn number(name: &'static str, default: &'static str, at_least: i64, doc: &'static str) -> GroupProperty {
-    GroupProperty { name, kind: Kind::Int, default, at_least: Some(at_least), one_of: &[], doc }
-}
-
-const fn boolean(name: &'static str, default: &'static str, doc: &'static str) -> GroupProperty {
-    GroupProperty { name, kind: Kind::Boolean, default, at_least: None, one_of: &["true", "false"], doc }
-}
-
-const fn text(name: &'static str, default: &'static str, one_of: &'static [&'static str], doc: &'static str) -> GroupProperty {
-    GroupProperty { name, kind: Kind::String, default, at_least: None, one_of, doc }
-}
 
 const SESSION: &str = "consumer.session.timeout.ms";
 const HEARTBEAT: &str = "consumer.heartbeat.interval.ms";
 const ASSIGNMENT: &str = "consumer.assignment.interval.ms";
-
-/// All of them, by name.
-pub const ALL: &[GroupProperty] = &[
-    number(ASSIGNMENT, "1000", 0, "The shortest time between two target assignments of a consumer group."),
-    boolean(
-        "consumer.assignor.offload.enable",
-        "true",
-        "Whether assignments are computed apart from the group's other work; here they always are part of it.",
-    ),
-    number(HEARTBEAT, "5000", 1, "How often members of a consumer group send heartbeats."),
-    number(SESSION, "45000", 1, "How long a member of a consumer group may be silent."),
-    number("share.assignment.interval.ms", "1000", 0, "The shortest time between two target assignments of a share group."),
-    boolean(
-        "share.assignor.offload.enable",
-        "true",
-        "Whether assignments of a share group are computed apart from its other work.",
-    ),
-    text("share.auto.offset.reset", "latest", &[], "Where a share group starts that has no offsets."),
-    number("share.delivery.count.limit", "5", 2, "How often a share group tries to deliver a record."),
-    number("share.heartbeat.interval.ms", "5000", 1, "How often members of a share group send heartbeats."),
-    text(
-        "share.isolation.level",
-        "read_uncommitted",
-        &["read_committed", "read_uncommitted"],
-        "Whether a share group reads records of open transactions.",
-    ),
-    number("share.partition.max.record.locks", "2000", 100, "How many records of one partition a share group may hold locked."),
-    number("share.record.lock.duration.ms", "30000", 1000, "How long a share group's member may hold a record."),
-    boolean("share.renew.acknowledge.enable", "true", "Whether members of a share group may ask for more time with a record."),
-    number("share.session.timeout.ms", "45000", 1, "How long a member of a share group may be silent."),
-    number("streams.assignment.interval.ms", "1000", 0, "The shortest time between two target assignments of a streams group."),
-    boolean(
-        "streams.assignor.offload.enable",
-        "true",
-        "Whether assignments of a streams group are computed apart from its other work.",
-    ),
-    number("streams.heartbeat.interval.ms", "5000", 1, "How often members of a streams group send heartbeats."),
-    number(
-        "streams.initial.rebalance.delay.ms",
-        "3000",
-        0,
-        "How long the first rebalance of a streams group waits for more members.",
-    ),
-    number("streams.num.standby.replicas", "0", 0, "How many standby copies a streams group keeps of each task."),
-    number("streams.session.timeout.ms", "45000", 1, "How long a member of a streams group may be silent."),
-];
 
 /// The settings that consumer groups follow here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,16 +19,9 @@ pub struct ConsumerGroupSettings {
     pub assignment_interval_ms: i32,
 }
 
-/// The setting `name`.
-#[must_use]
-pub fn property(name: &str) -> Option<&'static GroupProperty> {
-    ALL.iter().find(|property| property.name == name)
-}
-
 /// What a setting is for groups that do not set it.
-#[must_use]
-pub fn default_of<'a>(property: &'a GroupProperty, kafka: &'a KafkaSettings) -> &'a str {
-    kafka.value(&format!("group.{}", property.name)).unwrap_or(property.default)
+fn default_of<'a>(property: &'static Property, kafka: &'a KafkaSettings) -> Option<&'a str> {
+    kafka.value(&format!("group.{}", property.name)).or(property.default)
 }
 
 /// The settings of a consumer group. `own`: its overrides; `brokers`: what was set while the broker runs, what counts first in front. What
@@ -146,14 +67,14 @@ pub fn consumer(
 /// Kafka's message about the first that it may not have.
 pub fn check(overrides: &BTreeMap<String, String>, kafka: &KafkaSettings) -> Result<(), String> {
     for (name, value) in overrides {
-        let Some(property) = property(name) else { return Err(format!("Unknown group config name: {name}")) };
+        let Some(property) = properties::group(name) else { return Err(format!("Unknown group config name: {name}")) };
         property.check(value)?;
         check_bounds(property, value, kafka)?;
     }
     for kind in ["consumer", "share", "streams"] {
         let (session, heartbeat) = (format!("{kind}.session.timeout.ms"), format!("{kind}.heartbeat.interval.ms"));
         let value = |name: &str| {
-            let default = property(name).map(|property| default_of(property, kafka));
+            let default = properties::group(name).and_then(|property| default_of(property, kafka));
             overrides.get(name).map(String::as_str).or(default).and_then(|value| value.trim().parse::<i64>().ok())
         };
         if let (Some(session_ms), Some(heartbeat_ms)) = (value(&session), value(&heartbeat))
@@ -166,7 +87,7 @@ pub fn check(overrides: &BTreeMap<String, String>, kafka: &KafkaSettings) -> Res
 }
 
 /// Of the broker's bounds for a setting, `group.consumer.min.session.timeout.ms` and its like.
-fn check_bounds(property: &GroupProperty, value: &str, kafka: &KafkaSettings) -> Result<(), String> {
+fn check_bounds(property: &Property, value: &str, kafka: &KafkaSettings) -> Result<(), String> {
     let (Some(value), Some((kind, rest))) = (value.trim().parse::<i64>().ok(), property.name.split_once('.')) else {
         return Ok(());
     };
@@ -182,39 +103,6 @@ fn check_bounds(property: &GroupProperty, value: &str, kafka: &KafkaSettings) ->
         return Err(format!("{} must be less than or equal to {name}", property.name));
     }
     Ok(())
-}
-
-impl GroupProperty {
-    /// Whether the value is of the setting's type (ConfigDef.parseType, its validators).
-    ///
-    /// # Errors
-    /// Kafka's message.
-    pub fn check(&self, value: &str) -> Result<(), String> {
-        let invalid = |why: &str| Err(format!("Invalid value {value} for configuration {}: {why}", self.name));
-        let value = value.trim();
-        match (self.kind, self.at_least) {
-            (Kind::Int, at_least) => match (value.parse::<i32>(), at_least) {
-                (Err(_), _) => invalid(&format!("Not a number of type {}", "INT")),
-                (Ok(number), Some(least)) if i64::from(number) < least => invalid(&format!("Value must be at least {least}")),
-                (Ok(_), _) => Ok(()),
-            },
-            (Kind::Boolean, _) if !["true", "false"].iter().any(|one| one.eq_ignore_ascii_case(value)) => {
-                invalid("Expected value to be either true or false")
-            }
-            (Kind::String, _) if self.name == "share.auto.offset.reset" => check_reset(value, invalid),
-            (Kind::String, _) if !self.one_of.is_empty() && !self.one_of.contains(&value) => {
-                invalid(&format!("String must be one of: {}", self.one_of.join(", ")))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
-/// `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration (ShareGroupAutoOffsetResetStrategy).
-fn check_reset(value: &str, invalid: impl Fn(&str) -> Result<(), String>) -> Result<(), String> {
-    let is_duration = |duration: &str| duration.starts_with(['P', 'p']) && duration.len() > 2;
-    let is_valid = value == "earliest" || value == "latest" || value.strip_prefix("by_duration:").is_some_and(is_duration);
-    if is_valid { Ok(()) } else { invalid("must be earliest, latest, or by_duration:<ISO 8601 duration>") }
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! Every broker and topic property that Apache Kafka 4.1 documents: name, type, default, bounds, what it is for, and what it does here.
+//! Every broker and topic property that Apache Kafka 4.1 documents, and the settings of groups (4.3): name, type, default, bounds, what
+//! it is for, and what it does here.
 //!
 //! The facts (names, types, defaults, bounds, which can change at run time) are Kafka's, from the configuration reference of 4.1; the
 //! sentences are ours. `check` answers Kafka's own messages, because clients and their tests read them.
@@ -23,9 +24,11 @@ macro_rules! properties {
 }
 
 pub mod broker;
+pub mod group;
 pub mod topic;
 
 pub use broker::BROKER;
+pub use group::GROUP;
 pub use topic::TOPIC;
 
 /// A property's type, as DescribeConfigs names it.
@@ -80,6 +83,8 @@ pub enum Valid {
     NonEmpty,
     /// `*`, or `partition:broker` pairs separated by commas.
     ThrottledReplicas,
+    /// `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration (ShareGroupAutoOffsetResetStrategy).
+    ShareOffsetReset,
 }
 
 /// One property of Kafka.
@@ -108,6 +113,12 @@ pub struct TopicProperty {
 #[must_use]
 pub fn broker(name: &str) -> Option<&'static Property> {
     BROKER.iter().find(|property| property.name == name)
+}
+
+/// The setting `name` of groups.
+#[must_use]
+pub fn group(name: &str) -> Option<&'static Property> {
+    GROUP.iter().find(|property| property.name == name)
 }
 
 /// The topic property `name`.
@@ -214,6 +225,9 @@ impl Property {
                 "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
                 self.name
             )),
+            Valid::ShareOffsetReset if !is_share_offset_reset(value) => {
+                Some("must be earliest, latest, or by_duration:<ISO 8601 duration>".to_owned())
+            }
             _ => None,
         }
     }
@@ -230,4 +244,10 @@ pub fn items(value: &str) -> impl Iterator<Item = &str> {
 fn is_replica(value: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     value.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+}
+
+/// See [`Valid::ShareOffsetReset`].
+fn is_share_offset_reset(value: &str) -> bool {
+    let is_duration = |duration: &str| duration.starts_with(['P', 'p']) && duration.len() > 2;
+    value == "earliest" || value == "latest" || value.strip_prefix("by_duration:").is_some_and(is_duration)
 }

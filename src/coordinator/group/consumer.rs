@@ -41,12 +41,6 @@ use std::sync::Arc;
 
 /// The protocol type of groups of this kind (ConsumerProtocol.PROTOCOL_TYPE).
 pub const CONSUMER: &str = "consumer";
-/// The member epoch with which a member joins.
-pub const JOINING: i32 = 0;
-/// The member epoch with which a member leaves.
-pub const LEAVING: i32 = -1;
-/// The member epoch with which a static member leaves for a while.
-pub const LEAVING_FOR_A_WHILE: i32 = -2;
 
 /// One member.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -72,9 +72,9 @@ impl GroupSettings {
     /// The settings of one group of the consumer protocol: its own, or else the broker's.
     #[must_use]
     pub fn consumer(&self, catalog: &Snapshot, group_id: &str) -> ConsumerGroupSettings {
-        let own = catalog.overrides(&Owner::Group(group_id.to_owned())).map(|overrides| &**overrides);
+        let own = catalog.overrides(&Owner::Group(group_id.to_owned()));
         let [broker, all] = catalog.broker_overrides(self.node_id);
-        let brokers: Vec<_> = broker.into_iter().chain(all).map(|overrides| &**overrides).collect();
+        let brokers: Vec<_> = broker.into_iter().chain(all).collect();
         group::consumer(own, &brokers, &self.kafka)
     }
 

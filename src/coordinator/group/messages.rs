@@ -15,6 +15,13 @@ use uuid::Uuid;
 /// a client or instance id with 37 characters appended.
 pub const NAME_BYTES_MAX: usize = 32_000;
 
+/// The member epoch with which a member of the consumer protocol joins (KIP-848).
+pub const JOINING: i32 = 0;
+/// The member epoch with which a member leaves.
+pub const LEAVING: i32 = -1;
+/// The member epoch with which a static member leaves for a while.
+pub const LEAVING_FOR_A_WHILE: i32 = -2;
+
 /// Why the coordinator refuses; one variant per reaction of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum GroupError {

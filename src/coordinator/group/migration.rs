@@ -18,6 +18,7 @@ use crate::catalog::Snapshot;
 use crate::coordinator::MalformedRecord;
 use crate::ids::Timestamp;
 use bytes::Bytes;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// `group` as a group of the consumer protocol.
@@ -75,9 +76,7 @@ fn read_member(
 ) -> Result<(MemberMetadata, Owned, bool), MalformedRecord> {
     let subscription = Subscription::read(&group.metadata_of(member))?;
     let assignment = Assignment::read(&member.assignment)?;
-    let with_epochs = |partitions: std::collections::BTreeSet<i32>| {
-        partitions.into_iter().map(|partition| (partition, group.generation)).collect()
-    };
+    let with_epochs = |partitions: BTreeSet<i32>| partitions.into_iter().map(|partition| (partition, group.generation)).collect();
     let partitions = embedded::by_id(&assignment.partitions, catalog);
     let owned = partitions.into_iter().map(|(topic, partitions)| (topic, with_epochs(partitions))).collect();
     let metadata = MemberMetadata {

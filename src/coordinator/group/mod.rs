@@ -192,11 +192,6 @@ impl Groups {
         self.ask(&key, |caller| Event::ConsumerDescribe { group_id, caller }).await
     }
 
-    /// The names of the assignors that members may ask for (`group.consumer.assignors`).
-    pub fn assignors(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.settings.assignors.iter().map(|assignor| assignor.name())
-    }
-
     /// Deletes an empty group with its offsets.
     pub async fn delete(&self, group_id: String) -> Result<Pending<Result<(), GroupError>>, GroupError> {
         let key = group_id.clone();

@@ -45,6 +45,15 @@ struct Harness {
     catalog: Arc<Snapshot>,
 }
 
+/// Says which seed failed.
+struct Seed(u64);
+
+impl Drop for Seed {
+    fn drop(&mut self) {
+        eprintln!("failed with seed {}", self.0);
+    }
+}
+
 fn settings() -> GroupSettings {
     // Kafka's built-in delay, so that the tests see one; ours is 0.
     GroupSettings { initial_rebalance_delay_ms: 3000, ..GroupSettings::new(&KafkaSettings::default(), 1) }

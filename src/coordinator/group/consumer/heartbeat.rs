@@ -4,10 +4,11 @@
 //! next step. A heartbeat that changes nothing writes nothing.
 
 use super::reconcile::{self, Towards};
-use super::{Change, ConsumerGroup, JOINING, LEAVING_FOR_A_WHILE, Member};
+use super::{Change, ConsumerGroup, Member};
 use crate::config::group::ConsumerGroupSettings;
-use crate::coordinator::group::assignors::Assignor;
-use crate::coordinator::group::messages::{ConsumerBeat, ConsumerHeartbeat, ConsumerReply, GroupError, Partitions, Refused};
+use crate::coordinator::group::messages::{
+    ConsumerBeat, ConsumerHeartbeat, ConsumerReply, GroupError, JOINING, LEAVING_FOR_A_WHILE, Partitions, Refused,
+};
 use crate::coordinator::group::records::consumer::{ConsumerRecord, Current, MemberMetadata, MemberState, Owned};
 use crate::coordinator::group::{GroupSettings, consumer::subscriptions};
 use std::collections::BTreeSet;
@@ -106,7 +107,7 @@ fn check_assignor(name: &str, settings: &GroupSettings) -> Result<(), Refused> {
     if settings.assignors.iter().any(|assignor| assignor.name() == name) {
         return Ok(());
     }
-    let names: Vec<&str> = settings.assignors.iter().map(|assignor: &Assignor| assignor.name()).collect();
+    let names: Vec<&str> = settings.assignors.iter().map(|assignor| assignor.name()).collect();
     let message = format!("ServerAssignor {name} is not supported. Supported assignors: {}.", names.join(", "));
     Err(Refused { error: GroupError::UnsupportedAssignor, message })
 }

@@ -1,9 +1,10 @@
 //! How members go: by their own will, for a while, because they were silent, or replaced by another incarnation of themselves.
 
-use super::{Change, ConsumerGroup, LEAVING_FOR_A_WHILE};
+use super::{Change, ConsumerGroup};
 use crate::coordinator::group::Timer;
-use crate::coordinator::group::messages::{ConsumerBeat, ConsumerHeartbeat, GroupError, Refused};
+use crate::coordinator::group::messages::{ConsumerBeat, ConsumerHeartbeat, GroupError, LEAVING_FOR_A_WHILE, Refused};
 use crate::coordinator::group::records::consumer::{ConsumerRecord, Current, MemberState, Owned};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What a leaving member leaves behind.
@@ -37,8 +38,7 @@ impl Change<'_, '_> {
         }
         // Its next incarnation has these partitions from the beginning (epoch 0), whatever its member epoch will be.
         let Current { previous_epoch, state, assigned, .. } = self.current(id);
-        let from_the_beginning =
-            |own: std::collections::BTreeMap<i32, i32>| own.into_keys().map(|partition| (partition, 0)).collect();
+        let from_the_beginning = |own: BTreeMap<i32, i32>| own.into_keys().map(|partition| (partition, 0)).collect();
         let assigned: Owned = assigned.into_iter().map(|(topic, own)| (topic, from_the_beginning(own))).collect();
         let current = Current { epoch: LEAVING_FOR_A_WHILE, previous_epoch, state, assigned, revoking: Owned::new() };
         self.write(ConsumerRecord::Current { id: id.to_owned(), value: Some(current) });
@@ -52,11 +52,8 @@ impl Change<'_, '_> {
         ConsumerBeat { member_id, member_epoch, heartbeat_interval_ms: 0, assignment: None }
     }
 
-    /// Removes members: what they owned is free, and the group's epoch moves on.
+    /// Removes members, at least one: what they owned is free, and the group's epoch moves on.
     pub fn remove(&mut self, ids: &[Arc<str>]) {
-        if ids.is_empty() {
-            return;
-        }
         for id in ids {
             self.forget(id);
         }
@@ -114,13 +111,12 @@ impl Change<'_, '_> {
     /// After the log was read: sessions start anew, and so does the time to give up partitions.
     pub fn resume(&mut self) {
         let session_timeout_ms = self.settings().session_timeout_ms;
-        let members: Vec<_> = self.group.members.iter().map(|(id, member)| (id.clone(), member.clone())).collect();
-        for (id, member) in members {
+        for (id, member) in &self.group.members {
             let session_ms = member.metadata.classic.as_ref().map_or(session_timeout_ms, |classic| classic.session_timeout_ms);
-            let timer = self.session_timer(&id);
+            let timer = self.session_timer(id);
             self.ctx.set_timer(timer, i64::from(session_ms));
             if member.current.state == MemberState::Unrevoked && !member.is_classic() {
-                let timer = self.rebalance_timer(&id);
+                let timer = self.rebalance_timer(id);
                 self.ctx.set_timer(timer, i64::from(member.metadata.rebalance_timeout_ms));
             }
         }

@@ -48,13 +48,7 @@ impl Towards<'_> {
         };
         let (mut assigned, revoking) = split(&current.assigned, wants);
         if self.still_owns(&revoking) {
-            return Current {
-                state: MemberState::Unrevoked,
-                assigned,
-                revoking,
-                previous_epoch: current.epoch,
-                epoch: current.epoch,
-            };
+            return waits(current, assigned, revoking);
         }
         let mut state = MemberState::Stable;
         for (topic, partitions) in self.target.iter().filter(|(topic, _)| self.subscribed.contains(topic)) {
@@ -83,17 +77,16 @@ impl Towards<'_> {
             revoking.entry(topic).or_default().extend(partitions);
         }
         if self.still_owns(&revoking) {
-            return Current {
-                state: MemberState::Unrevoked,
-                assigned,
-                revoking,
-                previous_epoch: current.epoch,
-                epoch: current.epoch,
-            };
+            return waits(current, assigned, revoking);
         }
         // It has given them up already.
         Current { assigned, previous_epoch: current.epoch, ..current.clone() }
     }
+}
+
+/// The member stays in its epoch until it has given up `revoking`.
+fn waits(current: &Current, assigned: Owned, revoking: Owned) -> Current {
+    Current { state: MemberState::Unrevoked, assigned, revoking, previous_epoch: current.epoch, epoch: current.epoch }
 }
 
 /// `owned` as what `keeps` keeps, and the rest.

@@ -114,7 +114,7 @@ impl Change<'_, '_> {
     fn refresh_regexes(&mut self, is_new_catalog: bool) -> Resolved {
         self.drop_unused_regexes();
         let wanted = self.group.members.values().filter_map(|member| member.metadata.subscribed_regex());
-        let wanted: BTreeSet<String> = wanted.map(str::to_owned).collect();
+        let wanted: BTreeSet<&str> = wanted.collect();
         if wanted.is_empty() {
             return Resolved::Alike;
         }
@@ -125,11 +125,10 @@ impl Change<'_, '_> {
             self.soft.resolved_at = Some(now);
         }
         let mut resolved = if is_new_catalog && !is_due { Resolved::TooSoon } else { Resolved::Alike };
-        for regex in wanted {
+        let stale = wanted.into_iter().filter(|regex| is_due || !self.group.regexes.contains_key(*regex));
+        let stale: Vec<String> = stale.map(str::to_owned).collect();
+        for regex in stale {
             let known = self.group.regexes.get(&regex);
-            if known.is_some() && !is_due {
-                continue;
-            }
             let topics = resolve(&regex, self.catalog);
             if known.is_some_and(|known| known.topics == topics) {
                 continue;

@@ -3,10 +3,10 @@
 
 use super::{Group, GroupShard, Out, not_found};
 use crate::coordinator::group::consumer::membership::Leave;
-use crate::coordinator::group::consumer::{Change, ConsumerGroup, JOINING, LEAVING, LEAVING_FOR_A_WHILE, Soft};
+use crate::coordinator::group::consumer::{Change, ConsumerGroup, Soft};
 use crate::coordinator::group::messages::{
-    ConsumerDescribed, ConsumerHeartbeat, ConsumerReply, GroupError, JoinRefused, JoinReply, JoinRequest, LeaveReply,
-    LeaveRequest, NAME_BYTES_MAX, Refused,
+    ConsumerDescribed, ConsumerHeartbeat, ConsumerReply, GroupError, JOINING, JoinRefused, JoinReply, JoinRequest, LEAVING,
+    LEAVING_FOR_A_WHILE, LeaveReply, LeaveRequest, NAME_BYTES_MAX, Refused,
 };
 use crate::coordinator::group::records::Record;
 use crate::coordinator::group::records::consumer::ConsumerRecord;
@@ -146,9 +146,9 @@ impl GroupShard {
         self.on_consumers(id, now, out, |change| ids.iter().for_each(|member| change.cancel_timers(member)));
         out.records.extend(tombstones.into_iter().map(|change| Record::Consumer { group: id.to_owned(), change }));
         out.records.push(if must_rebalance { classic.leaderless_record() } else { classic.record() });
-        classic.resume(&mut Context { now, settings: &self.settings.clone(), out: &mut *out });
+        classic.resume(&mut Context { now, settings: &self.settings, out: &mut *out });
         if must_rebalance {
-            classic.rebalance(&mut Context { now, settings: &self.settings.clone(), out });
+            classic.rebalance(&mut Context { now, settings: &self.settings, out });
         }
         self.live.insert(id.to_owned(), Group::Classic(classic));
     }

@@ -30,14 +30,6 @@ struct World {
     member_epochs: HashMap<String, i32>,
 }
 
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        eprintln!("failed with seed {}", self.0);
-    }
-}
-
 #[test]
 fn nothing_that_happens_gives_a_partition_two_owners() {
     for seed in SEEDS {

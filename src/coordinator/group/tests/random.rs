@@ -49,15 +49,6 @@ fn nothing_that_clients_do_breaks_a_group() {
     }
 }
 
-/// Says which seed failed.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        eprintln!("failed with seed {}", self.0);
-    }
-}
-
 impl World {
     fn new(seed: u64) -> World {
         let client = |index: usize| Client { instance_id: (index < 2).then(|| format!("static-{index}")), ..Client::default() };

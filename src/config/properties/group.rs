@@ -1,0 +1,49 @@
+//! The settings of single groups of Kafka 4.3 (KIP-848, KIP-932, KIP-1071). Each is, for a group that does not set it, what the broker
+//! property `group.` + name is, where there is one.
+
+use super::{Property, Valid};
+use Valid::{Any, AtLeast, OneOf, ShareOffsetReset};
+
+/// All of them, by name.
+pub static GROUP: &[Property] = &properties! {
+    "consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
+        "The shortest time between two target assignments of a consumer group.";
+    "consumer.assignor.offload.enable": Boolean = "true", Any, ClusterWide, NoMeaning,
+        "Whether assignments are computed apart from the group's other work; here they always are part of it.";
+    "consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Works,
+        "How often members of a consumer group send heartbeats.";
+    "consumer.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Works,
+        "How long a member of a consumer group may be silent.";
+    "share.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Stored,
+        "The shortest time between two target assignments of a share group.";
+    "share.assignor.offload.enable": Boolean = "true", Any, ClusterWide, Stored,
+        "Whether assignments of a share group are computed apart from its other work.";
+    "share.auto.offset.reset": String = "latest", ShareOffsetReset, ClusterWide, Stored,
+        "Where a share group starts that has no offsets.";
+    "share.delivery.count.limit": Int = "5", AtLeast(2), ClusterWide, Stored,
+        "How often a share group tries to deliver a record.";
+    "share.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Stored,
+        "How often members of a share group send heartbeats.";
+    "share.isolation.level": String = "read_uncommitted", OneOf(&["read_committed", "read_uncommitted"]), ClusterWide, Stored,
+        "Whether a share group reads records of open transactions.";
+    "share.partition.max.record.locks": Int = "2000", AtLeast(100), ClusterWide, Stored,
+        "How many records of one partition a share group may hold locked.";
+    "share.record.lock.duration.ms": Int = "30000", AtLeast(1000), ClusterWide, Stored,
+        "How long a share group's member may hold a record.";
+    "share.renew.acknowledge.enable": Boolean = "true", Any, ClusterWide, Stored,
+        "Whether members of a share group may ask for more time with a record.";
+    "share.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Stored,
+        "How long a member of a share group may be silent.";
+    "streams.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Stored,
+        "The shortest time between two target assignments of a streams group.";
+    "streams.assignor.offload.enable": Boolean = "true", Any, ClusterWide, Stored,
+        "Whether assignments of a streams group are computed apart from its other work.";
+    "streams.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Stored,
+        "How often members of a streams group send heartbeats.";
+    "streams.initial.rebalance.delay.ms": Int = "3000", AtLeast(0), ClusterWide, Stored,
+        "How long the first rebalance of a streams group waits for more members.";
+    "streams.num.standby.replicas": Int = "0", AtLeast(0), ClusterWide, Stored,
+        "How many standby copies a streams group keeps of each task.";
+    "streams.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Stored,
+        "How long a member of a streams group may be silent.";
+};
