@@ -22,9 +22,12 @@ pub fn append(error: &AppendError) -> ResponseError {
         AppendError::Corrupt(error) => record(error),
         AppendError::Invalid(_) | AppendError::InvalidRecords(_) => ResponseError::InvalidRecord,
         AppendError::InvalidTimestamp(_) => ResponseError::InvalidTimestamp,
-        AppendError::Transactional => ResponseError::TransactionalIdAuthorizationFailed,
         AppendError::Producer(ProducerError::OutOfOrderSequence { .. }) => ResponseError::OutOfOrderSequenceNumber,
         AppendError::Producer(ProducerError::StaleEpoch { .. }) => ResponseError::InvalidProducerEpoch,
+        AppendError::Producer(ProducerError::NotTransactional(_) | ProducerError::NotVerified(_)) => {
+            ResponseError::InvalidTxnState
+        }
+        AppendError::Producer(ProducerError::StaleCoordinator { .. }) => ResponseError::TransactionCoordinatorFenced,
         // The topic was deleted between look-up and append: what a client makes of it is a metadata refresh.
         AppendError::Stopped(_) => ResponseError::UnknownTopicOrPartition,
         AppendError::Store(error) => store(error),

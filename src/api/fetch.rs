@@ -6,18 +6,20 @@
 //!
 //! Version notes: 5 log start offset; 7 sessions; 9 current leader epoch (KIP-320); 11 rack; 12 is flexible; 13 topic ids (KIP-516); 15 and
 //! later carry replica state, which consumers do not send.
-//! Not implemented: aborted transactions (there are no transactions yet): read_committed reads what read_uncommitted does.
+//! With `read_committed`, nothing at or behind the last stable offset, and the aborted transactions among what is answered.
+//! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
 use super::fetch_sessions::{Asked, Opened, SessionError, Told, TopicKey, Turn};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
+use crate::log::Aborted;
 use crate::log::fetch::{Fetched, Isolation, Limits, Target, fetch};
 use crate::store::Batch;
 use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::fetch_response::{FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse, TopicName};
+use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -154,7 +156,7 @@ async fn charge(context: &Context, fetched: &[Fetched]) -> Option<OwnedSemaphore
 }
 
 fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> PartitionData {
-    let Fetched { batches, watermark, last_stable, start } = fetched;
+    let Fetched { batches, watermark, last_stable, start, aborted } = fetched;
     let batches = match batches {
         Ok(batches) => batches,
         Err(error) => return failure(asked, errors::read(&error)),
@@ -164,8 +166,16 @@ fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> PartitionData 
         .with_high_watermark(watermark.0)
         .with_last_stable_offset(last_stable.0)
         .with_log_start_offset(start.0)
-        .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(Vec::new))
+        .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(|| void(&aborted)))
         .with_records(Some(joined(&batches)))
+}
+
+/// Whose records a read_committed consumer skips, from which offset on, until it meets the marker (KIP-98).
+fn void(aborted: &[Aborted]) -> Vec<AbortedTransaction> {
+    let transactions = aborted
+        .iter()
+        .map(|one| AbortedTransaction::default().with_producer_id(ProducerId(one.producer.0)).with_first_offset(one.first.0));
+    transactions.collect()
 }
 
 /// One batch is shared; several are copied behind one another.

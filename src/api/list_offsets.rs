@@ -82,7 +82,10 @@ async fn find(context: &Context, name: &str, asked: &ListOffsetsPartition, is_co
     let partition = context.broker.partition(&topic, asked.partition_index).await.map_err(|error| errors::store(&error))?;
     let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
     super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
-    resolve(&partition, asked.timestamp, context.version, is_committed).await
+    let found = resolve(&partition, asked.timestamp, context.version, is_committed).await?;
+    // A record that a read_committed consumer cannot fetch yet is not found either (ReplicaManager.fetchOffset).
+    let is_fetchable = |offset: Offset| !is_committed || asked.timestamp < 0 || offset < partition.last_stable();
+    Ok(found.filter(|(offset, _)| is_fetchable(*offset)))
 }
 
 async fn resolve(partition: &Partition, timestamp: i64, version: i16, is_committed: bool) -> Result<Found, ResponseError> {

@@ -3,6 +3,7 @@
 //! Source: KIP-74 (response size), FetchRequest; ReplicaManager.fetchMessages, DelayedFetch.
 
 use super::partition::{Partition, ReadError};
+use super::transactions::Aborted;
 use super::waiters::Waiter;
 use crate::ids::Offset;
 use crate::store::Batch;
@@ -40,6 +41,8 @@ pub struct Fetched {
     pub watermark: Offset,
     pub last_stable: Offset,
     pub start: Offset,
+    /// With [`Isolation::ReadCommitted`]: whose records among these are void.
+    pub aborted: Vec<Aborted>,
 }
 
 /// Reads all `targets`, in order, each answered at the same position. Waits up to `max_wait` for `min_bytes`; an error of any
@@ -100,7 +103,13 @@ async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) 
             batches
         })
     };
-    Fetched { batches, watermark: partition.watermark(), last_stable, start: partition.start() }
+    let aborted = match (&batches, limits.isolation) {
+        (Ok(batches), Isolation::ReadCommitted) => {
+            batches.last().map_or_else(Vec::new, |newest| partition.aborted(target.from, newest.last.next()))
+        }
+        _ => Vec::new(),
+    };
+    Fetched { batches, watermark: partition.watermark(), last_stable, start: partition.start(), aborted }
 }
 
 /// A waiter that is registered with its partitions until it drops.

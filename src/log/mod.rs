@@ -19,6 +19,7 @@ mod producers;
 mod recovery;
 pub mod retention;
 mod tail;
+mod transactions;
 mod validate;
 mod waiters;
 
@@ -26,7 +27,8 @@ mod waiters;
 mod tests;
 
 pub use partition::{AppendError, Appended, LogStopped, Origin, Partition, ReadError};
-pub use producers::ProducerError;
+pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
+pub use transactions::{Aborted, Verification};
 pub use validate::InvalidRecords;
 
 use tail::Tail;

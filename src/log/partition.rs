@@ -1,28 +1,31 @@
 //! One log: append, read, watermark. The only owner of a log's offsets.
 //!
 //! ```text
-//!  start ........ watermark ........ next
-//!  |-- readable --|--- on its way ---|      next: under the lock, moved by append
-//!                                           watermark: moved by the store's commits, never past next
+//!  start ..... last stable ..... watermark ..... next
+//!  |-- readable ------------------|-- on its way --|    next: under the lock, moved by append
+//!  |-- committed --|                                    watermark: moved by the store's commits, never past next
+//!                                                       last stable: where the first open or closing transaction began
 //! ```
-//! Owner: `state` (next offset, producers) is under one short mutex, never held across an await; `watermark` is a `watch` that
-//! readers see without that lock. Appends of one caller keep their order because nothing awaits between the lock and the store's
+//! Owner: `state` (next offset, producers, transactions) is under one short mutex, never held across an await; `progress` is a `watch` that
+//! readers see without that lock. It is changed under the lock where transactions begin and end. Appends of one caller keep their order because nothing awaits between the lock and the store's
 //! FIFO queue. Invariant 7: nothing past the watermark is read or acknowledged.
 
-use super::producers::{ProducerError, Producers, Verdict};
+use super::producers::{MarkerVerdict, ProducerError, ProducerStatus, Producers, Verdict};
 use super::tail::{PartitionTail, Tail};
+use super::transactions::{Aborted, Verification};
 use super::validate::{self, InvalidRecords};
 use super::waiters::{Waiter, Waiters};
 use crate::config::topic::{TimestampType, TopicSettings};
 use crate::env::Env;
-use crate::ids::{Fence, LeaderEpoch, LogId, Offset, Timestamp};
+use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time};
 use crate::records::iterate::{first_at_time, max_at};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, StoreError, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Permit, StoreError, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -35,7 +38,9 @@ pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
 pub enum Origin {
     /// A producer: everything is checked.
     Client,
-    /// Our own coordinators, whose batches we built: no limits, no producer state.
+    /// A producer whose batch may begin a transaction: the transaction coordinator knows that this partition is part of it.
+    Verified(Verification),
+    /// Our own coordinators, whose batches we built: no limits, no sequences. Transactional batches and markers count all the same.
     Coordinator,
 }
 
@@ -63,9 +68,6 @@ pub enum AppendError {
     InvalidRecords(InvalidRecords),
     #[error("{0}")]
     InvalidTimestamp(String),
-    /// Part of a transaction, of which this broker has none yet: it would look committed to every reader.
-    #[error("the batch is part of a transaction, and transactions are not supported by this version of fbf")]
-    Transactional,
     #[error(transparent)]
     Producer(#[from] ProducerError),
     /// The partition was deleted.
@@ -102,11 +104,30 @@ pub(super) struct State {
     pub unsaved_bytes: u64,
 }
 
+impl State {
+    /// Gives a batch its first and last offset.
+    fn place(&mut self, header: &BatchHeader) -> (Offset, Offset) {
+        let first = self.next;
+        let last = Offset(first.0.saturating_add(i64::from(header.last_offset_delta)));
+        self.next = last.next();
+        self.unsaved_bytes += header.batch_bytes as u64;
+        (first, last)
+    }
+}
+
 /// What readers see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Progress {
     watermark: Offset,
+    /// The first offset that belongs to an undecided transaction; `None`: all are decided.
+    first_unstable: Option<Offset>,
     is_stopped: bool,
+}
+
+impl Progress {
+    fn last_stable(&self) -> Offset {
+        self.first_unstable.map_or(self.watermark, |first| first.min(self.watermark))
+    }
 }
 
 /// One open log.
@@ -121,6 +142,8 @@ pub struct Partition {
     newest: Arc<PartitionTail>,
     start: AtomicI64,
     progress: watch::Sender<Progress>,
+    /// Whether some marker is not durable yet: then a commit may move the last stable offset. Set under the lock.
+    has_closing: AtomicBool,
     waiters: Waiters,
     state: Mutex<State>,
 }
@@ -154,7 +177,12 @@ impl Partition {
             tail,
             newest: Arc::default(),
             start: AtomicI64::new(start.0),
-            progress: watch::Sender::new(Progress { watermark: next, is_stopped: false }),
+            progress: watch::Sender::new(Progress {
+                watermark: next,
+                first_unstable: producers.transactions.first_unstable(),
+                is_stopped: false,
+            }),
+            has_closing: AtomicBool::new(false),
             waiters: Waiters::default(),
             state: Mutex::new(State { next, producers, unsaved_bytes }),
         }
@@ -172,40 +200,122 @@ impl Partition {
         let settings = self.settings.load_full();
         let now = self.env.now();
         let mut header = match origin {
-            Origin::Client => validate::client_batch(&records, &settings, now)?,
+            Origin::Client | Origin::Verified(_) => validate::client_batch(&records, &settings, now)?,
             Origin::Coordinator => BatchHeader::parse(&records).map_err(AppendError::Corrupt)?,
+        };
+        let end = match origin {
+            Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
+            Origin::Client | Origin::Verified(_) => None,
         };
         let permit = self.store.reserve(records.len()).await?;
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is
         // copied, so that keeping it in the tail does not keep the whole request.
         let mut batch = records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        let append_time = (origin == Origin::Client && settings.timestamp_type == TimestampType::LogAppendTime).then_some(now);
+        let is_of_client = origin != Origin::Coordinator;
+        let append_time = (is_of_client && settings.timestamp_type == TimestampType::LogAppendTime).then_some(now);
         if append_time.is_some() {
             stamp_append_time(&mut batch, now);
             header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
         }
-        let producer = if origin == Origin::Client { header.producer() } else { None };
         let start = self.start();
-        let bytes = batch.len() as u64;
 
         let mut state = self.lock();
         if self.is_stopped() {
             return Err(LogStopped.into());
         }
-        if let Some(id) = producer {
+        if let Some(id) = header.producer().filter(|_| is_of_client) {
             state.producers.expire(now, self.producer_expiration_ms);
             if let Verdict::Duplicate { first, last, timestamp } = state.producers.judge(id, &header)? {
                 return Ok(Appended { first, last, append_time: append_time.map(|_| timestamp), start });
             }
+            check_verified(&state, id, &header, origin)?;
         }
-        let first = state.next;
-        let last = Offset(first.0.saturating_add(i64::from(header.last_offset_delta)));
+        let (first, last) = state.place(&header);
+        if let Some(id) = header.producer() {
+            let epoch = ProducerEpoch(header.producer_epoch);
+            match end {
+                Some(end) => state.producers.end_transaction(id, epoch, end, first, now),
+                None if is_of_client => state.producers.remember(id, &header, first, last, header.max_timestamp, now),
+                None => state.producers.open_transaction(id, epoch, first, now),
+            }
+            self.transactions_changed(&state);
+        }
+        self.queue(permit, &header, batch, (first, last), now);
+        Ok(Appended { first, last, append_time, start })
+    }
+
+    /// Appends the marker that ends the transaction of `producer`, and says at which offset; `None` when it was written before.
+    /// `is_epoch_raised`: the transaction is of KIP-890's protocol. Durable as [`Partition::append`] is.
+    ///
+    /// # Errors
+    /// [`AppendError::Producer`] for a stale epoch, of the producer or of the coordinator.
+    pub async fn append_marker(
+        &self,
+        producer: ProducerId,
+        epoch: ProducerEpoch,
+        end: EndTransaction,
+        is_epoch_raised: bool,
+    ) -> Result<Option<Offset>, AppendError> {
+        let now = self.env.now();
+        let batch = end.batch(now, producer, epoch);
+        let header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
+        let permit = self.store.reserve(batch.len()).await?;
+        let mut state = self.lock();
+        if self.is_stopped() {
+            return Err(LogStopped.into());
+        }
+        match state.producers.judge_marker(producer, epoch, end.coordinator_epoch, is_epoch_raised)? {
+            MarkerVerdict::Repeated => return Ok(None),
+            MarkerVerdict::New => {}
+        }
+        let (first, last) = state.place(&header);
+        state.producers.end_transaction(producer, epoch, end, first, now);
+        self.transactions_changed(&state);
+        self.queue(permit, &header, BytesMut::from(&batch[..]), (first, last), now);
+        Ok(Some(first))
+    }
+
+    /// Whether a marker may be written; see [`Partition::append_marker`].
+    ///
+    /// # Errors
+    /// The stale epoch.
+    pub fn check_marker(
+        &self,
+        producer: ProducerId,
+        epoch: ProducerEpoch,
+        end: EndTransaction,
+        is_epoch_raised: bool,
+    ) -> Result<MarkerVerdict, ProducerError> {
+        self.lock().producers.judge_marker(producer, epoch, end.coordinator_epoch, is_epoch_raised)
+    }
+
+    /// Whether the coordinator has to be asked before a batch of `producer` may be part of its transaction, and if so, what
+    /// [`Origin::Verified`] proves then.
+    #[must_use]
+    pub fn verification(&self, producer: ProducerId, epoch: ProducerEpoch) -> Option<Verification> {
+        let mut state = self.lock();
+        if state.producers.is_open(producer, epoch) {
+            return None;
+        }
+        Some(state.producers.transactions.verify(producer, self.env.now()))
+    }
+
+    /// Under the lock: tells readers where the first undecided transaction begins now.
+    fn transactions_changed(&self, state: &State) {
+        let transactions = &state.producers.transactions;
+        // Before the store learns of the batch, so that its commit finds this set.
+        self.has_closing.store(transactions.has_closing(), Ordering::Release);
+        let first_unstable = transactions.first_unstable();
+        self.progress.send_if_modified(|now| {
+            let is_new = now.first_unstable != first_unstable;
+            now.first_unstable = first_unstable;
+            is_new
+        });
+    }
+
+    /// Under the lock: stamps a batch that has its place, and hands it to the tail and to the store.
+    fn queue(&self, permit: Permit, header: &BatchHeader, mut batch: BytesMut, (first, last): (Offset, Offset), now: Timestamp) {
         stamp(&mut batch, first, LEADER_EPOCH);
-        if let Some(id) = producer {
-            state.producers.remember(id, &header, first, last, header.max_timestamp, now);
-        }
-        state.next = last.next();
-        state.unsaved_bytes += bytes;
         // A batch without timestamps is as old as its arrival, for retention (LogSegment.largestTimestamp falls back to the file's age).
         let max_timestamp = if header.max_timestamp == Timestamp::NONE { now } else { header.max_timestamp };
         let stored = Batch { first, last, max_timestamp, bytes: batch.freeze() };
@@ -213,7 +323,6 @@ impl Partition {
         let checksum = SuffixChecksum { from: CRC_FROM, crc: header.crc };
         let Batch { bytes, .. } = stored;
         self.store.append(permit, Append { log: self.log, fence: self.fence, first, last, max_timestamp, bytes, checksum });
-        Ok(Appended { first, last, append_time, start })
     }
 
     /// Waits until everything up to and including `last` is durable. Cancel-safe.
@@ -230,13 +339,27 @@ impl Partition {
 
     /// The store says that everything up to and including `last` is durable.
     pub(super) fn committed(&self, last: Offset) {
-        let advanced = self.progress.send_if_modified(|now| {
-            let advances = last.next() > now.watermark;
+        let watermark = last.next();
+        let advance = |now: &mut Progress| {
+            let advances = watermark > now.watermark;
             if advances {
-                now.watermark = last.next();
+                now.watermark = watermark;
             }
             advances
-        });
+        };
+        let advanced = if self.has_closing.load(Ordering::Acquire) {
+            // A marker may have become durable: its transaction's records become stable together with it.
+            let mut state = self.lock();
+            state.producers.transactions.committed(watermark);
+            let first_unstable = state.producers.transactions.first_unstable();
+            self.has_closing.store(state.producers.transactions.has_closing(), Ordering::Release);
+            self.progress.send_if_modified(|now| {
+                now.first_unstable = first_unstable;
+                advance(now)
+            })
+        } else {
+            self.progress.send_if_modified(advance)
+        };
         if advanced {
             self.waiters.wake();
         }
@@ -248,7 +371,7 @@ impl Partition {
     /// # Errors
     /// [`ReadError::OutOfRange`] below the start or above the watermark.
     pub async fn read(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Batch>, ReadError> {
-        let Progress { watermark, is_stopped } = *self.progress.borrow();
+        let Progress { watermark, is_stopped, .. } = *self.progress.borrow();
         if is_stopped {
             return Err(LogStopped.into());
         }
@@ -272,10 +395,25 @@ impl Partition {
         self.progress.borrow().watermark
     }
 
-    /// The exclusive end of what read_committed consumers may see. Without transactions: the watermark.
+    /// The exclusive end of what read_committed consumers may see: where the first undecided transaction begins, or the watermark.
     #[must_use]
     pub fn last_stable(&self) -> Offset {
-        self.watermark()
+        // What was deleted is nobody's business, whether it was decided or not (UnifiedLog.maybeIncrementFirstUnstableOffset).
+        self.progress.borrow().last_stable().max(self.start())
+    }
+
+    /// The aborted transactions that have records in `[from, to)`.
+    #[must_use]
+    pub fn aborted(&self, from: Offset, to: Offset) -> Vec<Aborted> {
+        self.lock().producers.transactions.aborted(from, to)
+    }
+
+    /// The producers that the partition knows, by id (DescribeProducers).
+    #[must_use]
+    pub fn producers(&self) -> Vec<ProducerStatus> {
+        let mut state = self.lock();
+        state.producers.expire(self.env.now(), self.producer_expiration_ms);
+        state.producers.all()
     }
 
     /// The first offset that can be read.
@@ -324,6 +462,7 @@ impl Partition {
         }
         // Readers stop seeing the records before the store forgets them.
         self.start.fetch_max(to.0, Ordering::AcqRel);
+        self.lock().producers.transactions.trimmed(to);
         self.store.trim(self.log, self.fence, to).await?;
         Ok(self.start())
     }
@@ -428,5 +567,17 @@ impl Partition {
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A batch that begins a transaction here needs leave of the coordinator, and no marker since (KIP-890; UnifiedLog.analyzeAndValidateProducerState).
+fn check_verified(state: &State, id: ProducerId, header: &BatchHeader, origin: Origin) -> Result<(), ProducerError> {
+    let producers = &state.producers;
+    if !header.attributes.is_transactional() || producers.is_open(id, ProducerEpoch(header.producer_epoch)) {
+        return Ok(());
+    }
+    match origin {
+        Origin::Verified(verification) if producers.transactions.is_verified(id, verification) => Ok(()),
+        _ => Err(ProducerError::NotVerified(id)),
     }
 }

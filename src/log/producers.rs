@@ -4,11 +4,16 @@
 //! Sequence numbers wrap to 0 after `i32::MAX` (DefaultRecordBatch.incrementSequence). A producer that the partition does
 //! not know may begin anywhere: its state may have expired, or its records were deleted (KIP-360).
 //!
+//! A producer with an open transaction is never forgotten, and its other batches must belong to the transaction. A marker ends the
+//! transaction and raises the producer's epoch to its own, so that what a fenced producer sends later is refused.
+//!
 //! Owner: the partition's state, under its lock. Bound: [`PRODUCERS_MAX`] per partition, about 300 bytes each; when full, the producer that
 //! has been silent longest is forgotten, which costs it no more than the recognition of its own retries.
 
+use super::transactions::{Aborted, Transactions};
 use crate::ids::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::BatchHeader;
+use crate::records::control::{EndTransaction, Marker};
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use thiserror::Error;
@@ -17,7 +22,12 @@ use thiserror::Error;
 const WINDOW: usize = 5;
 /// Producers remembered per partition.
 pub const PRODUCERS_MAX: usize = 50_000;
-const SNAPSHOT_VERSION: u8 = 1;
+/// 2: with transactions.
+const SNAPSHOT_VERSION: u8 = 2;
+/// No marker was written for the producer yet.
+const NO_COORDINATOR_EPOCH: i32 = -1;
+/// In a snapshot: the producer has no open transaction.
+const NO_TRANSACTION: Offset = Offset(-1);
 
 /// Why a producer's batch is refused.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -28,6 +38,14 @@ pub enum ProducerError {
     OutOfOrderSequence { producer: ProducerId, found: i32, last: i32 },
     #[error("epoch of producer {producer} is {found}, which is smaller than the last seen epoch {current}")]
     StaleEpoch { producer: ProducerId, found: ProducerEpoch, current: ProducerEpoch },
+    /// A batch outside of the producer's open transaction.
+    #[error("expected transactional write from producer {0}, which has a transaction open in this partition")]
+    NotTransactional(ProducerId),
+    /// Neither is the transaction open here, nor was the coordinator asked whether this partition is part of it (KIP-890).
+    #[error("the batch of producer {0} is not part of an ongoing transaction")]
+    NotVerified(ProducerId),
+    #[error("the marker comes from coordinator epoch {found}, and one of epoch {current} was written before")]
+    StaleCoordinator { found: i32, current: i32 },
 }
 
 /// What a batch is to the partition.
@@ -59,15 +77,54 @@ struct Producer {
     seen: Timestamp,
     /// Position in [`Producers::by_age`].
     age: u64,
+    /// Of the newest marker.
+    coordinator_epoch: i32,
+    /// Where its open transaction began.
+    transaction: Option<Offset>,
 }
 
-/// The producers of one partition.
+impl Producer {
+    fn new(epoch: ProducerEpoch, seen: Timestamp, age: u64) -> Producer {
+        Producer { epoch, batches: VecDeque::new(), seen, age, coordinator_epoch: NO_COORDINATOR_EPOCH, transaction: None }
+    }
+
+    fn raise(&mut self, epoch: ProducerEpoch) {
+        if self.epoch != epoch {
+            self.epoch = epoch;
+            self.batches.clear();
+        }
+    }
+}
+
+/// What DescribeProducers tells of a producer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ProducerStatus {
+    pub id: ProducerId,
+    pub epoch: ProducerEpoch,
+    /// −1: none, as after a marker that raised the epoch.
+    pub last_sequence: i32,
+    pub seen: Timestamp,
+    /// −1: no marker yet.
+    pub coordinator_epoch: i32,
+    pub transaction: Option<Offset>,
+}
+
+/// What a marker is to the partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MarkerVerdict {
+    New,
+    /// The same end was written before: the coordinator did not hear of it.
+    Repeated,
+}
+
+/// The producers of one partition, and their transactions.
 #[derive(Debug, Default)]
 pub struct Producers {
     by_id: HashMap<ProducerId, Producer>,
-    /// Least recently seen first: for the bound and for expiry.
+    /// Least recently seen first, without those that have a transaction open: for the bound and for expiry.
     by_age: BTreeMap<u64, ProducerId>,
     next_age: u64,
+    pub transactions: Transactions,
 }
 
 impl Producers {
@@ -81,6 +138,9 @@ impl Producers {
         if epoch < producer.epoch {
             return Err(ProducerError::StaleEpoch { producer: id, found: epoch, current: producer.epoch });
         }
+        if producer.transaction.is_some() && !header.attributes.is_transactional() {
+            return Err(ProducerError::NotTransactional(id));
+        }
         let last_known = producer.batches.back().map_or(-1, |batch| batch.last_sequence);
         if epoch > producer.epoch {
             return match header.base_sequence {
@@ -92,13 +152,88 @@ impl Producers {
         if let Some(batch) = producer.batches.iter().find(|batch| batch.first_sequence == first && batch.last_sequence == last) {
             return Ok(Verdict::Duplicate { first: batch.first, last: batch.last, timestamp: batch.timestamp });
         }
-        let Some(newest) = producer.batches.back() else { return Ok(Verdict::New) };
-        let expected = if newest.last_sequence == i32::MAX { 0 } else { newest.last_sequence + 1 };
+        // A marker that raised the epoch left no batch behind: the sequence begins anew.
+        let expected = if last_known == i32::MAX { 0 } else { last_known + 1 };
         if first == expected {
             Ok(Verdict::New)
         } else {
-            Err(ProducerError::OutOfOrderSequence { producer: id, found: first, last: newest.last_sequence })
+            Err(ProducerError::OutOfOrderSequence { producer: id, found: first, last: last_known })
         }
+    }
+
+    /// Whether the producer has a transaction open in this epoch: its next batches go into it unasked.
+    #[must_use]
+    pub fn is_open(&self, id: ProducerId, epoch: ProducerEpoch) -> bool {
+        self.by_id.get(&id).is_some_and(|producer| producer.epoch == epoch && producer.transaction.is_some())
+    }
+
+    /// Judges a marker, without changing anything. `is_epoch_raised`: the transaction is of KIP-890's protocol, whose markers have a
+    /// greater epoch than the records before them (KIP-1228). Source: ProducerAppendInfo.appendEndTxnMarker, checkProducerEpoch.
+    ///
+    /// # Errors
+    /// [`ProducerError::StaleEpoch`] and [`ProducerError::StaleCoordinator`].
+    pub fn judge_marker(
+        &self,
+        id: ProducerId,
+        epoch: ProducerEpoch,
+        coordinator_epoch: i32,
+        is_epoch_raised: bool,
+    ) -> Result<MarkerVerdict, ProducerError> {
+        let Some(producer) = self.by_id.get(&id) else { return Ok(MarkerVerdict::New) };
+        if is_epoch_raised && epoch == producer.epoch && producer.transaction.is_none() {
+            return Ok(MarkerVerdict::Repeated);
+        }
+        if epoch < producer.epoch || (is_epoch_raised && epoch == producer.epoch) {
+            return Err(ProducerError::StaleEpoch { producer: id, found: epoch, current: producer.epoch });
+        }
+        if coordinator_epoch < producer.coordinator_epoch {
+            return Err(ProducerError::StaleCoordinator { found: coordinator_epoch, current: producer.coordinator_epoch });
+        }
+        Ok(MarkerVerdict::New)
+    }
+
+    /// A batch of a transaction was appended at `first`: opens the transaction, unless it is open.
+    pub fn open_transaction(&mut self, id: ProducerId, epoch: ProducerEpoch, first: Offset, now: Timestamp) {
+        let producer = self.touch(id, epoch, now);
+        if producer.transaction.is_none() {
+            producer.transaction = Some(first);
+            let age = producer.age;
+            self.by_age.remove(&age);
+            self.transactions.open(id, first);
+        }
+    }
+
+    /// A marker was appended at `at`.
+    pub fn end_transaction(&mut self, id: ProducerId, epoch: ProducerEpoch, end: EndTransaction, at: Offset, now: Timestamp) {
+        let producer = self.touch(id, epoch, now);
+        producer.coordinator_epoch = end.coordinator_epoch;
+        let first = producer.transaction.take();
+        let age = producer.age;
+        self.by_age.insert(age, id);
+        self.transactions.end(id, first, at, end.marker == Marker::Abort);
+    }
+
+    /// All producers, by id.
+    #[must_use]
+    pub fn all(&self) -> Vec<ProducerStatus> {
+        let mut all: Vec<_> = self.by_id.iter().map(|(id, producer)| producer.status(*id)).collect();
+        all.sort_unstable_by_key(|producer| producer.id);
+        all
+    }
+
+    /// The producer in `epoch`, known from now on as the one seen last.
+    fn touch(&mut self, id: ProducerId, epoch: ProducerEpoch, now: Timestamp) -> &mut Producer {
+        let age = self.next_age;
+        self.next_age += 1;
+        let producer = self.by_id.entry(id).or_insert_with(|| Producer::new(epoch, now, age));
+        producer.raise(epoch);
+        producer.seen = now;
+        self.by_age.remove(&producer.age);
+        producer.age = age;
+        if producer.transaction.is_none() {
+            self.by_age.insert(age, id);
+        }
+        producer
     }
 
     /// Remembers a batch that was appended at `first..=last`. `timestamp` is what a duplicate is answered with.
@@ -112,14 +247,7 @@ impl Producers {
         now: Timestamp,
     ) {
         let epoch = ProducerEpoch(header.producer_epoch);
-        let age = self.next_age;
-        self.next_age += 1;
-        let producer =
-            self.by_id.entry(id).or_insert_with(|| Producer { epoch, batches: VecDeque::with_capacity(WINDOW), seen: now, age });
-        if producer.epoch != epoch {
-            producer.epoch = epoch;
-            producer.batches.clear();
-        }
+        let producer = self.touch(id, epoch, now);
         if producer.batches.len() == WINDOW {
             producer.batches.pop_front();
         }
@@ -130,11 +258,10 @@ impl Producers {
             last,
             timestamp,
         });
-        producer.seen = now;
-        self.by_age.remove(&producer.age);
-        producer.age = age;
-        self.by_age.insert(age, id);
-        while self.by_id.len() > PRODUCERS_MAX {
+        if header.attributes.is_transactional() {
+            self.open_transaction(id, epoch, first, now);
+        }
+        while self.by_id.len() > PRODUCERS_MAX && !self.by_age.is_empty() {
             self.forget_oldest();
         }
     }
@@ -155,18 +282,21 @@ impl Producers {
         }
     }
 
-    /// All of it as bytes, oldest first, for the log's snapshot.
+    /// All of it as bytes, for the log's snapshot: producers, oldest first (those with an open transaction last), then the aborted
+    /// transactions.
     #[must_use]
     pub fn encode(&self) -> Bytes {
-        let mut out = BytesMut::with_capacity(8 + self.by_id.len() * 64);
+        let mut out = BytesMut::with_capacity(16 + self.by_id.len() * 64 + self.transactions.all_aborted().len() * 32);
         out.put_u8(SNAPSHOT_VERSION);
-        let known: Vec<(ProducerId, &Producer)> =
-            self.by_age.values().filter_map(|id| self.by_id.get(id).map(|producer| (*id, producer))).collect();
-        out.put_u32(u32::try_from(known.len()).unwrap_or(u32::MAX));
+        let mut known: Vec<(ProducerId, &Producer)> = self.by_id.iter().map(|(id, producer)| (*id, producer)).collect();
+        known.sort_unstable_by_key(|(_, producer)| producer.age);
+        put_count(&mut out, known.len());
         for (id, producer) in known {
             out.put_i64(id.0);
             out.put_i16(producer.epoch.0);
             out.put_i64(producer.seen.0);
+            out.put_i32(producer.coordinator_epoch);
+            out.put_i64(producer.transaction.unwrap_or(NO_TRANSACTION).0);
             out.put_u8(u8::try_from(producer.batches.len()).unwrap_or(0));
             for batch in &producer.batches {
                 out.put_i32(batch.first_sequence);
@@ -175,6 +305,13 @@ impl Producers {
                 out.put_i64(batch.last.0);
                 out.put_i64(batch.timestamp.0);
             }
+        }
+        put_count(&mut out, self.transactions.all_aborted().len());
+        for aborted in self.transactions.all_aborted() {
+            out.put_i64(aborted.producer.0);
+            out.put_i64(aborted.first.0);
+            out.put_i64(aborted.last.0);
+            out.put_i64(aborted.last_stable.0);
         }
         out.freeze()
     }
@@ -186,26 +323,60 @@ impl Producers {
         if bytes.try_get_u8().ok()? != SNAPSHOT_VERSION {
             return None;
         }
-        let count = bytes.try_get_u32().ok()?;
-        for _ in 0..count {
-            let id = ProducerId(bytes.try_get_i64().ok()?);
-            let epoch = ProducerEpoch(bytes.try_get_i16().ok()?);
-            let seen = Timestamp(bytes.try_get_i64().ok()?);
-            let mut batches = VecDeque::with_capacity(WINDOW);
-            for _ in 0..bytes.try_get_u8().ok()?.min(WINDOW as u8) {
-                batches.push_back(Remembered {
-                    first_sequence: bytes.try_get_i32().ok()?,
-                    last_sequence: bytes.try_get_i32().ok()?,
-                    first: Offset(bytes.try_get_i64().ok()?),
-                    last: Offset(bytes.try_get_i64().ok()?),
-                    timestamp: Timestamp(bytes.try_get_i64().ok()?),
-                });
-            }
-            let age = producers.next_age;
-            producers.next_age += 1;
-            producers.by_age.insert(age, id);
-            producers.by_id.insert(id, Producer { epoch, batches, seen, age });
+        for _ in 0..bytes.try_get_u32().ok()? {
+            producers.restore(&mut bytes)?;
+        }
+        for _ in 0..bytes.try_get_u32().ok()? {
+            producers.transactions.restore_aborted(Aborted {
+                producer: ProducerId(bytes.try_get_i64().ok()?),
+                first: Offset(bytes.try_get_i64().ok()?),
+                last: Offset(bytes.try_get_i64().ok()?),
+                last_stable: Offset(bytes.try_get_i64().ok()?),
+            });
         }
         Some(producers)
     }
+
+    /// Reads one producer of a snapshot.
+    fn restore(&mut self, bytes: &mut Bytes) -> Option<()> {
+        let id = ProducerId(bytes.try_get_i64().ok()?);
+        let epoch = ProducerEpoch(bytes.try_get_i16().ok()?);
+        let seen = Timestamp(bytes.try_get_i64().ok()?);
+        let coordinator_epoch = bytes.try_get_i32().ok()?;
+        let transaction = Some(Offset(bytes.try_get_i64().ok()?)).filter(|first| *first != NO_TRANSACTION);
+        let mut batches = VecDeque::with_capacity(WINDOW);
+        for _ in 0..bytes.try_get_u8().ok()?.min(WINDOW as u8) {
+            batches.push_back(Remembered {
+                first_sequence: bytes.try_get_i32().ok()?,
+                last_sequence: bytes.try_get_i32().ok()?,
+                first: Offset(bytes.try_get_i64().ok()?),
+                last: Offset(bytes.try_get_i64().ok()?),
+                timestamp: Timestamp(bytes.try_get_i64().ok()?),
+            });
+        }
+        let producer = self.touch(id, epoch, seen);
+        producer.batches = batches;
+        producer.coordinator_epoch = coordinator_epoch;
+        if let Some(first) = transaction {
+            self.open_transaction(id, epoch, first, seen);
+        }
+        Some(())
+    }
+}
+
+impl Producer {
+    fn status(&self, id: ProducerId) -> ProducerStatus {
+        ProducerStatus {
+            id,
+            epoch: self.epoch,
+            last_sequence: self.batches.back().map_or(-1, |batch| batch.last_sequence),
+            seen: self.seen,
+            coordinator_epoch: self.coordinator_epoch,
+            transaction: self.transaction,
+        }
+    }
+}
+
+fn put_count(out: &mut BytesMut, count: usize) {
+    out.put_u32(u32::try_from(count).expect("four billion entries do not fit into memory"));
 }

@@ -1,4 +1,4 @@
-//! Opening a log: bounds from the store, producers from the newest snapshot plus the headers of the batches after it.
+//! Opening a log: bounds from the store, producers and transactions from the newest snapshot plus the headers of the batches after it.
 //!
 //! Bound: snapshots are taken each [`SNAPSHOT_EVERY_BYTES`] of appends and at a clean stop, so little more than that is read.
 
@@ -7,8 +7,9 @@ use super::producers::Producers;
 use super::tail::Tail;
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
-use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::ids::{Fence, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::BatchHeader;
+use crate::records::control::EndTransaction;
 use crate::store::{Batch, LogStore, StoreError};
 use std::sync::Arc;
 
@@ -42,6 +43,9 @@ pub(super) async fn open(
             learn(&mut producers, log, batch)?;
         }
     }
+    // What was read is durable, the markers included.
+    producers.transactions.committed(bounds.next);
+    producers.transactions.trimmed(bounds.start);
     producers.expire(env.now(), producer_expiration_ms);
     let recovered = Recovered { start: bounds.start, next: bounds.next, producers, unsaved_bytes };
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
@@ -57,13 +61,20 @@ async fn snapshot(store: &dyn LogStore, log: LogId, next: Offset) -> Result<Opti
 }
 
 fn learn(producers: &mut Producers, log: LogId, batch: &Batch) -> Result<(), StoreError> {
-    let header = BatchHeader::parse(&batch.bytes)
-        .map_err(|error| StoreError::Damaged(format!("batch at offset {} of log {log}: {error}", batch.first)))?;
-    if let Some(id) = header.producer()
-        && !header.attributes.is_control()
-    {
-        let seen = if header.max_timestamp == Timestamp::NONE { batch.max_timestamp } else { header.max_timestamp };
+    let damaged = |error| StoreError::Damaged(format!("batch at offset {} of log {log}: {error}", batch.first));
+    let header = BatchHeader::parse(&batch.bytes).map_err(damaged)?;
+    let Some(id) = header.producer() else { return Ok(()) };
+    let seen = if header.max_timestamp == Timestamp::NONE { batch.max_timestamp } else { header.max_timestamp };
+    let epoch = ProducerEpoch(header.producer_epoch);
+    if header.attributes.is_control() {
+        if let Some(end) = EndTransaction::read(&batch.bytes).map_err(damaged)? {
+            producers.end_transaction(id, epoch, end, batch.first, seen);
+        }
+    } else if header.base_sequence >= 0 {
         producers.remember(id, &header, batch.first, batch.last, header.max_timestamp, seen);
+    } else {
+        // A coordinator's batch of a transaction has no sequence.
+        producers.open_transaction(id, epoch, batch.first, seen);
     }
     Ok(())
 }

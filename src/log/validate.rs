@@ -38,8 +38,8 @@ pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> 
     if header.attributes.is_control() {
         return Err(AppendError::Invalid("clients are not allowed to write control records".to_owned()));
     }
-    if header.attributes.is_transactional() {
-        return Err(AppendError::Transactional);
+    if header.attributes.is_transactional() && header.producer().is_none() {
+        return Err(AppendError::Invalid("transactional messages are not allowed without a producer id".to_owned()));
     }
     if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
         return Err(AppendError::Invalid(format!(
