@@ -39,6 +39,7 @@ impl Handler for OffsetCommit {
             instance_id: head.group_instance_id.map(|id| id.to_string()),
             retention_ms: Some(head.retention_time_ms).filter(|ms| *ms >= 0),
             knows_epochs: version >= EPOCHS,
+            is_transactional: false,
             offsets: Vec::new(),
         };
         let answer = sort_out(&context, topics, &mut commit.offsets);

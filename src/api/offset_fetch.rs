@@ -3,7 +3,7 @@
 //! Behaviour: what a group has committed, every commit that was answered before included; −1 where nothing is. Null topics: everything.
 //!
 //! Version notes: 1 has no top-level error: each partition carries it; 2 (KIP-88) adds null topics; 5 (KIP-320) leader epochs; 6 is
-//! flexible; 7 (KIP-447) may ask for stable offsets only, which all are while there are no transactions; 8 (KIP-709) asks for many groups;
+//! flexible; 7 (KIP-447) may ask for stable offsets only: where an open transaction has committed, UNSTABLE_OFFSET_COMMIT; 8 (KIP-709) asks for many groups;
 //! 9 (KIP-848) brings a member and its epoch, which groups of the consumer protocol check; 10 (KIP-848) names topics by id: an unknown
 //! one is UNKNOWN_TOPIC_ID, and topics that no longer exist are left out where everything is asked for.
 //! Not implemented: nothing.
@@ -56,7 +56,8 @@ async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<
     let asked = request.head.topics.map(|topics| topics.into_iter().map(topic_of_one).collect::<Vec<_>>());
     let named = asked.clone();
     let topics = asked.map(|topics| topics.into_iter().map(|topic| by_name(&context, topic)).collect());
-    let request = FetchRequest { group_id: request.head.group_id.to_string(), member: None, topics };
+    let require_stable = request.head.require_stable;
+    let request = FetchRequest { group_id: request.head.group_id.to_string(), member: None, topics, require_stable };
     let pending = context.broker.groups.fetch(request).await;
     Answer::Later(Box::pin(async move {
         match wait(pending).await {
@@ -69,7 +70,7 @@ async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<
 async fn handle_batched(context: Context, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
     let mut pending = Vec::with_capacity(request.groups.len());
     for group in request.groups {
-        pending.push(Asked::of(&context, group).await);
+        pending.push(Asked::of(&context, group, request.head.require_stable).await);
     }
     Answer::Later(Box::pin(async move {
         let mut groups = Vec::with_capacity(pending.len());
@@ -93,7 +94,7 @@ struct Asked {
 }
 
 impl Asked {
-    async fn of(context: &Context, group: Group) -> Asked {
+    async fn of(context: &Context, group: Group, require_stable: bool) -> Asked {
         let answer = OffsetFetchResponseGroup::default().with_group_id(group.id.clone());
         // Administrators and older clients say neither who they are nor their epoch (ConsumerGroup.validateOffsetFetch).
         let member = match group.member_id {
@@ -113,7 +114,7 @@ impl Asked {
         });
         let has_ids = context.version >= TOPIC_IDS;
         let ids = topics.iter().flatten().filter(|_| has_ids).filter_map(|topic| Some(topic.topic_id?.0)).collect();
-        let request = FetchRequest { group_id: group.id.to_string(), member, topics };
+        let request = FetchRequest { group_id: group.id.to_string(), member, topics, require_stable };
         Asked { answer, pending: context.broker.groups.fetch(request).await, ids, unknown }
     }
 
@@ -173,12 +174,13 @@ async fn wait(pending: Fetching) -> FetchReply {
 
 fn single_topic(topic: FetchedTopic) -> OffsetFetchResponseTopic {
     let partitions = topic.partitions.into_iter().map(|(index, committed)| {
-        let (offset, epoch, metadata) = parts(committed);
+        let (offset, epoch, metadata, error) = parts(committed);
         OffsetFetchResponsePartition::default()
             .with_partition_index(index)
             .with_committed_offset(offset)
             .with_committed_leader_epoch(epoch)
             .with_metadata(Some(metadata))
+            .with_error_code(error)
     });
     OffsetFetchResponseTopic::default().with_name(topic_name(topic.topic)).with_partitions(partitions.collect())
 }
@@ -205,12 +207,13 @@ fn topic_by_name(mut topic: FetchedTopic) -> OffsetFetchResponseTopics {
 
 fn partitions(topic: FetchedTopic) -> Vec<OffsetFetchResponsePartitions> {
     let partitions = topic.partitions.into_iter().map(|(index, committed)| {
-        let (offset, epoch, metadata) = parts(committed);
+        let (offset, epoch, metadata, error) = parts(committed);
         OffsetFetchResponsePartitions::default()
             .with_partition_index(index)
             .with_committed_offset(offset)
             .with_committed_leader_epoch(epoch)
             .with_metadata(Some(metadata))
+            .with_error_code(error)
     });
     partitions.collect()
 }
@@ -219,12 +222,15 @@ fn topic_name(name: String) -> TopicName {
     TopicName(StrBytes::from_string(name))
 }
 
-fn parts(committed: Option<Committed>) -> (i64, i32, StrBytes) {
+/// Offset, leader epoch, metadata and error code.
+fn parts(committed: Result<Option<Committed>, GroupError>) -> (i64, i32, StrBytes, i16) {
     match committed {
-        Some(committed) => {
-            (committed.offset, committed.leader_epoch.unwrap_or(NO_EPOCH), StrBytes::from_string(committed.metadata))
+        Ok(Some(committed)) => {
+            let epoch = committed.leader_epoch.unwrap_or(NO_EPOCH);
+            (committed.offset, epoch, StrBytes::from_string(committed.metadata), errors::NONE)
         }
-        None => (NO_OFFSET, NO_EPOCH, StrBytes::default()),
+        Ok(None) => (NO_OFFSET, NO_EPOCH, StrBytes::default(), errors::NONE),
+        Err(error) => (NO_OFFSET, NO_EPOCH, StrBytes::default(), errors::group::code(&error).code()),
     }
 }
 
@@ -264,7 +270,7 @@ mod tests {
     #[test]
     fn a_topic_is_answered_by_the_id_that_was_asked_for_even_if_its_name_has_another_one_by_now() {
         let (then, now) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let fetched = || vec![FetchedTopic { topic: "t".to_owned(), partitions: vec![(0, None)] }];
+        let fetched = || vec![FetchedTopic { topic: "t".to_owned(), partitions: vec![(0, Ok(None))] }];
         let ids = |asked: Vec<Uuid>, id_now: Option<Uuid>| {
             let topics = topics_by_id(fetched(), asked, |_| id_now);
             topics.into_iter().map(|topic| topic.topic_id).collect::<Vec<_>>()

@@ -13,6 +13,8 @@
 //!   and the next event is handled at once. Replies wait in line until the log is durable up to the last record that was appended before
 //!   them, records of their own or not: they may tell of state that is not durable yet (Kafka: CoordinatorRuntime, where an event
 //!   without records completes "once the last written offset is committed").
+//! * **Requests** to the world outside are carried out one after the other when the event's records are appended, and their results are
+//!   handled before the next event. So a machine that asks never meets another event half way.
 //! * **Refused append**: what is in memory is now ahead of the log, so the state machine is dropped; everybody who waited sees a
 //!   closed channel (NOT_COORDINATOR), and the shard loads again.
 //! * **Checkpoints** bound the log, which nobody compacts: when it has grown by more than [`CHECKPOINT_BYTES_MIN`] and by more than
@@ -22,12 +24,14 @@
 //!   the log on disk is bounded by the same.
 
 use super::timers::Timers;
-use super::{Effects, LogRecord, MalformedRecord, Reply, StateMachine};
+use super::{Effects, EffectsOf, Envelope, LogRecord, MalformedRecord, ProducerIdAndEpoch, Reply, StateMachine};
 use crate::env::Env;
-use crate::ids::{Offset, Timestamp};
+use crate::ids::{Offset, ProducerEpoch, Timestamp};
 use crate::log::{AppendError, LogStopped, Origin, Partition, ReadError};
+use crate::records::control::EndTransaction;
 use crate::records::iterate::records as records_of;
 use crate::records::{BatchBuilder, BatchHeader, RecordError};
+use crate::store::BoxFuture;
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::VecDeque;
@@ -50,6 +54,8 @@ const BATCH_BYTES: usize = 256 << 10;
 const LOAD_BYTES: usize = 4 << 20;
 /// Our own batches are not compressed: this only bounds what a foreign one may blow up to.
 const DECOMPRESSED_BYTES_MAX: usize = 256 << 20;
+/// Of a coordinator's batches: the order of one writer needs none.
+const NO_SEQUENCE: i32 = -1;
 /// Between two attempts to load a shard.
 const RETRY: Duration = Duration::from_secs(1);
 /// The longest sleep: a clock that was set forward is noticed this soon.
@@ -114,16 +120,27 @@ impl<E> Shard<E> {
     }
 }
 
-/// Starts a shard over `partition`, which nobody else may write. `machine` makes an empty state machine for each attempt to load.
-pub fn spawn<M: StateMachine>(
-    name: &'static str,
-    partition: Arc<Partition>,
-    env: Env,
-    machine: impl Fn() -> M + Send + 'static,
-) -> (Shard<M::Event>, JoinHandle<()>) {
+/// What a shard is over, and what it needs.
+pub struct Setting<M: StateMachine> {
+    pub name: &'static str,
+    /// Nobody else may write it.
+    pub partition: Arc<Partition>,
+    pub env: Env,
+    /// An empty state machine for each attempt to load.
+    pub machine: Box<dyn Fn() -> M + Send + Sync>,
+    /// Carries out a request; what it answers is handled next.
+    pub outside: Outside<M>,
+}
+
+/// See [`Setting::outside`].
+pub type Outside<M> =
+    Arc<dyn Fn(<M as StateMachine>::Request) -> BoxFuture<'static, Option<<M as StateMachine>::Event>> + Send + Sync>;
+
+/// Starts a shard.
+pub fn spawn<M: StateMachine>(setting: Setting<M>) -> (Shard<M::Event>, JoinHandle<()>) {
     let (mailbox, events) = mpsc::channel(MAILBOX_EVENTS);
     let (status, seen) = watch::channel(Status::Loading);
-    let task = tasks::spawn(name, serve(name, partition, env, machine, events, status));
+    let task = tasks::spawn(setting.name, serve(setting, events, status));
     (Shard { mailbox, status: seen }, task)
 }
 
@@ -161,18 +178,11 @@ impl From<ReadError> for Left {
     }
 }
 
-async fn serve<M: StateMachine>(
-    name: &'static str,
-    partition: Arc<Partition>,
-    env: Env,
-    machine: impl Fn() -> M + Send + 'static,
-    mut events: mpsc::Receiver<M::Event>,
-    status: watch::Sender<Status>,
-) {
-    let log = partition.log();
+async fn serve<M: StateMachine>(setting: Setting<M>, mut events: mpsc::Receiver<M::Event>, status: watch::Sender<Status>) {
+    let (name, log) = (setting.name, setting.partition.log());
     loop {
         status.send_replace(Status::Loading);
-        let loaded = Actor::load(partition.clone(), env.clone(), machine(), &events).await;
+        let loaded = Actor::load(&setting, &events).await;
         let left = match loaded {
             Ok(mut actor) => match actor.start().await {
                 Ok(()) => {
@@ -219,6 +229,7 @@ struct Actor<M: StateMachine> {
     partition: Arc<Partition>,
     env: Env,
     machine: M,
+    outside: Outside<M>,
     timers: Timers<M::Timer>,
     /// Replies in the order of their events, each with the offset that must be durable first. Bounded by the events in flight:
     /// connections wait for these answers before they send much more.
@@ -241,7 +252,9 @@ struct Growth {
 
 impl<M: StateMachine> Actor<M> {
     /// Replays the log into `machine`.
-    async fn load(partition: Arc<Partition>, env: Env, mut machine: M, events: &mpsc::Receiver<M::Event>) -> Result<Self, Left> {
+    async fn load(setting: &Setting<M>, events: &mpsc::Receiver<M::Event>) -> Result<Self, Left> {
+        let (partition, env, outside) = (setting.partition.clone(), setting.env.clone(), setting.outside.clone());
+        let mut machine = (setting.machine)();
         // After a refused append, earlier ones may still be on their way to the disk.
         let end = partition.next();
         partition.wait_committed(end.previous()).await?;
@@ -262,7 +275,8 @@ impl<M: StateMachine> Actor<M> {
         }
         debug!(log = %partition.log(), bytes, %end, "a coordinator shard has replayed its log");
         let growth = Growth::after_loading(bytes, &machine, env.now());
-        Ok(Actor { partition, env, machine, timers: Timers::default(), parked: VecDeque::new(), last: end.previous(), growth })
+        let (timers, parked) = (Timers::default(), VecDeque::new());
+        Ok(Actor { partition, env, machine, outside, timers, parked, last: end.previous(), growth })
     }
 
     async fn start(&mut self) -> Result<(), Left> {
@@ -322,8 +336,25 @@ impl<M: StateMachine> Actor<M> {
         Left::Closed
     }
 
-    async fn carry_out(&mut self, effects: Effects<M::Record, M::Timer>) -> Result<(), Left> {
-        let Effects { records, replies, timers } = effects;
+    async fn carry_out(&mut self, effects: EffectsOf<M>) -> Result<(), Left> {
+        let mut requests = VecDeque::from(self.write(effects).await?);
+        while let Some(request) = requests.pop_front() {
+            let Some(event) = (self.outside)(request).await else { continue };
+            let effects = self.machine.handle(event, self.env.now());
+            let more = self.write(effects).await?;
+            // What follows from a request comes before what else was asked for.
+            more.into_iter().rev().for_each(|request| requests.push_front(request));
+        }
+        self.release();
+        if self.growth.is_due() {
+            self.checkpoint().await?;
+        }
+        Ok(())
+    }
+
+    /// Appends and applies the records, lines the replies up, and answers what is asked of the world outside.
+    async fn write(&mut self, effects: EffectsOf<M>) -> Result<Vec<M::Request>, Left> {
+        let Effects { records, replies, early, requests, timers } = effects;
         for (timer, deadline) in timers {
             self.timers.set(timer, deadline);
         }
@@ -334,12 +365,9 @@ impl<M: StateMachine> Actor<M> {
         for record in records {
             self.machine.apply(record);
         }
+        early.into_iter().for_each(Reply::release);
         self.parked.extend(replies.into_iter().map(|reply| (self.last, reply)));
-        self.release();
-        if self.growth.is_due() {
-            self.checkpoint().await?;
-        }
-        Ok(())
+        Ok(requests)
     }
 
     /// The offset that the next reply in line, or the checkpoint under way, waits for.
@@ -411,34 +439,57 @@ enum ReplayError {
 }
 
 fn replay<M: StateMachine>(machine: &mut M, batch: &Bytes) -> Result<(), ReplayError> {
-    if BatchHeader::parse(batch)?.attributes.is_control() {
+    let header = BatchHeader::parse(batch)?;
+    let writer = header.producer().map(|id| ProducerIdAndEpoch { id, epoch: ProducerEpoch(header.producer_epoch) });
+    if header.attributes.is_control() {
+        if let (Some(writer), Some(end)) = (writer, EndTransaction::read(batch)?)
+            && let Some(record) = M::Record::marker(writer, end)
+        {
+            machine.apply(record);
+        }
         return Ok(());
     }
+    let writer = writer.filter(|_| header.attributes.is_transactional());
     for record in records_of(batch, DECOMPRESSED_BYTES_MAX)? {
         let record = record?;
         let Some(key) = record.key else { continue };
-        if let Some(record) = M::Record::decode(&key, record.value.as_ref())? {
-            machine.apply(record);
-        }
+        let Some(record) = M::Record::decode(&key, record.value.as_ref())? else { continue };
+        let record = match writer {
+            Some(writer) => record.in_transaction(writer),
+            None => Some(record),
+        };
+        record.into_iter().for_each(|record| machine.apply(record));
     }
     Ok(())
 }
 
-/// `records` as batches of about [`BATCH_BYTES`], in order.
+/// `records` as batches of about [`BATCH_BYTES`], in order, each of one kind.
 fn batches<R: LogRecord>(records: &[R], now: Timestamp) -> Vec<Bytes> {
     let mut batches = Vec::new();
-    let mut builder = BatchBuilder::new(now);
+    let mut open: Option<(Envelope, BatchBuilder)> = None;
     for record in records {
-        let (key, value) = record.encode();
-        builder = builder.record(Some(&key), value.as_deref());
-        if builder.estimated_bytes() >= BATCH_BYTES {
-            batches.push(std::mem::replace(&mut builder, BatchBuilder::new(now)).build());
+        let envelope = record.envelope();
+        if let Some((_, full)) = open.take_if(|(of, builder)| *of != envelope || builder.estimated_bytes() >= BATCH_BYTES) {
+            batches.push(full.build());
         }
+        if let Envelope::Marker(writer, end) = envelope {
+            batches.push(end.batch(now, writer.id, writer.epoch));
+            continue;
+        }
+        let (_, builder) = open.take().unwrap_or_else(|| (envelope, builder(envelope, now)));
+        let (key, value) = record.encode();
+        open = Some((envelope, builder.record(Some(&key), value.as_deref())));
     }
-    if !builder.is_empty() {
-        batches.push(builder.build());
-    }
+    batches.extend(open.map(|(_, builder)| builder.build()));
     batches
+}
+
+fn builder(envelope: Envelope, now: Timestamp) -> BatchBuilder {
+    let plain = BatchBuilder::new(now);
+    match envelope {
+        Envelope::Transactional(ProducerIdAndEpoch { id, epoch }) => plain.producer(id, epoch, NO_SEQUENCE).transactional(),
+        Envelope::Plain | Envelope::Marker(..) => plain,
+    }
 }
 
 fn sleep_until(deadline: Option<Timestamp>, now: Timestamp) -> Duration {

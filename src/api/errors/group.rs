@@ -29,6 +29,7 @@ pub fn code(error: &GroupError) -> ResponseError {
         GroupError::InvalidRegex => ResponseError::InvalidRegularExpression,
         GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
         GroupError::SubscribedTopic => ResponseError::GroupSubscribedToTopic,
+        GroupError::UnstableOffset => ResponseError::UnstableOffsetCommit,
         GroupError::NameTooLong => ResponseError::InvalidRequest,
     }
 }

@@ -9,9 +9,9 @@
 //! Source: ConsumerProtocolSubscription.json, ConsumerProtocolAssignment.json.
 
 use super::messages::Partitions;
-use super::wire::{Reader, Writer};
 use crate::catalog::Snapshot;
 use crate::coordinator::MalformedRecord;
+use crate::coordinator::wire::{Reader, Writer};
 use crate::ids::TopicId;
 use bytes::Bytes;
 use std::collections::BTreeSet;

@@ -29,6 +29,7 @@ use crate::catalog::Snapshot;
 use crate::coordinator::{Caller, Effects, StateMachine};
 use crate::ids::Timestamp;
 use std::collections::{BTreeMap, HashMap};
+use std::convert::Infallible;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -150,6 +151,7 @@ impl GroupShard {
         if let Some(Group::Classic(group)) = self.live.get(id)
             && group.is_vacant()
             && self.durable.offsets.of_group(id).is_none()
+            && !self.durable.offsets.is_pending(id)
             && out.records.is_empty()
         {
             self.live.remove(id);
@@ -179,6 +181,7 @@ impl StateMachine for GroupShard {
     type Event = Input;
     type Record = Record;
     type Timer = Timer;
+    type Request = Infallible;
 
     fn handle(&mut self, Input { catalog, event }: Input, now: Timestamp) -> Out {
         // Connections look at the catalog before they queue up here: an event may be behind one that knew more.
@@ -220,8 +223,16 @@ impl StateMachine for GroupShard {
                 out.reply(caller, reply);
             }
             Event::Commit { request, caller } => {
-                let reply = self.commit(request, now, &mut out);
+                let reply = self.commit(request, None, now, &mut out);
                 out.reply(caller, reply);
+            }
+            Event::TransactionCommit { producer, request, caller } => {
+                let reply = self.commit(request, Some(producer), now, &mut out);
+                out.reply(caller, reply);
+            }
+            Event::EndTransaction { producer, end, caller } => {
+                out.records.push(Record::Marker { producer, end });
+                out.reply_early(caller, ());
             }
             Event::Fetch { request, caller } => out.reply(caller, self.fetch(request)),
             Event::DeleteOffsets { request, caller } => {
@@ -260,6 +271,10 @@ impl StateMachine for GroupShard {
     fn apply(&mut self, record: Record) {
         match record {
             Record::Offset { group, topic, partition, value } => self.durable.offsets.apply(group, topic, partition, value),
+            Record::PendingOffset { producer, group, topic, partition, value } => {
+                self.durable.offsets.stage(producer, group, topic, partition, value);
+            }
+            Record::Marker { producer, end } => self.durable.offsets.end(producer.id, end),
             Record::Group { group, value: Some(value) } => {
                 self.durable.groups.insert(group, value);
             }
@@ -292,7 +307,7 @@ impl StateMachine for GroupShard {
             self.live.insert(id.clone(), Group::Consumer(Soft::default()));
             self.on_consumers(&id, now, &mut out, |change| change.resume());
         }
-        for (id, _) in self.durable.offsets.groups() {
+        for id in self.durable.offsets.groups().map(|(id, _)| id).chain(self.durable.offsets.pending_groups()) {
             self.live.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(id)));
         }
         out.timers.push((Timer::Cleanup, Some(now.plus_ms(settings.cleanup_interval_ms))));
@@ -306,6 +321,8 @@ impl StateMachine for GroupShard {
         for (id, group) in &self.durable.consumers {
             records.extend(group.records().map(|change| Record::Consumer { group: id.clone(), change }));
         }
+        // What was overtaken first: the order of records decides.
+        records.extend(self.durable.offsets.pending_records(true));
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {
                 records.extend(partitions.iter().map(|(partition, value)| Record::Offset {
@@ -316,6 +333,7 @@ impl StateMachine for GroupShard {
                 }));
             }
         }
+        records.extend(self.durable.offsets.pending_records(false));
         records
     }
 }

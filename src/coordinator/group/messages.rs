@@ -2,9 +2,10 @@
 
 use super::records::Committed;
 use crate::catalog::Snapshot;
-use crate::coordinator::Caller;
-use crate::coordinator::runtime::{NotActive, Status};
+use crate::coordinator::shards::ShardError;
+use crate::coordinator::{Caller, ProducerIdAndEpoch};
 use crate::ids::TopicId;
+use crate::records::control::EndTransaction;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -74,18 +75,20 @@ pub enum GroupError {
     SubscribedTopic,
     #[error("the commit's metadata is longer than offset.metadata.max.bytes")]
     MetadataTooLarge,
+    /// A transaction that is still open has committed an offset for the partition; ask again (KIP-447).
+    #[error("the partition's offset is part of a transaction that has not ended")]
+    UnstableOffset,
     /// A name that no record can hold.
     #[error("a name in the request is longer than {NAME_BYTES_MAX} bytes")]
     NameTooLong,
 }
 
-impl From<NotActive> for GroupError {
-    fn from(NotActive(status): NotActive) -> GroupError {
-        match status {
-            Status::Loading => GroupError::Loading,
-            Status::Failed => GroupError::NotAvailable,
-            // Active cannot be: it takes events.
-            Status::Stopped | Status::Active => GroupError::NotCoordinator,
+impl From<ShardError> for GroupError {
+    fn from(error: ShardError) -> GroupError {
+        match error {
+            ShardError::Loading => GroupError::Loading,
+            ShardError::NotAvailable => GroupError::NotAvailable,
+            ShardError::NotCoordinator => GroupError::NotCoordinator,
         }
     }
 }
@@ -207,6 +210,8 @@ pub struct CommitRequest {
     pub retention_ms: Option<i64>,
     /// Whether the client understands member epochs (OffsetCommit 9, KIP-848).
     pub knows_epochs: bool,
+    /// Whether the offsets are part of a producer's transaction (TxnOffsetCommit).
+    pub is_transactional: bool,
     pub offsets: Vec<CommitOffset>,
 }
 
@@ -230,6 +235,8 @@ pub struct FetchRequest {
     pub member: Option<(String, i32)>,
     /// `None`: everything that the group has committed.
     pub topics: Option<Vec<FetchTopic>>,
+    /// Whether offsets that an open transaction is about to change are refused rather than answered (KIP-447).
+    pub require_stable: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -240,13 +247,14 @@ pub struct FetchTopic {
     pub partitions: Vec<i32>,
 }
 
-/// Topics in the order asked for; `None` where nothing is committed.
+/// Topics in the order asked for.
 pub type FetchReply = Result<Vec<FetchedTopic>, GroupError>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchedTopic {
     pub topic: String,
-    pub partitions: Vec<(i32, Option<Committed>)>,
+    /// `None`: nothing is committed; `Err`: [`GroupError::UnstableOffset`].
+    pub partitions: Vec<(i32, Result<Option<Committed>, GroupError>)>,
 }
 
 /// Offsets to be forgotten, of existing partitions.
@@ -415,6 +423,18 @@ pub enum Event {
     Commit {
         request: CommitRequest,
         caller: Caller<CommitReply>,
+    },
+    /// Offsets that count when the producer's transaction commits.
+    TransactionCommit {
+        producer: ProducerIdAndEpoch,
+        request: CommitRequest,
+        caller: Caller<CommitReply>,
+    },
+    /// Answered when the marker is appended.
+    EndTransaction {
+        producer: ProducerIdAndEpoch,
+        end: EndTransaction,
+        caller: Caller<()>,
     },
     Fetch {
         request: FetchRequest,

@@ -1,11 +1,16 @@
 //! Committed offsets of one shard: group → topic → partition. Changed only by applying records.
 //!
+//! **Transactions** (KIP-98, KIP-447): what a transaction commits is pending until its marker: then it counts, unless something newer was
+//! committed meanwhile (the order of records decides), or is forgotten. Pending offsets never expire.
+//!
 //! **Expiry** (KIP-211): `offsets.retention.minutes` count from the moment when a group became empty; for groups that were never
 //! rebalanced (partitions assigned by hand) from each commit; for topics that a stable consumer group no longer subscribes to, from the
 //! commit as well. An offset that was committed with its own retention time expires at that time instead.
 
-use super::records::Committed;
-use crate::ids::Timestamp;
+use super::records::{Committed, Record};
+use crate::coordinator::ProducerIdAndEpoch;
+use crate::ids::{ProducerEpoch, ProducerId, Timestamp};
+use crate::records::control::{EndTransaction, Marker};
 use std::collections::{BTreeMap, HashMap};
 
 /// Topic → partition → offset.
@@ -15,16 +20,122 @@ pub type GroupOffsets = BTreeMap<String, BTreeMap<i32, Committed>>;
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Offsets {
     groups: HashMap<String, GroupOffsets>,
+    pending: BTreeMap<ProducerId, PendingOffsets>,
+    /// How many transactions have offsets pending for a partition; by group, topic and partition. Derived from `pending`.
+    unstable: HashMap<String, BTreeMap<(String, i32), usize>>,
+}
+
+/// What one producer's open transaction commits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct PendingOffsets {
+    epoch: ProducerEpoch,
+    offsets: BTreeMap<(String, String, i32), Staged>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Staged {
+    value: Committed,
+    /// Whether something was committed for the partition after this.
+    is_overtaken: bool,
 }
 
 impl Offsets {
     /// Takes over one record: an offset, or a tombstone.
     pub fn apply(&mut self, group: String, topic: String, partition: i32, value: Option<Committed>) {
+        if self.is_unstable(&group, &topic, partition) {
+            self.overtake(&group, &topic, partition);
+        }
         match value {
-            Some(value) => {
-                self.groups.entry(group).or_default().entry(topic).or_default().insert(partition, value);
-            }
+            Some(value) => self.insert(group, topic, partition, value),
             None => self.remove(&group, &topic, partition),
+        }
+    }
+
+    /// Takes over an offset of an open transaction.
+    pub fn stage(&mut self, producer: ProducerIdAndEpoch, group: String, topic: String, partition: i32, value: Committed) {
+        let new = || PendingOffsets { epoch: producer.epoch, offsets: BTreeMap::new() };
+        let pending = self.pending.entry(producer.id).or_insert_with(new);
+        pending.epoch = producer.epoch;
+        let staged = Staged { value, is_overtaken: false };
+        if pending.offsets.insert((group.clone(), topic.clone(), partition), staged).is_none() {
+            *self.unstable.entry(group).or_default().entry((topic, partition)).or_default() += 1;
+        }
+    }
+
+    /// Takes over the marker that ends a producer's transaction.
+    pub fn end(&mut self, producer: ProducerId, end: EndTransaction) {
+        let Some(pending) = self.pending.remove(&producer) else { return };
+        for ((group, topic, partition), staged) in pending.offsets {
+            self.unstage(&group, &topic, partition);
+            if end.marker == Marker::Commit && !staged.is_overtaken {
+                // Newer than what other open transactions have staged: their turn comes when they end.
+                self.insert(group, topic, partition, staged.value);
+            }
+        }
+    }
+
+    /// Whether an open transaction is about to change the partition's offset.
+    #[must_use]
+    pub fn is_unstable(&self, group: &str, topic: &str, partition: i32) -> bool {
+        // Asked for every partition of every fetch: no transaction, no cost.
+        !self.unstable.is_empty()
+            && self.unstable.get(group).is_some_and(|partitions| partitions.contains_key(&(topic.to_owned(), partition)))
+    }
+
+    /// Whether any open transaction has committed for the group.
+    #[must_use]
+    pub fn is_pending(&self, group: &str) -> bool {
+        self.unstable.contains_key(group)
+    }
+
+    /// The partitions for which open transactions have committed offsets of the group.
+    pub fn pending_partitions(&self, group: &str) -> impl Iterator<Item = (&str, i32)> {
+        self.unstable.get(group).into_iter().flatten().map(|((topic, partition), _)| (topic.as_str(), *partition))
+    }
+
+    /// The groups for which open transactions have committed.
+    pub fn pending_groups(&self) -> impl Iterator<Item = &String> {
+        self.unstable.keys()
+    }
+
+    /// All that is pending, as records; those that were overtaken must be applied before what has overtaken them.
+    pub fn pending_records(&self, is_overtaken: bool) -> impl Iterator<Item = Record> {
+        self.pending.iter().flat_map(move |(id, pending)| {
+            let producer = ProducerIdAndEpoch { id: *id, epoch: pending.epoch };
+            let staged = pending.offsets.iter().filter(move |(_, staged)| staged.is_overtaken == is_overtaken);
+            staged.map(move |((group, topic, partition), staged)| Record::PendingOffset {
+                producer,
+                group: group.clone(),
+                topic: topic.clone(),
+                partition: *partition,
+                value: staged.value.clone(),
+            })
+        })
+    }
+
+    fn insert(&mut self, group: String, topic: String, partition: i32, value: Committed) {
+        self.groups.entry(group).or_default().entry(topic).or_default().insert(partition, value);
+    }
+
+    /// Something newer than what open transactions have staged for the partition was committed, or it was deleted.
+    fn overtake(&mut self, group: &str, topic: &str, partition: i32) {
+        let key = (group.to_owned(), topic.to_owned(), partition);
+        for staged in self.pending.values_mut().filter_map(|pending| pending.offsets.get_mut(&key)) {
+            staged.is_overtaken = true;
+        }
+    }
+
+    fn unstage(&mut self, group: &str, topic: &str, partition: i32) {
+        let Some(partitions) = self.unstable.get_mut(group) else { return };
+        let key = (topic.to_owned(), partition);
+        if let Some(count) = partitions.get_mut(&key) {
+            *count -= 1;
+            if *count == 0 {
+                partitions.remove(&key);
+            }
+        }
+        if partitions.is_empty() {
+            self.unstable.remove(group);
         }
     }
 

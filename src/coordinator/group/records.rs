@@ -20,9 +20,10 @@
 
 pub mod consumer;
 
-use super::wire::{Reader, Writer};
-use crate::coordinator::{LogRecord, MalformedRecord};
+use crate::coordinator::wire::{Reader, Writer};
+use crate::coordinator::{Envelope, LogRecord, MalformedRecord, ProducerIdAndEpoch};
 use crate::ids::{Timestamp, TopicId};
+use crate::records::control::EndTransaction;
 use bytes::Bytes;
 use consumer::ConsumerRecord;
 use uuid::Uuid;
@@ -50,6 +51,19 @@ pub enum Record {
     Consumer {
         group: String,
         change: ConsumerRecord,
+    },
+    /// An offset that counts when the producer's transaction commits. Its bytes are those of [`Record::Offset`], in a transactional batch.
+    PendingOffset {
+        producer: ProducerIdAndEpoch,
+        group: String,
+        topic: String,
+        partition: i32,
+        value: Committed,
+    },
+    /// The marker that ends a producer's transaction.
+    Marker {
+        producer: ProducerIdAndEpoch,
+        end: EndTransaction,
     },
 }
 
@@ -96,12 +110,12 @@ impl LogRecord for Record {
     fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>) {
         match self {
             Record::Offset { group, topic, partition, value } => {
-                let mut key = Writer::new(OFFSET_COMMIT_KEYS[1], false);
-                key.string(group);
-                key.string(topic);
-                key.i32(*partition);
-                (key.into_bytes(), value.as_ref().map(encode_committed))
+                (offset_key(group, topic, *partition), value.as_ref().map(encode_committed))
             }
+            Record::PendingOffset { group, topic, partition, value, .. } => {
+                (offset_key(group, topic, *partition), Some(encode_committed(value)))
+            }
+            Record::Marker { .. } => (Vec::new(), None),
             Record::Group { group, value } => {
                 let mut key = Writer::new(GROUP_METADATA_KEY, false);
                 key.string(group);
@@ -131,6 +145,35 @@ impl LogRecord for Record {
             _ => Ok(None),
         }
     }
+
+    fn envelope(&self) -> Envelope {
+        match self {
+            Record::PendingOffset { producer, .. } => Envelope::Transactional(*producer),
+            Record::Marker { producer, end } => Envelope::Marker(*producer, *end),
+            Record::Offset { .. } | Record::Group { .. } | Record::Consumer { .. } => Envelope::Plain,
+        }
+    }
+
+    fn in_transaction(self, producer: ProducerIdAndEpoch) -> Option<Record> {
+        match self {
+            Record::Offset { group, topic, partition, value: Some(value) } => {
+                Some(Record::PendingOffset { producer, group, topic, partition, value })
+            }
+            _ => None,
+        }
+    }
+
+    fn marker(producer: ProducerIdAndEpoch, end: EndTransaction) -> Option<Record> {
+        Some(Record::Marker { producer, end })
+    }
+}
+
+fn offset_key(group: &str, topic: &str, partition: i32) -> Vec<u8> {
+    let mut key = Writer::new(OFFSET_COMMIT_KEYS[1], false);
+    key.string(group);
+    key.string(topic);
+    key.i32(partition);
+    key.into_bytes()
 }
 
 fn encode_committed(value: &Committed) -> Vec<u8> {

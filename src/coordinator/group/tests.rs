@@ -9,6 +9,7 @@ mod migration;
 mod offsets;
 mod random;
 mod rebalances;
+mod transactions;
 
 use super::context::{GroupSettings, Timer};
 use super::machine::GroupShard;
@@ -18,7 +19,7 @@ use crate::catalog::{Snapshot, Topic};
 use crate::config::KafkaSettings;
 use crate::config::topic::TopicSettings;
 use crate::coordinator::timers::Timers;
-use crate::coordinator::{Caller, Effects, LogRecord, StateMachine};
+use crate::coordinator::{Caller, Effects, Envelope, LogRecord, StateMachine};
 use crate::ids::{LogId, Timestamp, TopicId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
@@ -51,6 +52,19 @@ struct Seed(u64);
 impl Drop for Seed {
     fn drop(&mut self) {
         eprintln!("failed with seed {}", self.0);
+    }
+}
+
+/// What a record is when it is read back.
+fn decoded(record: &Record) -> Option<Record> {
+    if let Envelope::Marker(producer, end) = record.envelope() {
+        return Record::marker(producer, end);
+    }
+    let (key, value) = record.encode();
+    let decoded = Record::decode(&Bytes::from(key), value.map(Bytes::from).as_ref()).expect("our own record")?;
+    match record.envelope() {
+        Envelope::Transactional(producer) => decoded.in_transaction(producer),
+        Envelope::Plain | Envelope::Marker(..) => Some(decoded),
     }
 }
 
@@ -101,13 +115,11 @@ impl Harness {
             self.timers.set(timer, deadline);
         }
         for record in effects.records {
-            let (key, value) = record.encode();
-            let decoded = Record::decode(&Bytes::from(key), value.map(Bytes::from).as_ref()).expect("our own record");
-            assert_eq!(decoded.as_ref(), Some(&record), "a record that does not survive its bytes");
+            assert_eq!(decoded(&record).as_ref(), Some(&record), "a record that does not survive its bytes");
             self.shard.apply(record.clone());
             self.log.push(record);
         }
-        for reply in effects.replies {
+        for reply in effects.early.into_iter().chain(effects.replies) {
             reply.release();
         }
     }
@@ -192,9 +204,9 @@ impl Harness {
 
     fn committed(&mut self, topic: &str) -> Option<i64> {
         let topics = Some(vec![FetchTopic { topic: topic.to_owned(), topic_id: None, partitions: vec![0] }]);
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics };
+        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: false };
         let fetched = answered(self.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
-        fetched[0].partitions[0].1.as_ref().map(|committed| committed.offset)
+        fetched[0].partitions[0].1.as_ref().expect("stable").as_ref().map(|committed| committed.offset)
     }
 
     fn delete(&mut self) -> Result<(), GroupError> {

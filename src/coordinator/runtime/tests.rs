@@ -45,6 +45,7 @@ impl StateMachine for Table {
     type Event = Event;
     type Record = Put;
     type Timer = u8;
+    type Request = std::convert::Infallible;
 
     fn handle(&mut self, event: Event, _: Timestamp) -> Effects<Put, u8> {
         let mut effects = Effects::default();
@@ -92,7 +93,13 @@ async fn open(store: Arc<dyn LogStore>, env: &Env) -> (Arc<Logs>, Arc<Partition>
 
 async fn started(store: Arc<dyn LogStore>, env: &Env) -> (Arc<Logs>, Arc<Partition>, Shard<Event>, JoinHandle<()>) {
     let (logs, partition) = open(store, env).await;
-    let (shard, task) = spawn("toy shard", partition.clone(), env.clone(), Table::default);
+    let (shard, task) = spawn(Setting {
+        name: "toy shard",
+        partition: partition.clone(),
+        env: env.clone(),
+        machine: Box::new(Table::default),
+        outside: Arc::new(|request| match request {}),
+    });
     assert_eq!(shard.loaded().await, Status::Active);
     (logs, partition, shard, task)
 }

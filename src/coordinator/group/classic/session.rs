@@ -102,6 +102,10 @@ impl ClassicGroup {
             return Ok(());
         }
         if request.generation < 0 && request.member_id.is_empty() && request.instance_id.is_none() {
+            if request.is_transactional {
+                // Producers of before KIP-447 do not say for which member they commit; their own epoch fences them.
+                return Ok(());
+            }
             // Somebody who does not take part would overwrite what members commit.
             return Err(GroupError::UnknownMember);
         }
@@ -110,6 +114,7 @@ impl ClassicGroup {
             return Err(GroupError::IllegalGeneration);
         }
         match self.state {
+            _ if request.is_transactional => Ok(()),
             State::CompletingRebalance => Err(GroupError::RebalanceInProgress),
             State::Empty | State::PreparingRebalance | State::Stable => {
                 self.heard_of(&request.member_id, ctx);

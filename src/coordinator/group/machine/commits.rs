@@ -1,6 +1,7 @@
 //! What a shard does with committed offsets: takes, answers and forgets them, of groups of any kind.
 
 use super::{ClassicGroup, Group, GroupShard, Out};
+use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::consumer::Member;
 use crate::coordinator::group::messages::{
     CommitOffset, CommitReply, CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, FetchReply, FetchRequest, FetchedTopic,
@@ -10,11 +11,17 @@ use crate::coordinator::group::offsets::{GroupOffsets, RetentionStart};
 use crate::coordinator::group::records::{Committed, Record};
 use crate::coordinator::group::{Context, Timer};
 use crate::ids::{Timestamp, TopicId};
-use std::collections::BTreeMap;
 use uuid::Uuid;
 
 impl GroupShard {
-    pub(super) fn commit(&mut self, request: CommitRequest, now: Timestamp, out: &mut Out) -> CommitReply {
+    /// `producer`: whose transaction the offsets are part of.
+    pub(super) fn commit(
+        &mut self,
+        request: CommitRequest,
+        producer: Option<ProducerIdAndEpoch>,
+        now: Timestamp,
+        out: &mut Out,
+    ) -> CommitReply {
         if request.group_id.len() > NAME_BYTES_MAX {
             return Err(GroupError::InvalidGroupId);
         }
@@ -37,7 +44,10 @@ impl GroupShard {
                 topic_id: offset.topic_id,
             };
             let (group, topic, partition) = (request.group_id.clone(), offset.topic, offset.partition);
-            out.records.push(Record::Offset { group, topic, partition, value: Some(value) });
+            out.records.push(match producer {
+                None => Record::Offset { group, topic, partition, value: Some(value) },
+                Some(producer) => Record::PendingOffset { producer, group, topic, partition, value },
+            });
         }
         self.drop_if_vacant(&request.group_id, out);
         Ok(results)
@@ -59,6 +69,10 @@ impl GroupShard {
             }
             Some(Group::Consumer(_)) => {
                 let group = self.durable.consumers.get(id).ok_or(GroupError::UnknownGroup)?;
+                if request.is_transactional && request.generation < 0 && request.member_id.is_empty() {
+                    // As in a classic group.
+                    return Ok(());
+                }
                 match group.check_commit(&request.member_id, request.generation, request.knows_epochs)? {
                     None => Ok(()),
                     Some(member) => {
@@ -74,8 +88,19 @@ impl GroupShard {
             group.check_fetch(member_id, *epoch)?;
         }
         let offsets = self.durable.offsets.of_group(&request.group_id);
+        // OffsetMetadataManager.fetchOffsets.
+        let is_unstable = |topic: &str, partition: i32| {
+            request.require_stable && self.durable.offsets.is_unstable(&request.group_id, topic, partition)
+        };
         let Some(topics) = request.topics else {
-            return Ok(offsets.into_iter().flatten().map(|(topic, partitions)| all_of(topic, partitions)).collect());
+            let all = offsets.into_iter().flatten().map(|(topic, partitions)| {
+                let partitions = partitions.iter().map(|(partition, committed)| match is_unstable(topic, *partition) {
+                    true => (*partition, Err(GroupError::UnstableOffset)),
+                    false => (*partition, Ok(Some(committed.clone()))),
+                });
+                FetchedTopic { topic: topic.clone(), partitions: partitions.collect() }
+            });
+            return Ok(all.collect());
         };
         let topics = topics.into_iter().map(|asked| {
             let own = offsets.and_then(|offsets| offsets.get(&asked.topic));
@@ -86,7 +111,10 @@ impl GroupShard {
                     (Some(then), Some(now)) => then == now,
                     _ => true,
                 };
-                (partition, committed.filter(is_of_topic).cloned())
+                match is_unstable(&asked.topic, partition) {
+                    true => (partition, Err(GroupError::UnstableOffset)),
+                    false => (partition, Ok(committed.filter(is_of_topic).cloned())),
+                }
             });
             let partitions = partitions.collect();
             FetchedTopic { topic: asked.topic, partitions }
@@ -125,6 +153,9 @@ impl GroupShard {
         for (topic, partitions) in topics {
             out.records.extend(partitions.keys().map(|partition| tombstone(group_id, topic, *partition)));
         }
+        // What is pending goes too: a tombstone overtakes it.
+        let pending = self.durable.offsets.pending_partitions(group_id);
+        out.records.extend(pending.map(|(topic, partition)| tombstone(group_id, topic, partition)));
     }
 
     pub(super) fn topic_deleted(&self, topic: &str, id: TopicId, out: &mut Out) {
@@ -151,7 +182,7 @@ impl GroupShard {
                 (Some(_), None) => false,
                 (Some(topics), Some(start)) => self.expire(id, group, start, topics, now, out),
             };
-            if are_all_expired && is_idle {
+            if are_all_expired && is_idle && !self.durable.offsets.is_pending(id) {
                 vacant.push(id.clone());
             }
         }
@@ -205,9 +236,4 @@ fn is_too_long(metadata: &str, max: usize) -> bool {
 
 fn tombstone(group: &str, topic: &str, partition: i32) -> Record {
     Record::Offset { group: group.to_owned(), topic: topic.to_owned(), partition, value: None }
-}
-
-fn all_of(topic: &str, partitions: &BTreeMap<i32, Committed>) -> FetchedTopic {
-    let partitions = partitions.iter().map(|(partition, committed)| (*partition, Some(committed.clone())));
-    FetchedTopic { topic: topic.to_owned(), partitions: partitions.collect() }
 }

@@ -23,7 +23,7 @@
 
 use crate::coordinator::MalformedRecord;
 use crate::coordinator::group::messages::{Partitions, Protocol};
-use crate::coordinator::group::wire::{Reader, Writer};
+use crate::coordinator::wire::{Reader, Writer};
 use crate::ids::{Timestamp, TopicId};
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};

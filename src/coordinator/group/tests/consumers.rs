@@ -345,6 +345,7 @@ fn commits_are_taken_at_the_members_epoch_or_for_what_it_has_had_since() {
         instance_id: None,
         retention_ms: None,
         knows_epochs,
+        is_transactional: false,
         offsets: vec![CommitOffset {
             topic: "t".to_owned(),
             topic_id: Some(topic_id("t")),
@@ -371,6 +372,7 @@ fn commits_are_taken_at_the_members_epoch_or_for_what_it_has_had_since() {
         group_id: GROUP.to_owned(),
         member: member.map(|(id, epoch)| (id.to_owned(), epoch)),
         topics: None,
+        require_stable: false,
     };
     let mut fetched =
         |member| answered(shard.ask(|caller| Event::Fetch { request: fetch(member), caller })).map(|topics| topics.len());
@@ -399,6 +401,7 @@ fn offsets_are_deleted_only_where_nobody_consumes() {
         instance_id: None,
         retention_ms: None,
         knows_epochs: true,
+        is_transactional: false,
         offsets: vec![CommitOffset {
             topic: topic.to_owned(),
             topic_id: None,

@@ -1,9 +1,10 @@
 //! The whole coordinator over real logs in memory: creation of its topic, order, restarts.
 
-use super::super::{Groups, OFFSETS_TOPIC, Pending, shard_of};
+use super::super::{Groups, OFFSETS_TOPIC, Pending};
 use super::*;
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::coordinator::shards::partition_of as shard_of;
 use crate::env::Env;
 use crate::ids::TopicId;
 use crate::log::{LogOptions, Logs};
@@ -49,12 +50,13 @@ fn commit(offset: i64) -> CommitRequest {
         instance_id: None,
         retention_ms: None,
         knows_epochs: true,
+        is_transactional: false,
         offsets: vec![offset],
     }
 }
 
 fn fetch() -> FetchRequest {
-    FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None }
+    FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None, require_stable: false }
 }
 
 async fn done<T>(pending: Result<Pending<T>, GroupError>) -> T {
@@ -112,14 +114,25 @@ async fn a_member_joins_syncs_commits_and_is_found_after_a_restart() {
     let request = CommitRequest { generation: 1, member_id: joined.member_id.clone(), ..commit(7) };
     // Not awaited in between: the fetch is behind the commit all the same.
     let (committed, seen) = (groups.commit(request).await, groups.fetch(fetch()).await);
-    assert_eq!(done(seen).await.expect("fetched")[0].partitions[0].1.as_ref().map(|committed| committed.offset), Some(7));
+    assert_eq!(
+        done(seen).await.expect("fetched")[0].partitions[0]
+            .1
+            .as_ref()
+            .expect("stable")
+            .as_ref()
+            .map(|committed| committed.offset),
+        Some(7)
+    );
     assert_eq!(done(committed).await, Ok(vec![Ok(())]));
     groups.close().await;
     assert_eq!(groups.fetch(fetch()).await.err(), Some(GroupError::NotAvailable));
 
     let groups = house.groups();
     groups.start();
-    assert_eq!(fetched(&groups).await[0].partitions[0].1.as_ref().map(|committed| committed.offset), Some(7));
+    assert_eq!(
+        fetched(&groups).await[0].partitions[0].1.as_ref().expect("stable").as_ref().map(|committed| committed.offset),
+        Some(7)
+    );
     let request = HeartbeatRequest { group_id: GROUP.to_owned(), generation: 1, member_id: joined.member_id, instance_id: None };
     assert_eq!(done(groups.heartbeat(request).await).await, Ok(()));
     let listed = groups.list().await.expect("loaded");

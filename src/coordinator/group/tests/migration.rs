@@ -130,6 +130,7 @@ impl Harness {
             instance_id: None,
             retention_ms: None,
             knows_epochs: false,
+            is_transactional: false,
             offsets: Vec::new(),
         })
     }

@@ -16,6 +16,7 @@ fn by_hand(topic: &str, value: i64) -> CommitRequest {
         instance_id: None,
         retention_ms: None,
         knows_epochs: true,
+        is_transactional: false,
         offsets: vec![offset(topic, value)],
     }
 }
@@ -89,9 +90,9 @@ fn a_topic_that_was_created_again_starts_over() {
     shard.commit(request).expect("committed");
     for (topic_id, expected) in [(Some(old), Some(3)), (None, Some(3)), (Some(new), None)] {
         let topics = Some(vec![FetchTopic { topic: "topic".to_owned(), topic_id, partitions: vec![0] }]);
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics };
+        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: false };
         let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
-        assert_eq!(fetched[0].partitions[0].1.as_ref().map(|committed| committed.offset), expected);
+        assert_eq!(fetched[0].partitions[0].1.as_ref().expect("stable").as_ref().map(|committed| committed.offset), expected);
     }
 }
 
@@ -104,7 +105,7 @@ fn everything_is_fetched_without_topics_and_nothing_of_a_deleted_one() {
     let id = TopicId(uuid::Uuid::from_u128(1));
     answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), id, caller }));
     for shard in [&mut shard.restarted(), &mut shard] {
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None };
+        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None, require_stable: false };
         let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
         assert_eq!(fetched.iter().map(|topic| topic.topic.as_str()).collect::<Vec<_>>(), ["other"]);
     }

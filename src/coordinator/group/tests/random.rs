@@ -138,6 +138,7 @@ impl World {
             instance_id: None,
             retention_ms: None,
             knows_epochs: true,
+            is_transactional: false,
             offsets: vec![offset],
         };
         if self.shard.commit(request).is_ok() {

@@ -1,0 +1,261 @@
+//! The shards of one coordinator: one per partition of its internal topic, which is made at the first need.
+//!
+//! Owner of the shards: [`Shards`], behind one lock for microseconds. Where the topic exists, its shards load in the background from the
+//! start, and answer [`NotActive`] until they have.
+
+use super::runtime::{self, NotActive, Setting, Shard, Status};
+use super::{Caller, StateMachine};
+use crate::catalog::{Catalog, CatalogError, NewTopic, Topic};
+use crate::log::{Logs, Partition};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tracing::{debug, info, warn};
+
+/// How long the first request waits for the shards to load. Not long: it holds up its connection.
+const LOADING_PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a shard does not take an event; one variant per reaction of a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
+pub enum ShardError {
+    #[error("the coordinator's shard is being loaded; ask again")]
+    Loading,
+    #[error("the coordinator is not available; look it up again")]
+    NotAvailable,
+    /// The shard lost its state, or is closing: whatever was asked may or may not have happened.
+    #[error("this is no longer the coordinator; look it up again")]
+    NotCoordinator,
+}
+
+impl From<NotActive> for ShardError {
+    fn from(NotActive(status): NotActive) -> ShardError {
+        match status {
+            Status::Loading => ShardError::Loading,
+            Status::Failed => ShardError::NotAvailable,
+            // Active cannot be: it takes events.
+            Status::Stopped | Status::Active => ShardError::NotCoordinator,
+        }
+    }
+}
+
+/// An answer under way. Dropping it does not take the request back.
+#[derive(Debug)]
+pub struct Pending<T>(oneshot::Receiver<T>);
+
+impl<T> Pending<T> {
+    /// Stage two: waits for the answer. Cancel-safe.
+    ///
+    /// # Errors
+    /// [`ShardError::NotCoordinator`] when the shard was dropped meanwhile.
+    pub async fn wait(self) -> Result<T, ShardError> {
+        self.0.await.map_err(|_| ShardError::NotCoordinator)
+    }
+}
+
+/// The internal topic of a coordinator.
+#[derive(Debug, Clone, Copy)]
+pub struct InternalTopic {
+    pub name: &'static str,
+    pub partitions: i32,
+    pub segment_bytes: i32,
+    /// `compression.type`
+    pub compression: &'static str,
+}
+
+/// How a shard is made over a partition of the topic.
+pub type Make<M> = Box<dyn Fn(Arc<Partition>) -> Setting<M> + Send + Sync>;
+
+/// All shards of one coordinator on this node.
+pub struct Shards<M: StateMachine> {
+    logs: Arc<Logs>,
+    catalog: Arc<Catalog>,
+    topic: InternalTopic,
+    make: Make<M>,
+    is_closed: AtomicBool,
+    /// By partition; `None` until the topic exists. The lock is never held across an await.
+    running: Mutex<Option<Running<M::Event>>>,
+    /// Held by whoever creates the topic or starts the shards, so that this happens once.
+    starting: tokio::sync::Mutex<()>,
+}
+
+struct Running<E> {
+    shards: Arc<[Shard<E>]>,
+    tasks: Vec<JoinHandle<()>>,
+}
+
+impl<M: StateMachine> Shards<M> {
+    #[must_use]
+    pub fn new(logs: Arc<Logs>, catalog: Arc<Catalog>, topic: InternalTopic, make: Make<M>) -> Shards<M> {
+        let (is_closed, running, starting) = (AtomicBool::new(false), Mutex::new(None), tokio::sync::Mutex::new(()));
+        Shards { logs, catalog, topic, make, is_closed, running, starting }
+    }
+
+    /// Whether the topic exists.
+    #[must_use]
+    pub fn exist(&self) -> bool {
+        self.catalog.topic(self.topic.name).is_some()
+    }
+
+    /// Lets the shards answer what they have in hand, and stops them. Whoever waits for something else sees a closed channel.
+    pub async fn close(&self) {
+        self.is_closed.store(true, Ordering::SeqCst);
+        // Whoever is starting shards now sees the flag, or is waited for here.
+        let _starting = self.starting.lock().await;
+        let running = self.lock().take();
+        let Some(Running { shards, tasks }) = running else { return };
+        drop(shards);
+        for task in tasks {
+            // A panic in a shard has stopped the process already.
+            let _ = task.await;
+        }
+    }
+
+    /// Queues an event for the shard that `key` belongs to. The order of calls of one task is the order of handling.
+    ///
+    /// # Errors
+    /// [`ShardError`]; nothing was queued then.
+    pub async fn send<T>(&self, key: &str, event: impl FnOnce(Caller<T>) -> M::Event) -> Result<Pending<T>, ShardError> {
+        let shards = self.all().await?;
+        self.send_to(&shards, partition_of(key, shards.len()), event).await
+    }
+
+    /// As [`Shards::send`], to the shard of a partition of the topic.
+    ///
+    /// # Errors
+    /// As there; [`ShardError::NotAvailable`] when there is no such partition.
+    pub async fn send_at<T>(
+        &self,
+        partition: usize,
+        event: impl FnOnce(Caller<T>) -> M::Event,
+    ) -> Result<Pending<T>, ShardError> {
+        let shards = self.all().await?;
+        self.send_to(&shards, partition, event).await
+    }
+
+    /// Queues an event whose caller waits already, for the shard that `key` belongs to; when it cannot be queued, the caller is told by
+    /// its closed channel.
+    ///
+    /// # Errors
+    /// As [`Shards::send`].
+    pub async fn hand_over(&self, key: &str, event: M::Event) -> Result<(), ShardError> {
+        let shards = self.all().await?;
+        let shard = shards.get(partition_of(key, shards.len())).ok_or(ShardError::NotAvailable)?;
+        Ok(shard.send(event).await?)
+    }
+
+    async fn send_to<T>(
+        &self,
+        shards: &[Shard<M::Event>],
+        partition: usize,
+        event: impl FnOnce(Caller<T>) -> M::Event,
+    ) -> Result<Pending<T>, ShardError> {
+        let shard = shards.get(partition).ok_or(ShardError::NotAvailable)?;
+        let (caller, answer) = Caller::pair();
+        shard.send(event(caller)).await?;
+        Ok(Pending(answer))
+    }
+
+    /// The shards; created and started at the first need. Waits for their loading, at most [`LOADING_PATIENCE`].
+    ///
+    /// # Errors
+    /// [`ShardError::NotAvailable`] when the topic cannot be created or opened.
+    pub async fn all(&self) -> Result<Arc<[Shard<M::Event>]>, ShardError> {
+        if let Some(shards) = self.started() {
+            return Ok(shards);
+        }
+        let _starting = self.starting.lock().await;
+        if let Some(shards) = self.started() {
+            return Ok(shards);
+        }
+        if self.is_closed.load(Ordering::SeqCst) {
+            return Err(ShardError::NotAvailable);
+        }
+        let started = match self.topic().await {
+            Ok(topic) => self.spawn(&topic).await,
+            Err(error) => Err(error),
+        };
+        let running = started.map_err(|error| {
+            warn!(topic = self.topic.name, %error, "a coordinator cannot start; the next request tries again");
+            ShardError::NotAvailable
+        })?;
+        let shards = running.shards.clone();
+        let loading = async {
+            for shard in shards.iter() {
+                shard.loaded().await;
+            }
+        };
+        // Short logs load in milliseconds: whoever asks first waits instead of being told to ask again.
+        if tokio::time::timeout(LOADING_PATIENCE, loading).await.is_err() {
+            debug!(topic = self.topic.name, "the coordinator is still loading; until it is done, clients are told so");
+        }
+        *self.lock() = Some(running);
+        Ok(shards)
+    }
+
+    /// The shards, if they run: not before the first need, and not after their topic was deleted, which stops them.
+    #[must_use]
+    pub fn started(&self) -> Option<Arc<[Shard<M::Event>]>> {
+        let running = self.lock();
+        let shards = &running.as_ref()?.shards;
+        let is_stopped = shards.first().is_some_and(|shard| shard.status() == Status::Stopped);
+        (!is_stopped).then(|| shards.clone())
+    }
+
+    /// How many partitions the topic has, or will have.
+    #[must_use]
+    pub fn partitions(&self) -> usize {
+        let existing = self.catalog.topic(self.topic.name).map(|topic| topic.logs.len());
+        existing.unwrap_or_else(|| usize::try_from(self.topic.partitions).unwrap_or(1))
+    }
+
+    async fn topic(&self) -> Result<Arc<Topic>, CatalogError> {
+        if let Some(topic) = self.catalog.topic(self.topic.name) {
+            return Ok(topic);
+        }
+        let overrides = [
+            ("cleanup.policy", "compact".to_owned()),
+            ("segment.bytes", self.topic.segment_bytes.to_string()),
+            ("compression.type", self.topic.compression.to_owned()),
+        ];
+        let new = NewTopic {
+            name: self.topic.name.to_owned(),
+            partitions: self.topic.partitions,
+            // One node: the replication factors of internal topics have no meaning yet.
+            replication_factor: 1,
+            overrides: overrides.into_iter().map(|(name, value)| (name.to_owned(), value)).collect::<BTreeMap<_, _>>(),
+        };
+        match self.catalog.create_topic(new).await {
+            Err(CatalogError::TopicExists(name)) => self.catalog.topic(&name).ok_or(CatalogError::UnknownTopic(name)),
+            other => other,
+        }
+    }
+
+    async fn spawn(&self, topic: &Topic) -> Result<Running<M::Event>, CatalogError> {
+        let mut shards = Vec::new();
+        let mut tasks = Vec::new();
+        for log in &topic.logs {
+            let partition = self.logs.open(*log, topic.settings.clone()).await?;
+            let (shard, task) = runtime::spawn((self.make)(partition));
+            shards.push(shard);
+            tasks.push(task);
+        }
+        info!(topic = self.topic.name, shards = shards.len(), "a coordinator has started");
+        Ok(Running { shards: shards.into(), tasks })
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running<M::Event>>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The partition of a coordinator's topic that holds `key`: Java's `Utils.abs(key.hashCode()) % partitions`.
+#[must_use]
+pub fn partition_of(key: &str, partitions: usize) -> usize {
+    let hash = key.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
+    // Utils.abs clears the sign bit, so the conversion always succeeds.
+    usize::try_from(hash & i32::MAX).unwrap_or(0) % partitions.max(1)
+}
