@@ -5,6 +5,7 @@ use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
 use crate::config::{Config, Sync};
 use crate::coordinator::group::Groups;
 use crate::coordinator::producer_ids::ProducerIds;
+use crate::coordinator::txn::Transactions;
 use crate::env::Env;
 use crate::log::{LogOptions, Logs, Partition, retention};
 use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
@@ -27,7 +28,8 @@ pub struct Broker {
     pub logs: Arc<Logs>,
     pub catalog: Arc<Catalog>,
     pub groups: Arc<Groups>,
-    pub producer_ids: ProducerIds,
+    pub transactions: Arc<Transactions>,
+    pub producer_ids: Arc<ProducerIds>,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
     pub fetch_memory: Arc<Semaphore>,
     background: Vec<JoinHandle<()>>,
@@ -47,6 +49,10 @@ impl Broker {
         let logs = Logs::new(log_store, env.clone(), options);
         let groups = Groups::new(logs.clone(), catalog.clone(), env.clone(), config.clone());
         groups.start();
+        let producer_ids = Arc::new(ProducerIds::new(catalog.clone()));
+        let transactions =
+            Transactions::new(logs.clone(), catalog.clone(), env.clone(), &config, groups.clone(), producer_ids.clone());
+        transactions.start();
         let background = vec![
             tasks::spawn("finish deletions", finish_deletions(logs.clone(), catalog.clone())),
             tasks::spawn("open logs", open_all(logs.clone(), catalog.clone())),
@@ -54,13 +60,14 @@ impl Broker {
             tasks::spawn("producer snapshots", save_snapshots(logs.clone())),
         ];
         Ok(Arc::new(Broker {
-            producer_ids: ProducerIds::new(catalog.clone()),
+            producer_ids,
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / 1024)),
             env,
             config,
             logs,
             catalog,
             groups,
+            transactions,
             background,
         }))
     }
@@ -148,6 +155,8 @@ impl Broker {
         for task in &self.background {
             task.abort();
         }
+        // They write to logs of groups.
+        self.transactions.close().await;
         self.groups.close().await;
         self.logs.close().await
     }

@@ -1,10 +1,10 @@
-"""Runs franz-go's TestGroupETL again and again, if wanted with broken connections and a broker that is killed meanwhile.
+"""Runs franz-go's TestGroupETL, or TestTxnEtl, again and again, if wanted with broken connections and a broker that is killed meanwhile.
 
-  etl.sh [--runs N] [--chaos] [--kill-every SECONDS] [--records N] [--limit SECONDS]
+  etl.sh [--txn] [--runs N] [--chaos] [--kill-every SECONDS] [--records N] [--limit SECONDS]
 
 The test's variants (an assignor, the classic protocol or KIP-848's, dynamic or static members) share one producer's topic.
 Each sends all records through a chain of three groups whose members come and go, and allows none to be read twice,
-missed or out of order.
+missed or out of order. With --txn each hop is a transaction: consumed offsets and produced records together.
 
 --chaos       KGO_TEST_CHAOS=1: the client ends each of its connections after 0.5 to 1.5 seconds.
 --kill-every  kill -9, a second's absence, and a start with the same data and port; the seconds count from each start.
@@ -27,19 +27,20 @@ import broker as brokers
 import kgo
 from suite import Results
 
-TEST = "TestGroupETL"
+GROUPS, TRANSACTIONS = "TestGroupETL", "TestTxnEtl"
 AWAY_SECONDS = 1
 POLL_SECONDS = 0.1
 OUTCOME = re.compile(r"\s*--- (PASS|FAIL|SKIP): (\S+) \(([\d.]+)s\)")
 # (whose failure, how it shows); the first that fits counts.
 CAUSES = [
     ("data", r"saw double offset|consumed too much|lost records|got \d+ keys != exp|got key \d+ != exp|out of order|expected first produced"),
-    ("client", r"unable to join group session|unable to commit|produce err|unable to flush|poll got|unable to create topic"),
+    ("client", r"BeginTransaction unexpected|unable to (?:begin|end) transaction|unexpected (?:transactional )?produce err|flush unexpected|unable to join group session|unable to commit|produce err|unable to flush|poll got|unable to create topic"),
 ]
 
 
 def main():
-    options = argparse.ArgumentParser(description=f"franz-go's {TEST}, many times")
+    options = argparse.ArgumentParser(description=f"franz-go's {GROUPS} or {TRANSACTIONS}, many times")
+    options.add_argument("--txn", dest="test", action="store_const", const=TRANSACTIONS, default=GROUPS, help=f"{TRANSACTIONS}")
     options.add_argument("--runs", type=int, default=1, metavar="N", help="how many times (1)")
     options.add_argument("--chaos", action="store_true", help="the client breaks its own connections all the time")
     options.add_argument("--kill-every", type=float, metavar="SECONDS", help="kill -9 of the broker, again and again")
@@ -90,7 +91,7 @@ def run(program, broker, log, asked):
     environment = {**kgo.environment(broker), "KGO_TEST_RECORDS": str(asked.records)}
     if asked.chaos:
         environment["KGO_TEST_CHAOS"] = "1"
-    command = [str(program), f"-test.run=^{TEST}$", "-test.v", f"-test.timeout={asked.limit}s"]
+    command = [str(program), f"-test.run=^{asked.test}$", "-test.v", f"-test.timeout={asked.limit}s"]
     kills, started = 0, time.monotonic()
     since = started
     with open(log, "wb") as file, subprocess.Popen(command, env=environment, stdout=file, stderr=file) as tests:

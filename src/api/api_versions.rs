@@ -23,6 +23,9 @@ const FEATURES_FROM_0: i16 = 4;
 const GROUP_VERSION: &str = "group.version";
 /// The levels of `group.version` that we have: without and with the consumer protocol.
 const GROUP_VERSION_LEVELS: RangeInclusive<i16> = 0..=1;
+/// The feature that switches clients to the second protocol of transactions (KIP-890), with level 2.
+const TRANSACTION_VERSION: &str = "transaction.version";
+const TRANSACTION_VERSION_LEVELS: RangeInclusive<i16> = 0..=2;
 
 pub struct ApiVersions;
 
@@ -56,16 +59,23 @@ fn with_features(response: ApiVersionsResponse, kafka: &KafkaSettings, version: 
     if version < FEATURES {
         return response;
     }
-    let name = StrBytes::from_static_str(GROUP_VERSION);
-    let supported = SupportedFeatureKey::default()
-        .with_name(name.clone())
-        .with_min_version(*GROUP_VERSION_LEVELS.start())
-        .with_max_version(*GROUP_VERSION_LEVELS.end());
-    let supported = if version >= FEATURES_FROM_0 { vec![supported] } else { Vec::new() };
-    let level = kafka.feature_group_version;
-    let finalized = FinalizedFeatureKey::default().with_name(name).with_min_version_level(level).with_max_version_level(level);
-    // Level 0 is "not finalised".
-    let finalized = if level > 0 { vec![finalized] } else { Vec::new() };
+    let mut supported = Vec::new();
+    let mut finalized = Vec::new();
+    for (name, levels, level) in [
+        (GROUP_VERSION, GROUP_VERSION_LEVELS, kafka.feature_group_version),
+        (TRANSACTION_VERSION, TRANSACTION_VERSION_LEVELS, kafka.feature_transaction_version),
+    ] {
+        let name = StrBytes::from_static_str(name);
+        if version >= FEATURES_FROM_0 {
+            let supports = SupportedFeatureKey::default().with_name(name.clone());
+            supported.push(supports.with_min_version(*levels.start()).with_max_version(*levels.end()));
+        }
+        // Level 0 is "not finalised".
+        if level > 0 {
+            let finalizes = FinalizedFeatureKey::default().with_name(name);
+            finalized.push(finalizes.with_min_version_level(level).with_max_version_level(level));
+        }
+    }
     response.with_supported_features(supported).with_finalized_features_epoch(0).with_finalized_features(finalized)
 }
 

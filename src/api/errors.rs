@@ -10,6 +10,7 @@ pub use kafka_protocol::error::ResponseError;
 
 pub mod catalog;
 pub mod group;
+pub mod transaction;
 
 /// The code that says "no error".
 pub const NONE: i16 = 0;

@@ -1,11 +1,11 @@
 //! FindCoordinator, key 10, versions 0-6.
 //!
-//! Behaviour: this node coordinates every group. The first question creates `__consumer_offsets`.
+//! Behaviour: this node coordinates every group and every transactional id. The first question creates `__consumer_offsets`, or
+//! `__transaction_state`.
 //!
 //! Version notes: 1 (KIP-98) asks by kind of coordinator and answers a message with an error; 3 is flexible; 4 (KIP-699) asks for many
 //! keys at once; 5 (KIP-890) may answer TRANSACTION_ABORTABLE; 6 (KIP-932) adds share coordinators.
-//! Not implemented: transactions (kind 1): TRANSACTIONAL_ID_AUTHORIZATION_FAILED, at which clients give up instead of asking forever.
-//! Share groups (kind 2): INVALID_REQUEST, as from a Kafka without them.
+//! Not implemented: share groups (kind 2): INVALID_REQUEST, as from a Kafka without them.
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler, advertised};
@@ -54,9 +54,10 @@ async fn find(context: &Context, key_type: i8) -> Coordinator {
             Ok(()) => this_node(context),
             Err(error) => refused(errors::group::code(&error), &error.to_string()),
         },
-        TRANSACTION => {
-            refused(ResponseError::TransactionalIdAuthorizationFailed, "transactions are not supported by this version of fbf")
-        }
+        TRANSACTION => match context.broker.transactions.prepare().await {
+            Ok(()) => this_node(context),
+            Err(error) => refused(errors::transaction::code(&error), &error.to_string()),
+        },
         _ => refused(ResponseError::InvalidRequest, &format!("coordinators of type {key_type} are not supported")),
     }
 }

@@ -14,6 +14,8 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 
 pub mod absent;
+pub mod add_offsets_to_txn;
+pub mod add_partitions_to_txn;
 pub mod advertised;
 pub mod api_versions;
 pub mod consumer_group_describe;
@@ -26,7 +28,10 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_producers;
 pub mod describe_topic_partitions;
+pub mod describe_transactions;
+pub mod end_txn;
 pub mod errors;
 pub mod fetch;
 pub mod fetch_sessions;
@@ -38,6 +43,7 @@ pub mod join_group;
 pub mod leave_group;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
 pub mod offset_delete;
@@ -47,6 +53,9 @@ pub mod operations;
 pub mod produce;
 pub mod repeated;
 pub mod sync_group;
+pub mod transactional_produce;
+pub mod txn_offset_commit;
+pub mod write_txn_markers;
 
 pub use context::Context;
 
@@ -150,12 +159,20 @@ pub static TABLE: &[Row] = &[
     row::<delete_topics::DeleteTopics>("DeleteTopics"),
     row::<init_producer_id::InitProducerId>("InitProducerId"),
     row::<offset_for_leader_epoch::OffsetForLeaderEpoch>("OffsetForLeaderEpoch"),
+    row::<add_partitions_to_txn::AddPartitionsToTxn>("AddPartitionsToTxn"),
+    row::<add_offsets_to_txn::AddOffsetsToTxn>("AddOffsetsToTxn"),
+    row::<end_txn::EndTxn>("EndTxn"),
+    row::<write_txn_markers::WriteTxnMarkers>("WriteTxnMarkers"),
+    row::<txn_offset_commit::TxnOffsetCommit>("TxnOffsetCommit"),
     row::<describe_configs::DescribeConfigs>("DescribeConfigs"),
     row::<create_partitions::CreatePartitions>("CreatePartitions"),
     row::<delete_groups::DeleteGroups>("DeleteGroups"),
     row::<incremental_alter_configs::IncrementalAlterConfigs>("IncrementalAlterConfigs"),
     row::<offset_delete::OffsetDelete>("OffsetDelete"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),
+    row::<describe_producers::DescribeProducers>("DescribeProducers"),
+    row::<describe_transactions::DescribeTransactions>("DescribeTransactions"),
+    row::<list_transactions::ListTransactions>("ListTransactions"),
     row::<consumer_group_heartbeat::ConsumerGroupHeartbeat>("ConsumerGroupHeartbeat"),
     row::<consumer_group_describe::ConsumerGroupDescribe>("ConsumerGroupDescribe"),
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),

@@ -6,10 +6,11 @@
 //! idempotent producer's retry is then recognised.
 //!
 //! Version notes: 7 (KIP-110) brings zstd; 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
-//! needs to; 12 (KIP-890) adds partitions to transactions implicitly; 13 (KIP-516) uses topic ids.
-//! Not implemented: transactions; a transactional id gets TRANSACTIONAL_ID_AUTHORIZATION_FAILED, which clients treat as final.
+//! needs to; 11 and 12 (KIP-890): see `transactional_produce.rs`; 13 (KIP-516) uses topic ids.
+//! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::transactional_produce::{self, Leave};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
@@ -62,6 +63,10 @@ impl Handler for Produce {
         // take a slow sync for a failure and send its records twice.
         let least = if acks == 1 { ACKS_ONE_TIMEOUT } else { Duration::ZERO };
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(least);
+        let leave = match refusal {
+            None => transactional_produce::ask(&context, &request).await,
+            Some(_) => Leave::default(),
+        };
         let mut pending = Vec::new();
         let mut responses = Vec::with_capacity(request.topic_data.len());
         for (topic_at, data) in request.topic_data.into_iter().enumerate() {
@@ -75,7 +80,10 @@ impl Handler for Produce {
                 let appended = match (refusal, &topic) {
                     (Some(error), _) => Err(error.into()),
                     (None, Err(error)) => Err((*error).into()),
-                    (None, Ok(topic)) => append(&context, topic, index, records).await,
+                    (None, Ok(topic)) => match leave.at((topic_at, partition_at)) {
+                        Ok(origin) => append(&context, topic, index, records, origin).await,
+                        Err(error) => Err(error.into()),
+                    },
                 };
                 answers.push(match appended {
                     Ok((partition, appended)) => {
@@ -120,13 +128,11 @@ impl Handler for Produce {
 
 /// What is wrong with the request as a whole.
 fn refusal_of_all(request: &ProduceRequest) -> Option<ResponseError> {
-    if !matches!(request.acks, -1..=1) {
-        return Some(ResponseError::InvalidRequiredAcks);
-    }
-    request.transactional_id.as_ref().map(|_| ResponseError::TransactionalIdAuthorizationFailed)
+    (!matches!(request.acks, -1..=1)).then_some(ResponseError::InvalidRequiredAcks)
 }
 
-fn find(context: &Context, name: &TopicName, id: Uuid) -> Result<Arc<Topic>, ResponseError> {
+/// The topic that a request names: by id from version 13 on, by name before.
+pub(super) fn find(context: &Context, name: &TopicName, id: Uuid) -> Result<Arc<Topic>, ResponseError> {
     if context.version >= TOPIC_IDS {
         return context.broker.catalog.topic_by_id(TopicId(id)).ok_or(ResponseError::UnknownTopicId);
     }
@@ -138,6 +144,7 @@ async fn append(
     topic: &Topic,
     index: i32,
     records: Option<Bytes>,
+    origin: Origin,
 ) -> Result<(Arc<Partition>, Appended), Refused> {
     if topic.internal {
         // What the coordinators replay must come from them (ReplicaManager.appendToLocalLog).
@@ -153,7 +160,7 @@ async fn append(
     }
     // What is kept (in the store's queue, in the tail) is charged by its own length: a small part of a large frame is copied out of it.
     let records = if records.len() < context.frame_bytes / 2 { Bytes::copy_from_slice(&records) } else { records };
-    let appended = partition.append(records, Origin::Client).await?;
+    let appended = partition.append(records, origin).await?;
     Ok((partition, appended))
 }
 

@@ -45,6 +45,13 @@ pub struct KafkaSettings {
     pub max_request_partition_size_limit: i32,
     pub fetch_max_bytes: i32,
     pub transaction_max_timeout_ms: i32,
+    pub transaction_partition_verification_enable: bool,
+    pub transaction_remove_expired_interval_ms: i32,
+    pub transaction_state_log_num_partitions: i32,
+    pub transaction_state_log_segment_bytes: i32,
+    pub transactional_id_expiration_ms: i32,
+    /// As `feature_group_version`.
+    pub feature_transaction_version: i16,
     /// Every property that the operator gave, by name, checked.
     pub explicit: BTreeMap<String, String>,
     /// What our own settings amount to in Kafka's names (`node.id`, `log.dirs`, `listeners` …), for DescribeConfigs; wins over `explicit`.
@@ -126,6 +133,16 @@ impl KafkaSettings {
             max_request_partition_size_limit: given.number("max.request.partition.size.limit", 1, i32::MAX.into())?,
             fetch_max_bytes: given.number("fetch.max.bytes", 1024, i32::MAX.into())?,
             transaction_max_timeout_ms: given.number("transaction.max.timeout.ms", 1, i32::MAX.into())?,
+            transaction_partition_verification_enable: given.boolean("transaction.partition.verification.enable"),
+            transaction_remove_expired_interval_ms: given.number(
+                "transaction.remove.expired.transaction.cleanup.interval.ms",
+                1,
+                i32::MAX.into(),
+            )?,
+            transaction_state_log_num_partitions: given.number("transaction.state.log.num.partitions", 1, 10_000)?,
+            transaction_state_log_segment_bytes: given.number("transaction.state.log.segment.bytes", 1, i32::MAX.into())?,
+            transactional_id_expiration_ms: given.number("transactional.id.expiration.ms", 1, i32::MAX.into())?,
+            feature_transaction_version: given.number("feature.transaction.version", 0, 2)?,
             explicit: BTreeMap::new(),
             effective: BTreeMap::new(),
         };

@@ -23,6 +23,7 @@ pub mod producer_ids;
 pub mod runtime;
 pub mod shards;
 pub mod timers;
+pub mod txn;
 mod wire;
 
 /// One shard of a coordinator.
@@ -88,6 +89,14 @@ pub trait LogRecord: Sized + Send + 'static {
 pub struct ProducerIdAndEpoch {
     pub id: ProducerId,
     pub epoch: ProducerEpoch,
+}
+
+impl ProducerIdAndEpoch {
+    /// From the numbers of a request.
+    #[must_use]
+    pub fn of(id: i64, epoch: i16) -> ProducerIdAndEpoch {
+        ProducerIdAndEpoch { id: ProducerId(id), epoch: ProducerEpoch(epoch) }
+    }
 }
 
 /// The kind of batch that a record stands in.

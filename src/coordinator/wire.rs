@@ -48,6 +48,10 @@ impl Reader {
         self.take(length, "fixed bytes")
     }
 
+    pub fn i16(&mut self) -> Result<i16, MalformedRecord> {
+        self.rest.try_get_i16().map_err(|_| cut("int16"))
+    }
+
     pub fn i32(&mut self) -> Result<i32, MalformedRecord> {
         self.rest.try_get_i32().map_err(|_| cut("int32"))
     }
@@ -158,6 +162,10 @@ impl Writer {
 
     pub fn raw(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
+    }
+
+    pub fn i16(&mut self, value: i16) {
+        self.bytes.extend_from_slice(&value.to_be_bytes());
     }
 
     pub fn i32(&mut self, value: i32) {

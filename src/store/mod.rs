@@ -105,8 +105,9 @@ pub trait LogStore: Send + Sync {
     /// takes the whole queue. Cancel-safe. Answers [`StoreError::TooLarge`], [`StoreError::Closed`].
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>>;
 
-    /// Queues a batch. Never blocks, cannot fail: what happens to it is told to the listener. FIFO per store, so commits of one
-    /// log are told in offset order. Called under the log's own lock.
+    /// Queues a batch. Never blocks, cannot fail: what happens to it is told to the listener. FIFO per store, over all logs: commits of one
+    /// log are told in offset order, and after a crash no batch is there without those that were queued before it. Called under the
+    /// log's own lock.
     fn append(&self, permit: Permit, append: Append);
 
     /// Reads committed batches that overlap `[from, to)`, in order, whole, from the batch that contains `from` (or the first one

@@ -136,19 +136,19 @@ pub(super) const ALL: &[Property] = &properties! {
         "Threads of the share coordinator.";
     "share.coordinator.write.timeout.ms": Int = "5000", AtLeast(1), ReadOnly, NoMeaning,
         "How long a write of share state waits for the replicas of its topic.";
-    "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000", AtLeast(1), ReadOnly, Stored,
-        "How often the broker looks for transactions that have timed out.";
-    "transaction.max.timeout.ms": Int = "900000", AtLeast(1), ReadOnly, Stored,
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": Int = "10000", AtLeast(1), ReadOnly, NoMeaning,
+        "How often Kafka looks for transactions that have timed out; here each is ended when its time is up.";
+    "transaction.max.timeout.ms": Int = "900000", AtLeast(1), ReadOnly, Works,
         "The longest time-out that a transactional producer may ask for.";
-    "transaction.partition.verification.enable": Boolean = "true", Any, ClusterWide, Stored,
+    "transaction.partition.verification.enable": Boolean = "true", Any, ClusterWide, Works,
         "Whether a partition must belong to a transaction before transactional records are written to it.";
-    "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000", AtLeast(1), ReadOnly, Stored,
+    "transaction.remove.expired.transaction.cleanup.interval.ms": Int = "3600000", AtLeast(1), ReadOnly, Works,
         "How often the broker looks for transactional ids that have expired.";
     "transaction.state.log.load.buffer.size": Int = "5242880", AtLeast(1), ReadOnly, NoMeaning,
         "How many bytes of the transaction topic are read at a time when it is loaded.";
     "transaction.state.log.min.isr": Int = "2", AtLeast(1), ReadOnly, NoMeaning,
         "How many replicas of the transaction topic must have a write.";
-    "transaction.state.log.num.partitions": Int = "50", AtLeast(1), ReadOnly, Stored,
+    "transaction.state.log.num.partitions": Int = "50", AtLeast(1), ReadOnly, Works,
         "Into how many shards transactions are divided; must not change once there are some.";
     "transaction.state.log.replication.factor": Short = "3", AtLeast(1), ReadOnly, NoMeaning,
         "Replicas of the transaction topic.";
@@ -156,6 +156,6 @@ pub(super) const ALL: &[Property] = &properties! {
         "The segment size of the transaction topic.";
     "transaction.two.phase.commit.enable": Boolean = "false", Any, ReadOnly, Stored,
         "Whether transactions may take part in a two-phase commit that something else coordinates.";
-    "transactional.id.expiration.ms": Int = "604800000", AtLeast(1), ReadOnly, Stored,
+    "transactional.id.expiration.ms": Int = "604800000", AtLeast(1), ReadOnly, Works,
         "How long the broker remembers a transactional id that is not used.";
 };

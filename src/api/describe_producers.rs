@@ -1,0 +1,58 @@
+//! DescribeProducers, key 61, version 0.
+//!
+//! Behaviour (KIP-664): the idempotent producers that a partition knows, with where an open transaction began: how a hanging one is found.
+//!
+//! Version notes: none.
+//! Not implemented: nothing.
+
+use super::errors::{self, ResponseError};
+use super::{Answer, Context, Handler};
+use crate::log::ProducerStatus;
+use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
+use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
+use std::ops::RangeInclusive;
+
+pub struct DescribeProducers;
+
+impl Handler for DescribeProducers {
+    type Request = DescribeProducersRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    async fn handle(context: Context, request: DescribeProducersRequest) -> Answer<DescribeProducersResponse> {
+        Answer::Later(Box::pin(async move {
+            let mut topics = Vec::with_capacity(request.topics.len());
+            for topic in request.topics {
+                let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+                for index in topic.partition_indexes {
+                    let answer = PartitionResponse::default().with_partition_index(index);
+                    partitions.push(match producers(&context, &topic.name, index).await {
+                        Ok(producers) => answer.with_active_producers(producers.iter().map(state).collect()),
+                        Err(error) => answer.with_error_code(error.code()),
+                    });
+                }
+                topics.push(TopicResponse::default().with_name(topic.name).with_partitions(partitions));
+            }
+            DescribeProducersResponse::default().with_topics(topics)
+        }))
+    }
+
+    fn unsupported() -> DescribeProducersResponse {
+        DescribeProducersResponse::default()
+    }
+}
+
+async fn producers(context: &Context, topic: &str, index: i32) -> Result<Vec<ProducerStatus>, ResponseError> {
+    let topic = context.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.broker.partition(&topic, index).await.map_err(|error| errors::store(&error))?;
+    Ok(partition.ok_or(ResponseError::UnknownTopicOrPartition)?.producers())
+}
+
+fn state(producer: &ProducerStatus) -> ProducerState {
+    ProducerState::default()
+        .with_producer_id(ProducerId(producer.id.0))
+        .with_producer_epoch(i32::from(producer.epoch.0))
+        .with_last_sequence(producer.last_sequence)
+        .with_last_timestamp(producer.seen.0)
+        .with_coordinator_epoch(producer.coordinator_epoch)
+        .with_current_txn_start_offset(producer.transaction.map_or(-1, |first| first.0))
+}

@@ -1,0 +1,84 @@
+//! What a produce request of a transactional producer needs before its batches are appended: the partitions must be part of the transaction.
+//!
+//! Producers of the first protocol have said so with AddPartitionsToTxn, and the coordinator is asked to confirm it, once per partition and
+//! transaction; for those of the second one the partitions are added here (KIP-890). The coordinator answers when its record is on its way
+//! to the disk: the batches go behind it, so they are never durable without it.
+
+use super::errors::{self, ResponseError};
+use super::{Context, produce};
+use crate::coordinator::ProducerIdAndEpoch;
+use crate::coordinator::txn::TransactionError;
+use crate::coordinator::txn::messages::{Intent, PartitionsRequest, When};
+use crate::coordinator::txn::records::{Partitions, Protocol};
+use crate::log::{Origin, Verification};
+use crate::records::BatchHeader;
+use kafka_protocol::messages::ProduceRequest;
+use std::collections::HashMap;
+
+/// The first version whose clients know TRANSACTION_ABORTABLE.
+const ABORTABLE: i16 = 11;
+/// The first version for which the broker adds the partitions.
+const ADDS: i16 = 12;
+
+/// As whom each batch of a request may be appended.
+#[derive(Debug, Default)]
+pub struct Leave {
+    /// Those that begin a transaction, by position of topic and partition in the request.
+    verified: HashMap<(usize, usize), Verification>,
+    /// Why they may not.
+    refusal: Option<ResponseError>,
+}
+
+impl Leave {
+    /// The origin of the batch at a position of the request.
+    pub fn at(&self, position: (usize, usize)) -> Result<Origin, ResponseError> {
+        match (self.verified.get(&position), self.refusal) {
+            (None, _) => Ok(Origin::Client),
+            (Some(verification), None) => Ok(Origin::Verified(*verification)),
+            (Some(_), Some(refusal)) => Err(refusal),
+        }
+    }
+}
+
+/// Asks the coordinator about the partitions whose batches would begin a transaction. Requests without a transactional id need no leave.
+pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
+    let mut leave = Leave::default();
+    let Some(id) = &request.transactional_id else { return leave };
+    let mut producer = None;
+    let mut partitions = Partitions::new();
+    for (topic_at, data) in request.topic_data.iter().enumerate() {
+        let Ok(topic) = produce::find(context, &data.name, data.topic_id) else { continue };
+        for (partition_at, data) in data.partition_data.iter().enumerate() {
+            // What does not parse is refused when it is appended.
+            let Some(header) = data.records.as_ref().and_then(|records| BatchHeader::parse(records).ok()) else { continue };
+            let Some(producer_id) = header.producer().filter(|_| header.attributes.is_transactional()) else { continue };
+            let Ok(Some(partition)) = context.broker.partition(&topic, data.index).await else { continue };
+            let own = ProducerIdAndEpoch::of(producer_id.0, header.producer_epoch);
+            if *producer.get_or_insert(own) != own {
+                // ProduceRequest: "Transactional records contained more than one producer ID".
+                leave.refusal = Some(ResponseError::InvalidProducerIdMapping);
+            }
+            if let Some(verification) = partition.verification(own.id, own.epoch) {
+                leave.verified.insert((topic_at, partition_at), verification);
+                partitions.entry(topic.name.clone()).or_default().insert(data.index);
+            }
+        }
+    }
+    let Some(producer) = producer.filter(|_| leave.refusal.is_none() && !partitions.is_empty()) else { return leave };
+    let verifies = context.broker.config.kafka.transaction_partition_verification_enable;
+    let intent = if context.version >= ADDS { Intent::Add(Protocol::V2) } else { Intent::Verify };
+    if intent == Intent::Verify && !verifies {
+        return leave;
+    }
+    let request = PartitionsRequest { id: id.to_string(), producer, partitions, intent };
+    leave.refusal = answered(context, request).await.err().map(|error| {
+        let version = context.version;
+        // It makes clients ask again without looking for another leader.
+        errors::transaction::of_partition(&error, version >= ABORTABLE, version >= ADDS, ResponseError::NotEnoughReplicas)
+    });
+    leave
+}
+
+async fn answered(context: &Context, request: PartitionsRequest) -> Result<(), TransactionError> {
+    context.broker.transactions.partitions(request, When::Appended).await?.wait().await?
+}

@@ -1,0 +1,92 @@
+//! WriteTxnMarkers, key 27, version 1.
+//!
+//! Behaviour: ends a producer's transaction in single partitions, without asking the coordinator: how an administrator aborts a hanging
+//! transaction (KIP-664; `kafka-transactions.sh abort`). A marker of an older epoch of the producer or of the coordinator is refused.
+//! Answered when all markers are durable.
+//!
+//! Version notes: none.
+//! Not implemented: version 2 (KIP-1228), with which Kafka's brokers tell one another that a marker's epoch is greater than its records'.
+
+use super::errors::{self, ResponseError};
+use super::{Answer, Context, Handler};
+use crate::coordinator::ProducerIdAndEpoch;
+use crate::coordinator::group::{MarkerError, OFFSETS_TOPIC};
+use crate::log::{AppendError, Partition};
+use crate::records::control::{EndTransaction, Marker};
+use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
+use kafka_protocol::messages::write_txn_markers_response::{
+    WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
+};
+use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+pub struct WriteTxnMarkers;
+
+impl Handler for WriteTxnMarkers {
+    type Request = WriteTxnMarkersRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=1;
+
+    async fn handle(context: Context, request: WriteTxnMarkersRequest) -> Answer<WriteTxnMarkersResponse> {
+        Answer::Later(Box::pin(async move {
+            let mut markers = Vec::with_capacity(request.markers.len());
+            for marker in request.markers {
+                markers.push(write(&context, marker).await);
+            }
+            WriteTxnMarkersResponse::default().with_markers(markers)
+        }))
+    }
+
+    fn unsupported() -> WriteTxnMarkersResponse {
+        WriteTxnMarkersResponse::default()
+    }
+}
+
+async fn write(context: &Context, marker: WritableTxnMarker) -> WritableTxnMarkerResult {
+    let producer = ProducerIdAndEpoch::of(marker.producer_id.0, marker.producer_epoch);
+    let end = EndTransaction {
+        marker: if marker.transaction_result { Marker::Commit } else { Marker::Abort },
+        coordinator_epoch: marker.coordinator_epoch,
+    };
+    let mut topics = Vec::with_capacity(marker.topics.len());
+    for topic in marker.topics {
+        let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
+        for index in topic.partition_indexes {
+            let code = match write_one(context, &topic.name, index, producer, end).await {
+                Ok(()) => errors::NONE,
+                Err(error) => error.code(),
+            };
+            partitions.push(WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(code));
+        }
+        topics.push(WritableTxnMarkerTopicResult::default().with_name(topic.name).with_partitions(partitions));
+    }
+    WritableTxnMarkerResult::default().with_producer_id(marker.producer_id).with_topics(topics)
+}
+
+async fn write_one(
+    context: &Context,
+    topic: &str,
+    index: i32,
+    producer: ProducerIdAndEpoch,
+    end: EndTransaction,
+) -> Result<(), ResponseError> {
+    let partition = find(context, topic, index).await?;
+    let last = if topic == OFFSETS_TOPIC {
+        let position = usize::try_from(index).unwrap_or(usize::MAX);
+        context.broker.groups.end_transaction(position, producer, end, false).await.map_err(|error| match error {
+            MarkerError::Shard(error) => errors::group::code(&error.into()),
+            MarkerError::Producer(error) => errors::append(&AppendError::Producer(error)),
+        })?;
+        partition.next().previous()
+    } else {
+        let written = partition.append_marker(producer.id, producer.epoch, end, false).await;
+        written.map_err(|error| errors::append(&error))?.unwrap_or_else(|| partition.next().previous())
+    };
+    partition.wait_committed(last).await.map_err(|stopped| errors::append(&stopped.into()))
+}
+
+async fn find(context: &Context, topic: &str, index: i32) -> Result<Arc<Partition>, ResponseError> {
+    let topic = context.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.broker.partition(&topic, index).await.map_err(|error| errors::store(&error))?;
+    partition.ok_or(ResponseError::UnknownTopicOrPartition)
+}
