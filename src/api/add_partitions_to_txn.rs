@@ -83,10 +83,7 @@ impl Handler for AddPartitionsToTxn {
     }
 }
 
-async fn ask(
-    context: &Context,
-    transaction: &AddPartitionsToTxnTransaction,
-) -> Result<Pending<PartitionsReply>, Refused> {
+async fn ask(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> Result<Pending<PartitionsReply>, Refused> {
     let unknown = unknown(context, &transaction.topics);
     if !unknown.is_empty() {
         return Err(Refused::Unknown(unknown));

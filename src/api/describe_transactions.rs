@@ -10,7 +10,9 @@ use super::{Answer, Context, Handler};
 use crate::coordinator::txn::TransactionError;
 use crate::coordinator::txn::records::Transaction;
 use kafka_protocol::messages::describe_transactions_response::{TopicData, TransactionState};
-use kafka_protocol::messages::{DescribeTransactionsRequest, DescribeTransactionsResponse, ProducerId, TopicName, TransactionalId};
+use kafka_protocol::messages::{
+    DescribeTransactionsRequest, DescribeTransactionsResponse, ProducerId, TopicName, TransactionalId,
+};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 

@@ -38,9 +38,11 @@ impl Handler for EndTxn {
         };
         match context.broker.transactions.end(request.clone()).await {
             Err(error) => Answer::Now(response(Err(error), version)),
-            Ok(pending) => Answer::Later(Box::pin(async move {
-                response(context.broker.transactions.ended(request, pending).await, version)
-            })),
+            Ok(pending) => {
+                Answer::Later(Box::pin(
+                    async move { response(context.broker.transactions.ended(request, pending).await, version) },
+                ))
+            }
         }
     }
 

@@ -68,9 +68,8 @@ fn respond(
     pattern: Option<&Regex>,
     now: Timestamp,
 ) -> ListTransactionsResponse {
-    let is_known = |name: &StrBytes| {
-        STATES.iter().any(|state| state.name() == name.as_str()) || STATES_NEVER_MET.contains(&name.as_str())
-    };
+    let is_known =
+        |name: &StrBytes| STATES.iter().any(|state| state.name() == name.as_str()) || STATES_NEVER_MET.contains(&name.as_str());
     let unknown = request.state_filters.iter().filter(|name| !is_known(name)).cloned().collect::<Vec<_>>();
     let is_asked = |one: &Listed| {
         let (states, producers) = (&request.state_filters, &request.producer_id_filters);

@@ -65,7 +65,11 @@ impl Handler for TxnOffsetCommit {
 }
 
 /// Puts the offsets of partitions that exist into `known`; the others are answered here.
-fn sort_out(context: &Context, topic: TxnOffsetCommitRequestTopic, known: &mut Vec<CommitOffset>) -> TxnOffsetCommitResponseTopic {
+fn sort_out(
+    context: &Context,
+    topic: TxnOffsetCommitRequestTopic,
+    known: &mut Vec<CommitOffset>,
+) -> TxnOffsetCommitResponseTopic {
     let existing = context.broker.catalog.topic(&topic.name);
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in topic.partitions {

@@ -65,7 +65,11 @@ pub enum Timer {
 enum Waiting {
     End(Caller<EndReply>),
     /// Goes on with the id when the open transaction is aborted.
-    Init { timeout_ms: i32, fresh: Option<ProducerId>, caller: Caller<InitReply> },
+    Init {
+        timeout_ms: i32,
+        fresh: Option<ProducerId>,
+        caller: Caller<InitReply>,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -89,7 +93,14 @@ impl TransactionShard {
         TransactionShard { settings, durable: BTreeMap::new(), soft: HashMap::new() }
     }
 
-    fn init(&mut self, request: InitRequest, fresh: Option<ProducerId>, caller: Caller<InitReply>, now: Timestamp, out: &mut Out) {
+    fn init(
+        &mut self,
+        request: InitRequest,
+        fresh: Option<ProducerId>,
+        caller: Caller<InitReply>,
+        now: Timestamp,
+        out: &mut Out,
+    ) {
         let InitRequest { id, timeout_ms, expected } = request;
         if !(1..=self.settings.timeout_max_ms).contains(&timeout_ms) {
             return out.reply(caller, Err(TransactionError::InvalidTimeout));
@@ -335,7 +346,8 @@ impl StateMachine for TransactionShard {
             Event::End { request, fresh, caller } => self.end(&request, fresh, caller, now, &mut out),
             Event::MarkersWritten { id, are_all } => self.markers_written(&id, are_all, now, &mut out),
             Event::List { caller } => {
-                let all = self.durable.iter().map(|(id, transaction)| Listed { id: id.clone(), transaction: transaction.clone() });
+                let all =
+                    self.durable.iter().map(|(id, transaction)| Listed { id: id.clone(), transaction: transaction.clone() });
                 out.reply(caller, all.collect());
             }
             Event::Describe { id, caller } => out.reply(caller, self.durable.get(&id).cloned()),
@@ -422,7 +434,8 @@ impl Transaction {
         let EndRequest { producer, marker, protocol, .. } = request;
         let is_v2 = *protocol == Protocol::V2;
         // With KIP-890 an end raises the epoch, so a repeated request comes from the epoch before.
-        let is_rotated = self.previous_producer == Some(producer.id) && producer.epoch.0 == EPOCH_LAST && self.producer.epoch.0 == 0;
+        let is_rotated =
+            self.previous_producer == Some(producer.id) && producer.epoch.0 == EPOCH_LAST && self.producer.epoch.0 == 0;
         if self.producer.id != producer.id && !(is_v2 && is_rotated) {
             return Err(TransactionError::UnknownProducer);
         }

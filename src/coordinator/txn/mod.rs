@@ -11,12 +11,12 @@
 
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::coordinator::Caller;
 use crate::coordinator::group::Groups;
 use crate::coordinator::group::messages::{CommitReply, CommitRequest};
 use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::runtime::Setting;
 use crate::coordinator::shards::{InternalTopic, Pending, Shards};
-use crate::coordinator::Caller;
 use crate::env::Env;
 use crate::ids::ProducerId;
 use crate::log::Logs;
@@ -29,6 +29,8 @@ mod machine;
 mod markers;
 pub mod messages;
 pub mod records;
+#[cfg(test)]
+mod tests;
 
 pub use markers::COORDINATOR_EPOCH;
 pub use messages::TransactionError;
@@ -125,11 +127,7 @@ impl Transactions {
     }
 
     /// Adds partitions to a transaction, or verifies that they are part of it.
-    pub async fn partitions(
-        &self,
-        request: PartitionsRequest,
-        when: When,
-    ) -> Result<Pending<PartitionsReply>, TransactionError> {
+    pub async fn partitions(&self, request: PartitionsRequest, when: When) -> Result<Pending<PartitionsReply>, TransactionError> {
         checked(&request.id)?;
         let id = request.id.clone();
         Ok(self.shards.send(&id, |caller| Event::Partitions { request, when, caller }).await?)
