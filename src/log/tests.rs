@@ -6,6 +6,7 @@ use crate::config::KafkaSettings;
 use crate::config::topic::{TimestampType, TopicSettings};
 use crate::env::Env;
 use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::records::control::{EndTransaction, Marker};
 use crate::records::{BatchBuilder, BatchHeader, RecordError};
 use crate::store::memory::MemoryStore;
 use bytes::{Bytes, BytesMut};
@@ -355,4 +356,148 @@ async fn an_error_of_one_partition_answers_at_once() {
     targets[0].from = Offset(99);
     let fetched = fetch(&targets, limits(1, 1 << 20, 3_600_000)).await;
     assert!(matches!(fetched[0].batches, Err(ReadError::OutOfRange { .. })));
+}
+
+// --- transactions ----------------------------------------------------------------------------------------------------------
+
+fn transactional(id: i64, epoch: i16, sequence: i32) -> Bytes {
+    BatchBuilder::new(NOW)
+        .producer(ProducerId(id), ProducerEpoch(epoch), sequence)
+        .transactional()
+        .record(None, Some(b"v"))
+        .build()
+}
+
+/// Appends a batch of a transaction that the coordinator knows of.
+async fn write(partition: &Partition, id: i64, epoch: i16, sequence: i32) -> Result<i64, AppendError> {
+    let origin = match partition.verification(ProducerId(id), ProducerEpoch(epoch)) {
+        Some(verification) => Origin::Verified(verification),
+        None => Origin::Client,
+    };
+    let appended = partition.append(transactional(id, epoch, sequence), origin).await?;
+    partition.wait_committed(appended.last).await?;
+    Ok(appended.first.0)
+}
+
+async fn end(partition: &Partition, id: i64, epoch: i16, marker: Marker) -> Result<Option<i64>, AppendError> {
+    let end = EndTransaction { marker, coordinator_epoch: 0 };
+    let at = partition.append_marker(ProducerId(id), ProducerEpoch(epoch), end, true).await?;
+    if let Some(at) = at {
+        partition.wait_committed(at).await?;
+    }
+    Ok(at.map(|at| at.0))
+}
+
+fn voided(partition: &Partition, from: i64, to: i64) -> Vec<(i64, i64)> {
+    partition.aborted(Offset(from), Offset(to)).iter().map(|one| (one.producer.0, one.first.0)).collect()
+}
+
+#[tokio::test]
+async fn a_batch_that_nobody_vouches_for_opens_no_transaction() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    let refused = append(&partition, transactional(7, 0, 0)).await;
+    assert!(matches!(refused, Err(AppendError::Producer(ProducerError::NotVerified(ProducerId(7))))), "{refused:?}");
+    let verification = partition.verification(ProducerId(7), ProducerEpoch(0)).expect("not open yet");
+    end(&partition, 7, 1, Marker::Abort).await.expect("timed out meanwhile");
+    let late = partition.append(transactional(7, 1, 0), Origin::Verified(verification)).await;
+    assert!(matches!(late, Err(AppendError::Producer(ProducerError::NotVerified(_)))), "a marker came in between: {late:?}");
+    let nobody = BatchBuilder::new(NOW).transactional().record(None, Some(b"v")).build();
+    assert!(matches!(append(&partition, nobody).await, Err(AppendError::Invalid(_))), "no producer id");
+    assert_eq!(partition.last_stable(), partition.watermark());
+}
+
+#[tokio::test]
+async fn plain_batches_of_a_producer_wait_for_its_transaction_to_end() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    write(&partition, 7, 0, 0).await.expect("opens");
+    let plain = append(&partition, produced(7, 0, 1, 1)).await;
+    assert!(matches!(plain, Err(AppendError::Producer(ProducerError::NotTransactional(_)))), "{plain:?}");
+}
+
+#[tokio::test]
+async fn committed_readers_stop_at_the_first_undecided_record() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    append(&partition, batch(1)).await.expect("plain");
+    write(&partition, 7, 0, 0).await.expect("opens at 1");
+    write(&partition, 8, 0, 0).await.expect("opens at 2");
+    append(&partition, batch(1)).await.expect("plain, behind them");
+    assert_eq!((partition.last_stable(), partition.watermark()), (Offset(1), Offset(4)));
+    end(&partition, 8, 1, Marker::Abort).await.expect("aborted");
+    assert_eq!(partition.last_stable(), Offset(1), "the first is still open");
+    end(&partition, 7, 1, Marker::Commit).await.expect("committed");
+    assert_eq!(partition.last_stable(), Offset(6));
+    assert_eq!(voided(&partition, 0, 6), [(8, 2)]);
+    let isolation = Isolation::ReadCommitted;
+    let fetched = fetch(&targets(&[partition], 1 << 20), Limits { isolation, ..limits(1, 1 << 20, 0) }).await;
+    assert_eq!(fetched[0].aborted.iter().map(|one| one.first.0).collect::<Vec<_>>(), [2]);
+}
+
+#[tokio::test]
+async fn a_marker_that_was_written_is_not_written_again_and_an_older_one_never() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    write(&partition, 7, 4, 0).await.expect("opens");
+    let stale = end(&partition, 7, 4, Marker::Abort).await;
+    assert!(matches!(stale, Err(AppendError::Producer(ProducerError::StaleEpoch { .. }))), "KIP-1228: {stale:?}");
+    assert_eq!(end(&partition, 7, 5, Marker::Commit).await.expect("committed"), Some(1));
+    assert_eq!(end(&partition, 7, 5, Marker::Commit).await.expect("known"), None);
+    assert_eq!(partition.watermark(), Offset(2));
+    let fenced = write(&partition, 7, 4, 1).await;
+    assert!(matches!(fenced, Err(AppendError::Producer(ProducerError::StaleEpoch { .. }))), "{fenced:?}");
+    let gap = write(&partition, 7, 5, 1).await;
+    assert!(matches!(gap, Err(AppendError::Producer(ProducerError::OutOfOrderSequence { .. }))), "it begins at 0: {gap:?}");
+    write(&partition, 7, 5, 0).await.expect("the next transaction");
+}
+
+#[tokio::test]
+async fn transactions_survive_a_restart_with_and_without_a_snapshot() {
+    for has_snapshot in [false, true] {
+        let house = house();
+        let first = partition(&house, settings()).await;
+        write(&first, 7, 0, 0).await.expect("opens at 0");
+        end(&first, 7, 1, Marker::Abort).await.expect("aborted at 1");
+        write(&first, 8, 0, 0).await.expect("opens at 2");
+        if has_snapshot {
+            first.save_snapshot(0).await.expect("saved");
+        }
+        write(&first, 7, 1, 0).await.expect("opens at 3");
+        end(&first, 7, 2, Marker::Abort).await.expect("aborted at 4");
+        let logs = logs(&house.store, &house.env, 0);
+        let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens again");
+        assert_eq!((partition.last_stable(), partition.watermark()), (Offset(2), Offset(5)), "snapshot: {has_snapshot}");
+        assert_eq!(voided(&partition, 0, 5), [(7, 0), (7, 3)]);
+        assert_eq!(partition.verification(ProducerId(8), ProducerEpoch(0)), None, "it is open");
+    }
+}
+
+#[tokio::test]
+async fn deleted_records_take_their_aborted_transactions_along_and_hold_nobody_up() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    write(&partition, 7, 0, 0).await.expect("opens at 0");
+    end(&partition, 7, 1, Marker::Abort).await.expect("aborted at 1");
+    write(&partition, 8, 0, 0).await.expect("opens at 2");
+    append(&partition, batch(1)).await.expect("plain");
+    partition.trim(Offset(3)).await.expect("trimmed");
+    assert!(voided(&partition, 0, 4).is_empty());
+    assert_eq!(partition.last_stable(), Offset(3), "not before the start of the log");
+}
+
+#[tokio::test]
+async fn a_producer_with_an_open_transaction_is_not_forgotten() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    write(&partition, 7, 0, 0).await.expect("opens");
+    house.env.advance_ms(3 * 86_400_000);
+    append(&partition, produced(9, 0, 0, 1)).await.expect("somebody else");
+    assert_eq!(
+        partition.producers().iter().map(|one| (one.id.0, one.transaction)).collect::<Vec<_>>(),
+        [(7, Some(Offset(0))), (9, None)]
+    );
+    end(&partition, 7, 1, Marker::Commit).await.expect("committed");
+    house.env.advance_ms(86_400_000);
+    assert!(partition.producers().is_empty());
 }
