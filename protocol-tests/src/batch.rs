@@ -22,6 +22,7 @@ pub const COUNT_AT: usize = 57;
 /// Attribute bits.
 pub const CODEC_MASK: i16 = 7;
 pub const LOG_APPEND_TIME: i16 = 8;
+pub const TRANSACTIONAL: i16 = 16;
 pub const CONTROL: i16 = 32;
 
 /// How the records of a batch are compressed.
@@ -204,6 +205,14 @@ pub struct ReadBatch {
     pub records: Vec<ReadRecord>,
     /// All of the batch, verbatim.
     pub bytes: Bytes,
+}
+
+impl ReadBatch {
+    /// Whether its records are markers, for consumers themselves and not for their users.
+    #[must_use]
+    pub fn is_control(&self) -> bool {
+        self.attributes & CONTROL != 0
+    }
 }
 
 /// A record as a consumer sees it.

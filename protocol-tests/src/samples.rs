@@ -27,15 +27,19 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
-    CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeTopicPartitionsRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
+    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
+    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
+    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, TxnOffsetCommitRequest,
+    WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
+
+mod transactions;
 
 /// One API key.
 pub struct Sample {
@@ -127,12 +131,20 @@ pub static SAMPLES: &[Sample] = &[
     sample::<DeleteTopicsRequest>("DeleteTopics"),
     sample::<InitProducerIdRequest>("InitProducerId"),
     sample::<OffsetForLeaderEpochRequest>("OffsetForLeaderEpoch"),
+    sample::<AddPartitionsToTxnRequest>("AddPartitionsToTxn"),
+    sample::<AddOffsetsToTxnRequest>("AddOffsetsToTxn"),
+    sample::<EndTxnRequest>("EndTxn"),
+    sample::<WriteTxnMarkersRequest>("WriteTxnMarkers"),
+    sample::<TxnOffsetCommitRequest>("TxnOffsetCommit"),
     sample::<DescribeConfigsRequest>("DescribeConfigs"),
     sample::<CreatePartitionsRequest>("CreatePartitions"),
     sample::<DeleteGroupsRequest>("DeleteGroups"),
     sample::<IncrementalAlterConfigsRequest>("IncrementalAlterConfigs"),
     sample::<OffsetDeleteRequest>("OffsetDelete"),
     sample::<DescribeClusterRequest>("DescribeCluster"),
+    sample::<DescribeProducersRequest>("DescribeProducers"),
+    sample::<DescribeTransactionsRequest>("DescribeTransactions"),
+    sample::<ListTransactionsRequest>("ListTransactions"),
     sample::<ConsumerGroupHeartbeatRequest>("ConsumerGroupHeartbeat"),
     sample::<ConsumerGroupDescribeRequest>("ConsumerGroupDescribe"),
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),

@@ -17,4 +17,5 @@ mod produce;
 mod restart;
 mod start;
 mod topics;
+mod transactions;
 mod versions;
