@@ -5,6 +5,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$FBF_CACHE/target}
 export FBF_BIN=${FBF_BIN:-$CARGO_TARGET_DIR/release/fbf}
 export FBF_VENV=${FBF_VENV:-$FBF_CACHE/venv}
 export KAFKA_LIBS=${KAFKA_LIBS:-$FBF_CACHE/kafka}
+export STREAMS_LIBS=${STREAMS_LIBS:-$FBF_CACHE/kafka-streams}
 export LIBRDKAFKA=${LIBRDKAFKA:-$FBF_CACHE/librdkafka-2.12.1}
 export PYTHONDONTWRITEBYTECODE=1
 PYTHONPATH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -37,6 +37,7 @@ LISTS = {
         "java": client("java"),
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
+        "streams": client("streams"),
         "tour, 3,000,000 records": [*TOUR, "--all"],
     },
 }

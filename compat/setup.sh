@@ -6,7 +6,7 @@
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, Python 3, confluent-kafka in a virtual environment, the flight records
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
-# compat  test, java, Go, pyarrow (for the 3,000,000 flights), and librdkafka's sources, built with its tests
+# compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka Streams, and librdkafka's sources, built with its tests
 #
 # System packages come through apt-get (as root, or with sudo); where that cannot be, one line names what is missing.
 # Go, Java and Maven are never installed, only asked for. Everything else lands in $FBF_CACHE.
@@ -94,6 +94,8 @@ require_java() {
   have mvn || echo "Maven"
 }
 
+require_jdk() { have javac || echo "a JDK (javac)"; }
+
 # A Go between 1.25 and 1.26 fetches by itself the 1.26 that franz-go's go.mod asks for.
 require_go() {
   local version=""
@@ -101,15 +103,16 @@ require_go() {
   [ "${version:-0}" -ge 25 ] || echo "Go 1.25 or newer (found: ${version:+1.}${version:-none})"
 }
 
-install_kafka() {
-  local pom=$here/java/pom.xml stamp
+# install_jars POM FOLDER: what a pom.xml pins, with all that it needs; nothing when the file has not changed.
+install_jars() {
+  local pom=$1 folder=$2 stamp
   stamp=$(sha256sum <"$pom" | cut -d' ' -f1)
-  [ "$(cat "$KAFKA_LIBS/stamp" 2>/dev/null)" != "$stamp" ] || return 0
-  echo "setup: Apache Kafka's jars to $KAFKA_LIBS" >&2
-  rm -rf "$KAFKA_LIBS"
-  mvn -q -B -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DoutputDirectory="$KAFKA_LIBS" >&2 \
+  [ "$(cat "$folder/stamp" 2>/dev/null)" != "$stamp" ] || return 0
+  echo "setup: Apache Kafka's jars to $folder" >&2
+  rm -rf "$folder"
+  mvn -q -B -Dstyle.color=never -f "$pom" dependency:copy-dependencies -DoutputDirectory="$folder" >&2 \
     || die "mvn could not fetch what $pom pins"
-  echo "$stamp" >"$KAFKA_LIBS/stamp"
+  echo "$stamp" >"$folder/stamp"
 }
 
 # librdkafka 2.12.1 with its tests, built beside its sources. These come inside a crate: cargo fetches it and checks it.
@@ -146,7 +149,7 @@ mkdir -p "$FBF_CACHE"
 
 absent=()
 if wants java; then mapfile -t -O "${#absent[@]}" absent < <(require_java); fi
-if wants compat; then mapfile -t -O "${#absent[@]}" absent < <(require_go); fi
+if wants compat; then mapfile -t -O "${#absent[@]}" absent < <(require_jdk; require_go); fi
 if [ ${#absent[@]} -gt 0 ]; then
   list=$(printf '%s, ' "${absent[@]}")
   die "missing: ${list%, }; please install"
@@ -158,6 +161,7 @@ have cargo || ! { wants build || wants compat; } || die "missing: Rust (cargo); 
 
 if wants test; then install_python "$here/requirements.txt"; fi
 if wants compat; then install_python "$here/tour/requirements.txt"; fi
-if wants java; then install_kafka; fi
+if wants java; then install_jars "$here/java/pom.xml" "$KAFKA_LIBS"; fi
+if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
 if wants compat; then install_librdkafka; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi

@@ -563,14 +563,66 @@ def idempotent_producer_lives_through_kill_9(broker):
 
 
 @suite.test
+def transactions_are_seen_whole_or_not_at_all(broker):
+    """Consume, process, produce: an aborted round is done again from where the offsets stood, and none is seen twice."""
+    source, target, group = create(broker, "source", 1), create(broker, "target", 1), fresh("copiers")
+    produce(broker, source, numbers(30), partition=0)
+    producer = Producer(client_settings(broker.bootstrap, transactional_id=fresh("copier")))
+    producer.init_transactions(SECONDS)
+    reader = consumer(broker, group, isolation_level="read_committed")
+    reader.subscribe([source])
+    for round_number in range(6):
+        producer.begin_transaction()
+        for message in read(reader, 10 if round_number % 2 == 0 else 5):
+            producer.produce(target, message.value())
+        # Or an abort throws them away before they are sent.
+        expect_equal(producer.flush(SECONDS), 0, "records without an answer")
+        positions = reader.position(reader.assignment())
+        producer.send_offsets_to_transaction(positions, reader.consumer_group_metadata(), SECONDS)
+        if round_number % 2 == 0:
+            producer.abort_transaction(SECONDS)
+            for part in reader.committed(reader.assignment(), timeout=SECONDS):
+                reader.seek(TopicPartition(part.topic, part.partition, max(part.offset, 0)))
+        else:
+            producer.commit_transaction(SECONDS)
+    expect_equal(committed(broker, group, source)[0], 15, "committed offset")
+    reader.close()
+    seen = {}
+    for isolation in ["read_committed", "read_uncommitted"]:
+        client = consumer(broker, fresh("readers"), isolation_level=isolation)
+        client.assign([TopicPartition(target, 0, OFFSET_BEGINNING)])
+        seen[isolation] = values_of(read(client, 15 if isolation == "read_committed" else 45))
+        client.close()
+    expect_equal(seen["read_committed"], numbers(15), "what read_committed sees")
+    expect_equal(len(seen["read_uncommitted"]), 45, "records in the log")
+
+
+@suite.test
+def a_second_producer_fences_the_first(broker):
+    topic, transactional_id = create(broker, "fenced", 1), fresh("fenced")
+    old, new = [Producer(client_settings(broker.bootstrap, transactional_id=transactional_id)) for _ in range(2)]
+    old.init_transactions(SECONDS)
+    old.begin_transaction()
+    old.produce(topic, "zombie")
+    old.flush(SECONDS)
+    new.init_transactions(SECONDS)
+    expect_equal(error_code(lambda: old.commit_transaction(SECONDS)), KafkaError._FENCED, "the old one's commit")
+    new.begin_transaction()
+    new.produce(topic, "alive")
+    new.commit_transaction(SECONDS)
+    client = consumer(broker, fresh("readers"), isolation_level="read_committed")
+    client.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    expect_equal(values_of(read(client, 1)), ["alive"])
+    client.close()
+
+
+@suite.test
 def what_is_not_there_yet_is_refused_and_the_broker_lives(broker):
     topic = create(broker, "not-yet")
     produce(broker, topic, numbers(10), partition=0)
     client = admin(broker)
     deleting = client.delete_records([TopicPartition(topic, 0, 5)])
     error_code(lambda: [future.result(SECONDS) for future in deleting.values()])
-    producer = Producer(client_settings(broker.bootstrap, transactional_id=fresh("transactional")))
-    error_code(lambda: producer.init_transactions(10))
     expect_equal(produce(broker, topic, ["still there"], partition=0), [10], "offset")
 
 

@@ -14,6 +14,8 @@ pub mod samples;
 pub mod server;
 pub mod topic_ids;
 pub mod topics;
+pub mod two_phase;
+pub mod written_only;
 
 use std::time::{SystemTime, UNIX_EPOCH};
 

@@ -9,6 +9,7 @@ use crate::groups::{commit_request, offsets_request};
 use crate::records::{Fetch, produce_request};
 use crate::topic_ids::{CommitById, FetchById};
 use crate::topics::{Topic, new_topic};
+use crate::two_phase::{AbortMarker, InitTwoPhase};
 use bytes::Bytes;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
@@ -95,6 +96,10 @@ const fn sample_with<R: Ask, T: Ask>(name: &'static str) -> Sample {
             true => filled_frame::<T>(correlation_id, version),
             false => filled_frame::<R>(correlation_id, version),
         },
+        decode: |frame, version| match version > R::VERSIONS.max {
+            true => correlation_id::<T>(frame, version),
+            false => correlation_id::<R>(frame, version),
+        },
         ..sample::<R>(name)
     }
 }
@@ -129,12 +134,12 @@ pub static SAMPLES: &[Sample] = &[
     sample::<ApiVersionsRequest>("ApiVersions"),
     sample::<CreateTopicsRequest>("CreateTopics"),
     sample::<DeleteTopicsRequest>("DeleteTopics"),
-    sample::<InitProducerIdRequest>("InitProducerId"),
+    sample_with::<InitProducerIdRequest, InitTwoPhase>("InitProducerId"),
     sample::<OffsetForLeaderEpochRequest>("OffsetForLeaderEpoch"),
     sample::<AddPartitionsToTxnRequest>("AddPartitionsToTxn"),
     sample::<AddOffsetsToTxnRequest>("AddOffsetsToTxn"),
     sample::<EndTxnRequest>("EndTxn"),
-    sample::<WriteTxnMarkersRequest>("WriteTxnMarkers"),
+    sample_with::<WriteTxnMarkersRequest, AbortMarker>("WriteTxnMarkers"),
     sample::<TxnOffsetCommitRequest>("TxnOffsetCommit"),
     sample::<DescribeConfigsRequest>("DescribeConfigs"),
     sample::<CreatePartitionsRequest>("CreatePartitions"),

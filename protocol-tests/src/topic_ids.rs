@@ -2,10 +2,9 @@
 //! never read.
 
 use crate::samples::Ask;
+use crate::written_only;
 use bytes::BufMut;
-use kafka_protocol::messages::{ApiKey, OffsetCommitResponse, OffsetFetchResponse};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, VersionRange};
+use kafka_protocol::messages::{OffsetCommitResponse, OffsetFetchResponse};
 use uuid::Uuid;
 
 /// The version of both requests.
@@ -86,54 +85,17 @@ impl FetchById {
     }
 }
 
-fn count(out: &mut Vec<u8>, count: usize) {
+pub(crate) fn count(out: &mut Vec<u8>, count: usize) {
     out.put_u8(u8::try_from(count + 1).expect("tests ask for few"));
 }
 
-fn string(out: &mut Vec<u8>, text: &str) {
+pub(crate) fn string(out: &mut Vec<u8>, text: &str) {
     count(out, text.len());
     out.put_slice(text.as_bytes());
 }
 
-macro_rules! written_only {
-    ($request:ident, $key:ident, $response:ident) => {
-        impl Encodable for $request {
-            fn encode<B: ByteBufMut>(&self, buf: &mut B, _version: i16) -> anyhow::Result<()> {
-                buf.put_slice(&self.body());
-                Ok(())
-            }
-
-            fn compute_size(&self, _version: i16) -> anyhow::Result<usize> {
-                Ok(self.body().len())
-            }
-        }
-
-        impl Decodable for $request {
-            fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> anyhow::Result<Self> {
-                anyhow::bail!("tests read no requests")
-            }
-        }
-
-        impl Message for $request {
-            const VERSIONS: VersionRange = VersionRange { min: VERSION, max: VERSION };
-            const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-        }
-
-        impl HeaderVersion for $request {
-            fn header_version(_version: i16) -> i16 {
-                2
-            }
-        }
-
-        impl Request for $request {
-            const KEY: i16 = ApiKey::$key as i16;
-            type Response = $response;
-        }
-    };
-}
-
-written_only!(CommitById, OffsetCommit, OffsetCommitResponse);
-written_only!(FetchById, OffsetFetch, OffsetFetchResponse);
+written_only!(CommitById, OffsetCommit, VERSION, OffsetCommitResponse);
+written_only!(FetchById, OffsetFetch, VERSION, OffsetFetchResponse);
 
 impl Ask for CommitById {
     fn filled(_version: i16) -> Self {

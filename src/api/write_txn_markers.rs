@@ -1,11 +1,11 @@
-//! WriteTxnMarkers, key 27, version 1.
+//! WriteTxnMarkers, key 27, versions 1-2.
 //!
 //! Behaviour: ends a producer's transaction in single partitions, without asking the coordinator: how an administrator aborts a hanging
 //! transaction (KIP-664; `kafka-transactions.sh abort`). A marker of an older epoch of the producer or of the coordinator is refused.
 //! Answered when all markers are durable.
 //!
-//! Version notes: none.
-//! Not implemented: version 2 (KIP-1228), with which Kafka's brokers tell one another that a marker's epoch is greater than its records'.
+//! Version notes: 2 (KIP-1228) names the protocol of each transaction: in the second one, a marker's epoch must be greater than its records'.
+//! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
@@ -13,27 +13,31 @@ use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::{MarkerError, OFFSETS_TOPIC};
 use crate::log::{AppendError, Partition};
 use crate::records::control::{EndTransaction, Marker};
+use crate::wire::write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
+use kafka_protocol::messages::WriteTxnMarkersResponse as Answered;
 use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
-use kafka_protocol::messages::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+
+/// The first version of the transactions' protocol whose markers raise the epoch.
+const EPOCH_RAISED: i8 = 2;
 
 pub struct WriteTxnMarkers;
 
 impl Handler for WriteTxnMarkers {
     type Request = WriteTxnMarkersRequest;
-    const VERSIONS: RangeInclusive<i16> = 1..=1;
+    const VERSIONS: RangeInclusive<i16> = 1..=2;
 
     async fn handle(context: Context, request: WriteTxnMarkersRequest) -> Answer<WriteTxnMarkersResponse> {
         Answer::Later(Box::pin(async move {
             let mut markers = Vec::with_capacity(request.markers.len());
-            for marker in request.markers {
-                markers.push(write(&context, marker).await);
+            for (marker, transaction_version) in request.markers {
+                markers.push(write(&context, marker, transaction_version >= EPOCH_RAISED).await);
             }
-            WriteTxnMarkersResponse::default().with_markers(markers)
+            WriteTxnMarkersResponse(Answered::default().with_markers(markers))
         }))
     }
 
@@ -42,7 +46,7 @@ impl Handler for WriteTxnMarkers {
     }
 }
 
-async fn write(context: &Context, marker: WritableTxnMarker) -> WritableTxnMarkerResult {
+async fn write(context: &Context, marker: WritableTxnMarker, is_epoch_raised: bool) -> WritableTxnMarkerResult {
     let producer = ProducerIdAndEpoch::of(marker.producer_id.0, marker.producer_epoch);
     let end = EndTransaction {
         marker: if marker.transaction_result { Marker::Commit } else { Marker::Abort },
@@ -52,7 +56,7 @@ async fn write(context: &Context, marker: WritableTxnMarker) -> WritableTxnMarke
     for topic in marker.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
         for index in topic.partition_indexes {
-            let code = match write_one(context, &topic.name, index, producer, end).await {
+            let code = match write_one(context, &topic.name, index, (producer, end, is_epoch_raised)).await {
                 Ok(()) => errors::NONE,
                 Err(error) => error.code(),
             };
@@ -67,19 +71,18 @@ async fn write_one(
     context: &Context,
     topic: &str,
     index: i32,
-    producer: ProducerIdAndEpoch,
-    end: EndTransaction,
+    (producer, end, is_epoch_raised): (ProducerIdAndEpoch, EndTransaction, bool),
 ) -> Result<(), ResponseError> {
     let partition = find(context, topic, index).await?;
     let last = if topic == OFFSETS_TOPIC {
         let position = usize::try_from(index).unwrap_or(usize::MAX);
-        context.broker.groups.end_transaction(position, producer, end, false).await.map_err(|error| match error {
+        context.broker.groups.end_transaction(position, producer, end, is_epoch_raised).await.map_err(|error| match error {
             MarkerError::Shard(error) => errors::group::code(&error.into()),
             MarkerError::Producer(error) => errors::append(&AppendError::Producer(error)),
         })?;
         partition.next().previous()
     } else {
-        let written = partition.append_marker(producer.id, producer.epoch, end, false).await;
+        let written = partition.append_marker(producer.id, producer.epoch, end, is_epoch_raised).await;
         written.map_err(|error| errors::append(&error))?.unwrap_or_else(|| partition.next().previous())
     };
     partition.wait_committed(last).await.map_err(|stopped| errors::append(&stopped.into()))

@@ -87,7 +87,7 @@ impl KafkaSettings {
             offsets_retention_check_interval_ms: given.number("offsets.retention.check.interval.ms", 1, i64::MAX)?,
             offset_metadata_max_bytes: given.number("offset.metadata.max.bytes", 0, 1_048_576)?,
             group_initial_rebalance_delay_ms: given.number("group.initial.rebalance.delay.ms", 0, i32::MAX.into())?,
-            group_min_session_timeout_ms: given.number("group.min.session.timeout.ms", 1, i32::MAX.into())?,
+            group_min_session_timeout_ms: given.number("group.min.session.timeout.ms", 0, i32::MAX.into())?,
             group_max_session_timeout_ms: given.number("group.max.session.timeout.ms", 1, i32::MAX.into())?,
             group_max_size: given.number("group.max.size", 1, i32::MAX.into())?,
             group_consumer_session_timeout_ms: given.number("group.consumer.session.timeout.ms", 1, i32::MAX.into())?,

@@ -8,6 +8,18 @@ use kafka_protocol::protocol::StrBytes;
 use kafka_protocol::protocol::buf::ByteBuf;
 use uuid::Uuid;
 
+pub(super) fn i8<B: ByteBuf>(buf: &mut B) -> Result<i8> {
+    Ok(i8::from_be_bytes(fixed(buf)?))
+}
+
+pub(super) fn i16<B: ByteBuf>(buf: &mut B) -> Result<i16> {
+    Ok(i16::from_be_bytes(fixed(buf)?))
+}
+
+pub(super) fn i64<B: ByteBuf>(buf: &mut B) -> Result<i64> {
+    Ok(i64::from_be_bytes(fixed(buf)?))
+}
+
 pub(super) fn i32<B: ByteBuf>(buf: &mut B) -> Result<i32> {
     Ok(i32::from_be_bytes(fixed(buf)?))
 }

@@ -3,7 +3,9 @@
 mod compact;
 pub mod frame;
 pub mod header;
+pub mod init_producer_id;
 pub mod message;
 pub mod metered;
 pub mod offset_commit;
 pub mod offset_fetch;
+pub mod write_txn_markers;

@@ -14,6 +14,7 @@ use protocol_tests::frame::{group_id, text, topic_name};
 use protocol_tests::records::{Fetch, batches, only_fetched, only_produced, produce_request, values};
 use protocol_tests::server::Server;
 use protocol_tests::topics::{Topic, unique};
+use protocol_tests::two_phase::{AbortMarker, InitTwoPhase};
 
 /// EndTxn and Produce of the two protocols.
 const V1: (i16, i16) = (4, 11);
@@ -370,6 +371,37 @@ fn an_administrator_ends_a_hanging_transaction_with_a_marker_of_its_epoch() {
     let (stale, unknown) = (Some(ResponseError::InvalidProducerEpoch), Some(ResponseError::UnknownTopicOrPartition));
     assert_eq!(codes, [stale, unknown, None]);
     assert_eq!(committed(&mut producer.client, &topic).1, 2, "a record and its marker");
+}
+
+#[test]
+fn markers_of_the_second_protocol_have_a_greater_epoch_than_their_records() {
+    let server = Server::shared();
+    let mut producer = Producer::new(&server, &unique("id"));
+    let topic = producer.client.create_topic("strict", 1, &[]);
+    producer.send(&topic, V2.1, "a").expect("taken");
+    let (id, epoch) = producer.producer;
+    let mut abort = |epoch: i16, transaction_version: i8| {
+        let marker = AbortMarker { producer: (id, epoch), topic: topic.name.clone(), transaction_version };
+        let answer = producer.client.call(2, &marker).0;
+        answer.markers[0].topics[0].partitions[0].error_code.err()
+    };
+    assert_eq!(abort(epoch, 2), Some(ResponseError::InvalidProducerEpoch), "KIP-1228");
+    assert_eq!(abort(epoch + 1, 2), None);
+    assert_eq!(abort(epoch + 1, 2), None, "repeated");
+    assert_eq!(committed(&mut producer.client, &topic).1, 2, "and written once");
+}
+
+#[test]
+fn two_phase_commit_is_refused_as_by_a_kafka_that_has_it_turned_off() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let mut init = |enable_2_pc, keep_prepared_txn| {
+        let answer = client.call(6, &InitTwoPhase { id: unique("id"), enable_2_pc, keep_prepared_txn });
+        (answer.error_code.err(), answer.ongoing_txn_producer_id.0, answer.ongoing_txn_producer_epoch)
+    };
+    assert_eq!(init(true, false), (Some(ResponseError::TransactionalIdAuthorizationFailed), -1, -1));
+    assert_eq!(init(false, true), (Some(ResponseError::UnsupportedVersion), -1, -1));
+    assert_eq!(init(false, false), (None, -1, -1));
 }
 
 #[test]

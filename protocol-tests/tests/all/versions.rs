@@ -3,13 +3,14 @@
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::{
-    ApiVersionsRequest, DescribeClusterRequest, FetchRequest, HeartbeatRequest, InitProducerIdRequest, JoinGroupRequest,
-    LeaveGroupRequest, ListGroupsRequest, MetadataRequest, SyncGroupRequest,
+    ApiVersionsRequest, DescribeClusterRequest, FetchRequest, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest,
+    ListGroupsRequest, MetadataRequest, SyncGroupRequest,
 };
 use kafka_protocol::protocol::{HeaderVersion, Request};
 use protocol_tests::frame;
 use protocol_tests::samples::SAMPLES;
 use protocol_tests::server::Server;
+use protocol_tests::two_phase::InitTwoPhase;
 
 const API_VERSIONS: i16 = 18;
 const PRODUCE: i16 = 0;
@@ -84,7 +85,7 @@ fn an_unsupported_version_is_named_where_the_answer_has_an_error_code_of_its_own
     refusal::<HeartbeatRequest>(&server, |response| response.error_code);
     refusal::<LeaveGroupRequest>(&server, |response| response.error_code);
     refusal::<ListGroupsRequest>(&server, |response| response.error_code);
-    refusal::<InitProducerIdRequest>(&server, |response| response.error_code);
+    refusal::<InitTwoPhase>(&server, |response| response.error_code);
     refusal::<DescribeClusterRequest>(&server, |response| response.error_code);
 }
 

@@ -1,0 +1,41 @@
+//! Requests of one version that the message library does not know yet: written by hand, never read.
+
+/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version.
+#[macro_export]
+macro_rules! written_only {
+    ($request:ident, $key:ident, $version:expr, $response:ident) => {
+        impl kafka_protocol::protocol::Encodable for $request {
+            fn encode<B: kafka_protocol::protocol::buf::ByteBufMut>(&self, buf: &mut B, _version: i16) -> anyhow::Result<()> {
+                buf.put_slice(&self.body());
+                Ok(())
+            }
+
+            fn compute_size(&self, _version: i16) -> anyhow::Result<usize> {
+                Ok(self.body().len())
+            }
+        }
+
+        impl kafka_protocol::protocol::Decodable for $request {
+            fn decode<B: kafka_protocol::protocol::buf::ByteBuf>(_buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+                anyhow::bail!("tests read no requests")
+            }
+        }
+
+        impl kafka_protocol::protocol::Message for $request {
+            const VERSIONS: kafka_protocol::protocol::VersionRange =
+                kafka_protocol::protocol::VersionRange { min: $version, max: $version };
+            const DEPRECATED_VERSIONS: Option<kafka_protocol::protocol::VersionRange> = None;
+        }
+
+        impl kafka_protocol::protocol::HeaderVersion for $request {
+            fn header_version(_version: i16) -> i16 {
+                2
+            }
+        }
+
+        impl kafka_protocol::protocol::Request for $request {
+            const KEY: i16 = kafka_protocol::messages::ApiKey::$key as i16;
+            type Response = $response;
+        }
+    };
+}
