@@ -4,7 +4,7 @@ import functools
 import time
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaError, KafkaException, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient, ConfigResource, NewPartitions, NewTopic, OffsetSpec
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, NewPartitions, NewTopic, OffsetSpec
 
 from suite import Suite, eventually, expect_equal, fresh
 
@@ -617,12 +617,32 @@ def a_second_producer_fences_the_first(broker):
 
 
 @suite.test
+def records_are_deleted_from_the_front(broker):
+    topic = create(broker, "deleted")
+    produce(broker, topic, numbers(10), partition=0)
+    client = admin(broker)
+    expect_equal(error_code(lambda: delete_before(client, topic, 11)), KafkaError.OFFSET_OUT_OF_RANGE, "beyond the end")
+    expect_equal(delete_before(client, topic, 4).low_watermark, 4, "the start")
+    reader = consumer(broker, fresh("readers"))
+    reader.assign([TopicPartition(topic, 0, OFFSET_BEGINNING)])
+    expect_equal(values_of(read(reader, 6)), numbers(6, 4), "what is left")
+    expect_equal(reader.get_watermark_offsets(TopicPartition(topic, 0), timeout=SECONDS), (4, 10), "watermarks")
+    reader.close()
+
+
+def delete_before(client, topic, offset):
+    [deleting] = client.delete_records([TopicPartition(topic, 0, offset)]).values()
+    return deleting.result(SECONDS)
+
+
+@suite.test
 def what_is_not_there_yet_is_refused_and_the_broker_lives(broker):
     topic = create(broker, "not-yet")
     produce(broker, topic, numbers(10), partition=0)
-    client = admin(broker)
-    deleting = client.delete_records([TopicPartition(topic, 0, 5)])
-    error_code(lambda: [future.result(SECONDS) for future in deleting.values()])
+    entry = ConfigEntry("retention.ms", "1000", incremental_operation=AlterConfigOpType.SET)
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic, incremental_configs=[entry])
+    altering = admin(broker).incremental_alter_configs([resource])
+    expect_equal(error_code(lambda: altering[resource].result(SECONDS)), KafkaError.INVALID_REQUEST, "a topic's settings")
     expect_equal(produce(broker, topic, ["still there"], partition=0), [10], "offset")
 
 

@@ -24,10 +24,11 @@ from suite import Results, eventually, read_notes
 
 HERE = pathlib.Path(__file__).parent
 PROTOCOLS = ["classic", "consumer"]
-# Groups, offsets and subscriptions.
+# Groups, offsets and subscriptions; idempotence and transactions.
 TESTS = """
     0018 0019 0020 0022 0029 0030 0031 0033 0034 0045 0050 0051 0056 0061 0069 0084
     0089 0091 0093 0099 0102 0107 0112 0113 0118 0122 0127 0130 0132 0137 0140
+    0075 0076 0086 0090 0094 0098 0103 0129
 """.split()
 TEST_SECONDS = 150
 # The version of Kafka whose behaviour the tests are to expect.

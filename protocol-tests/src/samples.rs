@@ -14,6 +14,7 @@ use bytes::Bytes;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::CreatableReplicaAssignment;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_topic_partitions_request::{Cursor, TopicRequest};
@@ -29,8 +30,8 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
-    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteTopicsRequest,
-    DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest,
+    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
+    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest,
     DescribeTopicPartitionsRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
     HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
     ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
@@ -134,6 +135,7 @@ pub static SAMPLES: &[Sample] = &[
     sample::<ApiVersionsRequest>("ApiVersions"),
     sample::<CreateTopicsRequest>("CreateTopics"),
     sample::<DeleteTopicsRequest>("DeleteTopics"),
+    sample::<DeleteRecordsRequest>("DeleteRecords"),
     sample_with::<InitProducerIdRequest, InitTwoPhase>("InitProducerId"),
     sample::<OffsetForLeaderEpochRequest>("OffsetForLeaderEpoch"),
     sample::<AddPartitionsToTxnRequest>("AddPartitionsToTxn"),
@@ -317,6 +319,14 @@ impl Ask for DeleteTopicsRequest {
             return Self::default().with_topics(vec![DeleteTopicState::default().with_name(Some(topic_name("no-such-topic")))]);
         }
         Self::default().with_topic_names(vec![topic_name("no-such-topic")])
+    }
+}
+
+impl Ask for DeleteRecordsRequest {
+    fn filled(_version: i16) -> Self {
+        let partition = DeleteRecordsPartition::default().with_offset(1);
+        let topic = DeleteRecordsTopic::default().with_name(topic_name("no-such-topic")).with_partitions(vec![partition]);
+        Self::default().with_topics(vec![topic])
     }
 }
 

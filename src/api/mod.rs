@@ -24,6 +24,7 @@ pub mod context;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
+pub mod delete_records;
 pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -157,6 +158,7 @@ pub static TABLE: &[Row] = &[
     row::<api_versions::ApiVersions>("ApiVersions"),
     row::<create_topics::CreateTopics>("CreateTopics"),
     row::<delete_topics::DeleteTopics>("DeleteTopics"),
+    row::<delete_records::DeleteRecords>("DeleteRecords"),
     row::<init_producer_id::InitProducerId>("InitProducerId"),
     row::<offset_for_leader_epoch::OffsetForLeaderEpoch>("OffsetForLeaderEpoch"),
     row::<add_partitions_to_txn::AddPartitionsToTxn>("AddPartitionsToTxn"),

@@ -5,11 +5,12 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::create_partitions_request::{CreatePartitionsAssignment, CreatePartitionsTopic};
 use kafka_protocol::messages::create_topics_request::{CreatableReplicaAssignment, CreatableTopic};
 use kafka_protocol::messages::create_topics_response::CreatableTopicResult;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{DescribeConfigsResourceResult, DescribeConfigsResult};
 use kafka_protocol::messages::{
-    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
+    BrokerId, CreatePartitionsRequest, CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeConfigsRequest,
 };
 use protocol_tests::batch::Batch;
 use protocol_tests::client::Client;
@@ -393,4 +394,29 @@ fn settings_of_the_broker_show_through_in_its_topics() {
     assert_eq!((value(partitions), partitions.config_source, partitions.read_only), (Some("3"), FROM_BROKER, true));
     assert_eq!(config(&broker, "auto.create.topics.enable").config_source, FROM_DEFAULT);
     assert!(broker.configs.len() > 100, "every broker setting: {}", broker.configs.len());
+}
+
+#[test]
+fn records_are_deleted_up_to_the_high_watermark_and_no_further() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let topic = client.create_topic("deleted", 1, &[]);
+    let compacted = client.create_topic("compacted", 1, &[("cleanup.policy", "compact")]);
+    client.produced(&topic, 0, Batch::of(&["a"]).build());
+    client.produced(&topic, 0, Batch::of(&["b"]).build());
+    let mut delete = |name: &str, index: i32, offset: i64| {
+        let partition = DeleteRecordsPartition::default().with_partition_index(index).with_offset(offset);
+        let topic = DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(vec![partition]);
+        let answer =
+            client.call(2, &DeleteRecordsRequest::default().with_topics(vec![topic])).topics.remove(0).partitions.remove(0);
+        (answer.error_code.err(), answer.low_watermark)
+    };
+    assert_eq!(delete("nowhere", 0, 0), (Some(ResponseError::UnknownTopicOrPartition), -1));
+    assert_eq!(delete(&topic.name, 1, 0), (Some(ResponseError::UnknownTopicOrPartition), -1));
+    assert_eq!(delete(&topic.name, 0, 3), (Some(ResponseError::OffsetOutOfRange), -1));
+    assert_eq!(delete(&topic.name, 0, -2), (Some(ResponseError::OffsetOutOfRange), -1));
+    assert_eq!(delete(&compacted.name, 0, 0), (Some(ResponseError::PolicyViolation), -1));
+    assert_eq!(delete(&topic.name, 0, 1), (None, 1));
+    assert_eq!(delete(&topic.name, 0, 0), (None, 1), "never back");
+    assert_eq!(delete(&topic.name, 0, -1), (None, 2));
 }

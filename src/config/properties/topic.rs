@@ -118,7 +118,7 @@ const PROPERTIES: [Property; COUNT] = properties! {
         "How many bytes a partition may hold before its oldest records go; -1 sets no limit.";
     "retention.ms": Long = "604800000", AtLeast(-1), ClusterWide, Works,
         "How long records stay; -1 keeps them for ever.";
-    "segment.bytes": Int = "1073741824", AtLeast(1_048_576), ClusterWide, Stored,
+    "segment.bytes": Int = "1073741824", AtLeast(14), ClusterWide, Stored,
         "The size at which Kafka starts a new segment of a log; here partitions share a journal (storage.segment_bytes).";
     "segment.index.bytes": Int = "10485760", AtLeast(4), ClusterWide, NoMeaning,
         "The size of Kafka's offset index of one segment.";
