@@ -27,6 +27,7 @@ LISTS = {
     "test": {
         "rust": ["cargo", "test", "--release", "--workspace", "--no-fail-fast"],
         "tour's checker": [sys.executable, str(HERE / "tour" / "deliveries_test.py")],
+        "copier's checker": [sys.executable, str(HERE / "copier" / "copies_test.py")],
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
         "tour, 20,000 records": TOUR,
@@ -38,6 +39,7 @@ LISTS = {
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
         "streams": client("streams"),
+        "copier, 3 rounds": [*client("copier"), "--rounds", "3"],
         "tour, 3,000,000 records": [*TOUR, "--all"],
     },
 }
