@@ -1,19 +1,23 @@
-"""The workloads: Apache Kafka's own performance tools, each run against one broker, with what the client saw and the broker spent.
+"""The workloads: Apache Kafka's own performance tools (and librdkafka, for commits), each run against one broker, with what the client
+saw and the broker spent.
 
 The names, sizes and client settings follow one list, so that tables from different days and brokers can be held side by side.
 Sizes are for `scale` 1.0: about four minutes per broker and round on two cores.
 """
 
 import re
+import statistics
 import time
 
 import kafka_tools
+from confluent_kafka import Producer
 from suite import fresh
 
 ACKS_ALL = "acks=all"
 SECONDS = 900
 WARM_UP_RECORDS = 200_000
 KILOBYTE = 1024
+COMMIT_PARTITIONS = 4
 
 
 class Failed(Exception):
@@ -77,6 +81,7 @@ def transactions(broker, scale):
         "consume read_committed",
         measured(broker, lambda: consume(broker, topic, count, KILOBYTE, "isolation.level=read_committed")),
     )
+    yield f"commit of one record to each of {COMMIT_PARTITIONS} partitions", measured(broker, lambda: commits(broker, int(2000 * scale)))
     delete_topic(broker, topic)
 
 
@@ -93,8 +98,7 @@ ALL = {
     "txn": transactions,
     "e2e": end_to_end,
 }
-# What fbf cannot do yet is not asked for by default.
-DEFAULT = ["p100", "p1k", "big", "paced", "e2e"]
+DEFAULT = list(ALL)
 
 
 def measured(broker, workload):
@@ -166,6 +170,26 @@ def latency(broker, count, size):
         raise Failed(printed[-300:])
     p50, p99, p999 = (int(value) for value in percentiles.groups())
     return {"avg_ms": float(average[1]), "p50_ms": p50, "p99_ms": p99, "p999_ms": p999}
+
+
+def commits(broker, count):
+    """How long `commit_transaction` takes when its records are delivered already."""
+    topic = create_topic(broker, COMMIT_PARTITIONS)
+    settings = {"bootstrap.servers": broker.bootstrap, "transactional.id": fresh("commits"), "linger.ms": 0, "log_level": 2}
+    producer = Producer(settings)
+    producer.init_transactions(30)
+    took = []
+    for _ in range(count):
+        producer.begin_transaction()
+        for partition in range(COMMIT_PARTITIONS):
+            producer.produce(topic, b"x" * 100, partition=partition)
+        producer.flush(30)
+        started = time.monotonic()
+        producer.commit_transaction(30)
+        took.append((time.monotonic() - started) * 1000)
+    delete_topic(broker, topic)
+    percentiles = statistics.quantiles(took, n=1000)
+    return {"avg_ms": statistics.fmean(took), "p50_ms": percentiles[499], "p99_ms": percentiles[989], "p999_ms": percentiles[998]}
 
 
 def create_topic(broker, partitions):

@@ -153,6 +153,10 @@ impl KafkaSettings {
             ));
         }
         settings.check_consumer_groups()?;
+        if !settings.group_coordinator_rebalance_protocols.iter().any(|name| name == "classic") {
+            // GroupCoordinatorConfig: "Disabling the 'classic' protocol is not supported."
+            return Err("group.coordinator.rebalance.protocols must name classic: it cannot be turned off".to_owned());
+        }
         for name in ["log.retention.ms", "log.retention.minutes", "log.retention.hours"] {
             // KafkaConfig.validateValues; 0 would delete everything at once.
             if given.text(name).and_then(|value| value.parse::<i64>().ok()) == Some(0) {
@@ -287,6 +291,9 @@ impl Given<'_> {
                      would be a Java class, which cannot run here"
                 ));
             };
+            if assignors.iter().any(|known| known == name) {
+                return Err(format!("group.consumer.assignors names {name} twice"));
+            }
             assignors.push((*name).to_owned());
         }
         if assignors.is_empty() {

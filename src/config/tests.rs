@@ -82,6 +82,8 @@ fn bad_values_name_source_key_value_and_what_is_valid() {
         ("[kafka]\nnum.partitions = 0", "Invalid value 0 for configuration num.partitions: Value must be at least 1"),
         ("[kafka]\n\"log.retention.ms\" = 0", "log.retention.ms must be unlimited (-1) or, equal or greater than 1"),
         ("[kafka]\n\"log.segment.bytes\" = 10000", "Value must be at least 1048576"),
+        ("[kafka]\n\"group.coordinator.rebalance.protocols\" = \"consumer\"", "must name classic: it cannot be turned off"),
+        ("[kafka]\n\"group.consumer.assignors\" = \"range,range\"", "group.consumer.assignors names range twice"),
         ("[server\n", "not valid TOML"),
     ];
     for (toml, expected) in cases {
