@@ -8,13 +8,16 @@ pub mod batch;
 pub mod client;
 pub mod frame;
 pub mod groups;
+pub mod history;
 pub mod kill;
+pub mod network;
 pub mod records;
 pub mod samples;
 pub mod server;
 pub mod topic_ids;
 pub mod topics;
 pub mod two_phase;
+pub mod txn_producer;
 pub mod written_only;
 
 use std::time::{SystemTime, UNIX_EPOCH};

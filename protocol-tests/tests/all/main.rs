@@ -18,4 +18,5 @@ mod restart;
 mod start;
 mod topics;
 mod transactions;
+mod txn_schedules;
 mod versions;
