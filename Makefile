@@ -15,7 +15,7 @@ export FBF_BIN ?= $(CARGO_TARGET_DIR)/release/fbf
 export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
-.PHONY: help build run test tour check bench compat clean
+.PHONY: help build run test tour torture check bench compat clean
 
 help: ## list the targets (this text)
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -39,6 +39,12 @@ tour: ## 20,000 flights through a group of two, with both a member and fbf kille
 	@compat/setup.sh build test
 	@cargo build --release --bin fbf
 	@compat/tour/run.sh
+
+torture: ## 5,000 schedules of delayed and repeated requests, 200 of them more with kills; FBF_SEED says where to begin
+	@compat/setup.sh build
+	@cargo build --release --bin fbf
+	@FBF_SCHEDULES=$${FBF_SCHEDULES:-5000} FBF_SCHEDULES_WITH_KILLS=$${FBF_SCHEDULES_WITH_KILLS:-200} \
+	  cargo test --release -p protocol-tests --test all -- txn_schedules --nocapture
 
 check: ## formatting and lints, without running anything
 	@compat/setup.sh build
