@@ -8,17 +8,15 @@ use super::errors::ResponseError;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddOffsetsToTxnResponse, AddPartitionsToTxnResponse, AddRaftVoterResponse, AlterClientQuotasResponse, AlterConfigsResponse,
-    AlterPartitionReassignmentsResponse, AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse,
-    AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse, CreateDelegationTokenResponse, DeleteAclsResponse,
-    DeleteRecordsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse, DescribeClientQuotasResponse,
-    DescribeDelegationTokenResponse, DescribeLogDirsResponse, DescribeProducersResponse, DescribeQuorumResponse,
-    DescribeShareGroupOffsetsResponse, DescribeTransactionsResponse, DescribeUserScramCredentialsResponse, ElectLeadersResponse,
-    EndTxnResponse, ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse, ListConfigResourcesResponse,
-    ListPartitionReassignmentsResponse, ListTransactionsResponse, PushTelemetryResponse, RemoveRaftVoterResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
-    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, TxnOffsetCommitResponse, UnregisterBrokerResponse,
-    UpdateFeaturesResponse, WriteTxnMarkersResponse,
+    AddRaftVoterResponse, AlterClientQuotasResponse, AlterConfigsResponse, AlterPartitionReassignmentsResponse,
+    AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
+    CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
+    DescribeClientQuotasResponse, DescribeDelegationTokenResponse, DescribeLogDirsResponse, DescribeQuorumResponse,
+    DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse, ElectLeadersResponse, ExpireDelegationTokenResponse,
+    GetTelemetrySubscriptionsResponse, ListConfigResourcesResponse, ListPartitionReassignmentsResponse, PushTelemetryResponse,
+    RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
+    ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
+    UnregisterBrokerResponse, UpdateFeaturesResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -46,13 +44,7 @@ macro_rules! absent {
 /// All of them, by key.
 pub static ABSENT: &[Absent] = &[
     absent!(SaslHandshake, |_| SaslHandshakeResponse::default().with_error_code(CODE)),
-    absent!(DeleteRecords, |_| DeleteRecordsResponse::default()),
     // Its top-level code came with version 4.
-    absent!(AddPartitionsToTxn, |version| AddPartitionsToTxnResponse::default().with_error_code(code_from(4, version))),
-    absent!(AddOffsetsToTxn, |_| AddOffsetsToTxnResponse::default().with_error_code(CODE)),
-    absent!(EndTxn, |_| EndTxnResponse::default().with_error_code(CODE)),
-    absent!(WriteTxnMarkers, |_| WriteTxnMarkersResponse::default()),
-    absent!(TxnOffsetCommit, |_| TxnOffsetCommitResponse::default()),
     absent!(DescribeAcls, |_| DescribeAclsResponse::default().with_error_code(CODE)),
     absent!(CreateAcls, |_| CreateAclsResponse::default()),
     absent!(DeleteAcls, |_| DeleteAclsResponse::default()),
@@ -75,10 +67,7 @@ pub static ABSENT: &[Absent] = &[
     absent!(AlterUserScramCredentials, |_| AlterUserScramCredentialsResponse::default()),
     absent!(DescribeQuorum, |_| DescribeQuorumResponse::default().with_error_code(CODE)),
     absent!(UpdateFeatures, |_| UpdateFeaturesResponse::default().with_error_code(CODE)),
-    absent!(DescribeProducers, |_| DescribeProducersResponse::default()),
     absent!(UnregisterBroker, |_| UnregisterBrokerResponse::default().with_error_code(CODE)),
-    absent!(DescribeTransactions, |_| DescribeTransactionsResponse::default()),
-    absent!(ListTransactions, |_| ListTransactionsResponse::default().with_error_code(CODE)),
     absent!(GetTelemetrySubscriptions, |_| GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
     absent!(PushTelemetry, |_| PushTelemetryResponse::default().with_error_code(CODE)),
     absent!(ListConfigResources, |_| ListConfigResourcesResponse::default().with_error_code(CODE)),
