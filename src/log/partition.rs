@@ -238,7 +238,10 @@ impl Partition {
                 None if is_of_client => state.producers.remember(id, &header, first, last, header.max_timestamp, now),
                 None => state.producers.open_transaction(id, epoch, first, now),
             }
-            self.transactions_changed(&state);
+            // Markers are transactional too; a plain batch changes nothing here.
+            if header.attributes.is_transactional() {
+                self.transactions_changed(&state);
+            }
         }
         self.queue(permit, &header, batch, (first, last), now);
         Ok(Appended { first, last, append_time, start })

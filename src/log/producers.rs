@@ -194,13 +194,16 @@ impl Producers {
 
     /// A batch of a transaction was appended at `first`: opens the transaction, unless it is open.
     pub fn open_transaction(&mut self, id: ProducerId, epoch: ProducerEpoch, first: Offset, now: Timestamp) {
-        let producer = self.touch(id, epoch, now);
-        if producer.transaction.is_none() {
-            producer.transaction = Some(first);
-            let age = producer.age;
-            self.by_age.remove(&age);
-            self.transactions.open(id, first);
-        }
+        self.touch(id, epoch, now);
+        self.begin(id, first);
+    }
+
+    /// Opens the transaction of a producer that is known, unless it is open.
+    fn begin(&mut self, id: ProducerId, first: Offset) {
+        let Some(producer) = self.by_id.get_mut(&id).filter(|producer| producer.transaction.is_none()) else { return };
+        producer.transaction = Some(first);
+        self.by_age.remove(&producer.age);
+        self.transactions.open(id, first);
     }
 
     /// A marker was appended at `at`.
@@ -259,7 +262,7 @@ impl Producers {
             timestamp,
         });
         if header.attributes.is_transactional() {
-            self.open_transaction(id, epoch, first, now);
+            self.begin(id, first);
         }
         while self.by_id.len() > PRODUCERS_MAX && !self.by_age.is_empty() {
             self.forget_oldest();
@@ -358,7 +361,7 @@ impl Producers {
         producer.batches = batches;
         producer.coordinator_epoch = coordinator_epoch;
         if let Some(first) = transaction {
-            self.open_transaction(id, epoch, first, seen);
+            self.begin(id, first);
         }
         Some(())
     }
