@@ -57,8 +57,7 @@ pub fn of_group(context: &Context, group_id: &str) -> Partitions {
 fn response(reply: Result<(), TransactionError>, version: i16) -> AddOffsetsToTxnResponse {
     let code = match reply {
         Ok(()) => errors::NONE,
-        Err(error) if version < FENCING => errors::transaction::code_before_fencing(&error).code(),
-        Err(error) => errors::transaction::code(&error).code(),
+        Err(error) => errors::transaction::code_at(&error, version, FENCING).code(),
     };
     AddOffsetsToTxnResponse::default().with_error_code(code)
 }

@@ -107,8 +107,7 @@ fn unknown(context: &Context, topics: &[AddPartitionsToTxnTopic]) -> Vec<(String
     let mut unknown = Vec::new();
     for topic in topics {
         let existing = context.broker.catalog.topic(&topic.name);
-        let count = existing.map_or(0, |topic| topic.logs.len());
-        let absent = topic.partitions.iter().filter(|index| usize::try_from(**index).map_or(true, |index| index >= count));
+        let absent = topic.partitions.iter().filter(|index| !existing.as_ref().is_some_and(|topic| topic.has(**index)));
         unknown.extend(absent.map(|index| (topic.name.to_string(), *index)));
     }
     unknown
@@ -145,8 +144,7 @@ impl Refused {
             }
             Refused::Unknown(_) => ResponseError::OperationNotAttempted,
             Refused::ByCoordinator(TransactionError::NotPart) if version >= ABORTABLE => ResponseError::TransactionAbortable,
-            Refused::ByCoordinator(error) if version < FENCING => errors::transaction::code_before_fencing(error),
-            Refused::ByCoordinator(error) => errors::transaction::code(error),
+            Refused::ByCoordinator(error) => errors::transaction::code_at(error, version, FENCING),
         };
         error.code()
     }

@@ -1,7 +1,10 @@
 //! What a handler knows about who asks: the same for a Kafka connection and for HTTP.
 
+use super::errors::{self, ResponseError};
 use super::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
+use crate::catalog::Topic;
+use crate::log::Partition;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
@@ -49,6 +52,24 @@ impl Context {
         if let Some(permit) = permit {
             self.held.keep(permit);
         }
+    }
+
+    /// A partition of the topic of this name.
+    ///
+    /// # Errors
+    /// UNKNOWN_TOPIC_OR_PARTITION, or what opening its log answers.
+    pub async fn partition(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ResponseError> {
+        let topic = self.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+        self.partition_of(&topic, index).await
+    }
+
+    /// A partition of a topic.
+    ///
+    /// # Errors
+    /// As [`Context::partition`].
+    pub async fn partition_of(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ResponseError> {
+        let partition = self.broker.partition(topic, index).await.map_err(|error| errors::store(&error))?;
+        partition.ok_or(ResponseError::UnknownTopicOrPartition)
     }
 
     /// The client's host as Kafka shows it in group descriptions: "/127.0.0.1".

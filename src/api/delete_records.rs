@@ -55,8 +55,7 @@ async fn delete(context: &Context, topic: &str, index: i32, before: i64) -> Resu
     if topic.internal {
         return Err(ResponseError::InvalidTopicException);
     }
-    let partition = context.broker.partition(&topic, index).await.map_err(|error| errors::store(&error))?;
-    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.partition_of(&topic, index).await?;
     if !partition.settings().cleanup.delete {
         return Err(ResponseError::PolicyViolation);
     }

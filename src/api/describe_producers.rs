@@ -5,7 +5,7 @@
 //! Version notes: none.
 //! Not implemented: nothing.
 
-use super::errors::{self, ResponseError};
+use super::errors::ResponseError;
 use super::{Answer, Context, Handler};
 use crate::log::ProducerStatus;
 use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
@@ -42,9 +42,7 @@ impl Handler for DescribeProducers {
 }
 
 async fn producers(context: &Context, topic: &str, index: i32) -> Result<Vec<ProducerStatus>, ResponseError> {
-    let topic = context.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition = context.broker.partition(&topic, index).await.map_err(|error| errors::store(&error))?;
-    Ok(partition.ok_or(ResponseError::UnknownTopicOrPartition)?.producers())
+    Ok(context.partition(topic, index).await?.producers())
 }
 
 fn state(producer: &ProducerStatus) -> ProducerState {

@@ -57,9 +57,6 @@ fn response(reply: EndReply, version: i16) -> EndTxnResponse {
             EndTxnResponse::default().with_producer_id(ProducerId(producer.id.0)).with_producer_epoch(producer.epoch.0)
         }
         Ok(_) => EndTxnResponse::default(),
-        Err(error) if version < FENCING => {
-            EndTxnResponse::default().with_error_code(errors::transaction::code_before_fencing(&error).code())
-        }
-        Err(error) => EndTxnResponse::default().with_error_code(errors::transaction::code(&error).code()),
+        Err(error) => EndTxnResponse::default().with_error_code(errors::transaction::code_at(&error, version, FENCING).code()),
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Never UNKNOWN_SERVER_ERROR (−1) on Produce: clients turn it into duplicates, and Streams threads die of it (traps: never −1).
 
+use crate::coordinator::shards::ShardError;
 use crate::log::{AppendError, ProducerError, ReadError};
 use crate::records::RecordError;
 use crate::store::StoreError;
@@ -54,6 +55,16 @@ pub fn store(error: &StoreError) -> ResponseError {
         StoreError::Fenced { .. } | StoreError::Closed => ResponseError::NotLeaderOrFollower,
         StoreError::TooLarge { .. } => ResponseError::RecordListTooLarge,
         StoreError::Conflict | StoreError::Damaged(_) | StoreError::Io(_) => ResponseError::KafkaStorageError,
+    }
+}
+
+/// Why a coordinator's shard takes no request.
+#[must_use]
+pub fn shard(error: &ShardError) -> ResponseError {
+    match error {
+        ShardError::Loading => ResponseError::CoordinatorLoadInProgress,
+        ShardError::NotAvailable => ResponseError::CoordinatorNotAvailable,
+        ShardError::NotCoordinator => ResponseError::NotCoordinator,
     }
 }
 

@@ -112,8 +112,7 @@ async fn resolve(context: &Context, asked: &Asked) -> Result<Target, ResponseErr
         TopicKey::Name(name) => (context.broker.catalog.topic(name), ResponseError::UnknownTopicOrPartition),
     };
     let topic = topic.ok_or(unknown)?;
-    let partition = context.broker.partition(&topic, asked.index).await.map_err(|error| errors::store(&error))?;
-    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.partition_of(&topic, asked.index).await?;
     check_leader_epoch(asked.current_leader_epoch)?;
     Ok(Target { partition, from: asked.from, max_bytes: asked.max_bytes })
 }

@@ -50,8 +50,7 @@ impl Handler for InitProducerId {
         Answer::Later(Box::pin(async move {
             match context.broker.transactions.init(request).await {
                 Ok(producer) => none_ongoing().with_producer_id(ProducerId(producer.id.0)).with_producer_epoch(producer.epoch.0),
-                Err(error) if context.version < FENCING => refused(errors::transaction::code_before_fencing(&error)),
-                Err(error) => refused(errors::transaction::code(&error)),
+                Err(error) => refused(errors::transaction::code_at(&error, context.version, FENCING)),
             }
         }))
     }

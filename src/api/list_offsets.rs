@@ -78,9 +78,7 @@ fn repeated(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
 type Found = Option<(Offset, Option<Timestamp>)>;
 
 async fn find(context: &Context, name: &str, asked: &ListOffsetsPartition, is_committed: bool) -> Result<Found, ResponseError> {
-    let topic = context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition = context.broker.partition(&topic, asked.partition_index).await.map_err(|error| errors::store(&error))?;
-    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.partition(name, asked.partition_index).await?;
     super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
     let found = resolve(&partition, asked.timestamp, context.version, is_committed).await?;
     // A record that a read_committed consumer cannot fetch yet is not found either (ReplicaManager.fetchOffset).

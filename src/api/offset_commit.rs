@@ -78,20 +78,18 @@ fn sort_out(context: &Context, topics: Vec<Topic>, known: &mut Vec<CommitOffset>
         for partition in topic.partitions {
             let index = partition.partition_index;
             let answer = OffsetCommitResponsePartition::default().with_partition_index(index);
-            let holder = existing.as_ref().filter(|topic| usize::try_from(index).is_ok_and(|index| index < topic.logs.len()));
+            let holder = existing.as_ref().filter(|topic| topic.has(index));
             let Some(holder) = holder else {
                 partitions.push(answer.with_error_code(absent.code()));
                 continue;
             };
             partitions.push(answer);
-            known.push(CommitOffset {
-                topic: holder.name.clone(),
-                topic_id: Some(holder.id),
-                partition: index,
-                offset: partition.committed_offset,
-                leader_epoch: Some(partition.committed_leader_epoch).filter(|epoch| *epoch >= 0),
-                metadata: partition.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
-            });
+            known.push(CommitOffset::of(
+                holder,
+                index,
+                (partition.committed_offset, partition.committed_leader_epoch),
+                partition.committed_metadata.as_deref(),
+            ));
         }
         let answer = OffsetCommitResponseTopic::default().with_name(topic.name).with_topic_id(topic.id);
         asked.push(answer.with_partitions(partitions));

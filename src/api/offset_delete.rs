@@ -42,7 +42,7 @@ fn sort_out(context: &Context, topic: OffsetDeleteRequestTopic, known: &mut Vec<
     for partition in topic.partitions {
         let index = partition.partition_index;
         let answer = OffsetDeleteResponsePartition::default().with_partition_index(index);
-        let exists = existing.as_ref().is_some_and(|topic| usize::try_from(index).is_ok_and(|index| index < topic.logs.len()));
+        let exists = existing.as_ref().is_some_and(|topic| topic.has(index));
         if exists {
             known.push((topic.name.to_string(), index));
             partitions.push(answer);

@@ -5,7 +5,7 @@
 //!
 //! Version notes: 2 current leader epoch; 3 replica id; 4 is flexible.
 
-use super::errors::{self, ResponseError};
+use super::errors::ResponseError;
 use super::{Answer, Context, Handler};
 use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
@@ -41,9 +41,7 @@ impl Handler for OffsetForLeaderEpoch {
 }
 
 async fn end(context: &Context, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Option<i64>, ResponseError> {
-    let topic = context.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition = context.broker.partition(&topic, asked.partition).await.map_err(|error| errors::store(&error))?;
-    let partition = partition.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.partition(topic, asked.partition).await?;
     super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
     Ok((asked.leader_epoch == 0).then(|| partition.watermark().0))
 }

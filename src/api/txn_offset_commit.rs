@@ -75,20 +75,18 @@ fn sort_out(
     for partition in topic.partitions {
         let index = partition.partition_index;
         let answer = TxnOffsetCommitResponsePartition::default().with_partition_index(index);
-        let holder = existing.as_ref().filter(|topic| usize::try_from(index).is_ok_and(|index| index < topic.logs.len()));
+        let holder = existing.as_ref().filter(|topic| topic.has(index));
         let Some(holder) = holder else {
             partitions.push(answer.with_error_code(ResponseError::UnknownTopicOrPartition.code()));
             continue;
         };
         partitions.push(answer);
-        known.push(CommitOffset {
-            topic: holder.name.clone(),
-            topic_id: Some(holder.id),
-            partition: index,
-            offset: partition.committed_offset,
-            leader_epoch: Some(partition.committed_leader_epoch).filter(|epoch| *epoch >= 0),
-            metadata: partition.committed_metadata.map(|metadata| metadata.to_string()).unwrap_or_default(),
-        });
+        known.push(CommitOffset::of(
+            holder,
+            index,
+            (partition.committed_offset, partition.committed_leader_epoch),
+            partition.committed_metadata.as_deref(),
+        ));
     }
     TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
 }

@@ -11,7 +11,7 @@ use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::{MarkerError, OFFSETS_TOPIC};
-use crate::log::{AppendError, Partition};
+use crate::log::AppendError;
 use crate::records::control::{EndTransaction, Marker};
 use crate::wire::write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
 use kafka_protocol::messages::WriteTxnMarkersResponse as Answered;
@@ -20,7 +20,6 @@ use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
 use std::ops::RangeInclusive;
-use std::sync::Arc;
 
 /// The first version of the transactions' protocol whose markers raise the epoch.
 const EPOCH_RAISED: i8 = 2;
@@ -73,11 +72,11 @@ async fn write_one(
     index: i32,
     (producer, end, is_epoch_raised): (ProducerIdAndEpoch, EndTransaction, bool),
 ) -> Result<(), ResponseError> {
-    let partition = find(context, topic, index).await?;
+    let partition = context.partition(topic, index).await?;
     let last = if topic == OFFSETS_TOPIC {
         let position = usize::try_from(index).unwrap_or(usize::MAX);
         context.broker.groups.end_transaction(position, producer, end, is_epoch_raised).await.map_err(|error| match error {
-            MarkerError::Shard(error) => errors::group::code(&error.into()),
+            MarkerError::Shard(error) => errors::shard(&error),
             MarkerError::Producer(error) => errors::append(&AppendError::Producer(error)),
         })?;
         partition.next().previous()
@@ -86,10 +85,4 @@ async fn write_one(
         written.map_err(|error| errors::append(&error))?.unwrap_or_else(|| partition.next().previous())
     };
     partition.wait_committed(last).await.map_err(|stopped| errors::append(&stopped.into()))
-}
-
-async fn find(context: &Context, topic: &str, index: i32) -> Result<Arc<Partition>, ResponseError> {
-    let topic = context.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let partition = context.broker.partition(&topic, index).await.map_err(|error| errors::store(&error))?;
-    partition.ok_or(ResponseError::UnknownTopicOrPartition)
 }

@@ -82,6 +82,12 @@ pub(super) struct TopicRecord {
 }
 
 impl Topic {
+    /// Whether it has a partition of this index.
+    #[must_use]
+    pub fn has(&self, index: i32) -> bool {
+        usize::try_from(index).is_ok_and(|index| index < self.logs.len())
+    }
+
     pub(super) fn record(&self) -> TopicRecord {
         TopicRecord {
             id: self.id,

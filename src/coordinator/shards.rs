@@ -7,6 +7,7 @@ use super::runtime::{self, NotActive, Setting, Shard, Status};
 use super::{Caller, StateMachine};
 use crate::catalog::{Catalog, CatalogError, NewTopic, Topic};
 use crate::log::{Logs, Partition};
+use crate::tasks;
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -94,6 +95,18 @@ impl<M: StateMachine> Shards<M> {
         Shards { logs, catalog, topic, make, is_closed, running, starting }
     }
 
+    /// Begins to load the shards, if their topic exists already.
+    pub fn start(self: &Arc<Self>) {
+        if !self.exist() {
+            return;
+        }
+        let shards = self.clone();
+        tasks::spawn("start a coordinator", async move {
+            // An error was logged, and the first request tries again.
+            let _ = shards.all().await;
+        });
+    }
+
     /// Whether the topic exists.
     #[must_use]
     pub fn exist(&self) -> bool {
@@ -134,6 +147,25 @@ impl<M: StateMachine> Shards<M> {
     ) -> Result<Pending<T>, ShardError> {
         let shards = self.all().await?;
         self.send_to(&shards, partition, event).await
+    }
+
+    /// What every shard answers to the same question, one after the other; nothing while the topic does not exist.
+    ///
+    /// # Errors
+    /// As [`Shards::send`].
+    pub async fn ask_all<T>(&self, event: impl Fn(Caller<Vec<T>>) -> M::Event) -> Result<Vec<T>, ShardError> {
+        if !self.exist() {
+            return Ok(Vec::new());
+        }
+        let mut pending = Vec::new();
+        for partition in 0..self.all().await?.len() {
+            pending.push(self.send_at(partition, &event).await?);
+        }
+        let mut answers = Vec::new();
+        for answer in pending {
+            answers.extend(answer.wait().await?);
+        }
+        Ok(answers)
     }
 
     /// Queues an event whose caller waits already, for the shard that `key` belongs to; when it cannot be queued, the caller is told by

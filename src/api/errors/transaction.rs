@@ -1,16 +1,16 @@
 //! What the transaction coordinator answers, as Kafka's error codes.
 
 use super::ResponseError;
+use crate::api::errors;
 use crate::coordinator::txn::TransactionError;
 
 /// The code for `error` in the transaction coordinator's own requests.
 #[must_use]
 pub fn code(error: &TransactionError) -> ResponseError {
     match error {
-        TransactionError::Loading => ResponseError::CoordinatorLoadInProgress,
-        // NeedsProducerId is answered by the coordinator itself; if it is still there, no id could be had.
-        TransactionError::NotAvailable | TransactionError::NeedsProducerId => ResponseError::CoordinatorNotAvailable,
-        TransactionError::NotCoordinator => ResponseError::NotCoordinator,
+        TransactionError::Shard(error) => errors::shard(error),
+        // Answered by the coordinator itself; if it is still there, no id could be had.
+        TransactionError::NeedsProducerId => ResponseError::CoordinatorNotAvailable,
         TransactionError::InvalidId => ResponseError::InvalidRequest,
         TransactionError::InvalidTimeout => ResponseError::InvalidTransactionTimeout,
         TransactionError::UnknownProducer => ResponseError::InvalidProducerIdMapping,
@@ -20,11 +20,11 @@ pub fn code(error: &TransactionError) -> ResponseError {
     }
 }
 
-/// The same for clients that do not know PRODUCER_FENCED yet (KIP-588).
+/// The same at a version of a request whose clients know PRODUCER_FENCED from version `fencing` on (KIP-588).
 #[must_use]
-pub fn code_before_fencing(error: &TransactionError) -> ResponseError {
+pub fn code_at(error: &TransactionError, version: i16, fencing: i16) -> ResponseError {
     match error {
-        TransactionError::Fenced => ResponseError::InvalidProducerEpoch,
+        TransactionError::Fenced if version < fencing => ResponseError::InvalidProducerEpoch,
         other => code(other),
     }
 }
@@ -38,11 +38,7 @@ pub fn of_partition(error: &TransactionError, knows_abortable: bool, adds: bool,
         TransactionError::Fenced => ResponseError::InvalidProducerEpoch,
         TransactionError::NotPart if knows_abortable => ResponseError::TransactionAbortable,
         TransactionError::Concurrent if adds => ResponseError::ConcurrentTransactions,
-        TransactionError::Concurrent
-        | TransactionError::Loading
-        | TransactionError::NotAvailable
-        | TransactionError::NotCoordinator
-        | TransactionError::NeedsProducerId => busy,
+        TransactionError::Concurrent | TransactionError::Shard(_) | TransactionError::NeedsProducerId => busy,
         other => code(other),
     }
 }

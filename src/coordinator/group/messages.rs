@@ -1,7 +1,7 @@
 //! What callers ask of the group coordinator and what it answers, as plain structs: no protocol version reaches this far down.
 
 use super::records::Committed;
-use crate::catalog::Snapshot;
+use crate::catalog::{Snapshot, Topic};
 use crate::coordinator::shards::ShardError;
 use crate::coordinator::{Caller, ProducerIdAndEpoch};
 use crate::ids::TopicId;
@@ -227,6 +227,21 @@ pub struct CommitOffset {
 
 /// One result per [`CommitRequest::offsets`], in order; or why none was taken.
 pub type CommitReply = Result<Vec<Result<(), GroupError>>, GroupError>;
+
+impl CommitOffset {
+    /// For a partition that exists, from the fields of a request: a leader epoch below 0 is none, and no metadata is empty metadata.
+    #[must_use]
+    pub fn of(topic: &Topic, partition: i32, (offset, leader_epoch): (i64, i32), metadata: Option<&str>) -> CommitOffset {
+        CommitOffset {
+            topic: topic.name.clone(),
+            topic_id: Some(topic.id),
+            partition,
+            offset,
+            leader_epoch: Some(leader_epoch).filter(|epoch| *epoch >= 0),
+            metadata: metadata.unwrap_or_default().to_owned(),
+        }
+    }
+}
 
 #[derive(Debug, Clone)]
 pub struct FetchRequest {

@@ -54,7 +54,7 @@ pub struct Groups {
     catalog: Arc<Catalog>,
     logs: Arc<Logs>,
     env: Env,
-    shards: Shards<GroupShard>,
+    shards: Arc<Shards<GroupShard>>,
 }
 
 /// An answer under way. Dropping it does not take the request back.
@@ -92,20 +92,13 @@ impl Groups {
                 outside: Arc::new(|request: Infallible| match request {}),
             }
         };
-        let shards = Shards::new(logs.clone(), catalog.clone(), topic, Box::new(make));
+        let shards = Arc::new(Shards::new(logs.clone(), catalog.clone(), topic, Box::new(make)));
         Arc::new(Groups { catalog, logs, env, shards })
     }
 
     /// Begins to load the shards, if their topic exists already.
-    pub fn start(self: &Arc<Groups>) {
-        if !self.shards.exist() {
-            return;
-        }
-        let groups = self.clone();
-        crate::tasks::spawn("start the group coordinator", async move {
-            // An error was logged, and the first request tries again.
-            let _ = groups.shards.all().await;
-        });
+    pub fn start(&self) {
+        self.shards.start();
     }
 
     /// Lets the shards answer what they have in hand, and stops them. Members that wait for a rebalance are told to look for their
@@ -191,18 +184,7 @@ impl Groups {
 
     /// All groups of all shards, in no order.
     pub async fn list(&self) -> Result<Vec<Listed>, GroupError> {
-        if !self.shards.exist() {
-            return Ok(Vec::new());
-        }
-        let mut pending = Vec::new();
-        for partition in 0..self.shards.all().await?.len() {
-            pending.push(self.shards.send_at(partition, |caller| self.input(Event::List { caller })).await?);
-        }
-        let mut listed = Vec::new();
-        for answer in pending {
-            listed.extend(answer.wait().await?);
-        }
-        Ok(listed)
+        Ok(self.shards.ask_all(|caller| self.input(Event::List { caller })).await?)
     }
 
     /// Drops the offsets that groups have committed for `topic`, which no longer exists. Waits for shards that are loading.

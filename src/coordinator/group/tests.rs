@@ -55,6 +55,24 @@ impl Drop for Seed {
     }
 }
 
+fn offset(topic: &str, offset: i64) -> CommitOffset {
+    CommitOffset { topic: topic.to_owned(), topic_id: None, partition: 0, offset, leader_epoch: None, metadata: String::new() }
+}
+
+/// A commit by somebody who is not a member.
+fn by_hand(topic: &str, value: i64) -> CommitRequest {
+    CommitRequest {
+        group_id: GROUP.to_owned(),
+        generation: -1,
+        member_id: String::new(),
+        instance_id: None,
+        retention_ms: None,
+        knows_epochs: true,
+        is_transactional: false,
+        offsets: vec![offset(topic, value)],
+    }
+}
+
 /// What a record is when it is read back.
 fn decoded(record: &Record) -> Option<Record> {
     if let Envelope::Marker(producer, end) = record.envelope() {

@@ -14,12 +14,8 @@ pub const ID_BYTES_MAX: usize = 32_000;
 /// Why the coordinator refuses; one variant per reaction of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum TransactionError {
-    #[error("the transaction coordinator is being loaded; ask again")]
-    Loading,
-    #[error("the transaction coordinator is not available; look it up again")]
-    NotAvailable,
-    #[error("this is no longer the transaction coordinator; look it up again")]
-    NotCoordinator,
+    #[error(transparent)]
+    Shard(#[from] ShardError),
     #[error("the transactional id is empty or longer than {ID_BYTES_MAX} bytes")]
     InvalidId,
     #[error("transaction.timeout.ms must be at least 1 and at most transaction.max.timeout.ms")]
@@ -39,16 +35,6 @@ pub enum TransactionError {
     /// Ask again with a fresh producer id; only [`super::Transactions`] sees this.
     #[error("a new producer id is needed")]
     NeedsProducerId,
-}
-
-impl From<ShardError> for TransactionError {
-    fn from(error: ShardError) -> TransactionError {
-        match error {
-            ShardError::Loading => TransactionError::Loading,
-            ShardError::NotAvailable => TransactionError::NotAvailable,
-            ShardError::NotCoordinator => TransactionError::NotCoordinator,
-        }
-    }
 }
 
 /// A producer begins to use a transactional id, or goes on after an error (KIP-360).

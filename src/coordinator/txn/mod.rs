@@ -16,7 +16,7 @@ use crate::coordinator::group::Groups;
 use crate::coordinator::group::messages::{CommitReply, CommitRequest};
 use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::runtime::Setting;
-use crate::coordinator::shards::{InternalTopic, Pending, Shards};
+use crate::coordinator::shards::{InternalTopic, Pending, ShardError, Shards};
 use crate::env::Env;
 use crate::ids::ProducerId;
 use crate::log::Logs;
@@ -48,7 +48,7 @@ pub const STATE_TOPIC: &str = "__transaction_state";
 /// The whole transaction coordinator of this node.
 pub struct Transactions {
     producer_ids: Arc<ProducerIds>,
-    shards: Shards<TransactionShard>,
+    shards: Arc<Shards<TransactionShard>>,
 }
 
 impl Transactions {
@@ -84,19 +84,13 @@ impl Transactions {
                 outside: Arc::new(move |request| carry_out(markers.clone(), request)),
             }
         };
-        Arc::new(Transactions { producer_ids, shards: Shards::new(logs, catalog, topic, Box::new(make)) })
+        let shards = Arc::new(Shards::new(logs, catalog, topic, Box::new(make)));
+        Arc::new(Transactions { producer_ids, shards })
     }
 
     /// Begins to load the shards, if their topic exists already: transactions that a crash cut short are brought to their end.
-    pub fn start(self: &Arc<Transactions>) {
-        if !self.shards.exist() {
-            return;
-        }
-        let transactions = self.clone();
-        crate::tasks::spawn("start the transaction coordinator", async move {
-            // An error was logged, and the first request tries again.
-            let _ = transactions.shards.all().await;
-        });
+    pub fn start(&self) {
+        self.shards.start();
     }
 
     /// Lets the shards answer what they have in hand, and stops them.
@@ -107,7 +101,7 @@ impl Transactions {
     /// Makes sure that the coordinator exists and takes requests soon: what FindCoordinator promises.
     ///
     /// # Errors
-    /// [`TransactionError::NotAvailable`] when its topic cannot be created or opened.
+    /// [`ShardError::NotAvailable`] when its topic cannot be created or opened.
     pub async fn prepare(&self) -> Result<(), TransactionError> {
         Ok(self.shards.all().await.map(|_| ())?)
     }
@@ -165,15 +159,7 @@ impl Transactions {
 
     /// All transactional ids of all shards, in no order.
     pub async fn list(&self) -> Result<Vec<Listed>, TransactionError> {
-        if !self.shards.exist() {
-            return Ok(Vec::new());
-        }
-        let mut listed = Vec::new();
-        for partition in 0..self.shards.all().await?.len() {
-            let pending = self.shards.send_at(partition, |caller| Event::List { caller }).await?;
-            listed.extend(pending.wait().await?);
-        }
-        Ok(listed)
+        Ok(self.shards.ask_all(|caller| Event::List { caller }).await?)
     }
 
     /// One transactional id; `None` when it is not known.
@@ -193,7 +179,7 @@ impl Transactions {
     async fn fresh(&self) -> Result<ProducerId, TransactionError> {
         self.producer_ids.next().await.map_err(|error| {
             warn!(%error, "no producer id could be allocated");
-            TransactionError::NotAvailable
+            ShardError::NotAvailable.into()
         })
     }
 }
@@ -212,7 +198,7 @@ impl Committing {
     /// Why the transaction does not take them; the group's own refusal is in the answer.
     pub async fn wait(self) -> Result<CommitReply, TransactionError> {
         self.pending.wait().await??;
-        self.offsets.await.map_err(|_| TransactionError::NotCoordinator)
+        self.offsets.await.map_err(|_| ShardError::NotCoordinator.into())
     }
 }
 

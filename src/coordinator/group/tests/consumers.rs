@@ -394,25 +394,8 @@ fn offsets_are_deleted_only_where_nobody_consumes() {
         answered(shard.ask(|caller| Event::DeleteOffsets { request, caller }))
     };
     assert_eq!(ask(&mut shard, &[("t", 0)]), Err(GroupError::UnknownGroup));
-    let by_hand = |topic: &str| CommitRequest {
-        group_id: GROUP.to_owned(),
-        generation: -1,
-        member_id: String::new(),
-        instance_id: None,
-        retention_ms: None,
-        knows_epochs: true,
-        is_transactional: false,
-        offsets: vec![CommitOffset {
-            topic: topic.to_owned(),
-            topic_id: None,
-            partition: 0,
-            offset: 1,
-            leader_epoch: None,
-            metadata: String::new(),
-        }],
-    };
-    shard.commit(by_hand("t")).expect("committed");
-    shard.commit(by_hand("u")).expect("committed");
+    shard.commit(by_hand("t", 1)).expect("committed");
+    shard.commit(by_hand("u", 1)).expect("committed");
     let mut member = Consumer::of("a", &["t"]);
     member.beat(&mut shard);
     assert_eq!(ask(&mut shard, &[("t", 0), ("u", 0), ("u", 9)]), Ok(vec![Err(GroupError::SubscribedTopic), Ok(()), Ok(())]));

@@ -35,24 +35,7 @@ impl House {
 }
 
 fn commit(offset: i64) -> CommitRequest {
-    let offset = CommitOffset {
-        topic: "topic".to_owned(),
-        topic_id: None,
-        partition: 0,
-        offset,
-        leader_epoch: None,
-        metadata: String::new(),
-    };
-    CommitRequest {
-        group_id: GROUP.to_owned(),
-        generation: -1,
-        member_id: String::new(),
-        instance_id: None,
-        retention_ms: None,
-        knows_epochs: true,
-        is_transactional: false,
-        offsets: vec![offset],
-    }
+    by_hand("topic", offset)
 }
 
 fn fetch() -> FetchRequest {

@@ -9,24 +9,7 @@ const ALICE: ProducerIdAndEpoch = ProducerIdAndEpoch { id: ProducerId(1), epoch:
 const BOB: ProducerIdAndEpoch = ProducerIdAndEpoch { id: ProducerId(2), epoch: ProducerEpoch(0) };
 
 fn request(value: i64) -> CommitRequest {
-    let offset = CommitOffset {
-        topic: "topic".to_owned(),
-        topic_id: None,
-        partition: 0,
-        offset: value,
-        leader_epoch: None,
-        metadata: String::new(),
-    };
-    CommitRequest {
-        group_id: GROUP.to_owned(),
-        generation: -1,
-        member_id: String::new(),
-        instance_id: None,
-        retention_ms: None,
-        knows_epochs: true,
-        is_transactional: true,
-        offsets: vec![offset],
-    }
+    CommitRequest { is_transactional: true, ..by_hand("topic", value) }
 }
 
 impl Harness {
@@ -35,7 +18,7 @@ impl Harness {
     }
 
     fn commit_plainly(&mut self, value: i64) -> CommitReply {
-        self.commit(CommitRequest { is_transactional: false, ..request(value) })
+        self.commit(by_hand("topic", value))
     }
 
     fn end(&mut self, producer: ProducerIdAndEpoch, marker: Marker) {
