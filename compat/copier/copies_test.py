@@ -1,10 +1,9 @@
 """The checker of the copier's test must see what it is there for: each test breaks one thing and expects it to be named."""
 
 import pathlib
-import sys
 
 import copies
-from suite import Results, expect_equal
+from suite import expect_equal, run_checks
 
 # Partition 1 of 3, with 12 messages.
 NUMBERS = copies.numbers_of(1, 3, 12)
@@ -83,11 +82,4 @@ TESTS = [
 ]
 
 if __name__ == "__main__":
-    results = Results(pathlib.Path(__file__).parent)
-    for test in TESTS:
-        try:
-            test()
-            results.add_pass(test.__name__)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong is the test's result
-            results.add_failure(test.__name__, str(error))
-    sys.exit(results.finish())
+    run_checks(TESTS, pathlib.Path(__file__).parent)

@@ -1,11 +1,10 @@
 """The checker of the tour must see what it is there for: each test breaks one thing and expects Mismatch."""
 
 import pathlib
-import sys
 import tempfile
 
 import deliveries
-from suite import Results, expect_equal
+from suite import expect_equal, run_checks
 
 PRODUCED = b"LAX\tone\nSFO\ttwo\nLAX\tthree\n"
 GOOD = [b"@1\n0\t0\tLAX\tone\n1\t0\tSFO\ttwo\n", b"@2\n0\t1\tLAX\tthree\n"]
@@ -84,11 +83,4 @@ TESTS = [
 ]
 
 if __name__ == "__main__":
-    results = Results(pathlib.Path(__file__).parent)
-    for test in TESTS:
-        try:
-            test()
-            results.add_pass(test.__name__)
-        except Exception as error:  # noqa: BLE001 - whatever went wrong is the test's result
-            results.add_failure(test.__name__, str(error))
-    sys.exit(results.finish())
+    run_checks(TESTS, pathlib.Path(__file__).parent)
