@@ -45,6 +45,7 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
     let mut leave = Leave::default();
     let Some(id) = &request.transactional_id else { return leave };
     let mut producer = None;
+    let mut asking = Vec::new();
     let mut partitions = Partitions::new();
     for (topic_at, data) in request.topic_data.iter().enumerate() {
         let Ok(topic) = produce::find(context, &data.name, data.topic_id) else { continue };
@@ -61,21 +62,31 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
             if let Some(verification) = partition.verification(own.id, own.epoch) {
                 leave.verified.insert((topic_at, partition_at), verification);
                 partitions.entry(topic.name.clone()).or_default().insert(data.index);
+                asking.push((partition, own.id));
             }
         }
     }
-    let Some(producer) = producer.filter(|_| leave.refusal.is_none() && !partitions.is_empty()) else { return leave };
-    let verifies = context.broker.config.kafka.transaction_partition_verification_enable;
-    let intent = if context.version >= ADDS { Intent::Add(Protocol::V2) } else { Intent::Verify };
-    if intent == Intent::Verify && !verifies {
-        return leave;
-    }
-    let request = PartitionsRequest { id: id.to_string(), producer, partitions, intent };
-    leave.refusal = answered(context, request).await.err().map(|error| {
+    if let Some(producer) = producer.filter(|_| leave.refusal.is_none() && !partitions.is_empty()) {
         let version = context.version;
-        // It makes clients ask again without looking for another leader.
-        errors::transaction::of_partition(&error, version >= ABORTABLE, version >= ADDS, ResponseError::NotEnoughReplicas)
-    });
+        let verifies = context.broker.config.kafka.transaction_partition_verification_enable;
+        let intent = if version >= ADDS { Intent::Add(Protocol::V2) } else { Intent::Verify };
+        if intent == Intent::Verify && !verifies {
+            return leave;
+        }
+        let request = PartitionsRequest { id: id.to_string(), producer, partitions, intent };
+        let refused = answered(context, request).await.err();
+        if refused == Some(TransactionError::Concurrent) {
+            // Asked again soon, perhaps by a request that is on its way already and shares the verification.
+            asking.clear();
+        }
+        leave.refusal = refused.map(|error| {
+            // It makes clients ask again without looking for another leader.
+            errors::transaction::of_partition(&error, version >= ABORTABLE, version >= ADDS, ResponseError::NotEnoughReplicas)
+        });
+    }
+    if leave.refusal.is_some() {
+        asking.iter().for_each(|(partition, producer)| partition.refused(*producer));
+    }
     leave
 }
 

@@ -103,13 +103,29 @@ async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) 
             batches
         })
     };
-    let aborted = match (&batches, limits.isolation) {
-        (Ok(batches), Isolation::ReadCommitted) => {
-            batches.last().map_or_else(Vec::new, |newest| partition.aborted(target.from, newest.last.next()))
-        }
-        _ => Vec::new(),
+    let (batches, aborted) = match (batches, limits.isolation) {
+        (Ok(batches), Isolation::ReadCommitted) => match aborted_among(partition, target.from, &batches) {
+            Ok(aborted) => (Ok(batches), aborted),
+            Err(error) => (Err(error), Vec::new()),
+        },
+        (batches, _) => (batches, Vec::new()),
     };
     Fetched { batches, watermark: partition.watermark(), last_stable, start: partition.start(), aborted }
+}
+
+/// Which transactions of `batches`, read from `from`, are void.
+///
+/// # Errors
+/// [`ReadError::OutOfRange`] when the log was trimmed past `from` after they were read: what was forgotten with it may have been void.
+pub(super) fn aborted_among(partition: &Partition, from: Offset, batches: &[Batch]) -> Result<Vec<Aborted>, ReadError> {
+    let Some(newest) = batches.last() else { return Ok(Vec::new()) };
+    let aborted = partition.aborted(from, newest.last.next());
+    // The start moves before anything is forgotten.
+    let start = partition.start();
+    if start > from {
+        return Err(ReadError::OutOfRange { asked: from, start, end: partition.watermark() });
+    }
+    Ok(aborted)
 }
 
 /// A waiter that is registered with its partitions until it drops.

@@ -223,8 +223,10 @@ impl Partition {
         if self.is_stopped() {
             return Err(LogStopped.into());
         }
-        if let Some(id) = header.producer().filter(|_| is_of_client) {
+        if header.producer().is_some() {
             state.producers.expire(now, self.producer_expiration_ms);
+        }
+        if let Some(id) = header.producer().filter(|_| is_of_client) {
             if let Verdict::Duplicate { first, last, timestamp } = state.producers.judge(id, &header)? {
                 return Ok(Appended { first, last, append_time: append_time.map(|_| timestamp), start });
             }
@@ -301,6 +303,11 @@ impl Partition {
             return None;
         }
         Some(state.producers.transactions.verify(producer, self.env.now()))
+    }
+
+    /// The coordinator refused what [`Partition::verification`] was begun for.
+    pub fn refused(&self, producer: ProducerId) {
+        self.lock().producers.transactions.forget_verification(producer);
     }
 
     /// Under the lock: tells readers where the first undecided transaction begins now.
@@ -568,7 +575,7 @@ impl Partition {
         self.progress.borrow().is_stopped
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

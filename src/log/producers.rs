@@ -88,6 +88,7 @@ impl Producer {
         Producer { epoch, batches: VecDeque::new(), seen, age, coordinator_epoch: NO_COORDINATOR_EPOCH, transaction: None }
     }
 
+    /// To another epoch. It may be a lower one where nobody judged: our coordinators' batches, and a log that is being read again.
     fn raise(&mut self, epoch: ProducerEpoch) {
         if self.epoch != epoch {
             self.epoch = epoch;
@@ -196,6 +197,7 @@ impl Producers {
     pub fn open_transaction(&mut self, id: ProducerId, epoch: ProducerEpoch, first: Offset, now: Timestamp) {
         self.touch(id, epoch, now);
         self.begin(id, first);
+        self.forget_surplus();
     }
 
     /// Opens the transaction of a producer that is known, unless it is open.
@@ -214,6 +216,7 @@ impl Producers {
         let age = producer.age;
         self.by_age.insert(age, id);
         self.transactions.end(id, first, at, end.marker == Marker::Abort);
+        self.forget_surplus();
     }
 
     /// All producers, by id.
@@ -264,6 +267,11 @@ impl Producers {
         if header.attributes.is_transactional() {
             self.begin(id, first);
         }
+        self.forget_surplus();
+    }
+
+    /// Keeps to the bound, as far as open transactions allow.
+    fn forget_surplus(&mut self) {
         while self.by_id.len() > PRODUCERS_MAX && !self.by_age.is_empty() {
             self.forget_oldest();
         }

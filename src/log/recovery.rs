@@ -10,7 +10,7 @@ use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::BatchHeader;
 use crate::records::control::EndTransaction;
-use crate::store::{Batch, LogStore, StoreError};
+use crate::store::{Batch, LogBounds, LogStore, StoreError};
 use std::sync::Arc;
 
 /// Bytes appended to a log between two snapshots of its producers.
@@ -31,7 +31,7 @@ pub(super) async fn open(
     producer_expiration_ms: i64,
 ) -> Result<Partition, StoreError> {
     let bounds = store.open(log, fence).await?;
-    let (mut from, mut producers) = snapshot(store.as_ref(), log, bounds.next).await?.unwrap_or_default();
+    let (mut from, mut producers) = snapshot(store.as_ref(), log, bounds).await?.unwrap_or_default();
     from = from.max(bounds.start);
     let mut unsaved_bytes = 0;
     while from < bounds.next {
@@ -51,10 +51,11 @@ pub(super) async fn open(
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
 }
 
-/// The newest snapshot that describes nothing beyond `next`.
-async fn snapshot(store: &dyn LogStore, log: LogId, next: Offset) -> Result<Option<(Offset, Producers)>, StoreError> {
+/// The newest snapshot, if it fits the log: it describes nothing beyond the end, and nothing between it and the first batch was deleted.
+/// A deleted batch may have been the marker of a transaction that the snapshot shows open; what such a snapshot describes is deleted as well.
+async fn snapshot(store: &dyn LogStore, log: LogId, bounds: LogBounds) -> Result<Option<(Offset, Producers)>, StoreError> {
     let Some((at, value)) = store.get_snapshot(log).await? else { return Ok(None) };
-    if at > next {
+    if at > bounds.next || at < bounds.start {
         return Ok(None);
     }
     Ok(Producers::decode(value).map(|producers| (at, producers)))

@@ -1,6 +1,6 @@
 //! Goal: what a partition promises its writers and readers. Method: real logs on the memory store, a manual clock, batches built here.
 
-use super::fetch::{Isolation, Limits, Target, fetch};
+use super::fetch::{Isolation, Limits, Target, aborted_among, fetch};
 use super::{AppendError, LogOptions, Logs, Origin, Partition, ProducerError, ReadError, retention};
 use crate::config::KafkaSettings;
 use crate::config::topic::{TimestampType, TopicSettings};
@@ -471,6 +471,52 @@ async fn transactions_survive_a_restart_with_and_without_a_snapshot() {
         assert_eq!(voided(&partition, 0, 5), [(7, 0), (7, 3)]);
         assert_eq!(partition.verification(ProducerId(8), ProducerEpoch(0)), None, "it is open");
     }
+}
+
+#[tokio::test]
+async fn a_snapshot_from_before_the_start_of_the_log_opens_no_transaction() {
+    let house = house();
+    let first = partition(&house, settings()).await;
+    write(&first, 7, 0, 0).await.expect("opens at 0");
+    first.save_snapshot(0).await.expect("saved");
+    end(&first, 7, 1, Marker::Commit).await.expect("committed at 1");
+    append(&first, batch(2)).await.expect("plain, at 2 and 3");
+    first.trim(Offset(2)).await.expect("trimmed, marker and all");
+    let logs = logs(&house.store, &house.env, 0);
+    let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens again");
+    assert_eq!((partition.last_stable(), partition.watermark()), (Offset(4), Offset(4)));
+    assert!(partition.producers().is_empty());
+}
+
+#[tokio::test]
+async fn a_reader_whose_records_are_deleted_meanwhile_is_told_so_rather_than_shown_void_records() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    write(&partition, 7, 0, 0).await.expect("opens at 0");
+    end(&partition, 7, 1, Marker::Abort).await.expect("aborted at 1");
+    append(&partition, batch(1)).await.expect("plain, at 2");
+    let read = partition.read(Offset(0), 1 << 20, Offset(3)).await.expect("readable");
+    assert_eq!(aborted_among(&partition, Offset(0), &read).expect("still there").len(), 1);
+    partition.trim(Offset(2)).await.expect("trimmed between the two looks");
+    let told = aborted_among(&partition, Offset(0), &read);
+    assert!(matches!(told, Err(ReadError::OutOfRange { start: Offset(2), .. })), "{told:?}");
+}
+
+#[tokio::test]
+async fn producers_of_coordinators_are_forgotten_like_others() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    let by = |id: i64| {
+        let builder = BatchBuilder::new(NOW).producer(ProducerId(id), ProducerEpoch(0), -1).transactional();
+        builder.record(Some(b"k"), Some(b"v")).build()
+    };
+    for id in 0..3 {
+        partition.append(by(id), Origin::Coordinator).await.expect("taken");
+        end(&partition, id, 1, Marker::Commit).await.expect("committed");
+        house.env.advance_ms(2 * 86_400_000);
+    }
+    partition.append(by(9), Origin::Coordinator).await.expect("taken");
+    assert_eq!(partition.lock().producers.all().iter().map(|one| one.id.0).collect::<Vec<_>>(), [9]);
 }
 
 #[tokio::test]

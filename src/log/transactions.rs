@@ -10,16 +10,17 @@
 //! Before a client opens a transaction here, the coordinator has to know that this partition is part of it; [`Verification`] makes sure
 //! that no marker came in between (KIP-890; VerificationGuard).
 //!
-//! Owner: the partition's state, under its lock. Bounds: open transactions and verifications end with the coordinator's time-out
-//! (`transaction.max.timeout.ms`); the index of aborted ones takes 32 bytes each and is trimmed with the log.
+//! Owner: the partition's state, under its lock. Bounds: open transactions end with the coordinator's time-out
+//! (`transaction.max.timeout.ms`); of verifications the newest [`VERIFICATIONS_MAX`] are kept; the index of aborted transactions takes 32
+//! bytes each and is trimmed with the log.
 
 use crate::ids::{Offset, ProducerId, Timestamp};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 
-/// How long a verification that led to nothing is remembered (as long as the longest transaction by default).
+/// How long a verification that led to nothing is remembered: longer than any request takes.
 const VERIFICATION_MS: i64 = 15 * 60 * 1000;
-/// Verifications under way before old ones are looked for.
-const VERIFICATIONS_SWEPT_FROM: usize = 1000;
+/// Verifications remembered; the oldest are forgotten first, and their producers have to ask again.
+const VERIFICATIONS_MAX: usize = 10_000;
 
 /// An aborted transaction, as a reader needs it: the producer's records from `first` to its marker at `last` are void.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +36,15 @@ pub struct Aborted {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verification(u64);
 
+/// A producer for which the coordinator is being asked.
+#[derive(Debug)]
+struct Verifying {
+    verification: Verification,
+    since: Timestamp,
+    /// Position in [`Transactions::verifying_by_age`].
+    age: u64,
+}
+
 /// The transactions of one partition.
 #[derive(Debug, Default)]
 pub struct Transactions {
@@ -43,20 +53,22 @@ pub struct Transactions {
     closing: BTreeMap<Offset, Offset>,
     /// By `last`.
     aborted: VecDeque<Aborted>,
-    verifying: HashMap<ProducerId, (Verification, Timestamp)>,
-    verifications: u64,
+    verifying: HashMap<ProducerId, Verifying>,
+    /// Least recently asked first.
+    verifying_by_age: BTreeMap<u64, ProducerId>,
+    next_age: u64,
 }
 
 impl Transactions {
     /// The producer's transaction begins at `first`.
     pub fn open(&mut self, producer: ProducerId, first: Offset) {
         self.open.insert(first, producer);
-        self.verifying.remove(&producer);
+        self.forget_verification(producer);
     }
 
     /// A marker at `last` ends the transaction that began at `first`; `None`: the producer had written nothing here.
     pub fn end(&mut self, producer: ProducerId, first: Option<Offset>, last: Offset, is_aborted: bool) {
-        self.verifying.remove(&producer);
+        self.forget_verification(producer);
         let Some(first) = first else { return };
         self.open.remove(&first);
         self.closing.insert(first, last);
@@ -113,21 +125,32 @@ impl Transactions {
 
     /// Begins, or goes on with, asking the coordinator for `producer`.
     pub fn verify(&mut self, producer: ProducerId, now: Timestamp) -> Verification {
-        if self.verifying.len() >= VERIFICATIONS_SWEPT_FROM {
-            self.verifying.retain(|_, (_, since)| now.ms_since(*since) < VERIFICATION_MS);
+        let age = self.next_age;
+        self.next_age += 1;
+        let verification = self.forget_verification(producer).unwrap_or(Verification(age));
+        self.verifying.insert(producer, Verifying { verification, since: now, age });
+        self.verifying_by_age.insert(age, producer);
+        while let Some((_, oldest)) = self.verifying_by_age.first_key_value() {
+            let is_old = self.verifying.get(oldest).is_none_or(|one| now.ms_since(one.since) >= VERIFICATION_MS);
+            if !is_old && self.verifying.len() <= VERIFICATIONS_MAX {
+                break;
+            }
+            self.forget_verification(*oldest);
         }
-        let next = Verification(self.verifications);
-        let (verification, _) = *self.verifying.entry(producer).or_insert_with(|| {
-            self.verifications += 1;
-            (next, now)
-        });
         verification
+    }
+
+    /// The coordinator refused, or nobody needs to ask any more.
+    pub fn forget_verification(&mut self, producer: ProducerId) -> Option<Verification> {
+        let Verifying { verification, age, .. } = self.verifying.remove(&producer)?;
+        self.verifying_by_age.remove(&age);
+        Some(verification)
     }
 
     /// Whether no marker of `producer` came after `verification` was begun.
     #[must_use]
     pub fn is_verified(&self, producer: ProducerId, verification: Verification) -> bool {
-        self.verifying.get(&producer).is_some_and(|(current, _)| *current == verification)
+        self.verifying.get(&producer).is_some_and(|current| current.verification == verification)
     }
 
     /// The index of aborted transactions, for the log's snapshot; open ones are with their producers.
@@ -184,6 +207,27 @@ mod tests {
         assert!(!transactions.is_verified(ALICE, first));
         let second = transactions.verify(ALICE, Timestamp(2));
         assert!(transactions.is_verified(ALICE, second) && !transactions.is_verified(ALICE, first));
+    }
+
+    #[test]
+    fn verifications_that_lead_to_nothing_are_forgotten_the_oldest_first() {
+        let mut transactions = Transactions::default();
+        let asked = transactions.verify(ALICE, Timestamp(0));
+        transactions.forget_verification(ALICE);
+        assert!(!transactions.is_verified(ALICE, asked), "refused");
+
+        let first = transactions.verify(ALICE, Timestamp(0));
+        let last = ProducerId(100 + VERIFICATIONS_MAX as i64);
+        for id in 100..last.0 {
+            transactions.verify(ProducerId(id), Timestamp(1));
+        }
+        assert!(!transactions.is_verified(ALICE, first), "others came after it");
+        assert_eq!((transactions.verifying.len(), transactions.verifying_by_age.len()), (VERIFICATIONS_MAX, VERIFICATIONS_MAX));
+
+        transactions.verify(last, Timestamp(VERIFICATION_MS));
+        let again = transactions.verify(last, Timestamp(VERIFICATION_MS + 1));
+        assert!(transactions.is_verified(last, again));
+        assert_eq!((transactions.verifying.len(), transactions.verifying_by_age.len()), (1, 1), "the others are too old");
     }
 
     #[test]
