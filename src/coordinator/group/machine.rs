@@ -322,7 +322,7 @@ impl StateMachine for GroupShard {
             records.extend(group.records().map(|change| Record::Consumer { group: id.clone(), change }));
         }
         // What was overtaken first: the order of records decides.
-        records.extend(self.durable.offsets.pending_records(true));
+        records.extend(self.durable.offsets.overtaken_records());
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {
                 records.extend(partitions.iter().map(|(partition, value)| Record::Offset {
@@ -333,7 +333,7 @@ impl StateMachine for GroupShard {
                 }));
             }
         }
-        records.extend(self.durable.offsets.pending_records(false));
+        records.extend(self.durable.offsets.open_records());
         records
     }
 }

@@ -1,7 +1,8 @@
 //! Committed offsets of one shard: group → topic → partition. Changed only by applying records.
 //!
 //! **Transactions** (KIP-98, KIP-447): what a transaction commits is pending until its marker: then it counts, unless something newer was
-//! committed meanwhile (the order of records decides), or is forgotten. Pending offsets never expire.
+//! committed meanwhile, or is forgotten. What is newer is decided by the order of the commits' records, not of the markers
+//! (OffsetMetadataManager.completeTransaction). Pending offsets never expire.
 //!
 //! **Expiry** (KIP-211): `offsets.retention.minutes` count from the moment when a group became empty; for groups that were never
 //! rebalanced (partitions assigned by hand) from each commit; for topics that a stable consumer group no longer subscribes to, from the
@@ -17,12 +18,14 @@ use std::collections::{BTreeMap, HashMap};
 pub type GroupOffsets = BTreeMap<String, BTreeMap<i32, Committed>>;
 
 /// The offsets of all groups of a shard; groups and topics without any do not appear.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
+#[derive(Debug, Default, Clone)]
 pub struct Offsets {
     groups: HashMap<String, GroupOffsets>,
     pending: BTreeMap<ProducerId, PendingOffsets>,
     /// How many transactions have offsets pending for a partition; by group, topic and partition. Derived from `pending`.
     unstable: HashMap<String, BTreeMap<(String, i32), usize>>,
+    /// How many offsets were ever staged: gives them their order.
+    staged: u64,
 }
 
 /// What one producer's open transaction commits.
@@ -35,15 +38,28 @@ struct PendingOffsets {
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Staged {
     value: Committed,
-    /// Whether something was committed for the partition after this.
+    /// Among all staged offsets of the shard.
+    order: u64,
+    /// Whether something that counts was committed for the partition after this.
     is_overtaken: bool,
 }
+
+/// The same offsets count and will count; the numbers that give staged ones their order may differ.
+impl PartialEq for Offsets {
+    fn eq(&self, other: &Offsets) -> bool {
+        self.groups == other.groups
+            && self.overtaken_records() == other.overtaken_records()
+            && self.open_records() == other.open_records()
+    }
+}
+
+impl Eq for Offsets {}
 
 impl Offsets {
     /// Takes over one record: an offset, or a tombstone.
     pub fn apply(&mut self, group: String, topic: String, partition: i32, value: Option<Committed>) {
         if self.is_unstable(&group, &topic, partition) {
-            self.overtake(&group, &topic, partition);
+            self.overtake(&group, &topic, partition, u64::MAX);
         }
         match value {
             Some(value) => self.insert(group, topic, partition, value),
@@ -51,13 +67,19 @@ impl Offsets {
         }
     }
 
-    /// Takes over an offset of an open transaction.
+    /// Takes over an offset of an open transaction. The same one again, time and all, is its copy in a checkpoint (which a crash may have
+    /// cut short), and changes nothing.
     pub fn stage(&mut self, producer: ProducerIdAndEpoch, group: String, topic: String, partition: i32, value: Committed) {
         let new = || PendingOffsets { epoch: producer.epoch, offsets: BTreeMap::new() };
         let pending = self.pending.entry(producer.id).or_insert_with(new);
         pending.epoch = producer.epoch;
-        let staged = Staged { value, is_overtaken: false };
-        if pending.offsets.insert((group.clone(), topic.clone(), partition), staged).is_none() {
+        let key = (group.clone(), topic.clone(), partition);
+        if pending.offsets.get(&key).is_some_and(|before| before.value == value) {
+            return;
+        }
+        let order = self.staged;
+        self.staged += 1;
+        if pending.offsets.insert(key, Staged { value, order, is_overtaken: false }).is_none() {
             *self.unstable.entry(group).or_default().entry((topic, partition)).or_default() += 1;
         }
     }
@@ -68,7 +90,7 @@ impl Offsets {
         for ((group, topic, partition), staged) in pending.offsets {
             self.unstage(&group, &topic, partition);
             if end.marker == Marker::Commit && !staged.is_overtaken {
-                // Newer than what other open transactions have staged: their turn comes when they end.
+                self.overtake(&group, &topic, partition, staged.order);
                 self.insert(group, topic, partition, staged.value);
             }
         }
@@ -98,30 +120,56 @@ impl Offsets {
         self.unstable.keys()
     }
 
-    /// All that is pending, as records; those that were overtaken must be applied before what has overtaken them.
-    pub fn pending_records(&self, is_overtaken: bool) -> impl Iterator<Item = Record> {
-        self.pending.iter().flat_map(move |(id, pending)| {
-            let producer = ProducerIdAndEpoch { id: *id, epoch: pending.epoch };
-            let staged = pending.offsets.iter().filter(move |(_, staged)| staged.is_overtaken == is_overtaken);
-            staged.map(move |((group, topic, partition), staged)| Record::PendingOffset {
-                producer,
-                group: group.clone(),
-                topic: topic.clone(),
-                partition: *partition,
-                value: staged.value.clone(),
+    /// All that is pending and was overtaken, in the order of staging, and where nothing took its place the tombstone that did: to be
+    /// applied before the offsets that count.
+    pub fn overtaken_records(&self) -> Vec<Record> {
+        let mut records = self.pending_records(true);
+        for record in &records.clone() {
+            let Record::PendingOffset { group, topic, partition, .. } = record else { continue };
+            let counting = self.of_group(group).and_then(|topics| topics.get(topic)?.get(partition));
+            if counting.is_none() {
+                let (group, topic) = (group.clone(), topic.clone());
+                records.push(Record::Offset { group, topic, partition: *partition, value: None });
+            }
+        }
+        records
+    }
+
+    /// All that is pending and may come to count, in the order of staging: to be applied after the offsets that count.
+    pub fn open_records(&self) -> Vec<Record> {
+        self.pending_records(false)
+    }
+
+    fn pending_records(&self, is_overtaken: bool) -> Vec<Record> {
+        let mut staged: Vec<_> = self
+            .pending
+            .iter()
+            .flat_map(|(id, pending)| {
+                let producer = ProducerIdAndEpoch { id: *id, epoch: pending.epoch };
+                pending.offsets.iter().map(move |(key, staged)| (producer, key, staged))
             })
-        })
+            .filter(|(_, _, staged)| staged.is_overtaken == is_overtaken)
+            .collect();
+        staged.sort_unstable_by_key(|(_, _, staged)| staged.order);
+        let records = staged.into_iter().map(|(producer, (group, topic, partition), staged)| Record::PendingOffset {
+            producer,
+            group: group.clone(),
+            topic: topic.clone(),
+            partition: *partition,
+            value: staged.value.clone(),
+        });
+        records.collect()
     }
 
     fn insert(&mut self, group: String, topic: String, partition: i32, value: Committed) {
         self.groups.entry(group).or_default().entry(topic).or_default().insert(partition, value);
     }
 
-    /// Something newer than what open transactions have staged for the partition was committed, or it was deleted.
-    fn overtake(&mut self, group: &str, topic: &str, partition: i32) {
+    /// What open transactions have staged for the partition before `order` is older than what counts now, or than its deletion.
+    fn overtake(&mut self, group: &str, topic: &str, partition: i32, order: u64) {
         let key = (group.to_owned(), topic.to_owned(), partition);
         for staged in self.pending.values_mut().filter_map(|pending| pending.offsets.get_mut(&key)) {
-            staged.is_overtaken = true;
+            staged.is_overtaken |= staged.order < order;
         }
     }
 

@@ -140,7 +140,9 @@ impl GroupShard {
             if is_subscribed(topic) {
                 return Err(GroupError::SubscribedTopic);
             }
-            if offsets.and_then(|offsets| offsets.get(topic)).is_some_and(|own| own.contains_key(partition)) {
+            let is_committed = offsets.and_then(|offsets| offsets.get(topic)).is_some_and(|own| own.contains_key(partition));
+            // What is pending goes too: a tombstone overtakes it.
+            if is_committed || self.durable.offsets.is_unstable(&request.group_id, topic, *partition) {
                 out.records.push(tombstone(&request.group_id, topic, *partition));
             }
             Ok(())

@@ -72,6 +72,53 @@ fn a_later_commit_wins_over_an_earlier_one_of_a_transaction_that_ends_after_it()
 }
 
 #[test]
+fn the_later_commit_of_two_transactions_wins_whichever_ends_first() {
+    let mut shard = Harness::new();
+    shard.stage(ALICE, 5).expect("taken");
+    shard.stage(BOB, 9).expect("taken, later");
+    let checkpoint = shard.shard.checkpoint();
+    let cuts = 0..=checkpoint.len();
+    let logs = cuts.map(|cut| [&shard.log[..], &checkpoint[..cut]].concat()).chain([checkpoint.clone()]);
+    for log in logs {
+        let shard = Harness::loaded_from(log, shard.now, settings());
+        for order in [[ALICE, BOB], [BOB, ALICE]] {
+            let mut shard = shard.restarted();
+            order.into_iter().for_each(|producer| shard.end(producer, Marker::Commit));
+            assert_eq!(shard.committed("topic"), Some(9), "{order:?}");
+        }
+    }
+}
+
+#[test]
+fn a_checkpoint_keeps_that_a_pending_offset_was_deleted_even_if_a_crash_cuts_it_short() {
+    let mut shard = Harness::new();
+    shard.commit_plainly(3).expect("taken");
+    shard.stage(ALICE, 5).expect("taken");
+    let request = DeleteOffsetsRequest { group_id: GROUP.to_owned(), partitions: vec![("topic".to_owned(), 0)] };
+    answered(shard.ask(|caller| Event::DeleteOffsets { request, caller })).expect("deleted");
+    let checkpoint = shard.shard.checkpoint();
+    let mut after = Harness::loaded_from(checkpoint.clone(), shard.now, settings());
+    after.end(ALICE, Marker::Commit);
+    assert_eq!(after.committed("topic"), None);
+    for cut in 0..checkpoint.len() {
+        let log = [&shard.log[..], &checkpoint[..cut]].concat();
+        let mut shard = Harness::loaded_from(log, shard.now, settings());
+        shard.end(ALICE, Marker::Commit);
+        assert_eq!(shard.committed("topic"), None, "{cut} of {} records of the checkpoint", checkpoint.len());
+    }
+}
+
+#[test]
+fn an_offset_that_is_only_pending_can_be_deleted() {
+    let mut shard = Harness::new();
+    shard.stage(ALICE, 5).expect("taken");
+    let request = DeleteOffsetsRequest { group_id: GROUP.to_owned(), partitions: vec![("topic".to_owned(), 0)] };
+    answered(shard.ask(|caller| Event::DeleteOffsets { request, caller })).expect("deleted");
+    shard.end(ALICE, Marker::Commit);
+    assert_eq!(shard.committed("topic"), None);
+}
+
+#[test]
 fn pending_offsets_keep_their_group_and_never_expire() {
     let mut shard = Harness::new();
     shard.stage(ALICE, 5).expect("taken");
