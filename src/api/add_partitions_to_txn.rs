@@ -9,17 +9,19 @@
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::shards::Pending;
 use crate::coordinator::txn::TransactionError;
 use crate::coordinator::txn::messages::{Intent, PartitionsReply, PartitionsRequest, When};
 use crate::coordinator::txn::records::{Partitions, Protocol};
-use kafka_protocol::messages::add_partitions_to_txn_request::{AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction};
+use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTransaction;
 use kafka_protocol::messages::add_partitions_to_txn_response::{
     AddPartitionsToTxnPartitionResult, AddPartitionsToTxnResult, AddPartitionsToTxnTopicResult,
 };
 use kafka_protocol::messages::{AddPartitionsToTxnRequest, AddPartitionsToTxnResponse};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 /// The first version whose clients know PRODUCER_FENCED.
 const FENCING: i16 = 2;
@@ -38,8 +40,8 @@ struct Asked {
 
 /// Why nothing was added.
 enum Refused {
-    /// Some partitions do not exist.
-    Unknown(Vec<(String, i32)>),
+    /// Some partitions do not exist: the topics of the request, as they were found.
+    Unknown(Vec<Option<Arc<Topic>>>),
     ByCoordinator(TransactionError),
 }
 
@@ -84,9 +86,10 @@ impl Handler for AddPartitionsToTxn {
 }
 
 async fn ask(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> Result<Pending<PartitionsReply>, Refused> {
-    let unknown = unknown(context, &transaction.topics);
-    if !unknown.is_empty() {
-        return Err(Refused::Unknown(unknown));
+    let found: Vec<_> = transaction.topics.iter().map(|topic| context.broker.catalog.topic(&topic.name)).collect();
+    let mut asked = transaction.topics.iter().zip(&found);
+    if !asked.all(|(topic, found)| topic.partitions.iter().all(|index| exists(found.as_deref(), *index))) {
+        return Err(Refused::Unknown(found));
     }
     let mut partitions = Partitions::new();
     for topic in &transaction.topics {
@@ -103,14 +106,8 @@ async fn ask(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> 
     context.broker.transactions.partitions(request, When::Durable).await.map_err(Refused::ByCoordinator)
 }
 
-fn unknown(context: &Context, topics: &[AddPartitionsToTxnTopic]) -> Vec<(String, i32)> {
-    let mut unknown = Vec::new();
-    for topic in topics {
-        let existing = context.broker.catalog.topic(&topic.name);
-        let absent = topic.partitions.iter().filter(|index| !existing.as_ref().is_some_and(|topic| topic.has(**index)));
-        unknown.extend(absent.map(|index| (topic.name.to_string(), *index)));
-    }
-    unknown
+fn exists(topic: Option<&Topic>, index: i32) -> bool {
+    topic.is_some_and(|topic| topic.has(index))
 }
 
 impl Asked {
@@ -123,9 +120,9 @@ impl Asked {
             }
             Err(refused) => Err(refused),
         };
-        let topics = transaction.topics.into_iter().map(|topic| {
+        let topics = transaction.topics.into_iter().enumerate().map(|(at, topic)| {
             let partitions = topic.partitions.iter().map(|index| {
-                let code = reply.as_ref().err().map_or(errors::NONE, |refused| refused.code(&topic.name, *index, version));
+                let code = reply.as_ref().err().map_or(errors::NONE, |refused| refused.code(at, *index, version));
                 AddPartitionsToTxnPartitionResult::default().with_partition_index(*index).with_partition_error_code(code)
             });
             let partitions = partitions.collect();
@@ -137,12 +134,13 @@ impl Asked {
 }
 
 impl Refused {
-    fn code(&self, topic: &str, index: i32, version: i16) -> i16 {
+    /// The answer for a partition of the topic at a position of the request.
+    fn code(&self, topic: usize, index: i32, version: i16) -> i16 {
         let error = match self {
-            Refused::Unknown(unknown) if unknown.iter().any(|(name, at)| name == topic && *at == index) => {
-                ResponseError::UnknownTopicOrPartition
+            Refused::Unknown(found) if exists(found.get(topic).and_then(Option::as_deref), index) => {
+                ResponseError::OperationNotAttempted
             }
-            Refused::Unknown(_) => ResponseError::OperationNotAttempted,
+            Refused::Unknown(_) => ResponseError::UnknownTopicOrPartition,
             Refused::ByCoordinator(TransactionError::NotPart) if version >= ABORTABLE => ResponseError::TransactionAbortable,
             Refused::ByCoordinator(error) => errors::transaction::code_at(error, version, FENCING),
         };

@@ -1,11 +1,13 @@
 //! DescribeProducers, key 61, version 0.
 //!
 //! Behaviour (KIP-664): the idempotent producers that a partition knows, with where an open transaction began: how a hanging one is found.
+//! A partition that a request names again is INVALID_REQUEST: its producers, up to 50,000, are told once.
 //!
 //! Version notes: none.
 //! Not implemented: nothing.
 
 use super::errors::ResponseError;
+use super::repeated::Once;
 use super::{Answer, Context, Handler};
 use crate::log::ProducerStatus;
 use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
@@ -21,11 +23,16 @@ impl Handler for DescribeProducers {
     async fn handle(context: Context, request: DescribeProducersRequest) -> Answer<DescribeProducersResponse> {
         Answer::Later(Box::pin(async move {
             let mut topics = Vec::with_capacity(request.topics.len());
+            let mut asked = Once::default();
             for topic in request.topics {
                 let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
                 for index in topic.partition_indexes {
                     let answer = PartitionResponse::default().with_partition_index(index);
-                    partitions.push(match producers(&context, &topic.name, index).await {
+                    let producers = match asked.check((topic.name.clone(), index)) {
+                        Ok(()) => producers(&context, &topic.name, index).await,
+                        Err(error) => Err(error),
+                    };
+                    partitions.push(match producers {
                         Ok(producers) => answer.with_active_producers(producers.iter().map(state).collect()),
                         Err(error) => answer.with_error_code(error.code()),
                     });

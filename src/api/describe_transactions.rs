@@ -1,11 +1,13 @@
 //! DescribeTransactions, key 65, version 0.
 //!
-//! Behaviour (KIP-664): state, producer, time-out and partitions of transactional ids; TRANSACTIONAL_ID_NOT_FOUND for those not known.
+//! Behaviour (KIP-664): state, producer, time-out and partitions of transactional ids; TRANSACTIONAL_ID_NOT_FOUND for those not known,
+//! INVALID_REQUEST for those named before in the same request.
 //!
 //! Version notes: none.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::Once;
 use super::{Answer, Context, Handler};
 use crate::coordinator::txn::TransactionError;
 use crate::coordinator::txn::records::Transaction;
@@ -25,7 +27,12 @@ impl Handler for DescribeTransactions {
     async fn handle(context: Context, request: DescribeTransactionsRequest) -> Answer<DescribeTransactionsResponse> {
         Answer::Later(Box::pin(async move {
             let mut states = Vec::with_capacity(request.transactional_ids.len());
+            let mut asked = Once::default();
             for id in request.transactional_ids {
+                if let Err(error) = asked.check(id.clone()) {
+                    states.push(TransactionState::default().with_transactional_id(id).with_error_code(error.code()));
+                    continue;
+                }
                 let described = context.broker.transactions.describe(&id).await;
                 states.push(state(id, described));
             }

@@ -1,5 +1,7 @@
-//! Names that a request gives more than once: admin requests refuse them as a whole rather than guess which one is meant.
+//! Names that a request gives more than once: admin requests refuse them as a whole rather than guess which one is meant, or answer only
+//! the first where each answer may be large.
 
+use super::errors::ResponseError;
 use std::collections::HashSet;
 use std::hash::Hash;
 
@@ -8,6 +10,25 @@ pub fn repeated<T: Eq + Hash + Clone>(items: impl IntoIterator<Item = T>) -> Vec
     let mut seen = HashSet::new();
     let mut reported = HashSet::new();
     items.into_iter().filter(|item| !seen.insert(item.clone()) && reported.insert(item.clone())).collect()
+}
+
+/// Tells the first mention of an item from those after it: an answer (or a record) that is much larger than its question is given once
+/// per request, so that a small request cannot ask for gigabytes.
+#[derive(Debug)]
+pub struct Once<T>(HashSet<T>);
+
+impl<T> Default for Once<T> {
+    fn default() -> Once<T> {
+        Once(HashSet::new())
+    }
+}
+
+impl<T: Eq + Hash> Once<T> {
+    /// # Errors
+    /// INVALID_REQUEST when `item` was mentioned before.
+    pub fn check(&mut self, item: T) -> Result<(), ResponseError> {
+        if self.0.insert(item) { Ok(()) } else { Err(ResponseError::InvalidRequest) }
+    }
 }
 
 #[cfg(test)]

@@ -2,23 +2,26 @@
 //!
 //! Behaviour: ends a producer's transaction in single partitions, without asking the coordinator: how an administrator aborts a hanging
 //! transaction (KIP-664; `kafka-transactions.sh abort`). A marker of an older epoch of the producer or of the coordinator is refused.
-//! Answered when all markers are durable.
+//! Answered when all markers are durable. INVALID_REQUEST for a second marker of the same producer and epoch in a partition, and for a coordinator epoch
+//! above our own coordinator's, whose markers would be refused from then on.
 //!
 //! Version notes: 2 (KIP-1228) names the protocol of each transaction: in the second one, a marker's epoch must be greater than its records'.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::Once;
 use super::{Answer, Context, Handler};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::{MarkerError, OFFSETS_TOPIC};
+use crate::coordinator::txn::COORDINATOR_EPOCH;
 use crate::log::AppendError;
 use crate::records::control::{EndTransaction, Marker};
 use crate::wire::write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
-use kafka_protocol::messages::WriteTxnMarkersResponse as Answered;
 use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
+use kafka_protocol::messages::{ProducerId, TopicName, WriteTxnMarkersResponse as Answered};
 use std::ops::RangeInclusive;
 
 /// The first version of the transactions' protocol whose markers raise the epoch.
@@ -33,8 +36,9 @@ impl Handler for WriteTxnMarkers {
     async fn handle(context: Context, request: WriteTxnMarkersRequest) -> Answer<WriteTxnMarkersResponse> {
         Answer::Later(Box::pin(async move {
             let mut markers = Vec::with_capacity(request.markers.len());
+            let mut asked = Once::default();
             for (marker, transaction_version) in request.markers {
-                markers.push(write(&context, marker, transaction_version >= EPOCH_RAISED).await);
+                markers.push(write(&context, marker, transaction_version >= EPOCH_RAISED, &mut asked).await);
             }
             WriteTxnMarkersResponse(Answered::default().with_markers(markers))
         }))
@@ -45,7 +49,12 @@ impl Handler for WriteTxnMarkers {
     }
 }
 
-async fn write(context: &Context, marker: WritableTxnMarker, is_epoch_raised: bool) -> WritableTxnMarkerResult {
+async fn write(
+    context: &Context,
+    marker: WritableTxnMarker,
+    is_epoch_raised: bool,
+    asked: &mut Once<(ProducerId, i16, TopicName, i32)>,
+) -> WritableTxnMarkerResult {
     let producer = ProducerIdAndEpoch::of(marker.producer_id.0, marker.producer_epoch);
     let end = EndTransaction {
         marker: if marker.transaction_result { Marker::Commit } else { Marker::Abort },
@@ -55,10 +64,11 @@ async fn write(context: &Context, marker: WritableTxnMarker, is_epoch_raised: bo
     for topic in marker.topics {
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
         for index in topic.partition_indexes {
-            let code = match write_one(context, &topic.name, index, (producer, end, is_epoch_raised)).await {
-                Ok(()) => errors::NONE,
-                Err(error) => error.code(),
+            let written = match asked.check((marker.producer_id, marker.producer_epoch, topic.name.clone(), index)) {
+                Ok(()) => write_one(context, &topic.name, index, (producer, end, is_epoch_raised)).await,
+                Err(error) => Err(error),
             };
+            let code = written.err().map_or(errors::NONE, |error| error.code());
             partitions.push(WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(code));
         }
         topics.push(WritableTxnMarkerTopicResult::default().with_name(topic.name).with_partitions(partitions));
@@ -73,10 +83,14 @@ async fn write_one(
     (producer, end, is_epoch_raised): (ProducerIdAndEpoch, EndTransaction, bool),
 ) -> Result<(), ResponseError> {
     let partition = context.partition(topic, index).await?;
+    if end.coordinator_epoch > COORDINATOR_EPOCH {
+        return Err(ResponseError::InvalidRequest);
+    }
     let last = if topic == OFFSETS_TOPIC {
         let position = usize::try_from(index).unwrap_or(usize::MAX);
         context.broker.groups.end_transaction(position, producer, end, is_epoch_raised).await.map_err(|error| match error {
             MarkerError::Shard(error) => errors::shard(&error),
+            MarkerError::NoPartition => ResponseError::UnknownTopicOrPartition,
             MarkerError::Producer(error) => errors::append(&AppendError::Producer(error)),
         })?;
         partition.next().previous()

@@ -298,6 +298,22 @@ fn offsets_count_with_the_transaction_and_are_unstable_before() {
 }
 
 #[test]
+fn a_transaction_whose_groups_topic_is_deleted_ends_all_the_same() {
+    let server = Server::start();
+    let mut producer = Producer::new(&server, "id");
+    let topic = producer.client.create_topic("groupless", 1, &[]);
+    producer.client.find_coordinator("group");
+    producer.send(&topic, V2.1, "a").expect("taken");
+    assert_eq!(producer.commit_offset(V2.0, "group", &topic, 5), None);
+    let offsets = producer.client.topic_metadata("__consumer_offsets");
+    producer.client.delete_topic(&Topic { name: "__consumer_offsets".to_owned(), id: offsets.topic_id });
+    producer.end(V2.0, true).expect("committed");
+    assert_eq!(producer.state(), "CompleteCommit");
+    assert_eq!(committed(&mut producer.client, &topic).0, ["a"]);
+    producer.send(&topic, V2.1, "b").expect("the next transaction");
+}
+
+#[test]
 fn a_transaction_that_is_left_open_is_aborted_when_its_time_is_up() {
     let server = Server::shared();
     let mut producer = Producer::new(&server, &unique("id"));
@@ -371,6 +387,59 @@ fn an_administrator_ends_a_hanging_transaction_with_a_marker_of_its_epoch() {
     let (stale, unknown) = (Some(ResponseError::InvalidProducerEpoch), Some(ResponseError::UnknownTopicOrPartition));
     assert_eq!(codes, [stale, unknown, None]);
     assert_eq!(committed(&mut producer.client, &topic).1, 2, "a record and its marker");
+    // Once a coordinator epoch is in the log, markers of older ones are refused: the coordinator's own would be.
+    let foreign = marker(epoch, &topic.name).with_coordinator_epoch(1);
+    let answer = producer.client.call(1, &WriteTxnMarkersRequest::default().with_markers(vec![foreign])).markers;
+    assert_eq!(answer[0].topics[0].partitions[0].error_code.err(), Some(ResponseError::InvalidRequest));
+}
+
+#[test]
+fn what_is_named_twice_in_a_request_is_answered_once() {
+    let server = Server::shared();
+    let mut producer = Producer::new(&server, &unique("id"));
+    let topic = producer.client.create_topic("twice", 1, &[]);
+    producer.send(&topic, V2.1, "a").expect("taken");
+    let repeated = Some(ResponseError::InvalidRequest);
+
+    let own = TransactionalId(text(&producer.id));
+    let request = DescribeTransactionsRequest::default().with_transactional_ids(vec![own.clone(), own]);
+    let described = producer.client.call(0, &request).transaction_states;
+    assert_eq!(described.iter().map(|one| one.error_code.err()).collect::<Vec<_>>(), [None, repeated]);
+    assert!(described[1].topics.is_empty());
+
+    let asked = TopicRequest::default().with_name(topic_name(&topic.name)).with_partition_indexes(vec![0, 0]);
+    let described = producer.client.call(0, &DescribeProducersRequest::default().with_topics(vec![asked.clone(), asked])).topics;
+    let partitions: Vec<_> = described.iter().flat_map(|topic| &topic.partitions).collect();
+    assert_eq!(partitions.iter().map(|one| one.error_code.err()).collect::<Vec<_>>(), [None, repeated, repeated, repeated]);
+    assert_eq!(partitions.iter().map(|one| one.active_producers.len()).collect::<Vec<_>>(), [1, 0, 0, 0]);
+
+    let partitions = WritableTxnMarkerTopic::default().with_name(topic_name(&topic.name)).with_partition_indexes(vec![0, 0, 0]);
+    let marker = WritableTxnMarker::default()
+        .with_producer_id(ProducerId(producer.producer.0))
+        .with_producer_epoch(producer.producer.1)
+        .with_topics(vec![partitions]);
+    let answer = producer.client.call(1, &WriteTxnMarkersRequest::default().with_markers(vec![marker])).markers;
+    let codes: Vec<_> = answer[0].topics[0].partitions.iter().map(|one| one.error_code.err()).collect();
+    assert_eq!(codes, [None, repeated, repeated]);
+    assert_eq!(committed(&mut producer.client, &topic).1, 2, "a record and one marker");
+}
+
+#[test]
+fn partitions_by_the_million_that_do_not_exist_cost_no_more_than_their_answer() {
+    let server = Server::start();
+    let mut producer = Producer::new(&server, &unique("id"));
+    let name = "n".repeat(32_000);
+    let asked = AddPartitionsToTxnTopic::default().with_name(topic_name(&name)).with_partitions((0..1_000_000).collect());
+    let request = AddPartitionsToTxnRequest::default()
+        .with_v3_and_below_transactional_id(TransactionalId(text(&producer.id)))
+        .with_v3_and_below_producer_id(ProducerId(producer.producer.0))
+        .with_v3_and_below_producer_epoch(producer.producer.1)
+        .with_v3_and_below_topics(vec![asked]);
+    let answer = producer.client.call(3, &request).results_by_topic_v3_and_below;
+    let codes = answer[0].results_by_partition.iter().map(|one| one.partition_error_code.err());
+    assert!(codes.eq(std::iter::repeat_n(Some(ResponseError::UnknownTopicOrPartition), 1_000_000)));
+    // A copy of the name for each would be 32 GB.
+    assert!(server.peak_memory_bytes() < 1 << 30, "{} bytes", server.peak_memory_bytes());
 }
 
 #[test]

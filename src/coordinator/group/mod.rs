@@ -233,8 +233,8 @@ impl Groups {
         end: EndTransaction,
         is_epoch_raised: bool,
     ) -> Result<(), MarkerError> {
-        let topic = self.catalog.topic(OFFSETS_TOPIC).ok_or(ShardError::NotAvailable)?;
-        let log = topic.logs.get(partition).ok_or(ShardError::NotAvailable)?;
+        let topic = self.catalog.topic(OFFSETS_TOPIC).ok_or(MarkerError::NoPartition)?;
+        let log = topic.logs.get(partition).ok_or(MarkerError::NoPartition)?;
         let opened = self.logs.open(*log, topic.settings.clone()).await.map_err(|_| ShardError::NotAvailable)?;
         match opened.check_marker(producer.id, producer.epoch, end, is_epoch_raised)? {
             MarkerVerdict::Repeated => return Ok(()),
@@ -269,6 +269,9 @@ pub enum MarkerError {
     Shard(#[from] ShardError),
     #[error(transparent)]
     Producer(#[from] ProducerError),
+    /// Never made, or deleted with all that it held: there is nothing to end.
+    #[error("the partition of {OFFSETS_TOPIC} does not exist")]
+    NoPartition,
 }
 
 /// Group membership needs a name (GroupCoordinatorService.isGroupIdNotEmpty).

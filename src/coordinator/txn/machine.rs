@@ -8,13 +8,13 @@
 //!                    └───────────────────────────────────────── init ───────────────────────────────────────────┘
 //! ```
 //! **Durable**: [`Transaction`] per id, changed only by records, which set it whole; `handle` applies a record the moment it decides on it,
-//! and the runtime's own application then changes nothing. **Soft**: who waits for markers, and the epoch before the last one, by which a
-//! repeated InitProducerId is recognised (as in Kafka, a repetition over a restart is fenced instead).
+//! and the runtime's own application then changes nothing. **Soft**: who waits for markers, which of them are missing, and the epoch
+//! before the last one, by which a repeated InitProducerId is recognised (as in Kafka, a repetition over a restart is fenced instead).
 //!
 //! Between Prepare and Complete no other event comes: the markers are appended while the runtime carries out the request, in the order
 //! decision, markers, completion. The store makes appends durable in that order, so one sync ends a transaction, and the answer waits for
-//! it. Only after a crash, or when a partition cannot be written, does anyone meet an id in Prepare: then the markers are written again,
-//! until all are.
+//! it. Only after a crash, or when a partition cannot be written, does anyone meet an id in Prepare: then events do come between, and the
+//! markers that are missing are written again, until none is.
 //!
 //! Invariants: an epoch never goes back; a producer id is never used by two transactional ids; whoever got an answer to `end` finds
 //! the same end after any crash; partitions are empty but in Ongoing and Prepare.
@@ -31,8 +31,9 @@ use crate::records::control::Marker;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-/// Between two attempts to write markers.
+/// Between the first two attempts to write markers; doubled with each, up to the largest.
 const MARKERS_RETRY_MS: i64 = 100;
+const MARKERS_RETRY_MS_MAX: i64 = 6_400;
 /// A producer with this epoch gets another id: the last one is left for fencing it (TransactionMetadata.isEpochExhausted).
 const EPOCH_LAST: i16 = i16::MAX - 1;
 
@@ -77,6 +78,14 @@ struct Soft {
     /// The epoch before the newest, when the producer that had it was given the newest.
     last_epoch: Option<ProducerEpoch>,
     waiting: Option<Waiting>,
+    missing: Option<Missing>,
+}
+
+/// Markers that could not be written, of the transaction in Prepare.
+#[derive(Debug)]
+struct Missing {
+    partitions: Partitions,
+    retry_ms: i64,
 }
 
 /// See the file's header.
@@ -190,10 +199,13 @@ impl TransactionShard {
     /// Adds the partitions to the transaction, or checks that they are part of it.
     fn partitions(&mut self, request: &PartitionsRequest, now: Timestamp, out: &mut Out) -> PartitionsReply {
         let current = self.durable.get(&request.id).ok_or(TransactionError::UnknownProducer)?;
+        if current.is_ending_as(request.producer) {
+            return Err(TransactionError::Concurrent);
+        }
         if current.producer.id != request.producer.id {
             return Err(TransactionError::UnknownProducer);
         }
-        if current.producer.epoch != request.producer.epoch {
+        if current.producer.epoch != request.producer.epoch || current.is_exhausted() {
             return Err(TransactionError::Fenced);
         }
         if matches!(current.status, Status::Prepare(_)) {
@@ -274,14 +286,18 @@ impl TransactionShard {
         self.write(id, next, out);
     }
 
-    fn markers_written(&mut self, id: &str, are_all: bool, now: Timestamp, out: &mut Out) {
+    fn markers_written(&mut self, id: &str, left: Partitions, now: Timestamp, out: &mut Out) {
         let Some(current) = self.durable.get(id) else { return };
         let Status::Prepare(marker) = current.status else { return };
+        let are_all = left.is_empty();
+        let before = self.soft.get_mut(id).and_then(|soft| soft.missing.take());
         if are_all {
             let next = current.completed(marker, now);
             self.write(id, next, out);
         } else {
-            out.timers.push((Timer::Markers { id: id.to_owned() }, Some(now.plus_ms(MARKERS_RETRY_MS))));
+            let retry_ms = before.map_or(MARKERS_RETRY_MS, |before| (before.retry_ms * 2).min(MARKERS_RETRY_MS_MAX));
+            self.soft(id).missing = Some(Missing { partitions: left, retry_ms });
+            out.timers.push((Timer::Markers { id: id.to_owned() }, Some(now.plus_ms(retry_ms))));
         }
         match self.soft(id).waiting.take() {
             // The end is decided, and is as good as done: it will be in the log before this answer goes.
@@ -344,7 +360,7 @@ impl StateMachine for TransactionShard {
                 out.reply_early(caller, reply);
             }
             Event::End { request, fresh, caller } => self.end(&request, fresh, caller, now, &mut out),
-            Event::MarkersWritten { id, are_all } => self.markers_written(&id, are_all, now, &mut out),
+            Event::MarkersWritten { id, left } => self.markers_written(&id, left, now, &mut out),
             Event::List { caller } => {
                 let all =
                     self.durable.iter().map(|(id, transaction)| Listed { id: id.clone(), transaction: transaction.clone() });
@@ -367,7 +383,12 @@ impl StateMachine for TransactionShard {
                 if let Some(transaction) = self.durable.get(&id)
                     && let Status::Prepare(marker) = transaction.status
                 {
-                    out.requests.push(Outside::WriteMarkers(transaction.ending(&id, marker)));
+                    let mut ending = transaction.ending(&id, marker);
+                    // After a restart all of them: a partition takes a marker twice, or knows that it has it (KIP-890).
+                    if let Some(missing) = self.soft.get(&id).and_then(|soft| soft.missing.as_ref()) {
+                        ending.partitions.clone_from(&missing.partitions);
+                    }
+                    out.requests.push(Outside::WriteMarkers(ending));
                 }
             }
             Timer::Cleanup => self.clean_up(now, &mut out),
@@ -425,6 +446,19 @@ impl Transaction {
         self.producer.id == expected.id || is_rotated
     }
 
+    /// Whether the transaction is being completed, and its producer was already told that it will be `producer` then.
+    fn is_ending_as(&self, producer: ProducerIdAndEpoch) -> bool {
+        // In the first protocol it stays who it is, and a repeated end of the other kind is to be told from the next one.
+        let is_another = self.protocol == Protocol::V2 || self.next_producer.is_some();
+        is_another && matches!(self.status, Status::Prepare(_)) && self.producer_after_end() == producer
+    }
+
+    /// Whether the last epoch is used up and no other producer id follows: whoever wrote was shut out with it, and the next begins with
+    /// InitProducerId. Without this, a producer could be told the last epoch, and a marker could not be greater than its records.
+    fn is_exhausted(&self) -> bool {
+        self.producer.epoch.0 > EPOCH_LAST && self.next_producer.is_none()
+    }
+
     fn has(&self, partitions: &Partitions) -> bool {
         partitions.iter().all(|(topic, indexes)| self.partitions.get(topic).is_some_and(|own| indexes.is_subset(own)))
     }
@@ -433,6 +467,9 @@ impl Transaction {
     fn plan(&self, request: &EndRequest) -> Result<Plan, TransactionError> {
         let EndRequest { producer, marker, protocol, .. } = request;
         let is_v2 = *protocol == Protocol::V2;
+        if self.is_ending_as(*producer) {
+            return Err(TransactionError::Concurrent);
+        }
         // With KIP-890 an end raises the epoch, so a repeated request comes from the epoch before.
         let is_rotated =
             self.previous_producer == Some(producer.id) && producer.epoch.0 == EPOCH_LAST && self.producer.epoch.0 == 0;
@@ -441,7 +478,7 @@ impl Transaction {
         }
         let is_bumped = self.producer.id == producer.id && next_epoch(producer.epoch) == self.producer.epoch;
         let is_repeated = is_v2 && producer.epoch != self.producer.epoch && (is_rotated || is_bumped);
-        if self.producer != *producer && !is_repeated {
+        if (self.producer != *producer && !is_repeated) || self.is_exhausted() {
             return Err(TransactionError::Fenced);
         }
         match self.status {

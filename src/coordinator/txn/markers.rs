@@ -4,6 +4,7 @@
 //! A partition of `__consumer_offsets` is written by its group shard, which lets the offsets count; all others are written here.
 
 use super::messages::Ending;
+use super::records::Partitions;
 use crate::catalog::Catalog;
 use crate::coordinator::group::{Groups, MarkerError, OFFSETS_TOPIC};
 use crate::ids::ProducerId;
@@ -31,16 +32,18 @@ enum Missing {
 }
 
 impl Markers {
-    /// Writes the marker to every partition; `false` when some could not be written and have to be tried again.
-    pub async fn write(&self, ending: &Ending) -> bool {
+    /// Writes the marker to every partition of `ending`, and says which could not be written and have to be tried again.
+    pub async fn write(&self, ending: &Ending) -> Partitions {
         let end = EndTransaction { marker: ending.marker, coordinator_epoch: COORDINATOR_EPOCH };
-        let mut are_all = true;
+        let mut left = Partitions::new();
         for (topic, indexes) in &ending.partitions {
             for index in indexes {
-                are_all &= !matches!(self.write_one(ending, end, topic, *index).await, Err(Missing::ForNow));
+                if matches!(self.write_one(ending, end, topic, *index).await, Err(Missing::ForNow)) {
+                    left.entry(topic.clone()).or_default().insert(*index);
+                }
             }
         }
-        are_all
+        left
     }
 
     async fn write_one(&self, ending: &Ending, end: EndTransaction, topic: &str, index: i32) -> Result<(), Missing> {
@@ -54,6 +57,7 @@ impl Markers {
                     Missing::ForNow
                 }
                 MarkerError::Producer(error) => stale(ending.producer.id, topic, index, &error),
+                MarkerError::NoPartition => Missing::ForGood,
             });
         }
         // The topic was deleted, and its records with it.

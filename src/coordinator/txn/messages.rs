@@ -124,7 +124,8 @@ pub enum Event {
     /// What became of [`Outside::WriteMarkers`].
     MarkersWritten {
         id: String,
-        are_all: bool,
+        /// The partitions that could not be written.
+        left: Partitions,
     },
     List {
         caller: Caller<Vec<Listed>>,

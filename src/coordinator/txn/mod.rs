@@ -146,7 +146,8 @@ impl Transactions {
         self.send_end(request, None).await
     }
 
-    /// Stage two of [`Transactions::end`]: when this returns, the transaction's markers are durable.
+    /// Stage two of [`Transactions::end`]: when this returns, the end is decided for good, and the markers are durable in every partition
+    /// that could be written; in the others they are written as soon as that is possible.
     pub async fn ended(&self, request: EndRequest, pending: Pending<EndReply>) -> EndReply {
         match pending.wait().await? {
             Err(TransactionError::NeedsProducerId) => {
@@ -212,8 +213,8 @@ fn carry_out(markers: Markers, request: Outside) -> BoxFuture<'static, Option<Ev
     Box::pin(async move {
         match request {
             Outside::WriteMarkers(ending) => {
-                let are_all = markers.write(&ending).await;
-                Some(Event::MarkersWritten { id: ending.id, are_all })
+                let left = markers.write(&ending).await;
+                Some(Event::MarkersWritten { id: ending.id, left })
             }
             Outside::CommitOffsets { producer, commit, committed } => {
                 markers.groups.commit_in_transaction(producer, commit, committed).await;

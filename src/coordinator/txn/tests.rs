@@ -26,10 +26,10 @@ struct Harness {
     now: Timestamp,
     /// Every record ever written.
     log: Vec<Record>,
-    /// Every marker that was written.
+    /// Every attempt to write markers, with the partitions that took them.
     markers: Vec<Ending>,
-    /// Whether some partition cannot be written.
-    is_cut_off: bool,
+    /// The topics that cannot be written.
+    cut_off: Vec<&'static str>,
     next_id: i64,
 }
 
@@ -44,7 +44,7 @@ impl Harness {
         let mut shard = TransactionShard::new(Arc::new(settings));
         log.iter().for_each(|record| shard.apply(record.clone()));
         let (timers, markers) = (Timers::default(), Vec::new());
-        let mut harness = Harness { shard, timers, now, log, markers, is_cut_off: false, next_id };
+        let mut harness = Harness { shard, timers, now, log, markers, cut_off: Vec::new(), next_id };
         let effects = harness.shard.loaded(now);
         harness.carry_out(effects);
         harness
@@ -74,14 +74,17 @@ impl Harness {
             effects.early.into_iter().chain(effects.replies).for_each(crate::coordinator::Reply::release);
             for request in effects.requests {
                 if let Outside::WriteMarkers(ending) = request {
-                    let (id, are_all) = (ending.id.clone(), !self.is_cut_off);
-                    if are_all {
-                        self.markers.push(ending);
-                    }
-                    waiting.push_back(self.shard.handle(Event::MarkersWritten { id, are_all }, self.now));
+                    let id = ending.id.clone();
+                    let (left, written) = ending.partitions.clone().into_iter().partition(|(topic, _)| self.is_cut_off(topic));
+                    self.markers.push(Ending { partitions: written, ..ending });
+                    waiting.push_back(self.shard.handle(Event::MarkersWritten { id, left }, self.now));
                 }
             }
         }
+    }
+
+    fn is_cut_off(&self, topic: &str) -> bool {
+        self.cut_off.contains(&topic)
     }
 
     fn ask<T>(&mut self, event: impl FnOnce(Caller<T>) -> Event) -> T {
@@ -345,7 +348,7 @@ fn markers_that_were_not_written_are_written_until_they_are() {
     let mut shard = Harness::new();
     let producer = shard.init();
     shard.add(producer, V2).expect("added");
-    shard.is_cut_off = true;
+    shard.cut_off = vec!["topic"];
     let second = shard.end(producer, Commit, V2).expect("decided");
     assert_eq!((shard.status(), second), (Status::Prepare(Commit), next(producer)));
     assert_eq!(shard.add(second, V2), Err(TransactionError::Concurrent));
@@ -355,11 +358,70 @@ fn markers_that_were_not_written_are_written_until_they_are() {
     shard.advance(1000);
     assert_eq!(shard.status(), Status::Prepare(Commit));
     for mut shard in [shard.restarted(0), shard] {
-        shard.is_cut_off = false;
+        shard.cut_off.clear();
         shard.advance(1000);
-        assert_eq!((shard.status(), shard.markers.len()), (Status::Complete(Commit), 1));
+        let written: Vec<_> = shard.markers.iter().filter(|ending| !ending.partitions.is_empty()).collect();
+        assert_eq!((shard.status(), written.len()), (Status::Complete(Commit), 1));
         assert_eq!(shard.add(second, V2), Ok(()));
     }
+}
+
+#[test]
+fn only_missing_markers_are_written_again_and_ever_more_rarely() {
+    let mut shard = Harness::new();
+    let producer = shard.init();
+    shard.add(producer, V1).expect("added");
+    let partitions = Partitions::from([("other".to_owned(), BTreeSet::from([3]))]);
+    let request = PartitionsRequest { id: ID.to_owned(), producer, partitions, intent: Intent::Add(V1) };
+    shard.ask(|caller| Event::Partitions { request, when: When::Durable, caller }).expect("added");
+    shard.cut_off = vec!["topic"];
+    assert_eq!(shard.end(producer, Commit, V1), Ok(producer));
+    shard.advance(60_000);
+    let of = |shard: &Harness, topic: &str| shard.markers.iter().filter(|ending| ending.partitions.contains_key(topic)).count();
+    assert_eq!((of(&shard, "topic"), of(&shard, "other")), (0, 1));
+    let attempts = shard.markers.len();
+    assert!((10..20).contains(&attempts), "{attempts} attempts in a minute");
+    shard.cut_off.clear();
+    shard.advance(10_000);
+    assert_eq!((of(&shard, "topic"), of(&shard, "other"), shard.status()), (1, 1, Status::Complete(Commit)));
+    // The next transaction begins without that history.
+    shard.add(producer, V1).expect("added");
+    assert_eq!(shard.end(producer, Abort, V1), Ok(producer));
+    assert_eq!((of(&shard, "topic"), shard.status()), (2, Status::Complete(Abort)));
+}
+
+#[test]
+fn whoever_is_fenced_in_the_last_epoch_begins_anew() {
+    for protocol in [V1, V2] {
+        let mut shard = Harness::new();
+        shard.init();
+        let last = shard.at_epoch(i16::MAX - 1);
+        shard.add(last, protocol).expect("added");
+        shard.advance(i64::from(TIMEOUT_MS));
+        assert_eq!((shard.status(), shard.transaction().producer), (Status::Complete(Abort), next(last)));
+        assert_eq!(shard.end(last, Abort, protocol), Err(TransactionError::Fenced), "the last epoch is nobody's");
+        assert_eq!(shard.add(next(last), protocol), Err(TransactionError::Fenced));
+        assert_eq!(shard.end(next(last), Abort, protocol), Err(TransactionError::Fenced));
+        let rotated = shard.init();
+        assert!(rotated.id != last.id && rotated.epoch.0 == 0);
+        shard.add(rotated, protocol).expect("added");
+        shard.end(rotated, Commit, protocol).expect("committed");
+    }
+}
+
+#[test]
+fn who_was_told_its_next_producer_id_asks_again_until_the_markers_are_written() {
+    let mut shard = Harness::new();
+    shard.init();
+    let last = shard.at_epoch(i16::MAX - 1);
+    shard.add(last, V2).expect("added");
+    shard.cut_off = vec!["topic"];
+    let rotated = shard.end(last, Commit, V2).expect("decided");
+    assert_eq!(shard.add(rotated, V2), Err(TransactionError::Concurrent));
+    assert_eq!(shard.end(rotated, Commit, V2), Err(TransactionError::Concurrent));
+    shard.cut_off.clear();
+    shard.advance(1000);
+    assert_eq!(shard.add(rotated, V2), Ok(()));
 }
 
 #[test]

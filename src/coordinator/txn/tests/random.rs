@@ -57,7 +57,7 @@ fn live(seed: u64) {
                     issued.push(after);
                 }
             }
-            9 => shard.is_cut_off = roll(2) == 0,
+            9 => shard.cut_off = if roll(2) == 0 { vec!["topic"] } else { Vec::new() },
             10 => shard.advance(i64::try_from(roll(40_000)).unwrap_or(0)),
             _ => {
                 // A crash: of records that were not answered yet, some may be lost. The harness answers at once, so none are.
