@@ -1,14 +1,15 @@
 //! Measures how the group coordinator carries much: `group-scale offsets --count 1000000` (committed offsets, and how long they take to
 //! load after `kill -9`), `group-scale members --count 500` (one group of the consumer protocol), `group-scale groups --count 1000` (as many
-//! groups of two members each). Prints what it measured; asserts nothing about time.
+//! groups of two members each), `group-scale classic --count 500` (one group of the classic protocol, a connection each). Prints what it
+//! measured; asserts nothing about time.
 
 use kafka_protocol::error::ParseResponseErrorCode;
 use kafka_protocol::messages::ConsumerGroupHeartbeatRequest;
 use kafka_protocol::messages::consumer_group_heartbeat_request::TopicPartitions;
 use protocol_tests::client::Client;
 use protocol_tests::frame::{group_id, text, topic_name};
-use protocol_tests::groups::{COMMIT, commit_request};
-use protocol_tests::server::Server;
+use protocol_tests::groups::{COMMIT, Member as ClassicMember, commit_request};
+use protocol_tests::server::{Launch, Server};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -25,7 +26,7 @@ fn main() {
         Some([name, value]) if name == "--count" => value.parse().ok(),
         Some([]) => Some(match what {
             "offsets" => 1_000_000,
-            "members" => 500,
+            "members" | "classic" => 500,
             _ => 1000,
         }),
         _ => None,
@@ -34,8 +35,9 @@ fn main() {
         ("offsets", Some(count)) => offsets(count),
         ("members", Some(count)) => members(1, count),
         ("groups", Some(count)) => members(count, 2),
+        ("classic", Some(count)) => classic(count),
         _ => {
-            eprintln!("usage: group-scale offsets|members|groups [--count N]");
+            eprintln!("usage: group-scale offsets|members|groups|classic [--count N]");
             std::process::exit(2);
         }
     }
@@ -173,4 +175,57 @@ fn members(groups: usize, size: usize) {
         "then 10 s of quiet: {quiet} heartbeats, {moved} new epochs, {:.2} CPU s of the server",
         (server.cpu() - before).as_secs_f64()
     );
+}
+
+/// One rebalance of members that all join at once and sync; the generation that they agree on.
+fn rebalance(members: &mut [ClassicMember]) -> i32 {
+    loop {
+        let asked: Vec<i32> = members.iter_mut().map(ClassicMember::start_join).collect();
+        let joined: Vec<_> = members.iter_mut().zip(asked).map(|(member, asked)| member.joined(asked)).collect();
+        let leader = joined.iter().position(|answer| answer.error_code == 0 && answer.leader == answer.member_id);
+        let newest = joined.iter().map(|answer| answer.generation_id).max().unwrap_or(-1);
+        let (Some(leader), true) = (leader, joined.iter().all(|answer| answer.generation_id == newest)) else { continue };
+        let ids: Vec<String> = joined[leader].members.iter().map(|member| member.member_id.to_string()).collect();
+        assert_eq!(ids.len(), members.len(), "the leader sees everybody");
+        let assignments: Vec<(&str, &str)> = ids.iter().map(|id| (id.as_str(), "partitions")).collect();
+        let synced = members[leader].sync(&assignments);
+        assert_eq!(synced.error_code.err(), None, "the leader's sync");
+        for (_, member) in members.iter_mut().enumerate().filter(|(at, _)| *at != leader) {
+            assert_eq!(member.sync(&[]).assignment.as_ref(), b"partitions");
+        }
+        return newest;
+    }
+}
+
+/// One classic group of `size` members: how long until it stands, how long a rebalance takes, and what heartbeats cost.
+fn classic(size: usize) {
+    // Kafka's default: with none, the first to come begins alone, and 499 are a rebalance more.
+    let server = Launch::new().set("group.initial.rebalance.delay.ms", "3000").start();
+    let mut members: Vec<ClassicMember> = (0..size).map(|_| ClassicMember::of(&server, "classic")).collect();
+    let measured = |what: &str, members: &mut [ClassicMember]| {
+        let (began, before) = (Instant::now(), server.cpu());
+        let generation = rebalance(members);
+        println!(
+            "{what}: {} members stable after {:.2} s in generation {generation}, {:.2} CPU s of the server",
+            members.len(),
+            began.elapsed().as_secs_f64(),
+            (server.cpu() - before).as_secs_f64()
+        );
+    };
+    measured("all come at once", &mut members);
+    let gone = members.pop().map(|mut member| member.leave());
+    assert_eq!(gone, Some(0), "one leaves");
+    let told = members.iter_mut().map(ClassicMember::heartbeat).filter(|code| *code != 0).count();
+    assert_eq!(told, members.len(), "everybody hears of the rebalance");
+    measured("after one left", &mut members);
+    let (began, before) = (Instant::now(), server.cpu());
+    let mut heartbeats = 0;
+    while began.elapsed() < Duration::from_secs(9) {
+        // Each member each 3 s, as clients do.
+        let round = Instant::now();
+        assert!(members.iter_mut().all(|member| member.heartbeat() == 0), "no rebalance without a reason");
+        heartbeats += members.len();
+        std::thread::sleep(Duration::from_secs(3).saturating_sub(round.elapsed()));
+    }
+    println!("then 9 s of quiet: {heartbeats} heartbeats, {:.2} CPU s of the server", (server.cpu() - before).as_secs_f64());
 }

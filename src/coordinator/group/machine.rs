@@ -310,6 +310,7 @@ impl StateMachine for GroupShard {
         for id in self.durable.offsets.groups().map(|(id, _)| id).chain(self.durable.offsets.pending_groups()) {
             self.live.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(id)));
         }
+        self.drop_stale_offsets(&mut out);
         out.timers.push((Timer::Cleanup, Some(now.plus_ms(settings.cleanup_interval_ms))));
         out
     }

@@ -333,7 +333,7 @@ impl From<GroupError> for Refused {
 pub type ConsumerReply = Result<ConsumerBeat, Refused>;
 
 /// The protocol that a group follows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum GroupKind {
     Classic,
     Consumer,

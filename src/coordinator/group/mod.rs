@@ -182,9 +182,12 @@ impl Groups {
         self.ask(&key, |caller| Event::Delete { group_id, caller }).await
     }
 
-    /// All groups of all shards, in no order.
+    /// All groups of all shards: those of the consumer protocol first, each kind by id. The protocol promises no order, but who reads a
+    /// list wants the same one each time.
     pub async fn list(&self) -> Result<Vec<Listed>, GroupError> {
-        Ok(self.shards.ask_all(|caller| self.input(Event::List { caller })).await?)
+        let mut all = self.shards.ask_all(|caller| self.input(Event::List { caller })).await?;
+        all.sort_unstable_by(|one, other| (other.kind, &one.group_id).cmp(&(one.kind, &other.group_id)));
+        Ok(all)
     }
 
     /// Drops the offsets that groups have committed for `topic`, which no longer exists. Waits for shards that are loading.

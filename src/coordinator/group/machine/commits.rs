@@ -168,6 +168,17 @@ impl GroupShard {
         }
     }
 
+    /// Drops what was committed for topics that were deleted while the shard was not there, as by a deletion that a crash cut short.
+    pub(super) fn drop_stale_offsets(&self, out: &mut Out) {
+        for (group, topics) in self.durable.offsets.groups() {
+            for (topic, partitions) in topics {
+                let is_gone = |committed: &Committed| committed.topic_id.is_some_and(|id| self.catalog.topic_by_id(id).is_none());
+                let stale = partitions.iter().filter(|(_, committed)| is_gone(committed));
+                out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
+            }
+        }
+    }
+
     /// Drops offsets that are past their retention, and groups that have nothing left (GroupCoordinatorShard.cleanupGroupMetadata).
     pub(super) fn clean_up(&mut self, now: Timestamp, out: &mut Out) {
         let mut vacant = Vec::new();

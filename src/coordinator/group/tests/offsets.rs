@@ -138,6 +138,22 @@ fn offsets_committed_by_hand_expire_from_their_commit_or_at_their_own_time() {
 }
 
 #[test]
+fn offsets_of_topics_that_were_deleted_while_nobody_looked_are_dropped_at_the_start() {
+    let mut shard = Harness::new();
+    shard.topics(&[("stays", 1), ("goes", 1), ("again", 1)]);
+    let mut request = by_hand("stays", 1);
+    request.offsets.extend([offset("goes", 2), offset("again", 3), offset("nameless", 4)]);
+    for offset in &mut request.offsets[..3] {
+        offset.topic_id = Some(topic_id(&offset.topic));
+    }
+    shard.commit(request).expect("committed");
+    shard.topics(&[("stays", 1), ("again#2", 1)]);
+    let mut shard = shard.restarted();
+    let kept = ["stays", "goes", "again", "nameless"].map(|topic| shard.committed(topic));
+    assert_eq!(kept, [Some(1), None, None, Some(4)], "an offset without a topic id is kept until it expires");
+}
+
+#[test]
 fn a_checkpoint_replays_to_the_same() {
     let mut shard = Harness::new();
     let ids = shard.stable(&["a", "b"]);
