@@ -40,7 +40,7 @@ tour: ## 20,000 flights through a group of two, with both a member and fbf kille
 	@cargo build --release --bin fbf
 	@compat/tour/run.sh
 
-torture: ## 5,000 schedules of delayed and repeated requests, 200 of them more with kills; FBF_SEED says where to begin
+torture: ## 5,000 schedules of delayed and repeated requests in each protocol, 200 more with kills and pauses; FBF_SEED says where to begin
 	@compat/setup.sh build
 	@cargo build --release --bin fbf
 	@FBF_SCHEDULES=$${FBF_SCHEDULES:-5000} FBF_SCHEDULES_WITH_KILLS=$${FBF_SCHEDULES_WITH_KILLS:-200} \

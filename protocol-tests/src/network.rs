@@ -8,9 +8,9 @@
 //!  unanswered  the request arrives, its answer is lost, and the client sends again over a new connection
 //! ```
 //! It knows frames: only the keys that it was told to trouble are troubled. Late requests arrive between two others and are waited for, so
-//! a seed gives the same order each time. When the broker is gone, the client connects again and sends again.
+//! a seed gives the same order each time. When the broker is gone, or does not answer in time, the client connects again and sends again.
 
-use crate::client::{Client, Failure};
+use crate::client::{Client, Failure, PATIENCE};
 use crate::frame;
 use bytes::Bytes;
 use kafka_protocol::protocol::Request;
@@ -45,6 +45,8 @@ pub struct Network {
     /// Requests that arrive later, each with the number of the request behind which it does.
     late: Vec<(u64, Bytes)>,
     sent: u64,
+    /// How long a client waits for an answer before it sends again.
+    pub patience: Duration,
     /// What it did, for the report of a failure.
     pub diary: Vec<String>,
 }
@@ -53,7 +55,16 @@ impl Network {
     #[must_use]
     pub fn new(address: SocketAddr, seed: u64, keys: &[i16], percent: u32) -> Network {
         let random = SmallRng::seed_from_u64(seed);
-        Network { address, random, keys: keys.to_vec(), percent, late: Vec::new(), sent: 0, diary: Vec::new() }
+        Network {
+            address,
+            random,
+            keys: keys.to_vec(),
+            percent,
+            late: Vec::new(),
+            sent: 0,
+            patience: PATIENCE,
+            diary: Vec::new(),
+        }
     }
 
     /// A number below `bound`, from the seed.
@@ -102,10 +113,14 @@ impl Network {
                     continue;
                 }
             }
+            client.set_patience(self.patience);
             match client.try_call(version, request) {
                 Ok(response) => return response,
                 Err(Failure::Malformed(what)) => panic!("key {} version {version}: {what}", R::KEY),
-                Err(Failure::Closed | Failure::TimedOut) => *client = self.connect(),
+                Err(failure) => {
+                    self.diary.push(format!("{}: key {}: {failure}", self.sent, R::KEY));
+                    *client = self.connect();
+                }
             }
         }
     }

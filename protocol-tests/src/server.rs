@@ -189,6 +189,20 @@ impl Server {
         }
     }
 
+    /// Stops its time for so long (SIGSTOP, then SIGCONT), as a busy hypervisor does; wait for the thread before it is killed.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pause_for(&self, pause: Duration) -> std::thread::JoinHandle<()> {
+        let process = Pid::from_child(self.child.as_ref().expect("a running server"));
+        kill_process(process, Signal::STOP).expect("SIGSTOP reaches the server");
+        std::thread::spawn(move || {
+            std::thread::sleep(pause);
+            kill_process(process, Signal::CONT).expect("SIGCONT reaches the server");
+        })
+    }
+
     /// Asks it to stop (SIGTERM) and waits.
     ///
     /// # Panics
