@@ -5,6 +5,8 @@ use super::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
 use crate::catalog::Topic;
 use crate::log::Partition;
+use crate::store::Mark;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
@@ -23,6 +25,9 @@ pub struct Context {
     pub frame_bytes: usize,
     /// Memory that the answer occupies until it is on the socket.
     pub held: Held,
+    /// How the batches of a produce request are recognised when it is sent again, by partition of its only topic. Kafka's clients have
+    /// producer ids for that.
+    pub marks: Option<Arc<BTreeMap<i32, Mark>>>,
 }
 
 /// Permits that are given back when the answer has been written and the last clone of this is gone.

@@ -80,7 +80,7 @@ impl Handler for Produce {
                 let appended = match (refusal, &topic) {
                     (Some(error), _) => Err(error.into()),
                     (None, Err(error)) => Err((*error).into()),
-                    (None, Ok(topic)) => match leave.at((topic_at, partition_at)) {
+                    (None, Ok(topic)) => match origin(&context, &leave, (topic_at, partition_at), index) {
                         Ok(origin) => append(&context, topic, index, records, origin).await,
                         Err(error) => Err(error.into()),
                     },
@@ -123,6 +123,14 @@ impl Handler for Produce {
     fn unsupported() -> ProduceResponse {
         // The response has no top-level error; an empty one names no partition, which clients treat as a failed request.
         ProduceResponse::default()
+    }
+}
+
+/// As whom the batch for partition `index` is appended.
+fn origin(context: &Context, leave: &Leave, position: (usize, usize), index: i32) -> Result<Origin, ResponseError> {
+    match context.marks.as_ref().and_then(|marks| marks.get(&index)) {
+        Some(mark) => Ok(Origin::Marked(*mark)),
+        None => leave.at(position),
     }
 }
 

@@ -6,7 +6,7 @@
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
-use crate::store::{CommitListener, LogStore, StoreError};
+use crate::store::{CommitListener, LogStore, Marked, StoreError};
 use crate::tasks;
 use dashmap::DashMap;
 use std::sync::{Arc, Weak};
@@ -17,8 +17,12 @@ pub mod fetch;
 mod partition;
 mod producers;
 mod recovery;
+mod repeats;
 pub mod retention;
+mod snapshot;
 mod tail;
+mod times;
+mod totals;
 mod transactions;
 mod validate;
 mod waiters;
@@ -26,7 +30,7 @@ mod waiters;
 #[cfg(test)]
 mod tests;
 
-pub use partition::{AppendError, Appended, LogStopped, Origin, Partition, ReadError};
+pub use partition::{AppendError, Appended, LogStopped, Origin, Partition, ReadError, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
 pub use transactions::{Aborted, Verification};
 pub use validate::InvalidRecords;
@@ -110,6 +114,15 @@ impl Logs {
         }
         self.open.remove(&log);
         Ok(())
+    }
+
+    /// The append that bears the mark `id`, if it has not expired: in which log it is, durably.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {
+        let now = self.env.now();
+        Ok(self.store.find_mark(id)?.filter(|one| one.mark.expires > now))
     }
 
     /// Every open partition, in no order: for maintenance.

@@ -11,7 +11,10 @@
 //! FIFO queue. Invariant 7: nothing past the watermark is read or acknowledged.
 
 use super::producers::{MarkerVerdict, ProducerError, ProducerStatus, Producers, Verdict};
+use super::repeats::{Repeated, Repeats};
+use super::snapshot;
 use super::tail::{PartitionTail, Tail};
+use super::totals::{Rate, Totals};
 use super::transactions::{Aborted, Verification};
 use super::validate::{self, InvalidRecords};
 use super::waiters::{Waiter, Waiters};
@@ -20,9 +23,8 @@ use crate::env::Env;
 use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time};
-use crate::records::iterate::{first_at_time, max_at};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, Permit, StoreError, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
@@ -40,6 +42,8 @@ pub enum Origin {
     Client,
     /// A producer whose batch may begin a transaction: the transaction coordinator knows that this partition is part of it.
     Verified(Verification),
+    /// A producer that may send the same batch again, under this mark.
+    Marked(Mark),
     /// Our own coordinators, whose batches we built: no limits, no sequences. Transactional batches and markers count all the same.
     Coordinator,
 }
@@ -49,7 +53,7 @@ pub enum Origin {
 pub struct Appended {
     pub first: Offset,
     pub last: Offset,
-    /// Set with `message.timestamp.type=LogAppendTime`.
+    /// Set with `message.timestamp.type=LogAppendTime`; of a repetition of a marked append, when that was made.
     pub append_time: Option<Timestamp>,
     /// The log's start offset.
     pub start: Offset,
@@ -96,21 +100,40 @@ pub enum ReadError {
     Damaged(#[from] RecordError),
 }
 
+/// What [`Partition::statistics`] tells.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Statistics {
+    pub records: u64,
+    pub bytes: u64,
+    pub retained_bytes: u64,
+    pub records_per_second: f64,
+}
+
 /// Under the partition's lock.
 pub(super) struct State {
     pub next: Offset,
     pub producers: Producers,
+    pub repeats: Repeats,
+    pub totals: Totals,
+    pub rate: Rate,
     /// Bytes appended since the newest snapshot.
     pub unsaved_bytes: u64,
 }
 
 impl State {
-    /// Gives a batch its first and last offset.
-    fn place(&mut self, header: &BatchHeader) -> (Offset, Offset) {
+    /// See [`Partition::awaits_commit`].
+    fn awaits_commit(&self) -> bool {
+        self.producers.transactions.has_closing() || !self.repeats.is_empty()
+    }
+
+    /// Gives a batch its first and last offset, and counts it.
+    fn place(&mut self, header: &BatchHeader, now: Timestamp) -> (Offset, Offset) {
         let first = self.next;
         let last = Offset(first.0.saturating_add(i64::from(header.last_offset_delta)));
         self.next = last.next();
         self.unsaved_bytes += header.batch_bytes as u64;
+        self.totals.add(header);
+        self.rate.add(header, now);
         (first, last)
     }
 }
@@ -142,8 +165,8 @@ pub struct Partition {
     newest: Arc<PartitionTail>,
     start: AtomicI64,
     progress: watch::Sender<Progress>,
-    /// Whether some marker is not durable yet: then a commit may move the last stable offset. Set under the lock.
-    has_closing: AtomicBool,
+    /// Whether a commit changes what is under the lock: a marker, or an append that bears a mark, is not durable yet. Set under the lock.
+    awaits_commit: AtomicBool,
     waiters: Waiters,
     state: Mutex<State>,
 }
@@ -153,6 +176,7 @@ pub(super) struct Recovered {
     pub start: Offset,
     pub next: Offset,
     pub producers: Producers,
+    pub totals: Totals,
     pub unsaved_bytes: u64,
 }
 
@@ -166,7 +190,7 @@ impl Partition {
         producer_expiration_ms: i64,
         recovered: Recovered,
     ) -> Partition {
-        let Recovered { start, next, producers, unsaved_bytes } = recovered;
+        let Recovered { start, next, producers, totals, unsaved_bytes } = recovered;
         Partition {
             log,
             fence,
@@ -182,16 +206,24 @@ impl Partition {
                 first_unstable: producers.transactions.first_unstable(),
                 is_stopped: false,
             }),
-            has_closing: AtomicBool::new(false),
+            awaits_commit: AtomicBool::new(false),
             waiters: Waiters::default(),
-            state: Mutex::new(State { next, producers, unsaved_bytes }),
+            state: Mutex::new(State {
+                next,
+                producers,
+                repeats: Repeats::default(),
+                totals,
+                rate: Rate::default(),
+                unsaved_bytes,
+            }),
         }
     }
 
     /// Appends one whole record batch (magic 2) and says where it went; the order of calls of one task is the order in the log.
     ///
     /// Cost: one CRC pass and one short lock. Waits only for room in the store's queue, never for the disk: durable after
-    /// [`Partition::wait_committed`] of `last`. A duplicate of a remembered batch is answered with its original offsets.
+    /// [`Partition::wait_committed`] of `last`. A duplicate of a remembered batch, and a repetition of a marked one, is answered with its
+    /// original offsets.
     /// Source: KIP-98; UnifiedLog.append, analyzeAndValidateProducerState.
     ///
     /// # Errors
@@ -200,12 +232,12 @@ impl Partition {
         let settings = self.settings.load_full();
         let now = self.env.now();
         let mut header = match origin {
-            Origin::Client | Origin::Verified(_) => validate::client_batch(&records, &settings, now)?,
+            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => validate::client_batch(&records, &settings, now)?,
             Origin::Coordinator => BatchHeader::parse(&records).map_err(AppendError::Corrupt)?,
         };
         let end = match origin {
             Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
-            Origin::Client | Origin::Verified(_) => None,
+            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => None,
         };
         let permit = self.store.reserve(records.len()).await?;
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is
@@ -218,8 +250,18 @@ impl Partition {
             header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
         }
         let start = self.start();
+        let mark = match origin {
+            Origin::Marked(mark) => Some(mark),
+            Origin::Client | Origin::Verified(_) | Origin::Coordinator => None,
+        };
 
-        let mut state = self.lock();
+        let mut state = match mark {
+            None => self.lock(),
+            Some(mark) => match self.lock_unless_repeated(mark, now)? {
+                Ok(state) => state,
+                Err(Repeated { first, last, made }) => return Ok(Appended { first, last, append_time: Some(made), start }),
+            },
+        };
         if self.is_stopped() {
             return Err(LogStopped.into());
         }
@@ -232,7 +274,7 @@ impl Partition {
             }
             check_verified(&state, id, &header, origin)?;
         }
-        let (first, last) = state.place(&header);
+        let (first, last) = state.place(&header, now);
         if let Some(id) = header.producer() {
             let epoch = ProducerEpoch(header.producer_epoch);
             match end {
@@ -245,7 +287,11 @@ impl Partition {
                 self.transactions_changed(&state);
             }
         }
-        self.queue(permit, &header, batch, (first, last), now);
+        if let Some(mark) = mark {
+            state.repeats.begin(mark, first, last);
+            self.awaits_commit.store(true, Ordering::Release);
+        }
+        self.queue(permit, &header, batch, (first, last), now, mark);
         Ok(Appended { first, last, append_time, start })
     }
 
@@ -273,10 +319,10 @@ impl Partition {
             MarkerVerdict::Repeated => return Ok(None),
             MarkerVerdict::New => {}
         }
-        let (first, last) = state.place(&header);
+        let (first, last) = state.place(&header, now);
         state.producers.end_transaction(producer, epoch, end, first, now);
         self.transactions_changed(&state);
-        self.queue(permit, &header, BytesMut::from(&batch[..]), (first, last), now);
+        self.queue(permit, &header, BytesMut::from(&batch[..]), (first, last), now, None);
         Ok(Some(first))
     }
 
@@ -310,11 +356,36 @@ impl Partition {
         self.lock().producers.transactions.forget_verification(producer);
     }
 
+    /// The lock, unless an append with the same mark was made before; then where it went.
+    fn lock_unless_repeated(&self, mark: Mark, now: Timestamp) -> Result<Result<MutexGuard<'_, State>, Repeated>, StoreError> {
+        loop {
+            let settled = {
+                let state = self.lock();
+                if let Some(repeated) = state.repeats.find(mark.id) {
+                    return Ok(Err(repeated));
+                }
+                state.repeats.settled()
+            };
+            // Not under the lock: it may have to read.
+            let found = self.store.find_mark(mark.id)?.filter(|one| one.log == self.log && one.mark.expires > now);
+            if let Some(Marked { first, last, mark, .. }) = found {
+                return Ok(Err(Repeated { first, last, made: mark.made }));
+            }
+            let state = self.lock();
+            if let Some(repeated) = state.repeats.find(mark.id) {
+                return Ok(Err(repeated));
+            }
+            if state.repeats.settled() == settled {
+                return Ok(Ok(state));
+            }
+        }
+    }
+
     /// Under the lock: tells readers where the first undecided transaction begins now.
     fn transactions_changed(&self, state: &State) {
         let transactions = &state.producers.transactions;
         // Before the store learns of the batch, so that its commit finds this set.
-        self.has_closing.store(transactions.has_closing(), Ordering::Release);
+        self.awaits_commit.store(state.awaits_commit(), Ordering::Release);
         let first_unstable = transactions.first_unstable();
         self.progress.send_if_modified(|now| {
             let is_new = now.first_unstable != first_unstable;
@@ -324,7 +395,15 @@ impl Partition {
     }
 
     /// Under the lock: stamps a batch that has its place, and hands it to the tail and to the store.
-    fn queue(&self, permit: Permit, header: &BatchHeader, mut batch: BytesMut, (first, last): (Offset, Offset), now: Timestamp) {
+    fn queue(
+        &self,
+        permit: Permit,
+        header: &BatchHeader,
+        mut batch: BytesMut,
+        (first, last): (Offset, Offset),
+        now: Timestamp,
+        mark: Option<Mark>,
+    ) {
         stamp(&mut batch, first, LEADER_EPOCH);
         // A batch without timestamps is as old as its arrival, for retention (LogSegment.largestTimestamp falls back to the file's age).
         let max_timestamp = if header.max_timestamp == Timestamp::NONE { now } else { header.max_timestamp };
@@ -332,7 +411,7 @@ impl Partition {
         self.tail.push(&self.newest, stored.clone());
         let checksum = SuffixChecksum { from: CRC_FROM, crc: header.crc };
         let Batch { bytes, .. } = stored;
-        self.store.append(permit, Append { log: self.log, fence: self.fence, first, last, max_timestamp, bytes, checksum });
+        self.store.append(permit, Append { log: self.log, fence: self.fence, first, last, max_timestamp, bytes, checksum, mark });
     }
 
     /// Waits until everything up to and including `last` is durable. Cancel-safe.
@@ -357,12 +436,13 @@ impl Partition {
             }
             advances
         };
-        let advanced = if self.has_closing.load(Ordering::Acquire) {
+        let advanced = if self.awaits_commit.load(Ordering::Acquire) {
             // A marker may have become durable: its transaction's records become stable together with it.
             let mut state = self.lock();
             state.producers.transactions.committed(watermark);
+            state.repeats.committed(watermark);
             let first_unstable = state.producers.transactions.first_unstable();
-            self.has_closing.store(state.producers.transactions.has_closing(), Ordering::Release);
+            self.awaits_commit.store(state.awaits_commit(), Ordering::Release);
             self.progress.send_if_modified(|now| {
                 now.first_unstable = first_unstable;
                 advance(now)
@@ -426,6 +506,16 @@ impl Partition {
         state.producers.all()
     }
 
+    /// How much was ever appended, how much of that is kept, and how fast it grows.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        let now = self.env.now();
+        let state = self.lock();
+        let (Totals { records, bytes }, per_second) = (state.totals, state.rate.per_second(now));
+        drop(state);
+        Statistics { records, bytes, retained_bytes: self.size(), records_per_second: per_second }
+    }
+
     /// The first offset that can be read.
     #[must_use]
     pub fn start(&self) -> Offset {
@@ -477,63 +567,6 @@ impl Partition {
         Ok(self.start())
     }
 
-    /// The first record at or after the start whose timestamp is at least `time`, with its timestamp; `None` when there is none
-    /// below the watermark. Source: KIP-79, ListOffsets.
-    ///
-    /// # Errors
-    /// What reading answers.
-    pub async fn offset_for_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        let Some(mut from) = self.store.at_time(self.log, time).await? else { return Ok(None) };
-        from = from.max(self.start());
-        // The store knows a batch a moment before the watermark passes it.
-        if from >= self.watermark() {
-            return Ok(None);
-        }
-        // The first batch nearly always holds it; one that was kept for its arrival time (no timestamps) does not.
-        loop {
-            let batches = self.read(from, 1, Offset(i64::MAX)).await?;
-            let Some(batch) = batches.first() else { return Ok(None) };
-            if let Some(found) = first_at_time(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX, time)?
-                && found.0 >= self.start()
-            {
-                return Ok(Some(found));
-            }
-            from = batch.last.next();
-        }
-    }
-
-    /// The record with the largest timestamp (the first of several); `None` when the log is empty. Source: KIP-734.
-    ///
-    /// # Errors
-    /// What reading answers.
-    pub async fn offset_of_max_time(&self) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        let Some((first, _)) = self.store.max_time(self.log).await? else { return Ok(None) };
-        // The store knows a batch a moment before the watermark passes it.
-        self.wait_committed(first).await?;
-        let batches = self.read(first.max(self.start()), 1, Offset(i64::MAX)).await?;
-        let Some(batch) = batches.first() else { return Ok(None) };
-        Ok(Some(max_at(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX)?))
-    }
-
-    /// Where retention trims this log to now; `None` when nothing is past it. See [`super::retention`].
-    pub(super) async fn retention_start(&self, now: Timestamp) -> Result<Option<Offset>, StoreError> {
-        let settings = self.settings();
-        let mut keep = self.start();
-        if let Some(cutoff) = super::retention_cutoff(&settings, now) {
-            // Read before the look-up: what is committed while it runs is newer than what it saw, and stays.
-            let end = self.watermark();
-            let live = self.store.at_time(self.log, cutoff).await?.unwrap_or(end);
-            keep = keep.max(live);
-        }
-        if settings.cleanup.delete
-            && let Ok(limit) = u64::try_from(settings.retention_bytes)
-            && self.size() > limit
-        {
-            keep = keep.max(self.store.keep_bytes(self.log, limit).await?);
-        }
-        Ok((keep > self.start()).then_some(keep))
-    }
-
     /// Saves what recovery would work out from the batches, if at least `unsaved_bytes_min` bytes were appended since the last time.
     /// Waits until what it describes is durable.
     ///
@@ -546,7 +579,7 @@ impl Partition {
                 return Ok(());
             }
             state.unsaved_bytes = 0;
-            (state.next, state.producers.encode())
+            (state.next, snapshot::encode(state.totals, &state.producers))
         };
         if self.wait_committed(at.previous()).await.is_err() {
             return Ok(());
@@ -569,6 +602,10 @@ impl Partition {
         let _state = self.lock();
         self.progress.send_modify(|now| now.is_stopped = true);
         self.waiters.wake();
+    }
+
+    pub(super) fn store(&self) -> &dyn LogStore {
+        self.store.as_ref()
     }
 
     fn is_stopped(&self) -> bool {

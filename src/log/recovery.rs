@@ -1,10 +1,11 @@
-//! Opening a log: bounds from the store, producers and transactions from the newest snapshot plus the headers of the batches after it.
+//! Opening a log: bounds from the store, counts, producers and transactions from the newest snapshot plus the headers of the batches after it.
 //!
 //! Bound: snapshots are taken each [`SNAPSHOT_EVERY_BYTES`] of appends and at a clean stop, so little more than that is read.
 
 use super::partition::{Partition, Recovered};
 use super::producers::Producers;
 use super::tail::Tail;
+use super::totals::Totals;
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, ProducerEpoch, Timestamp};
@@ -31,8 +32,9 @@ pub(super) async fn open(
     producer_expiration_ms: i64,
 ) -> Result<Partition, StoreError> {
     let bounds = store.open(log, fence).await?;
-    let (mut from, mut producers) = snapshot(store.as_ref(), log, bounds).await?.unwrap_or_default();
-    from = from.max(bounds.start);
+    let found = snapshot(store.as_ref(), log, bounds).await?;
+    let (from, totals, producers) = found.unwrap_or_else(|| (bounds.start, Totals::before(bounds.start), Producers::default()));
+    let (mut from, mut totals, mut producers) = (from.max(bounds.start), totals, producers);
     let mut unsaved_bytes = 0;
     while from < bounds.next {
         let batches = store.read(log, from, bounds.next, READ_BYTES).await?;
@@ -40,30 +42,35 @@ pub(super) async fn open(
         from = newest.last.next();
         for batch in &batches {
             unsaved_bytes += batch.bytes.len() as u64;
-            learn(&mut producers, log, batch)?;
+            learn(&mut producers, &mut totals, log, batch)?;
         }
     }
     // What was read is durable, the markers included.
     producers.transactions.committed(bounds.next);
     producers.transactions.trimmed(bounds.start);
     producers.expire(env.now(), producer_expiration_ms);
-    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, unsaved_bytes };
+    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, unsaved_bytes };
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
 }
 
 /// The newest snapshot, if it fits the log: it describes nothing beyond the end, and nothing between it and the first batch was deleted.
 /// A deleted batch may have been the marker of a transaction that the snapshot shows open; what such a snapshot describes is deleted as well.
-async fn snapshot(store: &dyn LogStore, log: LogId, bounds: LogBounds) -> Result<Option<(Offset, Producers)>, StoreError> {
+async fn snapshot(
+    store: &dyn LogStore,
+    log: LogId,
+    bounds: LogBounds,
+) -> Result<Option<(Offset, Totals, Producers)>, StoreError> {
     let Some((at, value)) = store.get_snapshot(log).await? else { return Ok(None) };
     if at > bounds.next || at < bounds.start {
         return Ok(None);
     }
-    Ok(Producers::decode(value).map(|producers| (at, producers)))
+    Ok(super::snapshot::decode(value).map(|(totals, producers)| (at, totals, producers)))
 }
 
-fn learn(producers: &mut Producers, log: LogId, batch: &Batch) -> Result<(), StoreError> {
+fn learn(producers: &mut Producers, totals: &mut Totals, log: LogId, batch: &Batch) -> Result<(), StoreError> {
     let damaged = |error| StoreError::Damaged(format!("batch at offset {} of log {log}: {error}", batch.first));
     let header = BatchHeader::parse(&batch.bytes).map_err(damaged)?;
+    totals.add(&header);
     let Some(id) = header.producer() else { return Ok(()) };
     let seen = if header.max_timestamp == Timestamp::NONE { batch.max_timestamp } else { header.max_timestamp };
     let epoch = ProducerEpoch(header.producer_epoch);

@@ -8,6 +8,8 @@ use crate::env::Env;
 use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
 use crate::records::{BatchBuilder, BatchHeader, RecordError};
+use crate::store::Mark;
+use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
@@ -517,6 +519,54 @@ async fn producers_of_coordinators_are_forgotten_like_others() {
     }
     partition.append(by(9), Origin::Coordinator).await.expect("taken");
     assert_eq!(partition.lock().producers.all().iter().map(|one| one.id.0).collect::<Vec<_>>(), [9]);
+}
+
+async fn append_marked(partition: &Partition, id: u128, expires: Timestamp) -> (i64, Option<Timestamp>) {
+    let mark = Mark { id, made: NOW, expires };
+    let appended = partition.append(batch(2), Origin::Marked(mark)).await.expect("taken");
+    (appended.first.0, appended.append_time)
+}
+
+#[tokio::test]
+async fn a_marked_batch_is_written_once_while_under_way_and_durable_and_after_a_restart() {
+    let store = FaultyStore::holding();
+    let env = Env::manual(NOW, 1);
+    let options = || LogOptions { tail_bytes: 0, producer_expiration_ms: 86_400_000 };
+    let logs = Logs::new(store.clone(), env.clone(), options());
+    let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens");
+    let later = NOW.plus_ms(1000);
+    assert_eq!(append_marked(&partition, 1, later).await, (0, None));
+    assert_eq!(append_marked(&partition, 2, later).await, (2, None));
+    assert_eq!(append_marked(&partition, 1, later).await, (0, Some(NOW)), "under way");
+    store.release(2);
+    partition.wait_committed(Offset(3)).await.expect("durable");
+    env.advance_ms(10);
+    assert_eq!(append_marked(&partition, 2, later).await, (2, Some(NOW)), "durable: the time is that of the first");
+    let survived = store.crash();
+    let logs = Logs::new(survived, env.clone(), options());
+    let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens again");
+    assert_eq!(append_marked(&partition, 1, later).await, (0, Some(NOW)), "after a restart");
+    assert_eq!(partition.next(), Offset(4));
+    env.advance_ms(1000);
+    assert_eq!(append_marked(&partition, 1, later.plus_ms(2000)).await.0, 4, "expired");
+}
+
+#[tokio::test]
+async fn totals_count_records_but_no_markers_and_survive_trimming_and_a_restart() {
+    let house = house();
+    let first = partition(&house, settings()).await;
+    append(&first, batch(3)).await.expect("plain");
+    write(&first, 7, 0, 0).await.expect("opens");
+    end(&first, 7, 1, Marker::Abort).await.expect("aborted");
+    first.save_snapshot(0).await.expect("saved");
+    let trimmed = first.trim(Offset(4)).await.expect("trimmed");
+    append(&first, batch(2)).await.expect("plain");
+    let lived = first.statistics();
+    assert_eq!((trimmed, lived.records), (Offset(4), 6));
+    assert!(lived.bytes > lived.retained_bytes && lived.retained_bytes > 0, "{lived:?}");
+    let logs = logs(&house.store, &house.env, 0);
+    let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens again");
+    assert_eq!((partition.statistics().records, partition.statistics().bytes), (lived.records, lived.bytes));
 }
 
 #[tokio::test]

@@ -161,6 +161,7 @@ impl Reader {
             sessions: self.shared.sessions.clone(),
             frame_bytes,
             held,
+            marks: None,
         };
         (row.dispatch)(context, correlation_id, body).await.map_err(|error| self.malformed(row, prefix, &error))
     }

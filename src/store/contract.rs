@@ -6,7 +6,8 @@ use super::faulty::FaultyStore;
 use super::local::{LocalOptions, LocalStore, SyncPolicy};
 use super::memory::MemoryStore;
 use super::{
-    Append, Batch, CommitListener, LogStore, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit, StoreError, SuffixChecksum,
+    Append, Batch, CommitListener, LogStore, Mark, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit, StoreError,
+    SuffixChecksum,
 };
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use bytes::Bytes;
@@ -125,7 +126,7 @@ pub(crate) fn append_of(log: LogId, fence: Fence, first: i64, last: i64, time: i
     let bytes = payload(log, first, length);
     let from = length.min(21);
     let checksum = SuffixChecksum { from: u32::try_from(from).expect("small"), crc: crc32c::crc32c(&bytes[from..]) };
-    Append { log, fence, first: Offset(first), last: Offset(last), max_timestamp: Timestamp(time), bytes, checksum }
+    Append { log, fence, first: Offset(first), last: Offset(last), max_timestamp: Timestamp(time), bytes, checksum, mark: None }
 }
 
 /// Queues a batch, without waiting for its commit.
@@ -232,6 +233,7 @@ every_backend! {
     deleted_log_is_gone_for_good
     newest_snapshot_wins
     reopened_store_shows_the_same
+    marked_appends_are_found_by_their_marks_after_a_restart_too
     metadata_commits_compare_revisions
     metadata_commits_are_atomic
     metadata_ranges_are_ordered_and_bounded_by_the_prefix
@@ -534,6 +536,39 @@ fn is_at(key: &str, revision: u64) -> MetaCompare {
 
 fn entry(key: &str, value: &'static str, revision: u64) -> MetaEntry {
     MetaEntry { key: key.to_owned(), value: Bytes::from_static(value.as_bytes()), revision }
+}
+
+async fn open_both(h: &Harness) {
+    h.store.open(LOG, F0).await.expect("opens");
+    h.store.open(OTHER, F0).await.expect("opens");
+}
+
+async fn marked_appends_are_found_by_their_marks_after_a_restart_too(mut h: Harness) {
+    open_both(&h).await;
+    let mark = |id: u128| Mark { id, made: Timestamp(1000), expires: Timestamp(i64::MAX) };
+    let marked =
+        |log: LogId, first: i64, id: Option<u128>| Append { mark: id.map(mark), ..append_of(log, F0, first, first + 1, 5, 300) };
+    for append in [marked(LOG, 0, Some(1)), marked(OTHER, 0, None), marked(LOG, 2, Some(u128::MAX)), marked(OTHER, 2, Some(3))] {
+        let permit = h.store.reserve(300).await.expect("there is room");
+        h.store.append(permit, append);
+    }
+    for is_reopened in [false, true] {
+        if is_reopened {
+            h = h.reopen().await;
+            open_both(&h).await;
+        } else {
+            h.told.wait(LOG, Offset(3)).await;
+            h.told.wait(OTHER, Offset(3)).await;
+        }
+        let found = |id| h.store.find_mark(id).expect("looked up").map(|one| (one.log, one.first, one.last, one.mark));
+        assert_eq!(found(1), Some((LOG, Offset(0), Offset(1), mark(1))), "reopened: {is_reopened}");
+        assert_eq!(found(u128::MAX), Some((LOG, Offset(2), Offset(3), mark(u128::MAX))));
+        assert_eq!(found(3), Some((OTHER, Offset(2), Offset(3), mark(3))));
+        assert_eq!(found(2), None);
+        assert_eq!(firsts(LOG, &h.read(LOG, 0, END, ALL).await), [0, 2]);
+    }
+    h.store.trim(LOG, F0, Offset(4)).await.expect("trimmed");
+    assert!(h.store.find_mark(1).expect("looked up").is_some(), "the batch is gone, but what became of it is known");
 }
 
 async fn metadata_commits_compare_revisions(h: Harness) {

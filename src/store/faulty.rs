@@ -10,7 +10,7 @@
 
 use super::memory::MemoryStore;
 use super::{
-    Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
+    Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
     StoreError,
 };
 use crate::env::Env;
@@ -183,6 +183,10 @@ impl LogStore for FaultyStore {
 
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>> {
         self.inner.read(log, from, to, max_bytes)
+    }
+
+    fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {
+        self.inner.find_mark(id)
     }
 
     fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {

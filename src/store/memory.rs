@@ -5,7 +5,7 @@
 //! the batches themselves are bounded by retention alone. Fenced-off batches are dropped, as in the embedded store.
 
 use super::{
-    Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
+    Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
     StoreError,
 };
 use crate::ids::{Fence, LogId, Offset, Timestamp};
@@ -48,6 +48,8 @@ struct State {
 struct Kept {
     logs: HashMap<LogId, Log>,
     deleted: HashSet<LogId>,
+    marks: HashMap<u128, Marked>,
+    marks_by_expiry: BTreeMap<(Timestamp, u128), ()>,
     meta: BTreeMap<String, (Bytes, u64)>,
     revision: u64,
 }
@@ -186,6 +188,14 @@ impl Kept {
             return false;
         }
         log.next = log.next.max(append.last.next());
+        if let Some(mark) = append.mark {
+            self.marks.insert(mark.id, Marked { log: append.log, first: append.first, last: append.last, mark });
+            self.marks_by_expiry.insert((mark.expires, mark.id), ());
+            // Whoever makes a mark says what time it is.
+            while let Some(oldest) = self.marks_by_expiry.first_entry().filter(|oldest| oldest.key().0 <= mark.made) {
+                self.marks.remove(&oldest.remove_entry().0.1);
+            }
+        }
         if append.last >= log.start {
             log.bytes += append.bytes.len() as u64;
             let Append { first, last, max_timestamp, bytes, .. } = append;
@@ -290,6 +300,10 @@ impl LogStore for MemoryStore {
 
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>> {
         ready(self.with(|kept| Ok(kept.log(log)?.read(from, to, max_bytes))))
+    }
+
+    fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {
+        self.with(|kept| Ok(kept.marks.get(&id).copied()))
     }
 
     fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {

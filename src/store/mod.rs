@@ -60,6 +60,27 @@ pub struct Append {
     pub bytes: Bytes,
     /// A checksum of a suffix of `bytes` that the caller has verified already, so that the store need not pass over it again.
     pub checksum: SuffixChecksum,
+    /// A name by which this append is found again.
+    pub mark: Option<Mark>,
+}
+
+/// Names an append, so that whoever sends it again learns what became of it. As durable as the append, and forgotten some time after
+/// `expires`, not before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Drawn or hashed so that no two appends share it by chance.
+    pub id: u128,
+    pub made: Timestamp,
+    pub expires: Timestamp,
+}
+
+/// The append that a mark names; its batch may have been trimmed since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Marked {
+    pub log: LogId,
+    pub first: Offset,
+    pub last: Offset,
+    pub mark: Mark,
 }
 
 /// `crc32c(bytes[from..]) == crc`. The bytes before `from` are few and are covered by the store itself.
@@ -114,6 +135,10 @@ pub trait LogStore: Send + Sync {
     /// after it). Stops before the batch that would exceed `max_bytes`, but the first is returned whatever its size. Empty
     /// only when no batch overlaps.
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>>;
+
+    /// The committed append that bears the mark `id`, in whatever log. An expired mark may still be found. A look-up in memory or in the
+    /// page cache: called where nothing may wait for long.
+    fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError>;
 
     /// The first batch at or after the log's start whose largest timestamp is at least `time`: its first offset; `None` when there is none.
     fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>>;

@@ -11,7 +11,7 @@
 //! batch may be recycled soon. No payload is copied or passed over; the buffers are used again for every commit.
 
 use super::index::{Index, JournalState};
-use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, RECORD_HEADER_BYTES, Record, RecordKind};
+use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
 use super::queue::{Item, Outcome, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
@@ -78,7 +78,7 @@ impl Committer {
             let room = usize::try_from(self.segment.bytes.saturating_sub(self.at)).unwrap_or(usize::MAX);
             let limit = room.saturating_sub(COMMIT_HEADER_BYTES).min(COMMIT_BYTES_MAX);
             let patience = self.patience();
-            let outcome = self.shared.queue.take(&mut self.taken, limit, RECORD_HEADER_BYTES, patience);
+            let outcome = self.shared.queue.take(&mut self.taken, limit, patience);
             // After a failure elsewhere (reclaim, a row) nothing may be acknowledged any more.
             if self.shared.failure.get().is_some() {
                 return Ok(());
@@ -125,7 +125,7 @@ impl Committer {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let bytes: usize = self.taken.items.iter().map(|item| item.append.bytes.len() + RECORD_HEADER_BYTES).sum();
+        let bytes: usize = self.taken.items.iter().map(Item::journal_bytes).sum();
         if self.at + (bytes + COMMIT_HEADER_BYTES) as u64 > self.segment.bytes {
             self.next_segment()?;
         }
@@ -241,6 +241,7 @@ impl Committer {
                 length: record.length,
                 place: Position { seq: start.seq, at },
                 kind: record.kind,
+                mark: record.mark,
                 moved_from: item.moved_from,
             });
             at += u64::from(record.length);
@@ -300,6 +301,7 @@ fn record(item: &Item) -> Record {
         length,
         checksum,
         kind: if item.moved_from.is_some() { RecordKind::Moved } else { RecordKind::New },
+        mark: append.mark,
     }
 }
 

@@ -8,6 +8,7 @@
 //! w seq        -> bytes            of batches that were put into a segment which is full
 //! d seq        -> bytes            of these, those that are dead
 //! r log        -> offset           below which the entries are gone and counted dead
+//! m id         -> Marked, place    the append that bears a mark; compactions drop it once it has expired
 //! ```
 //! Entries carry two running values, the log's bytes and its largest timestamp up to that batch. So the size of a log, the place to
 //! trim to, and the batch of a time are two seeks or a binary search, and neither counters per log nor a time index are kept.
@@ -19,8 +20,10 @@
 
 use super::fields::Fields;
 use super::segment::Position;
+use crate::env::Env;
 use crate::ids::{LogId, Offset, Timestamp};
-use crate::store::StoreError;
+use crate::store::{Mark, Marked, StoreError};
+use rocksdb::compaction_filter::Decision;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, LogLevel, Options, ReadOptions,
     WriteBatch, WriteOptions,
@@ -84,7 +87,7 @@ fn garbled(what: &str) -> StoreError {
 
 impl Index {
     /// Opens or creates the index under `dir`.
-    pub fn open(dir: &Path) -> Result<Index, rocksdb::Error> {
+    pub fn open(dir: &Path, env: &Env) -> Result<Index, rocksdb::Error> {
         let cache = Cache::new_lru_cache(CACHE_BYTES);
         let mut options = column_options(&cache);
         options.create_if_missing(true);
@@ -98,7 +101,7 @@ impl Index {
         options.set_stats_persist_period_sec(0);
         let families = [
             ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, column_options(&cache)),
-            ColumnFamilyDescriptor::new(INDEX, column_options(&cache)),
+            ColumnFamilyDescriptor::new(INDEX, index_options(&cache, env)),
         ];
         let db = DB::open_cf_descriptors(&options, dir, families)?;
         let mut unlogged = WriteOptions::default();
@@ -117,6 +120,15 @@ impl Index {
         self.db.flush_cf(self.family()).map_err(index_error)
     }
 
+    /// Compacts everything, down to the last level.
+    #[cfg(test)]
+    pub fn compact(&self) -> Result<(), StoreError> {
+        let mut options = rocksdb::CompactOptions::default();
+        options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+        self.db.compact_range_cf_opt(self.family(), None::<&[u8]>, None::<&[u8]>, &options);
+        Ok(())
+    }
+
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.db.get_cf(self.family(), key).map_err(index_error)
     }
@@ -131,6 +143,31 @@ impl Index {
     pub fn entry(&self, log: LogId, last: Offset) -> Result<Option<Entry>, StoreError> {
         let Some(value) = self.get(&entry_key(log, last))? else { return Ok(None) };
         Entry::decode(&value).map(Some).ok_or_else(|| garbled("an entry"))
+    }
+
+    /// The append that bears the mark `id`.
+    pub fn mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {
+        let key = mark_key(id);
+        let Some(value) = self.get(&key)? else { return Ok(None) };
+        decode_mark(&key, &value).map(|(marked, _)| Some(marked)).ok_or_else(|| garbled("a mark"))
+    }
+
+    /// Removes the marks of appends that stood in the journal at `end` or behind.
+    pub fn forget_marks_after(&self, end: Position, changes: &mut Changes<'_>) -> Result<(), StoreError> {
+        let mut options = ReadOptions::default();
+        options.set_iterate_lower_bound(vec![b'm']);
+        options.set_iterate_upper_bound(vec![b'm' + 1]);
+        options.fill_cache(false);
+        let mut iterator = self.db.raw_iterator_cf_opt(self.family(), options);
+        iterator.seek_to_first();
+        while let Some((key, value)) = iterator.item() {
+            let (marked, place) = decode_mark(key, value).ok_or_else(|| garbled("a mark"))?;
+            if place >= end {
+                changes.delete_mark(marked.mark.id);
+            }
+            iterator.next();
+        }
+        iterator.status().map_err(index_error)
     }
 
     /// Below this offset the entries of `log` are gone and counted dead.
@@ -198,12 +235,32 @@ impl Index {
 /// `(seq, bytes)` pairs, ascending.
 pub(super) type SegmentBytes = Vec<(u64, u64)>;
 
-fn column_options(cache: &Cache) -> Options {
+/// Marks are many, looked up by the thousand and mostly absent, which filters tell without reading; and they go by themselves.
+fn index_options(cache: &Cache, env: &Env) -> Options {
+    let mut table = table_options(cache);
+    table.set_bloom_filter(10.0, false);
+    let mut options = column_options(cache);
+    options.set_block_based_table_factory(&table);
+    let env = env.clone();
+    options.set_compaction_filter("expired marks", move |_, key, value| {
+        let is_expired =
+            key.first() == Some(&b'm') && decode_mark(key, value).is_some_and(|(one, _)| one.mark.expires <= env.now());
+        if is_expired { Decision::Remove } else { Decision::Keep }
+    });
+    options
+}
+
+fn table_options(cache: &Cache) -> BlockBasedOptions {
     let mut table = BlockBasedOptions::default();
     table.set_block_cache(cache);
     table.set_cache_index_and_filter_blocks(true);
     table.set_pin_l0_filter_and_index_blocks_in_cache(true);
     table.set_block_size(8 * 1024);
+    table
+}
+
+fn column_options(cache: &Cache) -> Options {
+    let table = table_options(cache);
     let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(MEMTABLE_BYTES);
@@ -234,6 +291,14 @@ impl Changes<'_> {
 
     pub fn put_state(&mut self, state: &JournalState) {
         self.batch.put_cf(self.index.family(), STATE_KEY, state.encode());
+    }
+
+    pub fn put_mark(&mut self, marked: &Marked, place: Position) {
+        self.batch.put_cf(self.index.family(), mark_key(marked.mark.id), encode_mark(marked, place));
+    }
+
+    fn delete_mark(&mut self, id: u128) {
+        self.batch.delete_cf(self.index.family(), mark_key(id));
     }
 
     pub fn put_written(&mut self, seq: u64, bytes: u64) {
@@ -311,6 +376,33 @@ fn number_key(kind: u8, number: u64) -> [u8; 9] {
     let mut key = [kind; 9];
     key[1..].copy_from_slice(&number.to_be_bytes());
     key
+}
+
+fn mark_key(id: u128) -> [u8; 17] {
+    let mut key = [b'm'; 17];
+    key[1..].copy_from_slice(&id.to_be_bytes());
+    key
+}
+
+fn encode_mark(marked: &Marked, place: Position) -> [u8; 56] {
+    let Marked { log, first, last, mark } = marked;
+    let numbers =
+        [log.0, first.0.cast_unsigned(), last.0.cast_unsigned(), mark.made.0.cast_unsigned(), mark.expires.0.cast_unsigned()];
+    let mut bytes = [0u8; 56];
+    for (field, number) in bytes.chunks_exact_mut(8).zip(numbers.into_iter().chain([place.seq, place.at])) {
+        field.copy_from_slice(&number.to_le_bytes());
+    }
+    bytes
+}
+
+/// A mark's append, and its place in the journal when it was written.
+fn decode_mark(key: &[u8], value: &[u8]) -> Option<(Marked, Position)> {
+    let id = u128::from_be_bytes(*key.get(1..)?.first_chunk::<16>()?);
+    let mut fields = Fields(value);
+    let (log, first, last) = (LogId(fields.u64()?), fields.offset()?, fields.offset()?);
+    let mark = Mark { id, made: fields.timestamp()?, expires: fields.timestamp()? };
+    let place = Position { seq: fields.u64()?, at: fields.u64()? };
+    Some((Marked { log, first, last, mark }, place))
 }
 
 fn parse_item(key: &[u8], value: &[u8]) -> Option<(LogId, Located)> {

@@ -7,6 +7,7 @@
 //! commit header   magic 4, crc 4, seq 8, at 8, salt 8, previous end (seq 8, at 8), durable (seq 8, at 8),
 //!                 total bytes 8, records 4, zeros 20
 //! record header   log 8, fence 8, first 8, last 8, max timestamp 8, length 4, suffix from 4, suffix crc 4, kind 4
+//! mark            id 16, made 8, expires 8, zeros 20, kind 4      behind the header of the record that bears it; counts as a record
 //! ```
 //! * `crc` covers the rest of the header, all record headers, and the bytes of each batch before `suffix from` (few). The suffixes are
 //!   covered by the checksums that the callers had verified, so writing passes over no payload.
@@ -17,15 +18,20 @@
 use super::fields::Fields;
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use crate::ids::{Fence, LogId, Offset, Timestamp};
-use crate::store::SuffixChecksum;
+use crate::store::{Mark, SuffixChecksum};
 use std::io;
 use std::os::unix::fs::FileExt;
 
 pub(super) const COMMIT_HEADER_BYTES: usize = 96;
-pub(super) const RECORD_HEADER_BYTES: usize = 56;
+const RECORD_HEADER_BYTES: usize = 56;
+/// What one record takes at most beside its batch.
+pub(super) const TABLE_BYTES_MAX: usize = 2 * RECORD_HEADER_BYTES;
 /// Commits start at multiples of this: a device's sector, so that a torn write of one cannot touch another.
 pub(super) const ALIGNMENT: u64 = 512;
 const MAGIC: u32 = u32::from_le_bytes(*b"FBFc");
+const KIND_NEW: u32 = 0;
+const KIND_MOVED: u32 = 1;
+const KIND_MARK: u32 = 2;
 const SCAN_BLOCK_BYTES: usize = 1024 * 1024;
 
 /// What a commit says about itself.
@@ -67,6 +73,12 @@ pub(super) struct Record {
     pub length: u32,
     pub checksum: SuffixChecksum,
     pub kind: RecordKind,
+    pub mark: Option<Mark>,
+}
+
+/// What a record takes beside its batch.
+pub(super) fn table_bytes(has_mark: bool) -> usize {
+    if has_mark { TABLE_BYTES_MAX } else { RECORD_HEADER_BYTES }
 }
 
 /// Writes the commit's header and record headers into `buffer` (which is cleared first), and completes `header`. The batches
@@ -83,6 +95,10 @@ pub(super) fn encode<'a>(
         put_record(buffer, &record);
         payload += batch.len() as u64;
         count += 1;
+        if let Some(mark) = record.mark {
+            put_mark(buffer, &mark);
+            count += 1;
+        }
     }
     header.records = count;
     header.total = buffer.len() as u64 + payload;
@@ -107,7 +123,16 @@ fn put_record(buffer: &mut Vec<u8>, record: &Record) {
     buffer.extend_from_slice(&record.length.to_le_bytes());
     buffer.extend_from_slice(&record.checksum.from.to_le_bytes());
     buffer.extend_from_slice(&record.checksum.crc.to_le_bytes());
-    buffer.extend_from_slice(&u32::from(record.kind == RecordKind::Moved).to_le_bytes());
+    let kind = if record.kind == RecordKind::Moved { KIND_MOVED } else { KIND_NEW };
+    buffer.extend_from_slice(&kind.to_le_bytes());
+}
+
+fn put_mark(buffer: &mut Vec<u8>, mark: &Mark) {
+    buffer.extend_from_slice(&mark.id.to_le_bytes());
+    buffer.extend_from_slice(&mark.made.0.to_le_bytes());
+    buffer.extend_from_slice(&mark.expires.0.to_le_bytes());
+    buffer.extend_from_slice(&[0; 20]);
+    buffer.extend_from_slice(&KIND_MARK.to_le_bytes());
 }
 
 /// `buffer` begins with `COMMIT_HEADER_BYTES` zeros.
@@ -176,11 +201,18 @@ pub(super) fn decode(bytes: &[u8], header: &CommitHeader) -> Option<Vec<Found>> 
     let count = usize::try_from(header.records).ok()?;
     let table = count.checked_mul(RECORD_HEADER_BYTES)?;
     let mut from = COMMIT_HEADER_BYTES.checked_add(table)?;
-    let mut fields = Fields(bytes.get(COMMIT_HEADER_BYTES..from)?);
+    let headers = bytes.get(COMMIT_HEADER_BYTES..from)?;
     let mut crc = crc32c::crc32c(bytes.get(8..from)?);
-    let mut found = Vec::with_capacity(count);
-    for _ in 0..count {
-        let item = Found { record: take_record(&mut fields)?, from };
+    let mut found: Vec<Found> = Vec::with_capacity(count);
+    for header in headers.chunks_exact(RECORD_HEADER_BYTES) {
+        if header.ends_with(&KIND_MARK.to_le_bytes()) {
+            let marked = &mut found.last_mut()?.record;
+            if marked.mark.replace(take_mark(header)?).is_some() {
+                return None;
+            }
+            continue;
+        }
+        let item = Found { record: take_record(&mut Fields(header))?, from };
         let batch = item.batch(bytes)?;
         crc = crc32c::crc32c_append(crc, head(batch, item.record.checksum.from)?);
         from += batch.len();
@@ -200,11 +232,18 @@ fn take_record(fields: &mut Fields<'_>) -> Option<Record> {
         length: fields.u32()?,
         checksum: SuffixChecksum { from: fields.u32()?, crc: fields.u32()? },
         kind: match fields.u32()? {
-            0 => RecordKind::New,
-            1 => RecordKind::Moved,
+            KIND_NEW => RecordKind::New,
+            KIND_MOVED => RecordKind::Moved,
             _ => return None,
         },
+        mark: None,
     })
+}
+
+fn take_mark(header: &[u8]) -> Option<Mark> {
+    let (id, rest) = header.split_first_chunk::<16>()?;
+    let mut fields = Fields(rest);
+    Some(Mark { id: u128::from_le_bytes(*id), made: fields.timestamp()?, expires: fields.timestamp()? })
 }
 
 /// A commit whose header, record headers and heads hold. The payloads may still be torn: see [`Found::is_intact`].

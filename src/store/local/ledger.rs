@@ -12,7 +12,7 @@ use super::journal::RecordKind;
 use super::lock;
 use super::segment::Position;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
-use crate::store::{LogBounds, StoreError};
+use crate::store::{LogBounds, Mark, Marked, StoreError};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Mutex;
 
@@ -113,6 +113,7 @@ pub(super) struct Placed {
     pub length: u32,
     pub place: Position,
     pub kind: RecordKind,
+    pub mark: Option<Mark>,
     /// Where the batch was copied from; not known while replaying.
     pub moved_from: Option<Position>,
 }
@@ -150,6 +151,9 @@ pub(super) fn apply(
         };
         let Some((entry, replaced)) = entry else { continue };
         changes.put_entry(item.log, item.last, &entry);
+        if let Some(mark) = item.mark {
+            changes.put_mark(&Marked { log: item.log, first: item.first, last: item.last, mark }, item.place);
+        }
         written += u64::from(item.length);
         if let Some(seq) = replaced {
             let dead = accounts.bury(seq, u64::from(item.length));

@@ -46,7 +46,7 @@ mod tests;
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::{
-    Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
+    Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
     StoreError,
 };
 use crate::tasks;
@@ -128,7 +128,7 @@ impl LocalOptions {
 
     /// The largest batch that fits into a segment.
     fn batch_bytes_max(&self) -> usize {
-        let overhead = SEGMENT_HEADER_BYTES + (journal::COMMIT_HEADER_BYTES + journal::RECORD_HEADER_BYTES) as u64;
+        let overhead = SEGMENT_HEADER_BYTES + (journal::COMMIT_HEADER_BYTES + journal::TABLE_BYTES_MAX) as u64;
         usize::try_from(self.segment_bytes - overhead).unwrap_or(usize::MAX)
     }
 }
@@ -169,9 +169,9 @@ impl LocalStore {
     pub fn open(options: LocalOptions) -> Result<Arc<LocalStore>, OpenError> {
         let options = options.bounded();
         let held = directory::claim(&options.dir)?;
-        let index = Index::open(&options.dir.join("index"))
-            .map_err(|error| OpenError::Io(format!("index in {}: {error}", options.dir.display())))?;
         let env = Env::system();
+        let index = Index::open(&options.dir.join("index"), &env)
+            .map_err(|error| OpenError::Io(format!("index in {}: {error}", options.dir.display())))?;
         let recovered = recovery::recover(&options, &index, &env)?;
         let index = Arc::new(index);
         let shared = Arc::new(Shared {
@@ -319,6 +319,10 @@ impl LogStore for LocalStore {
 
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>> {
         Box::pin(self.reading(move |shared, index| reader::read(shared, index, log, from, to, max_bytes)))
+    }
+
+    fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {
+        self.shared.index()?.mark(id)
     }
 
     fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {

@@ -3,6 +3,7 @@
 //! Owner: the committer takes, anyone appends. Bound: the permits of `LogStore::reserve` (`queue_bytes`); moves of reclaim, which need
 //! no permit, are at most one mebibyte (or one batch) at a time. When it is closed, what comes later is dropped.
 
+use super::journal;
 use super::lock;
 use super::segment::Position;
 use crate::store::{Append, Permit};
@@ -18,6 +19,13 @@ pub(super) struct Item {
     pub append: Append,
     /// Set when reclaim copies a batch from there.
     pub moved_from: Option<Position>,
+}
+
+impl Item {
+    /// What it takes in a commit.
+    pub fn journal_bytes(&self) -> usize {
+        self.append.bytes.len() + journal::table_bytes(self.append.mark.is_some())
+    }
 }
 
 /// Called once everything queued before it is committed.
@@ -83,9 +91,9 @@ impl Queue {
         }
     }
 
-    /// Moves entries into `taken`, as many as fit into `limit` bytes, at least one; each batch counts `overhead` more. Waits for the
-    /// first one, for `patience` at most when given.
-    pub fn take(&self, taken: &mut Taken, limit: usize, overhead: usize, patience: Option<Duration>) -> Outcome {
+    /// Moves entries into `taken`, as many as fit into `limit` bytes of the journal, at least one. Waits for the first one, for `patience`
+    /// at most when given.
+    pub fn take(&self, taken: &mut Taken, limit: usize, patience: Option<Duration>) -> Outcome {
         let mut state = lock(&self.state);
         while state.entries.is_empty() {
             if state.is_closed {
@@ -109,7 +117,7 @@ impl Queue {
             match entry {
                 Entry::Barrier(barrier) => taken.barriers.push(barrier),
                 Entry::Batch(item) => {
-                    bytes += item.append.bytes.len() + overhead;
+                    bytes += item.journal_bytes();
                     if bytes > limit && !taken.items.is_empty() {
                         state.entries.push_front(Entry::Batch(item));
                         break;

@@ -330,6 +330,8 @@ impl Worker {
             max_timestamp: record.max_timestamp,
             bytes: Bytes::copy_from_slice(batch),
             checksum: record.checksum,
+            // The mark's key needs no journal: keys are flushed before the old segment is given away.
+            mark: None,
         };
         self.shared.queue.push(Item { permit: None, append, moved_from: Some(place) });
         Ok(batch.len())

@@ -232,6 +232,7 @@ impl Recovery<'_> {
             }
             Ok(())
         })?;
+        self.index.forget_marks_after(end, &mut changes)?;
         let accounts = self.accounts.get_mut().unwrap_or_else(PoisonError::into_inner);
         for seq in accounts.segments.keys() {
             changes.forget_segment(*seq);
@@ -307,6 +308,7 @@ fn placed(commit: &Commit) -> Vec<Placed> {
             length: found.record.length,
             place: place(found.from),
             kind: found.record.kind,
+            mark: found.record.mark,
             moved_from: None,
         })
         .collect()

@@ -10,7 +10,7 @@ use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::contract::{Told, append_of, firsts, put};
-use crate::store::{CommitListener, LogStore, MetaChange, MetaStore, StoreError, SuffixChecksum};
+use crate::store::{Append, CommitListener, LogStore, Mark, MetaChange, MetaStore, StoreError, SuffixChecksum};
 use bytes::Bytes;
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -280,6 +280,56 @@ async fn power_failure_takes_keys_of_batches_that_were_not_synced() {
     assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(7));
 }
 
+/// One marked batch at `first`, in a commit of its own.
+async fn put_marked(store: &LocalStore, told: &Told, first: i64, expires: i64) {
+    let permit = store.reserve(2_000).await.expect("there is room");
+    let mark = Mark { id: first.cast_unsigned().into(), made: Timestamp(1), expires: Timestamp(expires) };
+    store.append(permit, Append { mark: Some(mark), ..append_of(LOG, F0, first, first, first, 2_000) });
+    told.wait(LOG, Offset(first)).await;
+}
+
+fn marked(store: &LocalStore, ids: std::ops::Range<u128>) -> Vec<i64> {
+    ids.filter_map(|id| store.find_mark(id).expect("looked up")).map(|one| one.first.0).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_come_back_with_the_journal_and_go_with_what_was_not_synced() {
+    let lazy = |dir: &Path| LocalOptions { sync: SyncPolicy::Os, ..options(dir) };
+    for is_flushed in [false, true] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, told) = open(lazy(dir.path()));
+        store.open(LOG, F0).await.expect("opens");
+        for first in 0..10 {
+            put_marked(&store, &told, first, i64::MAX).await;
+        }
+        if is_flushed {
+            store.shared.index().expect("open").flush().expect("flushes");
+        }
+        let dir = crash(store);
+        if is_flushed {
+            garble(dir.path(), &commits(dir.path(), 1)[6]);
+        }
+        let (store, _) = open(lazy(dir.path()));
+        let kept = if is_flushed { 6 } else { 10 };
+        assert_eq!(marked(&store, 0..12), (0..kept).collect::<Vec<_>>(), "flushed: {is_flushed}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn expired_marks_leave_the_index() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..10 {
+        put_marked(&store, &told, first, if first % 2 == 0 { 2 } else { i64::MAX }).await;
+    }
+    let index = store.shared.index().expect("open");
+    index.flush().expect("flushes");
+    index.compact().expect("compacts");
+    assert_eq!(marked(&store, 0..10), [1, 3, 5, 7, 9]);
+    assert_eq!(read_firsts(&store, LOG).await, (0..10).collect::<Vec<_>>(), "the batches stay");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn recycled_segments_bound_the_disk_and_their_old_bytes_stay_dead() {
     let dir = tempfile::tempdir().expect("a temporary directory");
@@ -443,7 +493,9 @@ fn sample_commit() -> (Vec<u8>, CommitHeader) {
         length: 100,
         checksum: SuffixChecksum { from: 21, crc: crc32c::crc32c(&batch[21..]) },
         kind: RecordKind::New,
+        mark: None,
     };
+    let mark = Some(Mark { id: 11, made: Timestamp(8), expires: Timestamp(9) });
     let mut header = CommitHeader {
         at: Position { seq: 3, at: 4096 },
         salt: 99,
@@ -453,7 +505,7 @@ fn sample_commit() -> (Vec<u8>, CommitHeader) {
         records: 0,
     };
     let mut bytes = Vec::new();
-    let batches = [(record, &batch[..]), (Record { first: Offset(7), last: Offset(7), ..record }, &batch[..])];
+    let batches = [(record, &batch[..]), (Record { first: Offset(7), last: Offset(7), mark, ..record }, &batch[..])];
     journal::encode(&mut bytes, &mut header, batches.into_iter());
     bytes.extend_from_slice(&batch);
     bytes.extend_from_slice(&batch);
@@ -467,6 +519,7 @@ fn commit_reads_back_and_every_flipped_bit_is_noticed() {
     assert_eq!(journal::peek(&bytes, &segment, 4096), Some(header));
     let found = journal::decode(&bytes, &header).expect("decodes");
     assert_eq!(found.iter().map(|found| found.record.first.0).collect::<Vec<_>>(), [4, 7]);
+    assert_eq!(found.iter().map(|found| found.record.mark.map(|mark| mark.id)).collect::<Vec<_>>(), [None, Some(11)]);
     assert!(found.iter().all(|found| found.is_intact(&bytes)));
 
     // Another segment, another place, another life of the file.
