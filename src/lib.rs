@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod coordinator;
 pub mod env;
+pub mod http;
 pub mod ids;
 pub mod log;
 pub mod records;

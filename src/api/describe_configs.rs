@@ -116,7 +116,8 @@ fn configs(
         TOPIC => {
             check_name(name).map_err(|error| Refusal(code(&error), Some(error.to_string())))?;
             let topic = broker.catalog.topic(name).ok_or(Refusal(ResponseError::UnknownTopicOrPartition, None))?;
-            let all = properties::TOPIC.iter();
+            let own = properties::TOPIC_OWN.iter().filter(|own| topic.overrides.contains_key(own.property.name));
+            let all = properties::TOPIC.iter().chain(own);
             Ok(all.filter_map(|known| describe::topic(known.property.name, &topic.overrides, kafka)).map(shown).collect())
         }
         BROKER if name.is_empty() => Ok(default_broker(dynamic, kafka).into_iter().map(shown).collect()),

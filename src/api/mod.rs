@@ -54,6 +54,7 @@ pub mod operations;
 pub mod produce;
 pub mod repeated;
 pub mod sync_group;
+pub mod topic_overview;
 pub mod transactional_produce;
 pub mod txn_offset_commit;
 pub mod write_txn_markers;

@@ -134,6 +134,14 @@ fn origin(context: &Context, leave: &Leave, position: (usize, usize), index: i32
     }
 }
 
+/// The partition of `topic` in which a batch with the mark `id` was appended, if one was.
+#[must_use]
+pub fn partition_of_mark(context: &Context, topic: &Topic, id: u128) -> Option<i32> {
+    let found = context.broker.logs.find_mark(id).ok()??;
+    let at = topic.logs.iter().position(|log| *log == found.log)?;
+    i32::try_from(at).ok()
+}
+
 /// What is wrong with the request as a whole.
 fn refusal_of_all(request: &ProduceRequest) -> Option<ResponseError> {
     (!matches!(request.acks, -1..=1)).then_some(ResponseError::InvalidRequiredAcks)

@@ -115,7 +115,7 @@ impl Inner {
         let overrides = snapshot.changed(owner, changes, &self.kafka)?;
         commits.put_overrides(owner, &overrides).await?;
         info!(?owner, ?overrides, "settings changed");
-        self.publish(&snapshot, |next| next.dynamic.insert(owner, overrides));
+        self.publish(&snapshot, "", |next| next.dynamic.insert(owner, overrides));
         Ok(())
     }
 }

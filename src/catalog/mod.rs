@@ -24,10 +24,12 @@ pub mod assignments;
 pub mod cluster;
 mod commits;
 pub mod dynamic;
+mod feed;
 #[cfg(test)]
 mod tests;
 pub mod topics;
 
+pub use feed::Feed;
 pub use topics::{NewTopic, Shape, Topic, check_name, is_internal};
 
 /// Why a change was refused; one variant per reaction. The texts are Kafka's own, because clients' suites and people's eyes look
@@ -135,6 +137,7 @@ pub struct Catalog {
 
 struct Inner {
     snapshot: ArcSwap<Snapshot>,
+    feed: Feed,
     /// Held from the check of a change until its snapshot is visible.
     commits: Mutex<Commits>,
     env: Env,
@@ -179,8 +182,9 @@ impl Catalog {
         }
         let cluster_id = cluster::establish(&mut commits, values.get(cluster::KEY), cluster_id, &env).await?;
         info!(cluster_id, topics = snapshot.topics.len(), "catalog opened");
-        let inner =
-            Inner { snapshot: ArcSwap::from_pointee(snapshot), commits: Mutex::new(commits), env, kafka, cluster_id, unfinished };
+        let feed = Feed::new(snapshot.version);
+        let (snapshot, commits) = (ArcSwap::from_pointee(snapshot), Mutex::new(commits));
+        let inner = Inner { snapshot, feed, commits, env, kafka, cluster_id, unfinished };
         Ok(Catalog { inner: Arc::new(inner) })
     }
 
@@ -188,6 +192,12 @@ impl Catalog {
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.inner.snapshot.load_full()
+    }
+
+    /// What changed: see [`Feed`].
+    #[must_use]
+    pub fn feed(&self) -> &Feed {
+        &self.inner.feed
     }
 
     /// The topic called `name`.
@@ -311,6 +321,7 @@ impl Inner {
         let shape = topics::shape(&new, &snapshot, &self.kafka)?;
         let topic = Topic {
             id: topics::new_id(&self.env, &snapshot),
+            created: self.env.now(),
             logs: commits.next_logs(shape.partitions)?,
             replication_factor: shape.replication_factor,
             internal: is_internal(&new.name),
@@ -320,7 +331,7 @@ impl Inner {
         };
         commits.put_topic(&topic).await?;
         let topic = Arc::new(topic);
-        self.publish(&snapshot, |next| next.insert(topic.clone()));
+        self.publish(&snapshot, &topic.name, |next| next.insert(topic.clone()));
         info!(topic = topic.name, id = %topic.id, partitions = topic.logs.len(), "topic created");
         Ok(topic)
     }
@@ -330,7 +341,7 @@ impl Inner {
         let snapshot = self.snapshot.load_full();
         let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
         commits.delete_topic(&topic).await?;
-        self.publish(&snapshot, |next| next.remove(name));
+        self.publish(&snapshot, name, |next| next.remove(name));
         info!(topic = name, id = %topic.id, "topic deleted");
         Ok(topic)
     }
@@ -343,16 +354,19 @@ impl Inner {
         topic.logs.extend(commits.next_logs(additional)?);
         commits.put_topic(&topic).await?;
         let topic = Arc::new(topic);
-        self.publish(&snapshot, |next| next.insert(topic.clone()));
+        self.publish(&snapshot, name, |next| next.insert(topic.clone()));
         info!(topic = name, partitions = topic.logs.len(), "partitions added");
         Ok(topic)
     }
 
-    /// Makes `change` visible. The caller holds the commit lock, so `current` is still the newest snapshot.
-    fn publish(&self, current: &Snapshot, change: impl FnOnce(&mut Snapshot)) {
+    /// Makes a change, of the topic `name` when it is one, visible. The caller holds the commit lock, so `current` is still the newest
+    /// snapshot.
+    fn publish(&self, current: &Snapshot, name: &str, change: impl FnOnce(&mut Snapshot)) {
         let mut next = current.clone();
         next.version += 1;
+        let version = next.version;
         change(&mut next);
         self.snapshot.store(Arc::new(next));
+        self.feed.changed(version, name);
     }
 }

@@ -4,7 +4,7 @@ use super::{CatalogError, Snapshot, cluster, commits};
 use crate::config::KafkaSettings;
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
-use crate::ids::{LogId, TopicId};
+use crate::ids::{LogId, Timestamp, TopicId};
 use crate::store::StoreError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,8 @@ pub const DEFAULT: i32 = -1;
 pub struct Topic {
     pub name: String,
     pub id: TopicId,
+    /// The epoch for topics from before this was kept.
+    pub created: Timestamp,
     /// By partition index.
     pub logs: Vec<LogId>,
     /// The configurations that were set for this topic, by Kafka's names.
@@ -75,6 +77,8 @@ pub struct Shape {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct TopicRecord {
     id: TopicId,
+    #[serde(default)]
+    created: Timestamp,
     logs: Vec<LogId>,
     #[serde(default)]
     overrides: BTreeMap<String, String>,
@@ -91,6 +95,7 @@ impl Topic {
     pub(super) fn record(&self) -> TopicRecord {
         TopicRecord {
             id: self.id,
+            created: self.created,
             logs: self.logs.clone(),
             overrides: self.overrides.clone(),
             replication_factor: self.replication_factor,
@@ -104,6 +109,7 @@ impl Topic {
         Ok(Topic {
             name: name.to_owned(),
             id: record.id,
+            created: record.created,
             logs: record.logs,
             overrides: record.overrides,
             settings: Arc::new(settings),

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 mod banner;
 mod config_check;
+mod hash_key;
 mod memory;
 mod repair;
 mod serve;
@@ -36,6 +37,8 @@ enum Command {
     Version,
     /// Says what is wrong with a data directory that `serve` refuses; with --yes cuts its journal there
     Repair(RepairArgs),
+    /// Reads an API key from standard input and prints its hash for `[http.projects.NAME] api_keys`
+    HashKey,
     /// Looks at configurations
     Config {
         #[command(subcommand)]
@@ -108,6 +111,7 @@ pub fn run() -> ExitCode {
     match cli.command.unwrap_or(Command::Serve(cli.serve)) {
         Command::Serve(args) => serve::run(&args.into_sources()),
         Command::Version => version::run(),
+        Command::HashKey => hash_key::run(),
         Command::Repair(RepairArgs { config, data, yes }) => {
             repair::run(&Sources { data, ..config.into_sources() }, if yes { OnDamage::Cut } else { OnDamage::Refuse })
         }

@@ -4,6 +4,7 @@ use super::{EXIT_FAILED, EXIT_USAGE, banner, fail, memory};
 use crate::broker::Broker;
 use crate::config::{self, Config, Sources};
 use crate::env::Env;
+use crate::http::Server as HttpServer;
 use crate::server::Server;
 use crate::telemetry;
 use anyhow::Context;
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 use tracing::{info, warn};
 
 /// Threads for file reads and RocksDB; more of them would only queue at the disk.
@@ -60,24 +62,44 @@ fn runtime(config: &Config) -> anyhow::Result<Runtime> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     // Until the broker is open a signal simply ends the process: the store recovers from that as from a crash.
     let broker = Broker::open(Arc::new(config), Env::system()).await?;
-    let server = match Server::bind(broker.clone()) {
-        Ok(server) => server,
+    let (server, http) = match bind(&broker).await {
+        Ok(bound) => bound,
         Err(error) => {
             broker.close().await?;
             return Err(error);
         }
     };
     let (first, second) = (Signals::new()?, Signals::new()?);
-    say(&banner::text(&broker.config, &server.addresses()));
+    let http_address = http.as_ref().map(HttpServer::address).transpose()?;
+    say(&banner::text(&broker.config, &server.addresses(), http_address));
     let serving = async {
-        server.run(first.wait(1)).await;
-        info!("stopping: no new connections, what was answered is kept");
+        let (stop, stopping) = watch::channel(());
+        let stopped = |mut stopping: watch::Receiver<()>| async move {
+            // An error: the sender is gone, which says the same.
+            let _ = stopping.changed().await;
+        };
+        let until_signal = async {
+            first.wait(1).await;
+            info!("stopping: no new connections, what was answered is kept");
+            drop(stop);
+        };
+        let over_http = async {
+            if let Some(http) = http {
+                http.run(stopped(stopping.clone())).await;
+            }
+        };
+        tokio::join!(until_signal, server.run(stopped(stopping.clone())), over_http);
         broker.close().await
     };
     tokio::select! {
         closed = serving => Ok(closed?),
         () = second.wait(2) => std::process::exit(EXIT_INTERRUPTED),
     }
+}
+
+/// Both listeners, HTTP's only if it is to be served.
+async fn bind(broker: &Arc<Broker>) -> anyhow::Result<(Server, Option<HttpServer>)> {
+    Ok((Server::bind(broker.clone())?, HttpServer::bind(broker.clone()).await?))
 }
 
 /// A reader that went away is no reason not to serve.

@@ -1,9 +1,13 @@
-//! The configuration file: TOML with the sections `[server] [storage] [limits] [log]` and `[kafka]`.
+//! The configuration file: TOML with the sections `[server] [storage] [limits] [log] [http]` and `[kafka]`, and `[http.projects.NAME]`.
 
 use super::draft::Draft;
+use super::http;
 use super::keys::{self, Given};
 use super::suggestions::did_you_mean;
 use std::collections::BTreeMap;
+
+/// The one key whose value is a table, of tables that are named as one likes.
+const PROJECTS: &str = "http.projects";
 
 /// Puts the values of a TOML document into `draft`.
 ///
@@ -23,6 +27,10 @@ pub(super) fn apply(draft: &mut Draft, text: &str) -> Result<(), String> {
         }
         for (key, value) in table {
             let name = format!("{section}.{key}");
+            if let (PROJECTS, toml::Value::Table(tables)) = (name.as_str(), value) {
+                draft.config.http.projects = http::projects(tables)?;
+                continue;
+            }
             let key = keys::find(&name).ok_or_else(|| unknown_key(&name))?;
             key.set(&mut draft.config, &Given::Toml(value))?;
         }

@@ -4,7 +4,7 @@
 //! brings the same values as text.
 
 use super::address::{check_advertised, split_address};
-use super::{Config, LogFormat, Sync};
+use super::{Config, HttpAuth, LogFormat, Sync};
 use std::fmt;
 use std::path::PathBuf;
 
@@ -136,10 +136,56 @@ pub(super) static KEYS: &[Key] = &[
             Ok(())
         },
     },
+    Key {
+        name: "http.listen",
+        apply: |config, given| {
+            let address = given.text()?;
+            if !address.is_empty() {
+                split_address(&address).map_err(|reason| format!("\"\" or an address, but {reason}"))?;
+            }
+            config.http.listen = Some(address);
+            Ok(())
+        },
+    },
+    Key {
+        name: "http.auth",
+        apply: |config, given| {
+            config.http.auth = match given.text()?.as_str() {
+                "none" => HttpAuth::None,
+                "keys" => HttpAuth::Keys,
+                _ => return Err("\"none\" or \"keys\"".to_owned()),
+            };
+            Ok(())
+        },
+    },
+    Key { name: "http.request_bytes", apply: |config, given| given.number(KIB, GIB, &mut config.http.request_bytes) },
+    Key { name: "http.memory_bytes", apply: |config, given| given.number(KIB, 1024 * GIB, &mut config.http.memory_bytes) },
+    Key { name: "http.connections", apply: |config, given| given.number(1, 1_000_000, &mut config.http.connections) },
+    Key { name: "http.consume_lease_ms", apply: |config, given| given.number(1, DAY_MS, &mut config.http.consume_lease_ms) },
+    Key { name: "http.consume_limit_max", apply: |config, given| given.number(1, 100_000, &mut config.http.consume_limit_max) },
+    Key { name: "http.wait_ms_max", apply: |config, given| given.number(0, DAY_MS, &mut config.http.wait_ms_max) },
+    Key { name: "http.heartbeat_ms", apply: |config, given| given.number(10, DAY_MS, &mut config.http.heartbeat_ms) },
+    Key { name: "http.idempotency_ms", apply: |config, given| given.number(1, 30 * DAY_MS, &mut config.http.idempotency_ms) },
+    Key {
+        name: "http.cors_origins",
+        apply: |config, given| {
+            let is_none =
+                matches!(given, Given::Text("")) || matches!(given, Given::Toml(toml::Value::Array(items)) if items.is_empty());
+            config.http.cors_origins = if is_none { Vec::new() } else { given.list(check_origin)? };
+            Ok(())
+        },
+    },
 ];
 
+fn check_origin(origin: &str) -> Result<(), String> {
+    let is_origin =
+        origin == "*" || origin.split_once("://").is_some_and(|(scheme, host)| !scheme.is_empty() && !host.is_empty());
+    let is_plain = origin.bytes().all(|byte| byte.is_ascii_graphic());
+    if is_origin && is_plain { Ok(()) } else { Err(format!("{origin:?} is no origin; write https://app.example.org, or \"*\"")) }
+}
+
 /// The sections that the file may have.
-pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "kafka"];
+pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "http", "kafka"];
 
 /// The key `name`.
 pub(super) fn find(name: &str) -> Option<&'static Key> {

@@ -13,6 +13,7 @@ mod draft;
 pub mod dynamic;
 mod file;
 pub mod group;
+pub mod http;
 mod java_properties;
 pub mod kafka;
 mod kafka_names;
@@ -26,6 +27,7 @@ mod tests;
 
 pub use crate::telemetry::Format as LogFormat;
 pub use address::split_address;
+pub use http::{Http, HttpAuth};
 pub use kafka::KafkaSettings;
 pub use suggestions::suggest;
 
@@ -36,6 +38,7 @@ pub struct Config {
     pub storage: Storage,
     pub limits: Limits,
     pub log: LogOutput,
+    pub http: Http,
     pub kafka: KafkaSettings,
 }
 

@@ -3,8 +3,9 @@
 
 use super::compact;
 use anyhow::{Result, bail};
+pub use kafka_protocol::messages::OffsetCommitRequest as Head;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
-use kafka_protocol::messages::{ApiKey, GroupId, OffsetCommitRequest as Named, OffsetCommitResponse, TopicName};
+use kafka_protocol::messages::{ApiKey, GroupId, OffsetCommitResponse, TopicName};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, VersionRange};
 use uuid::Uuid;
@@ -17,7 +18,7 @@ const LIKE: i16 = 9;
 #[derive(Debug, Clone, PartialEq)]
 pub struct OffsetCommitRequest {
     /// Everything but the topics, which are taken out.
-    pub head: Named,
+    pub head: Head,
     pub topics: Vec<Topic>,
 }
 
@@ -32,12 +33,12 @@ pub struct Topic {
 impl Decodable for OffsetCommitRequest {
     fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> Result<Self> {
         if version < TOPIC_IDS {
-            let mut head = Named::decode(buf, version)?;
+            let mut head = Head::decode(buf, version)?;
             let named = std::mem::take(&mut head.topics).into_iter();
             let topics = named.map(|topic| Topic { name: topic.name, id: Uuid::nil(), partitions: topic.partitions });
             return Ok(OffsetCommitRequest { topics: topics.collect(), head });
         }
-        let head = Named::default()
+        let head = Head::default()
             .with_group_id(GroupId(compact::string(buf)?))
             .with_generation_id_or_member_epoch(compact::i32(buf)?)
             .with_member_id(compact::string(buf)?)
@@ -75,7 +76,7 @@ impl Message for OffsetCommitRequest {
 
 impl HeaderVersion for OffsetCommitRequest {
     fn header_version(version: i16) -> i16 {
-        Named::header_version(version.min(LIKE))
+        Head::header_version(version.min(LIKE))
     }
 }
 
@@ -112,7 +113,7 @@ mod tests {
         let topic =
             OffsetCommitRequestTopic::default().with_name(TopicName(kafka_protocol::protocol::StrBytes::from_static_str("t")));
         let mut written = BytesMut::new();
-        Named::default().with_topics(vec![topic]).encode(&mut written, 9).expect("encodes");
+        Head::default().with_topics(vec![topic]).encode(&mut written, 9).expect("encodes");
         let request = OffsetCommitRequest::decode(&mut written.freeze(), 9).expect("decodes");
         assert_eq!((request.topics[0].name.as_str(), request.topics[0].id), ("t", Uuid::nil()));
     }

@@ -29,7 +29,7 @@ pub mod topic;
 
 pub use broker::BROKER;
 pub use group::GROUP;
-pub use topic::TOPIC;
+pub use topic::{DESCRIPTION, TOPIC, TOPIC_OWN};
 
 /// A property's type, as DescribeConfigs names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +83,8 @@ pub enum Valid {
     NonEmpty,
     /// `*`, or `partition:broker` pairs separated by commas.
     ThrottledReplicas,
+    /// At most so many characters.
+    AtMost(usize),
     /// `earliest`, `latest`, or `by_duration:` and an ISO 8601 duration (ShareGroupAutoOffsetResetStrategy).
     ShareOffsetReset,
 }
@@ -124,7 +126,7 @@ pub fn group(name: &str) -> Option<&'static Property> {
 /// The topic property `name`.
 #[must_use]
 pub fn topic(name: &str) -> Option<&'static TopicProperty> {
-    TOPIC.iter().find(|topic| topic.property.name == name)
+    TOPIC.iter().chain(TOPIC_OWN).find(|topic| topic.property.name == name)
 }
 
 impl fmt::Display for Kind {
@@ -225,6 +227,7 @@ impl Property {
                 "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
                 self.name
             )),
+            Valid::AtMost(most) if value.chars().count() > most => Some(format!("String must have at most {most} characters")),
             Valid::ShareOffsetReset if !is_share_offset_reset(value) => {
                 Some("must be earliest, latest, or by_duration:<ISO 8601 duration>".to_owned())
             }

@@ -1,10 +1,21 @@
 //! The topic properties of Kafka 4.1, with the broker properties that each defaults from (ServerTopicConfigSynonyms).
 
 use super::{Property, TopicProperty, Valid};
-use Valid::{Any, AtLeast, Between, EachOf, Fraction, GzipLevel, OneOf, ThrottledReplicas};
+use Valid::{Any, AtLeast, AtMost, Between, EachOf, Fraction, GzipLevel, OneOf, ThrottledReplicas};
 
 /// All of them, by name.
 pub static TOPIC: &[TopicProperty] = &with_synonyms(PROPERTIES);
+
+/// What a topic is for, in words (HTTP's `description`).
+pub const DESCRIPTION: &str = "fourbyfour.description";
+
+/// Ours, which Kafka does not have: shown where they are set.
+pub static TOPIC_OWN: &[TopicProperty] = &[TopicProperty { property: OWN[0], synonym: &[] }];
+
+const OWN: [Property; 1] = properties! {
+    "fourbyfour.description": String = null, AtMost(1000), ClusterWide, Works,
+        "What the topic is for, in words.";
+};
 
 /// Row by row, the broker properties behind the topic property of the same row in [`PROPERTIES`]; `tests.rs` holds both together.
 const SYNONYMS: [(&str, &[&str]); COUNT] = [

@@ -284,6 +284,7 @@ fn topic(name: &str, partitions: usize) -> Topic {
     Topic {
         name: plain.to_owned(),
         id: topic_id(name),
+        created: Timestamp(0),
         logs: (0..partitions as u64).map(LogId).collect(),
         overrides: BTreeMap::new(),
         settings: Arc::new(TopicSettings::resolve(&BTreeMap::new(), &kafka).expect("defaults")),

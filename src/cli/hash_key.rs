@@ -1,0 +1,41 @@
+//! `fbf hash-key`: an API key in, its hash out. From standard input, because arguments are seen by everybody on the machine.
+
+use super::{EXIT_FAILED, EXIT_USAGE, fail};
+use sha2::{Digest, Sha256};
+use std::io::Read;
+use std::process::ExitCode;
+
+/// Shorter keys can be guessed from their hash.
+const LENGTH_MIN: usize = 16;
+const LENGTH_MAX: u64 = 4096;
+
+pub(super) fn run() -> ExitCode {
+    let mut key = String::new();
+    if let Err(error) = std::io::stdin().lock().take(LENGTH_MAX).read_to_string(&mut key) {
+        return fail(EXIT_FAILED, &format!("the key cannot be read from standard input: {error}"));
+    }
+    let key = key.trim();
+    if key.len() < LENGTH_MIN {
+        let message =
+            "an API key has at least 16 characters, drawn at random: head -c 24 /dev/urandom | base64 | tee key | fbf hash-key";
+        return fail(EXIT_USAGE, message);
+    }
+    println!("{}", hash(key));
+    ExitCode::SUCCESS
+}
+
+/// As it stands in the configuration.
+fn hash(key: &str) -> String {
+    let digits: String = Sha256::digest(key.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("sha256:{digits}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hashes_are_sha_256() {
+        assert_eq!(hash("abc"), "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    }
+}

@@ -1,0 +1,158 @@
+//! Who asks: a project, by an API key or by being on this machine; and the way from HTTP to the handlers.
+//!
+//! API keys are compared as SHA-256 hashes, in constant time: how long a refusal takes tells nothing about the keys there are.
+
+use super::Shared;
+use super::errors::{HttpError, Refusal};
+use crate::api::context::{Connection, Held};
+use crate::api::{Answer, Context, Handler, ResponseOf};
+use crate::config::HttpAuth;
+use crate::config::http::Project;
+use crate::store::Mark;
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::header::{AUTHORIZATION, HOST};
+use axum::http::request::Parts;
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// The name by which the groups' tools show HTTP.
+const CLIENT_ID: &str = "http";
+
+/// Whoever sent a request, once it is known that it may.
+#[derive(Clone)]
+pub struct Caller {
+    pub shared: Arc<Shared>,
+    connection: Arc<Connection>,
+    /// Names of the project's topics begin with this.
+    prefix: Arc<str>,
+}
+
+impl Caller {
+    /// The Kafka topic that HTTP calls `name`.
+    #[must_use]
+    pub fn kafka_name(&self, name: &str) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// What HTTP calls the Kafka topic `name`; `None`: it is not the project's.
+    #[must_use]
+    pub fn http_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        name.strip_prefix(&*self.prefix)
+    }
+
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// Asks a handler, as a connection of a Kafka client would, and waits for the answer.
+    ///
+    /// # Errors
+    /// [`Refusal::Unavailable`] when the handler ends the connection instead of answering.
+    pub async fn call<H: Handler>(&self, version: i16, request: H::Request) -> Result<ResponseOf<H>, HttpError> {
+        self.call_marked::<H>(version, request, None).await
+    }
+
+    /// As [`Caller::call`], with the marks for the batches of a produce request.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn call_marked<H: Handler>(
+        &self,
+        version: i16,
+        request: H::Request,
+        marks: Option<BTreeMap<i32, Mark>>,
+    ) -> Result<ResponseOf<H>, HttpError> {
+        match H::handle(self.context(version, marks), request).await {
+            Answer::Now(response) => Ok(response),
+            Answer::Later(wait) => Ok(wait.await),
+            Answer::Silent => Err(HttpError::new(Refusal::Internal, "no answer was asked for")),
+            Answer::Close(reason) => Err(HttpError::new(Refusal::Unavailable, reason)),
+        }
+    }
+
+    /// What a handler knows of this request.
+    #[must_use]
+    pub fn context(&self, version: i16, marks: Option<BTreeMap<i32, Mark>>) -> Context {
+        Context {
+            broker: self.shared.broker.clone(),
+            version,
+            client_id: Arc::from(CLIENT_ID),
+            connection: self.connection.clone(),
+            sessions: self.shared.sessions.clone(),
+            frame_bytes: 0,
+            held: Held::default(),
+            marks: marks.map(Arc::new),
+        }
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for Caller {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Caller, HttpError> {
+        let connection = parts.extensions.get::<Arc<Connection>>().cloned();
+        let connection = connection.ok_or_else(|| HttpError::new(Refusal::Internal, "a request without a connection"))?;
+        let params = RawPathParams::from_request_parts(parts, shared).await;
+        let params = params.map_err(|error| HttpError::invalid(error.body_text()))?;
+        let asked = params.iter().find(|(name, _)| *name == "project_id").map(|(_, id)| id.to_owned());
+        let http = &shared.broker.config.http;
+        let prefix = match http.auth {
+            HttpAuth::None => {
+                check_host(parts)?;
+                ""
+            }
+            HttpAuth::Keys => &project(parts, &http.projects, asked.as_deref())?.topic_prefix,
+        };
+        Ok(Caller { shared: shared.clone(), connection, prefix: Arc::from(prefix) })
+    }
+}
+
+/// Without keys only this machine is served. A web page elsewhere that makes its name point here must not count as this machine.
+fn check_host(parts: &Parts) -> Result<(), HttpError> {
+    let host = parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
+    let Some(host) = host else { return Ok(()) };
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    if name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok() {
+        return Ok(());
+    }
+    let message =
+        format!("http.auth = \"none\" serves this machine by address or as localhost, not as {host:?}; use http.auth = \"keys\"");
+    Err(HttpError::new(Refusal::Forbidden, message))
+}
+
+/// The project that the request's API key opens, the one that was asked for if one was.
+fn project<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>, asked: Option<&str>) -> Result<&'a Project, HttpError> {
+    let unauthorized = |message: &str| HttpError::new(Refusal::Unauthorized, message);
+    let header = parts.headers.get(AUTHORIZATION).ok_or_else(|| unauthorized("no API key: send Authorization: Bearer <key>"))?;
+    let key = header.to_str().ok().and_then(|header| {
+        let (scheme, key) = header.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+    });
+    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| unauthorized("the header Authorization is not Bearer <key>"))?;
+    let hash = Sha256::digest(key.as_bytes());
+    // All of them are compared, whichever fits.
+    let opened: Vec<_> = projects
+        .iter()
+        .filter(|(_, project)| {
+            project.api_keys.iter().fold(subtle::Choice::from(0), |any, own| any | own.as_slice().ct_eq(&hash)).into()
+        })
+        .collect();
+    if opened.is_empty() {
+        return Err(unauthorized("the API key is not known"));
+    }
+    match asked {
+        Some(id) => opened
+            .iter()
+            .find(|(own, _)| *own == id)
+            .map(|(_, project)| *project)
+            .ok_or_else(|| HttpError::new(Refusal::Forbidden, format!("the API key does not open the project {id:?}"))),
+        None if opened.len() == 1 => Ok(opened[0].1),
+        None => Err(HttpError::new(Refusal::Forbidden, "the API key opens several projects: name one, /projects/{project_id}/…")),
+    }
+}

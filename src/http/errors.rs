@@ -1,0 +1,158 @@
+//! What HTTP answers when it cannot do what was asked: `{"error": {"code", "message"}}`, as the SDKs expect.
+
+use crate::api::errors::ResponseError;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// What a client is told to wait before it tries again.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
+
+/// The body of every answer that is an error.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ErrorBody {
+    pub error: ErrorDetail,
+}
+
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ErrorDetail {
+    /// For programs.
+    #[schema(example = "NOT_FOUND")]
+    pub code: &'static str,
+    /// For people: what is wrong, where, and what to do.
+    pub message: String,
+}
+
+/// Why a request is refused; one variant per status.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    Invalid,
+    Unauthorized,
+    Forbidden,
+    NotFound,
+    MethodNotAllowed,
+    Conflict,
+    TooLarge,
+    UnsupportedMediaType,
+    /// The budget of bytes is used up.
+    Busy,
+    Internal,
+    NotImplemented,
+    /// For now: loading, stopping, or no answer in time.
+    Unavailable,
+}
+
+/// A refusal and its message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HttpError {
+    pub refusal: Refusal,
+    pub message: String,
+}
+
+impl HttpError {
+    #[must_use]
+    pub fn new(refusal: Refusal, message: impl Into<String>) -> HttpError {
+        HttpError { refusal, message: message.into() }
+    }
+
+    #[must_use]
+    pub fn invalid(message: impl Into<String>) -> HttpError {
+        HttpError::new(Refusal::Invalid, message)
+    }
+
+    /// The answer of a handler, by Kafka's error; `what` was asked for, for the message.
+    #[must_use]
+    pub fn of(error: ResponseError, message: Option<&str>, what: &str) -> HttpError {
+        let refusal = refusal_of(error);
+        let message = match message {
+            Some(message) => format!("{what}: {message}"),
+            None => format!("{what}: {error}"),
+        };
+        HttpError { refusal, message }
+    }
+
+    #[must_use]
+    pub fn body(&self) -> ErrorBody {
+        ErrorBody { error: ErrorDetail { code: self.refusal.code(), message: self.message.clone() } }
+    }
+}
+
+fn refusal_of(error: ResponseError) -> Refusal {
+    match error {
+        ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId | ResponseError::GroupIdNotFound => {
+            Refusal::NotFound
+        }
+        ResponseError::TopicAlreadyExists
+        | ResponseError::UnknownMemberId
+        | ResponseError::IllegalGeneration
+        | ResponseError::StaleMemberEpoch
+        | ResponseError::NonEmptyGroup
+        | ResponseError::RebalanceInProgress => Refusal::Conflict,
+        ResponseError::MessageTooLarge | ResponseError::RecordListTooLarge => Refusal::TooLarge,
+        ResponseError::CoordinatorLoadInProgress
+        | ResponseError::CoordinatorNotAvailable
+        | ResponseError::NotCoordinator
+        | ResponseError::RequestTimedOut
+        | ResponseError::NotLeaderOrFollower
+        | ResponseError::ConcurrentTransactions => Refusal::Unavailable,
+        ResponseError::KafkaStorageError | ResponseError::UnknownServerError | ResponseError::CorruptMessage => Refusal::Internal,
+        _ => Refusal::Invalid,
+    }
+}
+
+impl Refusal {
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Refusal::Invalid => StatusCode::BAD_REQUEST,
+            Refusal::Unauthorized => StatusCode::UNAUTHORIZED,
+            Refusal::Forbidden => StatusCode::FORBIDDEN,
+            Refusal::NotFound => StatusCode::NOT_FOUND,
+            Refusal::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Refusal::Conflict => StatusCode::CONFLICT,
+            Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Refusal::NotImplemented => StatusCode::NOT_IMPLEMENTED,
+            Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// The SDKs' names.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Refusal::Invalid => "VALIDATION_ERROR",
+            Refusal::Unauthorized => "UNAUTHORIZED",
+            Refusal::Forbidden => "FORBIDDEN",
+            Refusal::NotFound => "NOT_FOUND",
+            Refusal::MethodNotAllowed => "METHOD_NOT_ALLOWED",
+            Refusal::Conflict => "CONFLICT",
+            Refusal::TooLarge => "PAYLOAD_TOO_LARGE",
+            Refusal::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Refusal::Busy => "RATE_LIMIT_EXCEEDED",
+            Refusal::Internal => "INTERNAL_ERROR",
+            Refusal::NotImplemented => "NOT_IMPLEMENTED",
+            Refusal::Unavailable => "UNAVAILABLE",
+        }
+    }
+}
+
+impl IntoResponse for HttpError {
+    fn into_response(self) -> Response {
+        let mut response = (self.refusal.status(), Json(self.body())).into_response();
+        match self.refusal {
+            Refusal::Busy | Refusal::Unavailable => {
+                response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+            }
+            Refusal::Unauthorized => {
+                response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

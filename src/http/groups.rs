@@ -1,0 +1,222 @@
+//! Consumer groups over HTTP: Kafka groups without members, whose offsets are committed by hand, and the leases of what was handed out.
+//!
+//! Owner of the leases: [`Groups`], a map of groups, each under an async lock: hand-outs of one group are one after the other, those of
+//! different groups are not. Bound: groups without leases are forgotten as soon as nobody uses them; at most [`GROUPS_MAX`] have some.
+
+use super::caller::Caller;
+use super::errors::{HttpError, Refusal};
+use super::leases::PartitionLeases;
+use super::records::{EARLIEST, Positions, name_of, offset_at};
+use crate::api::Handler;
+use crate::api::consumer_group_describe::ConsumerGroupDescribe;
+use crate::api::describe_groups::DescribeGroups;
+use crate::api::errors::ResponseError;
+use crate::api::find_coordinator::FindCoordinator;
+use crate::api::offset_commit::OffsetCommit;
+use crate::api::offset_fetch::OffsetFetch;
+use crate::catalog::Topic;
+use crate::ids::TopicId;
+use crate::wire::offset_commit::{self, OffsetCommitRequest};
+use crate::wire::offset_fetch::{self, OffsetFetchRequest};
+use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
+use kafka_protocol::messages::{
+    ConsumerGroupDescribeRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, OffsetCommitResponse,
+    OffsetFetchResponse, TopicName,
+};
+use kafka_protocol::protocol::StrBytes;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::OwnedMutexGuard;
+use uuid::Uuid;
+
+const FIND_COORDINATOR: i16 = 4;
+const OFFSET_COMMIT: i16 = 8;
+const OFFSET_FETCH: i16 = 8;
+const DESCRIBE_GROUPS: i16 = 5;
+const CONSUMER_GROUP_DESCRIBE: i16 = 0;
+/// Groups with leases.
+const GROUPS_MAX: usize = 10_000;
+/// How long a coordinator that loads is waited for.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(20);
+
+/// A partition of a topic; a topic that is created anew is another one.
+pub type PartitionKey = (TopicId, i32);
+
+/// What is handed out to whom, of all groups.
+#[derive(Debug, Default)]
+pub struct Groups {
+    by_id: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Group>>>>,
+}
+
+/// What is handed out of one group.
+#[derive(Debug, Default)]
+pub struct Group {
+    pub partitions: HashMap<PartitionKey, PartitionLeases>,
+    /// Which partition is looked at first: another one each time.
+    pub turn: usize,
+}
+
+impl Groups {
+    /// The group, for as long as the guard is held.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when too many groups have leases.
+    pub async fn lock(&self, id: &str) -> Result<OwnedMutexGuard<Group>, HttpError> {
+        let group = {
+            let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
+            if by_id.len() >= GROUPS_MAX && !by_id.contains_key(id) {
+                by_id.retain(|_, group| Arc::strong_count(group) > 1 || group.try_lock().is_ok_and(|group| !group.is_idle()));
+            }
+            if by_id.len() >= GROUPS_MAX && !by_id.contains_key(id) {
+                let message = format!("{GROUPS_MAX} groups have records that are not acknowledged; acknowledge some, or wait");
+                return Err(HttpError::new(Refusal::Busy, message));
+            }
+            by_id.entry(id.to_owned()).or_default().clone()
+        };
+        Ok(group.lock_owned().await)
+    }
+}
+
+impl Group {
+    fn is_idle(&self) -> bool {
+        self.partitions.values().all(PartitionLeases::is_idle)
+    }
+
+    /// Takes note of the committed offsets of these partitions; where there is none, of the first record.
+    ///
+    /// # Errors
+    /// What the coordinator answers.
+    pub async fn observe(&mut self, caller: &Caller, id: &str, topics: &[Arc<Topic>]) -> Result<(), HttpError> {
+        let committed = committed(caller, id, topics).await?;
+        for topic in topics {
+            for index in 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX) {
+                let key = (topic.id, index);
+                match (committed.get(&(topic.name.clone(), index)), self.partitions.get_mut(&key)) {
+                    (Some(committed), Some(known)) => known.observe(*committed),
+                    (Some(committed), None) => drop(self.partitions.insert(key, PartitionLeases::new(*committed))),
+                    (None, Some(_)) => {}
+                    (None, None) => {
+                        let start = offset_at(caller, topic, index, EARLIEST).await?;
+                        self.partitions.insert(key, PartitionLeases::new(start));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The committed offsets of a group in these topics; partitions without one are left out.
+///
+/// # Errors
+/// What the coordinator answers.
+pub async fn committed(caller: &Caller, id: &str, topics: &[Arc<Topic>]) -> Result<Positions, HttpError> {
+    let asked = topics.iter().map(|topic| {
+        let indexes = 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX);
+        offset_fetch::Topic { name: name_of(topic), id: Uuid::nil(), partitions: indexes.collect() }
+    });
+    let group = offset_fetch::Group { id: group_id(id), member_id: None, member_epoch: -1, topics: Some(asked.collect()) };
+    let request = OffsetFetchRequest { head: Default::default(), groups: vec![group] };
+    let code = |response: &OffsetFetchResponse| response.groups.first().map_or(0, |group| group.error_code);
+    let response = ask::<OffsetFetch, _>(caller, id, OFFSET_FETCH, request, code).await?;
+    let mut positions = Positions::new();
+    for group in &response.groups {
+        for topic in &group.topics {
+            for partition in topic.partitions.iter().filter(|partition| partition.committed_offset >= 0) {
+                positions.insert((topic.name.to_string(), partition.partition_index), partition.committed_offset);
+            }
+        }
+    }
+    Ok(positions)
+}
+
+/// Commits offsets (topic → partition → offset) for a group without members.
+///
+/// # Errors
+/// [`Refusal::Conflict`] when Kafka clients are in the group; else what the coordinator answers.
+pub async fn commit(caller: &Caller, id: &str, offsets: &BTreeMap<String, BTreeMap<i32, i64>>) -> Result<(), HttpError> {
+    let topics = offsets.iter().map(|(topic, partitions)| {
+        let partitions = partitions.iter().map(|(partition, offset)| {
+            OffsetCommitRequestPartition::default()
+                .with_partition_index(*partition)
+                .with_committed_offset(*offset)
+                .with_committed_leader_epoch(-1)
+                .with_committed_metadata(Some(StrBytes::from_static_str("")))
+        });
+        let name = TopicName(StrBytes::from_string(topic.clone()));
+        offset_commit::Topic { name, id: Uuid::nil(), partitions: partitions.collect() }
+    });
+    let topics = topics.collect();
+    let head = offset_commit::Head::default().with_group_id(group_id(id)).with_generation_id_or_member_epoch(-1);
+    let code = |response: &OffsetCommitResponse| {
+        let mut codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
+        codes.find(|code| *code != 0).unwrap_or(0)
+    };
+    let committed = ask::<OffsetCommit, _>(caller, id, OFFSET_COMMIT, OffsetCommitRequest { head, topics }, code).await;
+    committed.map(drop).map_err(|error| if error.refusal == Refusal::Conflict { has_members(id) } else { error })
+}
+
+/// # Errors
+/// [`Refusal::Conflict`] when Kafka clients are in the group: its partitions are theirs.
+pub async fn check_memberless(caller: &Caller, id: &str) -> Result<(), HttpError> {
+    if id.is_empty() || id.len() > 255 {
+        return Err(HttpError::invalid("group must have 1 to 255 characters"));
+    }
+    let request = DescribeGroupsRequest::default().with_groups(vec![group_id(id)]);
+    let response = caller.call::<DescribeGroups>(DESCRIBE_GROUPS, request).await?;
+    let Some(group) = response.groups.first() else { return Ok(()) };
+    if !group.members.is_empty() {
+        return Err(has_members(id));
+    }
+    if group.group_state.as_str() != "Dead" {
+        return Ok(());
+    }
+    // Not a classic group: there is none, or one of the consumer protocol.
+    let request = ConsumerGroupDescribeRequest::default().with_group_ids(vec![group_id(id)]);
+    let response = caller.call::<ConsumerGroupDescribe>(CONSUMER_GROUP_DESCRIBE, request).await?;
+    match response.groups.first() {
+        Some(group) if !group.members.is_empty() => Err(has_members(id)),
+        _ => Ok(()),
+    }
+}
+
+fn has_members(id: &str) -> HttpError {
+    let message =
+        format!("Kafka clients are in the group {id:?}, and its partitions are theirs; stop them, or use another group");
+    HttpError::new(Refusal::Conflict, message)
+}
+
+/// Asks the group's coordinator, which is made at its first use, and waited for while it loads.
+async fn ask<H: Handler, F>(
+    caller: &Caller,
+    id: &str,
+    version: i16,
+    request: H::Request,
+    code: F,
+) -> Result<crate::api::ResponseOf<H>, HttpError>
+where
+    H::Request: Clone,
+    F: Fn(&crate::api::ResponseOf<H>) -> i16,
+{
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let response = caller.call::<H>(version, request.clone()).await?;
+        let Some(error) = ResponseError::try_from_code(code(&response)) else { return Ok(response) };
+        let is_coming = matches!(
+            error,
+            ResponseError::NotCoordinator | ResponseError::CoordinatorNotAvailable | ResponseError::CoordinatorLoadInProgress
+        );
+        if !is_coming || tokio::time::Instant::now() >= deadline {
+            return Err(HttpError::of(error, None, &format!("group {id:?}")));
+        }
+        let find = FindCoordinatorRequest::default().with_coordinator_keys(vec![StrBytes::from_string(id.to_owned())]);
+        caller.call::<FindCoordinator>(FIND_COORDINATOR, find).await?;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn group_id(id: &str) -> GroupId {
+    GroupId(StrBytes::from_string(id.to_owned()))
+}

@@ -1,0 +1,301 @@
+//! Who was handed which records of a group: so that several callers share a topic, and what one of them does not acknowledge goes to
+//! another.
+//!
+//! ```text
+//!   committed        lowest lease                    position
+//!   |----- acknowledged -----|-- leased --|- acknowledged -|-- leased --|   to be handed out
+//! ```
+//! * Records are handed out from `position` on, or again when their lease has expired.
+//! * A commit of `offset` acknowledges the lease that holds the record before it, up to `offset`; of a caller that names itself (`worker`) also all
+//!   of its leases below. What others hold is not touched, wherever it lies: a caller that dies loses nothing because another one was faster.
+//! * The offset that is committed for the group (and that every Kafka tool shows) is the lowest record that is leased and not acknowledged.
+//! * Where nothing is leased, a commit sets the offset as it is, back too.
+//! * When somebody else moves the group's committed offset (a reset, a Kafka client), the leases are forgotten.
+//!
+//! All of it is soft: after a restart a group goes on at its committed offsets. Owner: [`super::groups`], under the group's lock. Bound:
+//! [`LEASES_MAX`] per partition; then no more is handed out there until some are acknowledged or expire.
+
+use crate::ids::Timestamp;
+use std::collections::BTreeMap;
+
+/// Leases of one partition.
+const LEASES_MAX: usize = 10_000;
+
+/// Records that one caller has, from the key of the map to `to`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Lease {
+    /// Exclusive.
+    to: i64,
+    expires: Timestamp,
+    worker: Option<String>,
+}
+
+/// One partition of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionLeases {
+    /// As it is committed for the group.
+    committed: i64,
+    /// The next record that nobody has been handed.
+    position: i64,
+    /// By their first record; they do not overlap.
+    leases: BTreeMap<i64, Lease>,
+    /// The end of what was acknowledged furthest.
+    acknowledged: i64,
+}
+
+/// Records that may be handed out: those in `[from, to)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub from: i64,
+    pub to: i64,
+}
+
+impl PartitionLeases {
+    /// A partition of which `committed` is the group's offset, or its first record.
+    #[must_use]
+    pub fn new(committed: i64) -> PartitionLeases {
+        PartitionLeases { committed, position: committed, leases: BTreeMap::new(), acknowledged: committed }
+    }
+
+    /// Takes note of the group's committed offset.
+    pub fn observe(&mut self, committed: i64) {
+        if committed != self.committed {
+            *self = PartitionLeases::new(committed);
+        }
+    }
+
+    /// What may be handed out now: first what has come back, then what is new. `None`: too much is out.
+    #[must_use]
+    pub fn available(&self, now: Timestamp) -> Option<Range> {
+        let expired = self.leases.iter().find(|(_, lease)| lease.expires <= now);
+        match expired {
+            Some((from, lease)) => Some(Range { from: *from, to: lease.to }),
+            None if self.leases.len() < LEASES_MAX => Some(Range { from: self.position, to: i64::MAX }),
+            None => None,
+        }
+    }
+
+    /// `range` was read: records up to `to` go to `worker`, and there is nothing to hand out from there to `next` (markers, aborted and
+    /// deleted records).
+    pub fn hand_out(&mut self, range: Range, to: i64, next: i64, expires: Timestamp, worker: Option<&str>) {
+        let is_again = range.to != i64::MAX;
+        if is_again && let Some(mut rest) = self.leases.remove(&range.from) {
+            let seen = next.max(to).min(rest.to);
+            if seen < rest.to {
+                rest.expires = Timestamp(i64::MIN);
+                self.leases.insert(seen, rest);
+            }
+        }
+        if to > range.from {
+            let worker = worker.map(str::to_owned);
+            self.leases.insert(range.from, Lease { to, expires, worker });
+        }
+        if !is_again {
+            self.position = self.position.max(next).max(to);
+        }
+    }
+
+    /// Acknowledges as the file's header says; answers what is to be committed for the group, if that changes.
+    pub fn acknowledge(&mut self, offset: i64, worker: Option<&str>) -> Option<i64> {
+        if self.leases.is_empty() {
+            self.acknowledged = offset;
+            self.position = if offset < self.committed { offset } else { self.position.max(offset) };
+            return self.due();
+        }
+        let last = offset.saturating_sub(1);
+        let holding = self.leases.range(..=last).next_back().filter(|(_, lease)| lease.to > last).map(|(from, _)| *from);
+        if let Some(from) = holding
+            && let Some(lease) = self.leases.remove(&from)
+            && lease.to > offset
+        {
+            self.leases.insert(offset, lease);
+        }
+        if worker.is_some() {
+            self.leases.retain(|_, lease| lease.worker.as_deref() != worker || lease.to > offset);
+        }
+        self.acknowledged = self.acknowledged.max(offset);
+        self.position = self.position.max(offset);
+        self.due()
+    }
+
+    /// Acknowledges all that `worker` (or callers without a name) was handed out; answers as [`PartitionLeases::acknowledge`].
+    pub fn acknowledge_all(&mut self, worker: Option<&str>) -> Option<i64> {
+        let mine = self.leases.values().filter(|lease| lease.worker.as_deref() == worker);
+        let furthest = mine.map(|lease| lease.to).max()?;
+        self.leases.retain(|_, lease| lease.worker.as_deref() != worker);
+        self.acknowledged = self.acknowledged.max(furthest);
+        self.due()
+    }
+
+    /// The group's offset was committed.
+    pub fn committed(&mut self, offset: i64) {
+        self.committed = offset;
+    }
+
+    /// When the first lease comes back.
+    #[must_use]
+    pub fn next_expiry(&self) -> Option<Timestamp> {
+        self.leases.values().map(|lease| lease.expires).min()
+    }
+
+    /// Where the partition would go on: for an answer without records.
+    #[must_use]
+    pub fn position(&self) -> i64 {
+        self.position
+    }
+
+    /// Whether nothing would be lost by forgetting this: the committed offset says it all.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.leases.is_empty()
+    }
+
+    /// What is to be committed.
+    fn due(&self) -> Option<i64> {
+        let due = self.leases.first_key_value().map_or(self.acknowledged, |(from, _)| *from);
+        (due != self.committed).then_some(due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LEASE_MS: i64 = 1000;
+    const NEW: i64 = i64::MAX;
+
+    struct Partition {
+        leases: PartitionLeases,
+        now: Timestamp,
+        end: i64,
+        committed: i64,
+    }
+
+    impl Partition {
+        fn new(end: i64) -> Partition {
+            Partition { leases: PartitionLeases::new(0), now: Timestamp(0), end, committed: 0 }
+        }
+
+        /// What `worker` is handed, at most `limit` records.
+        fn consume(&mut self, limit: i64, worker: Option<&str>) -> Vec<i64> {
+            let range = self.leases.available(self.now).expect("not too much is out");
+            let to = range.to.min(self.end).min(range.from + limit).max(range.from);
+            self.leases.hand_out(range, to, to, self.now.plus_ms(LEASE_MS), worker);
+            (range.from..to).collect()
+        }
+
+        fn commit(&mut self, offset: i64, worker: Option<&str>) -> i64 {
+            self.settle(|leases| leases.acknowledge(offset, worker))
+        }
+
+        fn settle(&mut self, change: impl FnOnce(&mut PartitionLeases) -> Option<i64>) -> i64 {
+            if let Some(due) = change(&mut self.leases) {
+                self.leases.committed(due);
+                self.committed = due;
+            }
+            self.committed
+        }
+    }
+
+    #[test]
+    fn callers_share_and_a_loop_advances() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(3, None), [0, 1, 2]);
+        assert_eq!(one.consume(3, None), [3, 4, 5]);
+        assert_eq!(one.commit(3, None), 3);
+        assert_eq!(one.commit(6, None), 6);
+        assert_eq!(one.consume(100, None), [6, 7, 8, 9]);
+        assert!(one.consume(100, None).is_empty());
+        assert_eq!(one.commit(10, None), 10);
+    }
+
+    #[test]
+    fn what_is_not_acknowledged_in_time_is_handed_out_again_and_nothing_else() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, Some("dies")), [0, 1, 2, 3]);
+        assert_eq!(one.consume(4, Some("lives")), [4, 5, 6, 7]);
+        assert_eq!(one.commit(8, Some("lives")), 0, "the other's records are not done");
+        one.now = Timestamp(LEASE_MS);
+        assert_eq!(one.consume(3, Some("lives")), [0, 1, 2], "as many as asked for");
+        assert_eq!(one.consume(3, Some("lives")), [3]);
+        assert_eq!(one.consume(3, Some("lives")), [8, 9]);
+        assert_eq!(one.commit(4, Some("lives")), 8, "both below, and what was acknowledged before");
+        assert_eq!(one.commit(10, None), 10);
+    }
+
+    #[test]
+    fn a_part_of_a_lease_can_be_acknowledged() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(6, None), [0, 1, 2, 3, 4, 5]);
+        assert_eq!(one.commit(2, None), 2);
+        assert_eq!(one.commit(1, None), 2, "an older commit changes nothing");
+        one.now = Timestamp(LEASE_MS);
+        assert_eq!(one.consume(10, None), [2, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_commit_beyond_what_others_hold_waits_for_them() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(2, Some("a")), [0, 1]);
+        assert_eq!(one.commit(9, Some("b")), 0, "b skips what is free, but a is not done");
+        assert_eq!(one.consume(10, Some("b")), [9]);
+        assert_eq!(one.commit(2, Some("a")), 9);
+    }
+
+    #[test]
+    fn without_leases_a_commit_sets_the_offset_also_back() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.commit(7, None), 7);
+        assert_eq!(one.consume(10, None), [7, 8, 9]);
+        assert_eq!(one.commit(10, None), 10);
+        assert_eq!(one.commit(0, None), 0);
+        assert_eq!(one.consume(3, None), [0, 1, 2]);
+    }
+
+    #[test]
+    fn auto_commit_acknowledges_the_callers_own() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(2, Some("a")), [0, 1]);
+        assert_eq!(one.consume(2, None), [2, 3]);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(None)), 0);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("a"))), 4);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("a"))), 4, "nothing new");
+    }
+
+    #[test]
+    fn a_reset_by_somebody_else_begins_anew() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, None), [0, 1, 2, 3]);
+        one.leases.observe(0);
+        assert_eq!(one.consume(1, None), [4], "nothing happened");
+        one.leases.observe(7);
+        assert_eq!(one.consume(10, None), [7, 8, 9]);
+        one.leases.observe(2);
+        assert_eq!(one.consume(10, None), [2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_passed_over() {
+        let mut leases = PartitionLeases::new(0);
+        // Read from 0: records 3 and 4, then a marker at 5.
+        leases.hand_out(Range { from: 0, to: NEW }, 5, 6, Timestamp(LEASE_MS), None);
+        assert_eq!(leases.available(Timestamp(0)), Some(Range { from: 6, to: NEW }));
+        // It comes back, and meanwhile everything was deleted: nothing is handed out, and nothing holds the group.
+        let again = leases.available(Timestamp(LEASE_MS)).expect("it has expired");
+        leases.hand_out(again, again.from, 10, Timestamp(2 * LEASE_MS), None);
+        assert!(leases.is_idle());
+        assert_eq!(leases.acknowledge(6, None), Some(6));
+    }
+
+    #[test]
+    fn a_caller_that_never_acknowledges_is_given_so_much_and_no_more() {
+        let mut one = Partition::new(i64::MAX);
+        for _ in 0..LEASES_MAX {
+            one.consume(1, None);
+        }
+        assert_eq!(one.leases.available(one.now), None);
+        assert_eq!(one.leases.next_expiry(), Some(Timestamp(LEASE_MS)));
+        one.now = Timestamp(LEASE_MS);
+        assert_eq!(one.consume(1, None), [0], "again");
+    }
+}

@@ -1,0 +1,218 @@
+//! Live streams: events as they come, as server-sent events or as lines of JSON, until the reader goes away or the broker stops.
+//!
+//! Each event carries an id, which sent back as `Last-Event-ID` goes on exactly behind it. The next page is read when the socket has taken
+//! the one before: a slow reader costs a page, and nothing else.
+
+use super::caller::Caller;
+use super::consume::{Room, wait};
+use super::cursor;
+use super::errors::{ErrorBody, HttpError};
+use super::input::{Name, Params};
+use super::json::Record;
+use super::records::{Limits, read};
+use super::source::{From, Positions, Source};
+use axum::body::{Body, Bytes};
+use axum::http::HeaderMap;
+use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use serde::Deserialize;
+use std::convert::Infallible;
+use std::time::Duration;
+use utoipa::IntoParams;
+
+/// Events and bytes of one page.
+const PAGE_RECORDS: usize = 500;
+const PAGE_BYTES: usize = 256 * 1024;
+/// With more partitions than this, only the last event of a page has an id: each is as long as there are partitions.
+const IDS_FOR_ALL_MAX: usize = 64;
+const LAST_EVENT_ID: &str = "last-event-id";
+/// While the budget of bytes is used up.
+const BUSY_PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub struct LiveParams {
+    /// `latest` without: only what comes from now on. Or `earliest`, an RFC 3339 time, or an offset.
+    from: Option<String>,
+    /// Only this partition.
+    #[param(minimum = 0)]
+    partition: Option<i32>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Format {
+    ServerSentEvents,
+    Lines,
+}
+
+impl Format {
+    fn of(headers: &HeaderMap) -> Format {
+        let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
+        if accepted.contains("ndjson") || accepted.contains("jsonl") { Format::Lines } else { Format::ServerSentEvents }
+    }
+
+    fn content_type(self) -> &'static str {
+        match self {
+            Format::ServerSentEvents => "text/event-stream",
+            Format::Lines => "application/x-ndjson",
+        }
+    }
+
+    fn heartbeat(self) -> &'static str {
+        match self {
+            Format::ServerSentEvents => ": heartbeat\n\n",
+            Format::Lines => "\n",
+        }
+    }
+
+    fn put(self, out: &mut Vec<u8>, record: &Record) {
+        match self {
+            Format::ServerSentEvents => {
+                if let Some(id) = &record.id {
+                    out.extend_from_slice(format!("id: {id}\n").as_bytes());
+                }
+                out.extend_from_slice(b"data: ");
+                put_json(out, record);
+                out.extend_from_slice(b"\n\n");
+            }
+            Format::Lines => {
+                put_json(out, record);
+                out.push(b'\n');
+            }
+        }
+    }
+
+    fn put_error(self, out: &mut Vec<u8>, error: &HttpError) {
+        if self == Format::ServerSentEvents {
+            out.extend_from_slice(b"event: error\ndata: ");
+        }
+        put_json(out, &error.body());
+        out.extend_from_slice(if self == Format::ServerSentEvents { b"\n\n" } else { b"\n" });
+    }
+}
+
+fn put_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
+    // Maps with text keys and values that are JSON already always serialize, and a vector takes what is written.
+    let _ = serde_json::to_writer(out, value);
+}
+
+/// Events as they come. `{name}` may be a pattern; topics that come later and match are read from their beginning.
+///
+/// `Accept: application/x-ndjson` gives lines of JSON instead of server-sent events. While nothing happens, there is a sign of life each
+/// `http.heartbeat_ms`: a comment, or an empty line.
+#[utoipa::path(get, path = "/topics/{name}/stream", tag = "events",
+    params(("name" = String, Path), LiveParams, ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was seen")),
+    responses(
+    (status = 200, content((String = "text/event-stream"), (String = "application/x-ndjson"))),
+    (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub async fn live(
+    caller: Caller,
+    Name(name): Name,
+    Params(params): Params<LiveParams>,
+    headers: HeaderMap,
+) -> Result<Response, HttpError> {
+    let source = Source::parse(name, params.partition)?;
+    source.topics(&caller)?;
+    let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
+    let positions = match last {
+        Some(id) => Positions::resume(source, id)?,
+        None => Positions::begin(&caller, source, &From::parse(params.from.as_deref().unwrap_or("latest"))?).await?,
+    };
+    let format = Format::of(&headers);
+    let reader = Reader { caller, positions, format, is_over: false };
+    let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
+        let page = reader.next().await?;
+        Some((Ok::<Bytes, Infallible>(page), reader))
+    }));
+    Ok(([(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], body).into_response())
+}
+
+/// One stream.
+struct Reader {
+    caller: Caller,
+    positions: Positions,
+    format: Format,
+    is_over: bool,
+}
+
+impl Reader {
+    /// The next piece of the body: events, or a sign of life; `None` at the end.
+    async fn next(&mut self) -> Option<Bytes> {
+        if self.is_over {
+            return None;
+        }
+        match self.page().await {
+            Ok(page) => page,
+            Err(error) => {
+                self.is_over = true;
+                let mut out = Vec::new();
+                self.format.put_error(&mut out, &error);
+                Some(out.into())
+            }
+        }
+    }
+
+    async fn page(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let caller = self.caller.clone();
+        let mut feed = caller.shared.broker.catalog.feed().subscribe();
+        let heartbeat = tokio::time::Instant::now() + Duration::from_millis(caller.shared.broker.config.http.heartbeat_ms);
+        loop {
+            if caller.shared.is_stopping() {
+                return Ok(None);
+            }
+            feed.mark_unchanged();
+            if let Some(page) = self.read().await? {
+                return Ok(Some(page));
+            }
+            let nap = heartbeat.saturating_duration_since(tokio::time::Instant::now());
+            if nap.is_zero() {
+                return Ok(Some(Bytes::from_static(self.format.heartbeat().as_bytes())));
+            }
+            let waiting = self.positions.wanted(&caller)?;
+            wait(&caller, &waiting, nap, self.positions.is_of_pattern().then_some(&mut feed)).await;
+        }
+    }
+
+    /// What there is now.
+    async fn read(&mut self) -> Result<Option<Bytes>, HttpError> {
+        let wanted = self.positions.wanted(&self.caller)?;
+        let Ok(room) = Room::take(&self.caller, PAGE_BYTES) else {
+            // Not an error: the reader has been served already, and waits.
+            tokio::time::sleep(BUSY_PAUSE).await;
+            return Ok(None);
+        };
+        let limits = Limits { records: PAGE_RECORDS, bytes: room.bytes, wait: Duration::ZERO };
+        let pages = read(&self.caller, &wanted, limits).await?;
+        let has_ids = wanted.len() <= IDS_FOR_ALL_MAX;
+        let mut left: usize = pages.iter().map(|page| page.records.len()).sum();
+        let mut out = Vec::new();
+        for (one, page) in wanted.iter().zip(&pages) {
+            let Some(name) = self.caller.http_name(&one.topic.name).map(str::to_owned) else { continue };
+            for event in &page.records {
+                left -= 1;
+                self.positions.advance(&name, one.partition, event.record.offset.0 + 1);
+                let id = (has_ids || left == 0).then(|| cursor::encode(&self.positions.offsets));
+                self.format.put(&mut out, &Record { id, ..Record::of(&name, one.partition, event) });
+            }
+            self.positions.advance(&name, one.partition, page.next);
+        }
+        Ok((!out.is_empty()).then(|| out.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn lines_are_given_to_those_who_ask_for_them() {
+        let format = |accept: &'static str| Format::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
+        assert_eq!(Format::of(&HeaderMap::new()), Format::ServerSentEvents);
+        assert_eq!(["text/event-stream", "*/*"].map(format), [Format::ServerSentEvents; 2]);
+        assert_eq!(format("application/x-ndjson"), Format::Lines);
+    }
+}

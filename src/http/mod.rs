@@ -1,0 +1,214 @@
+//! HTTP: topics, events, consumers and live streams for everything that is no Kafka client.
+//!
+//! ```text
+//!   socket ──▶ hyper (HTTP/1.1, HTTP/2) ──▶ router ──▶ caller (who asks) ──▶ one file per resource ──▶ api handlers
+//! ```
+//! A route makes the same `Context` and request value as a Kafka connection does, and asks the same handler: there is no second way to the log.
+//!
+//! Owner: one accept task and one task per connection. Bounds: `http.connections`; `http.memory_bytes` for bodies and answers, beyond which
+//! requests are answered 429; `http.request_bytes` for one body; header sizes and times below.
+
+use crate::api::context::Connection;
+use crate::api::fetch_sessions::FetchSessions;
+use crate::broker::Broker;
+use crate::config::split_address;
+use crate::tasks;
+use anyhow::Context as _;
+use axum::{Extension, Router};
+use errors::{HttpError, Refusal};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use std::io::ErrorKind;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tower::Layer;
+use tracing::{debug, warn};
+
+mod caller;
+mod consume;
+mod cursor;
+mod docs;
+mod errors;
+mod groups;
+mod health;
+mod input;
+mod json;
+mod leases;
+mod live;
+mod partitioner;
+mod patterns;
+mod produce;
+mod records;
+mod repeats;
+mod router;
+mod source;
+mod topics;
+
+/// A head that has not arrived by then, or a connection that is silent for so long, ends.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+const HEAD_BYTES: usize = 64 * 1024;
+const HEADERS_MAX: usize = 100;
+/// Streams of one HTTP/2 connection.
+const STREAMS_MAX: u32 = 100;
+/// How long answers under way may take at a stop.
+const DRAIN: Duration = Duration::from_millis(500);
+/// Connections are numbered apart from those of Kafka's clients.
+const FIRST_CONNECTION: u64 = 1 << 32;
+
+/// What all requests share.
+pub struct Shared {
+    pub broker: Arc<Broker>,
+    pub sessions: Arc<FetchSessions>,
+    groups: groups::Groups,
+    patterns: patterns::Patterns,
+    /// Where the next event without a key goes.
+    next_partition: AtomicUsize,
+    /// `http.memory_bytes`, in KiB.
+    memory: Arc<Semaphore>,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Shared {
+    /// Room for `bytes`, if there is any now.
+    fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).ok()?;
+        self.memory.clone().try_acquire_many_owned(kib).ok()
+    }
+
+    fn free_bytes(&self) -> usize {
+        self.memory.available_permits().saturating_mul(1024)
+    }
+
+    fn is_stopping(&self) -> bool {
+        *self.stopping.borrow()
+    }
+
+    /// Returns when the broker stops.
+    async fn stopped(&self) {
+        // The sender goes away only after it has said so.
+        let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
+    }
+}
+
+fn busy() -> HttpError {
+    HttpError::new(Refusal::Busy, "the memory for requests (http.memory_bytes) is used up; try again")
+}
+
+/// A bound listener that does not accept yet.
+pub struct Server {
+    listener: TcpListener,
+    broker: Arc<Broker>,
+}
+
+impl Server {
+    /// Binds `http.listen`; `None` when HTTP is off: switched off, or the default address, which nobody asked for, is in use.
+    ///
+    /// # Errors
+    /// When an address that was asked for is in use, cannot be resolved or is not ours; one line that names it.
+    pub async fn bind(broker: Arc<Broker>) -> anyhow::Result<Option<Server>> {
+        let http = &broker.config.http;
+        let address = http.address();
+        if address.is_empty() {
+            return Ok(None);
+        }
+        let (host, port) = split_address(address).map_err(|error| anyhow::anyhow!("http.listen {error}"))?;
+        let host = if host == "*" || host.is_empty() { "0.0.0.0" } else { host };
+        match TcpListener::bind((host, port)).await {
+            Ok(listener) => Ok(Some(Server { listener, broker })),
+            Err(error) if error.kind() == ErrorKind::AddrInUse && http.listen.is_none() => {
+                warn!(
+                    listen = address,
+                    "HTTP is not served: the address is in use; choose another with --set http.listen=HOST:PORT"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(anyhow::anyhow!("http.listen {address:?} cannot be listened on: {error}; choose another")),
+        }
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// When the socket is gone.
+    pub fn address(&self) -> anyhow::Result<SocketAddr> {
+        self.listener.local_addr().context("the address of a bound socket")
+    }
+
+    /// Serves until `shutdown`, then lets answers under way finish.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let (stop, stopping) = watch::channel(false);
+        let http = &self.broker.config.http;
+        let shared = Arc::new(Shared {
+            sessions: Arc::new(FetchSessions::new(0)),
+            groups: groups::Groups::default(),
+            patterns: patterns::Patterns::default(),
+            next_partition: AtomicUsize::new(0),
+            memory: Arc::new(Semaphore::new((http.memory_bytes / 1024).min(Semaphore::MAX_PERMITS))),
+            broker: self.broker.clone(),
+            stopping,
+        });
+        let room = Arc::new(Semaphore::new(http.connections));
+        let (router, _) = router::router(shared.clone());
+        let graceful = GracefulShutdown::new();
+        tokio::select! {
+            () = accept(&self.listener, &router, &graceful, &room) => {}
+            () = shutdown => {}
+        }
+        drop(self.listener);
+        // Nobody listens only when no request is under way.
+        let _ = stop.send(true);
+        let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
+    }
+}
+
+async fn accept(listener: &TcpListener, router: &Router, graceful: &GracefulShutdown, room: &Arc<Semaphore>) {
+    let mut next = FIRST_CONNECTION;
+    loop {
+        let Ok(place) = room.clone().acquire_owned().await else { return };
+        match listener.accept().await {
+            Ok((stream, peer)) => {
+                next += 1;
+                serve(stream, peer, next, router, graceful, place);
+            }
+            Err(error) => {
+                warn!(%error, "an HTTP connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+}
+
+fn serve(
+    stream: TcpStream,
+    peer: SocketAddr,
+    id: u64,
+    router: &Router,
+    graceful: &GracefulShutdown,
+    place: OwnedSemaphorePermit,
+) {
+    let _ = stream.set_nodelay(true);
+    let Ok(local) = stream.local_addr() else { return };
+    let connection = Arc::new(Connection { id, peer, local });
+    let service = TowerToHyperService::new(Extension(connection).layer(router.clone()));
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).max_headers(HEADERS_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_TIMEOUT)
+        .max_concurrent_streams(STREAMS_MAX)
+        .max_header_list_size(HEAD_BYTES as u32);
+    let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    tasks::spawn_connection(async move {
+        if let Err(error) = served.await {
+            debug!(%peer, %error, "an HTTP connection ended");
+        }
+        drop(place);
+    });
+}

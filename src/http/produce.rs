@@ -1,0 +1,225 @@
+//! Produce: single events and batches. Both become one Produce request of the topic's partitions, so concurrent requests share the
+//! journal's commits, and an answer means that the event is on disk.
+
+use super::caller::Caller;
+use super::errors::{ErrorBody, ErrorDetail, HttpError};
+use super::input::{Body, Name};
+use super::json::{NewRecord, rfc3339};
+use super::partitioner::partition_of;
+use super::repeats::IdempotencyKey;
+use super::topics::resolve;
+use crate::api::errors::ResponseError;
+use crate::api::produce::{self, Produce};
+use crate::catalog::Topic;
+use crate::ids::Timestamp;
+use crate::records::BatchBuilder;
+use crate::store::Mark;
+use axum::Json;
+use axum::http::HeaderMap;
+use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use utoipa::ToSchema;
+
+const PRODUCE: i16 = 12;
+const ALL: i16 = -1;
+const TIMEOUT_MS: i32 = 30_000;
+/// The most events of a batch.
+const BATCH_MAX: usize = 10_000;
+
+/// Where an event went.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Produced {
+    pub topic: String,
+    pub partition: i32,
+    pub offset: i64,
+    #[schema(format = DateTime)]
+    pub timestamp: String,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct NewBatch {
+    /// 1 to 10,000.
+    #[schema(min_items = 1, max_items = 10000)]
+    pub records: Vec<NewRecord>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct BatchProduced {
+    /// One for each record of the request, in its order.
+    pub results: Vec<RecordResult>,
+}
+
+/// What became of one event of a batch.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum RecordResult {
+    Written {
+        partition: i32,
+        offset: i64,
+        #[schema(format = DateTime)]
+        timestamp: String,
+    },
+    Refused {
+        error: ErrorDetail,
+    },
+}
+
+/// Writes an event. With the header `Idempotency-Key` it is safe to send again: within a day the answer is that of the first time.
+#[utoipa::path(post, path = "/topics/{name}/produce", tag = "events", request_body = NewRecord,
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    responses(
+    (status = 200, body = Produced),
+    (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub async fn one(
+    caller: Caller,
+    Name(name): Name,
+    headers: HeaderMap,
+    Body(record): Body<NewRecord>,
+) -> Result<Json<Produced>, HttpError> {
+    let topic = resolve(&caller, &name)?;
+    let key = IdempotencyKey::of(&headers)?;
+    let mut results = write(&caller, &topic, &[record], key.as_ref()).await?;
+    match results.pop() {
+        Some(Ok(Written { partition, offset, time })) => {
+            Ok(Json(Produced { topic: name, partition, offset, timestamp: rfc3339(time) }))
+        }
+        Some(Err(error)) => Err(error),
+        None => Err(HttpError::of(ResponseError::UnknownServerError, None, "no answer for the event")),
+    }
+}
+
+/// Writes many events. Each has its own result: some may be refused.
+#[utoipa::path(post, path = "/topics/{name}/records", tag = "events", request_body = NewBatch,
+    params(("name" = String, Path), ("Idempotency-Key" = Option<String>, Header, description = "1 to 255 visible ASCII characters")),
+    responses(
+    (status = 200, body = BatchProduced),
+    (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+pub async fn batch(
+    caller: Caller,
+    Name(name): Name,
+    headers: HeaderMap,
+    Body(new): Body<NewBatch>,
+) -> Result<Json<BatchProduced>, HttpError> {
+    let topic = resolve(&caller, &name)?;
+    let key = IdempotencyKey::of(&headers)?;
+    if !(1..=BATCH_MAX).contains(&new.records.len()) {
+        return Err(HttpError::invalid(format!("records has {} events; a batch has 1 to {BATCH_MAX}", new.records.len())));
+    }
+    let results = write(&caller, &topic, &new.records, key.as_ref()).await?;
+    let results = results.into_iter().map(|result| match result {
+        Ok(Written { partition, offset, time }) => RecordResult::Written { partition, offset, timestamp: rfc3339(time) },
+        Err(error) => RecordResult::Refused { error: error.body().error },
+    });
+    Ok(Json(BatchProduced { results: results.collect() }))
+}
+
+/// Where an event is, durably.
+#[derive(Debug, Clone, Copy)]
+struct Written {
+    partition: i32,
+    offset: i64,
+    time: Timestamp,
+}
+
+/// The events of a request that go to one partition, by their positions in the request.
+struct Share {
+    positions: Vec<usize>,
+    batch: BatchBuilder,
+}
+
+/// Writes `records`, and answers for each.
+async fn write(
+    caller: &Caller,
+    topic: &Topic,
+    records: &[NewRecord],
+    key: Option<&IdempotencyKey>,
+) -> Result<Vec<Result<Written, HttpError>>, HttpError> {
+    let now = caller.shared.broker.env.now();
+    let keyless = keyless_partition(caller, topic, key)?;
+    let mut shares: BTreeMap<i32, Share> = BTreeMap::new();
+    for (position, record) in records.iter().enumerate() {
+        let partition = partition(topic, record, keyless, position)?;
+        let new = || Share { positions: Vec::new(), batch: BatchBuilder::new(now) };
+        let mut share = shares.remove(&partition).unwrap_or_else(new);
+        share.positions.push(position);
+        share.batch = added(share.batch, record, now);
+        shares.insert(partition, share);
+    }
+    if let (Some(key), [record]) = (key, records)
+        && let Some(first) = produce::partition_of_mark(&caller.context(PRODUCE, None), topic, key.mark_id(topic.id, 0))
+        && record.partition.is_none()
+        && let Some(share) = shares.pop_first()
+    {
+        // The topic may have more partitions since: the first decides where a repetition looks for it.
+        shares.insert(first, share.1);
+    }
+    let keep_ms = caller.shared.broker.config.http.idempotency_ms;
+    let marks =
+        key.map(|key| shares.iter().map(|(partition, share)| (*partition, share.mark(key, topic, now, keep_ms))).collect());
+    let mut positions: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
+    let data = shares.into_iter().map(|(partition, share)| {
+        positions.insert(partition, share.positions);
+        PartitionProduceData::default().with_index(partition).with_records(Some(share.batch.build()))
+    });
+    let data = TopicProduceData::default().with_name(super::records::name_of(topic)).with_partition_data(data.collect());
+    let request = ProduceRequest::default().with_acks(ALL).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
+    let response = caller.call_marked::<Produce>(PRODUCE, request, marks).await?;
+
+    let missing = HttpError::of(ResponseError::UnknownServerError, None, "no answer for the event");
+    let mut results = vec![Err(missing); records.len()];
+    for answer in response.responses.into_iter().flat_map(|topic| topic.partition_responses) {
+        let error = ResponseError::try_from_code(answer.error_code)
+            .map(|error| HttpError::of(error, answer.error_message.as_deref(), &format!("partition {}", answer.index)));
+        let time = if answer.log_append_time_ms >= 0 { Timestamp(answer.log_append_time_ms) } else { now };
+        for (nth, position) in (0i64..).zip(positions.remove(&answer.index).unwrap_or_default()) {
+            if let Some(result) = results.get_mut(position) {
+                *result = match &error {
+                    Some(error) => Err(error.clone()),
+                    None => Ok(Written { partition: answer.index, offset: answer.base_offset + nth, time }),
+                };
+            }
+        }
+    }
+    Ok(results)
+}
+
+impl Share {
+    fn mark(&self, key: &IdempotencyKey, topic: &Topic, now: Timestamp, keep_ms: i64) -> Mark {
+        let ordinal = self.positions.first().and_then(|first| u32::try_from(*first).ok()).unwrap_or(0);
+        key.mark(topic.id, ordinal, now, keep_ms)
+    }
+}
+
+/// Where the events of this request go that have no key: one partition after the other, or the same one each time it is repeated.
+fn keyless_partition(caller: &Caller, topic: &Topic, key: Option<&IdempotencyKey>) -> Result<usize, HttpError> {
+    let partitions = topic.logs.len().max(1);
+    Ok(match key {
+        Some(key) => partition_of(key.bytes(), partitions),
+        None => caller.shared.next_partition.fetch_add(1, Ordering::Relaxed) % partitions,
+    })
+}
+
+fn partition(topic: &Topic, record: &NewRecord, keyless: usize, position: usize) -> Result<i32, HttpError> {
+    if let Some(partition) = record.partition {
+        if !topic.has(partition) {
+            let last = topic.logs.len().saturating_sub(1);
+            let message = format!("record {position}: partition {partition} does not exist; the topic has 0 to {last}");
+            return Err(HttpError::invalid(message));
+        }
+        return Ok(partition);
+    }
+    let at = record.key.as_ref().map_or(keyless, |key| partition_of(key.as_bytes(), topic.logs.len()));
+    i32::try_from(at).map_err(|_| HttpError::invalid("the topic has too many partitions"))
+}
+
+fn added(batch: BatchBuilder, record: &NewRecord, now: Timestamp) -> BatchBuilder {
+    let headers: Vec<(&str, Option<&[u8]>)> =
+        record.headers.iter().flatten().map(|(name, value)| (name.as_str(), Some(value.as_bytes()))).collect();
+    batch.record_at(now, record.key.as_deref().map(str::as_bytes), Some(record.value.get().as_bytes()), &headers)
+}

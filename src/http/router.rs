@@ -1,0 +1,132 @@
+//! The routes, each at the root and under a project, and what all of them have around them: limits, budget, CORS, compression.
+
+use super::errors::{HttpError, Refusal};
+use super::{Shared, consume, docs, health, live, produce, topics};
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::{HeaderName, HeaderValue, Method};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use std::sync::Arc;
+use std::time::Duration;
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_http::cors::{AllowOrigin, Any, CorsLayer};
+use tower_http::timeout::RequestBodyTimeoutLayer;
+use utoipa::OpenApi;
+use utoipa::openapi::OpenApi as Document;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+/// A body that stands still for so long ends its request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Smaller answers are not compressed.
+const COMPRESSED_FROM: u16 = 1024;
+const PROJECT: &str = "/projects/{project_id}";
+
+#[derive(OpenApi)]
+#[openapi(info(
+    title = "Fourbyfour Stream",
+    description = "Topics, events, consumers and live streams over HTTP. The same topics, groups and offsets are there for Kafka clients.",
+    license(name = "Apache-2.0", identifier = "Apache-2.0")
+))]
+struct Described;
+
+/// All routes that belong to a project.
+fn of_project() -> OpenApiRouter<Arc<Shared>> {
+    OpenApiRouter::new()
+        .routes(routes!(topics::create, topics::list))
+        .routes(routes!(topics::get, topics::delete))
+        .routes(routes!(topics::stats))
+        .routes(routes!(produce::one))
+        .routes(routes!(produce::batch))
+        .routes(routes!(consume::consume))
+        .routes(routes!(consume::commit))
+        .routes(routes!(consume::reset))
+        .routes(routes!(live::live))
+}
+
+/// The router, and its description.
+pub fn router(shared: Arc<Shared>) -> (Router, Document) {
+    let (routes, mut document) = OpenApiRouter::with_openapi(Described::openapi())
+        .merge(of_project())
+        .nest(PROJECT, of_project())
+        .routes(routes!(health::healthz))
+        .routes(routes!(health::readyz))
+        .split_for_parts();
+    docs::complete(&mut document, PROJECT);
+    let mut routes = routes;
+    for root in ["", PROJECT] {
+        routes = routes.route(&format!("{root}/webhooks"), any(health::webhooks));
+        routes = routes.route(&format!("{root}/webhooks/{{*rest}}"), any(health::webhooks));
+    }
+    let http = &shared.broker.config.http;
+    let (text, page) = (docs::json(&document), docs::page(&document));
+    let routes = routes
+        .route("/openapi.json", get(move || async move { ([(CONTENT_TYPE, "application/json")], text) }))
+        .route("/docs", get(move || async move { ([(CONTENT_TYPE, "text/html; charset=utf-8")], page) }))
+        .fallback(no_such_route)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(middleware::from_fn_with_state(shared.clone(), within_budget))
+        .layer(DefaultBodyLimit::max(http.request_bytes))
+        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        // A live stream is to arrive as it comes, not when there is enough to compress.
+        .layer(
+            CompressionLayer::new().gzip(true).compress_when(
+                SizeAbove::new(COMPRESSED_FROM)
+                    .and(NotForContentType::const_new("text/event-stream"))
+                    .and(NotForContentType::const_new("application/x-ndjson")),
+            ),
+        );
+    let routes = match cors(&http.cors_origins) {
+        Some(cors) => routes.layer(cors),
+        None => routes,
+    };
+    (routes.with_state(shared), document)
+}
+
+fn cors(origins: &[String]) -> Option<CorsLayer> {
+    if origins.is_empty() {
+        return None;
+    }
+    let allowed = if origins.iter().any(|origin| origin == "*") {
+        AllowOrigin::from(Any)
+    } else {
+        AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
+    };
+    let headers = ["idempotency-key", "last-event-id"].map(HeaderName::from_static);
+    Some(
+        CorsLayer::new()
+            .allow_origin(allowed)
+            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
+            .expose_headers([axum::http::header::RETRY_AFTER]),
+    )
+}
+
+/// Charges a body to the budget while its request is handled; without room the request is told to come back.
+async fn within_budget(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
+    let limit = shared.broker.config.http.request_bytes;
+    let length =
+        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
+    let has_body = !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
+    if !has_body {
+        return next.run(request).await;
+    }
+    // A body that does not say how long it is may be as long as is allowed; a longer one is refused when it is read.
+    let bytes: usize = length.map_or(limit, |length: u64| usize::try_from(length).unwrap_or(usize::MAX)).min(limit);
+    let Some(_room) = shared.try_take(bytes) else { return super::busy().into_response() };
+    next.run(request).await
+}
+
+async fn no_such_route(request: Request) -> HttpError {
+    let path = request.uri().path();
+    HttpError::new(Refusal::NotFound, format!("there is nothing at {path}; /docs lists what there is"))
+}
+
+async fn no_such_method(request: Request) -> HttpError {
+    let message = format!("{} is not possible at {}; /docs lists what is", request.method(), request.uri().path());
+    HttpError::new(Refusal::MethodNotAllowed, message)
+}

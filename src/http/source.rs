@@ -1,0 +1,168 @@
+//! Where events are read from: the topics behind a name or a pattern, and from which point of them on.
+
+use super::caller::Caller;
+use super::cursor;
+use super::errors::HttpError;
+use super::json::parse_rfc3339;
+use super::patterns::Pattern;
+use super::records::{EARLIEST, LATEST, Offsets, Wanted, offset_at};
+use super::topics;
+use crate::catalog::Topic;
+use std::sync::Arc;
+
+/// What the path named.
+#[derive(Debug, Clone)]
+pub struct Source {
+    name: String,
+    is_pattern: bool,
+    /// One partition instead of all.
+    pub partition: Option<i32>,
+}
+
+/// A point in topics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum From {
+    Earliest,
+    Latest,
+    /// Milliseconds since the epoch.
+    Time(i64),
+    Offset(i64),
+}
+
+impl From {
+    /// `earliest`, `latest`, an offset, or an RFC 3339 time.
+    ///
+    /// # Errors
+    /// When it is none of these.
+    pub fn parse(text: &str) -> Result<From, HttpError> {
+        match text {
+            "earliest" => Ok(From::Earliest),
+            "latest" => Ok(From::Latest),
+            number if number.bytes().all(|byte| byte.is_ascii_digit()) && !number.is_empty() => {
+                number.parse().map(From::Offset).map_err(|_| HttpError::invalid(format!("{number} is too large for an offset")))
+            }
+            time => match parse_rfc3339(time) {
+                Ok(time) => Ok(From::Time(time.0.max(0))),
+                Err(error) => Err(HttpError::invalid(format!("{error}; write earliest, latest, an offset, or a time"))),
+            },
+        }
+    }
+
+    /// The offset in one partition; an explicit one is not checked.
+    ///
+    /// # Errors
+    /// What looking it up answers.
+    pub async fn offset(&self, caller: &Caller, topic: &Topic, partition: i32) -> Result<i64, HttpError> {
+        match self {
+            From::Earliest => offset_at(caller, topic, partition, EARLIEST).await,
+            From::Latest => offset_at(caller, topic, partition, LATEST).await,
+            From::Time(time) => offset_at(caller, topic, partition, *time).await,
+            From::Offset(offset) => Ok(*offset),
+        }
+    }
+}
+
+impl Source {
+    /// # Errors
+    /// A pattern that is none, and a partition beside a pattern.
+    pub fn parse(name: String, partition: Option<i32>) -> Result<Source, HttpError> {
+        let is_pattern = Pattern::is_pattern(&name);
+        if is_pattern {
+            Pattern::parse(&name).map_err(HttpError::invalid)?;
+            if partition.is_some() {
+                return Err(HttpError::invalid("a partition can be named with a topic, not with a pattern"));
+            }
+        }
+        Ok(Source { name, is_pattern, partition })
+    }
+
+    #[must_use]
+    pub fn is_pattern(&self) -> bool {
+        self.is_pattern
+    }
+
+    /// The topics that there are now.
+    ///
+    /// # Errors
+    /// NOT_FOUND when a topic was named and is not there; a pattern may match none.
+    pub fn topics(&self, caller: &Caller) -> Result<Vec<Arc<Topic>>, HttpError> {
+        if self.is_pattern {
+            let shared = &caller.shared;
+            return shared.patterns.topics(&shared.broker.catalog, caller.prefix(), &self.name).map_err(HttpError::invalid);
+        }
+        let topic = topics::resolve(caller, &self.name)?;
+        match self.partition {
+            Some(partition) if !topic.has(partition) => {
+                let last = topic.logs.len().saturating_sub(1);
+                Err(HttpError::invalid(format!("partition {partition} does not exist; the topic has 0 to {last}")))
+            }
+            _ => Ok(vec![topic]),
+        }
+    }
+
+    /// The partitions of `topics` that are meant.
+    pub fn partitions<'a>(&self, topics: &'a [Arc<Topic>]) -> impl Iterator<Item = (&'a Arc<Topic>, i32)> + use<'a> {
+        let only = self.partition;
+        topics.iter().flat_map(move |topic| {
+            let all = 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX);
+            all.filter(move |index| only.is_none_or(|only| only == *index)).map(move |index| (topic, index))
+        })
+    }
+}
+
+/// Positions in all partitions of a source, for readers without a group.
+#[derive(Debug, Clone)]
+pub struct Positions {
+    source: Source,
+    /// By HTTP's names.
+    pub offsets: Offsets,
+}
+
+impl Positions {
+    /// Begins at the same point in all partitions that there are now.
+    ///
+    /// # Errors
+    /// As [`Source::topics`], and what looking offsets up answers.
+    pub async fn begin(caller: &Caller, source: Source, from: &From) -> Result<Positions, HttpError> {
+        let mut offsets = Offsets::new();
+        let topics = source.topics(caller)?;
+        for (topic, partition) in source.partitions(&topics) {
+            let Some(name) = caller.http_name(&topic.name) else { continue };
+            let offset = from.offset(caller, topic, partition).await?;
+            offsets.entry(name.to_owned()).or_default().insert(partition, offset);
+        }
+        Ok(Positions { source, offsets })
+    }
+
+    /// Goes on where a cursor says.
+    ///
+    /// # Errors
+    /// When the cursor is none.
+    pub fn resume(source: Source, cursor: &str) -> Result<Positions, HttpError> {
+        Ok(Positions { source, offsets: cursor::decode(cursor).map_err(HttpError::invalid)? })
+    }
+
+    #[must_use]
+    pub fn is_of_pattern(&self) -> bool {
+        self.source.is_pattern
+    }
+
+    /// What is to be read next; partitions that came later are read from their beginning.
+    ///
+    /// # Errors
+    /// As [`Source::topics`].
+    pub fn wanted(&self, caller: &Caller) -> Result<Vec<Wanted>, HttpError> {
+        let topics = self.source.topics(caller)?;
+        let wanted = self.source.partitions(&topics).map(|(topic, partition)| {
+            let own = caller.http_name(&topic.name).and_then(|name| self.offsets.get(name));
+            let from = own.and_then(|own| own.get(&partition)).copied().unwrap_or(0);
+            Wanted { topic: topic.clone(), partition, from, to: i64::MAX }
+        });
+        Ok(wanted.collect())
+    }
+
+    /// Everything before `next` was read.
+    pub fn advance(&mut self, topic: &str, partition: i32, next: i64) {
+        self.offsets.entry(topic.to_owned()).or_default().insert(partition, next);
+    }
+}
