@@ -9,6 +9,7 @@ pub mod client;
 pub mod frame;
 pub mod groups;
 pub mod history;
+pub mod http;
 pub mod kill;
 pub mod network;
 pub mod records;

@@ -3,11 +3,12 @@
 use crate::client::Client;
 use crate::frame::{text, topic_name};
 use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::create_partitions_request::CreatePartitionsTopic;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{MetadataResponse, MetadataResponseTopic};
-use kafka_protocol::messages::{CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
+use kafka_protocol::messages::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
 use std::sync::atomic::{AtomicU32, Ordering};
 use uuid::Uuid;
 
@@ -65,6 +66,16 @@ impl Client {
         let state = DeleteTopicState::default().with_name(Some(topic_name(&topic.name)));
         let response = self.call(6, &DeleteTopicsRequest::default().with_topics(vec![state]));
         assert_eq!(response.responses[0].error_code.err(), None, "deleting {}", topic.name);
+    }
+
+    /// Grows a topic to `total` partitions.
+    ///
+    /// # Panics
+    /// When the server refuses.
+    pub fn add_partitions(&mut self, name: &str, total: i32) {
+        let topic = CreatePartitionsTopic::default().with_name(topic_name(name)).with_count(total).with_assignments(None);
+        let response = self.call(3, &CreatePartitionsRequest::default().with_topics(vec![topic]));
+        assert_eq!(response.results[0].error_code.err(), None, "growing {name}");
     }
 
     /// Metadata of the named topics, with or without leave to create them.

@@ -8,6 +8,7 @@ mod groups;
 mod groups_rebalance;
 mod hostile;
 mod hostile_records;
+mod http;
 mod idempotence;
 mod kill;
 mod list_offsets;

@@ -1,0 +1,243 @@
+//! Goal: HTTP keeps its promises where no client library goes: hostile requests, budgets, keys, repetitions over a crash, leases of callers
+//! that vanish. Method: requests as text, error paths first. What clients see is in `compat/http`.
+
+use protocol_tests::http::HttpClient;
+use protocol_tests::server::{Launch, Server};
+use serde_json::json;
+use std::net::SocketAddr;
+
+fn launch() -> Launch {
+    Launch::new().set("http.listen", "127.0.0.1:0")
+}
+
+fn address(server: &Server) -> SocketAddr {
+    let banner = server.stdout();
+    let line = banner.lines().rev().find_map(|line| line.trim().strip_prefix("http ")).expect("the banner names HTTP's address");
+    line.trim().trim_start_matches("http://").parse().expect("an address")
+}
+
+fn connect(server: &Server) -> HttpClient {
+    HttpClient::connect(address(server))
+}
+
+fn create(client: &mut HttpClient, name: &str, partitions: i32) {
+    let body = json!({"name": name, "partitions": partitions}).to_string();
+    assert_eq!(client.call("POST", "/topics", Some(&body)).status, 201, "{name}");
+}
+
+#[test]
+fn requests_that_are_none_are_refused_and_the_server_lives() {
+    let server = launch().start();
+    let big_head = format!("GET /topics HTTP/1.1\r\nHost: localhost\r\nX: {}\r\n\r\n", "x".repeat(200_000));
+    let many_headers = format!("GET /topics HTTP/1.1\r\nHost: localhost\r\n{}\r\n", "A: b\r\n".repeat(500));
+    let hostile: [&[u8]; 9] = [
+        b"\x00\x00\x00\x10\x00\x12\x00\x00 a Kafka request",
+        b"GET\r\n\r\n",
+        b"GET /topics HTTP/9.9\r\n\r\n",
+        b"POST /topics HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
+        b"POST /topics HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999999999999\r\n\r\n",
+        b"POST /topics HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nFFFFFFFFFFFFFFFFF\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+        big_head.as_bytes(),
+        many_headers.as_bytes(),
+    ];
+    for bytes in hostile {
+        let mut client = connect(&server);
+        client.send_raw(bytes);
+        let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
+        if bytes.starts_with(b"PRI") {
+            continue; // Answered in frames of HTTP/2.
+        }
+        if let Some(answer) = client.read() {
+            assert!((400..500).contains(&answer.status), "{shown}: {}", answer.status);
+        }
+    }
+    assert_eq!(connect(&server).call("GET", "/healthz", None).status, 200);
+    assert!(server.peak_memory_bytes() < 1 << 29, "{} bytes", server.peak_memory_bytes());
+}
+
+#[test]
+fn bodies_and_parameters_that_are_wrong_are_named() {
+    let server = launch().set("http.request_bytes", "10000").start();
+    let mut client = connect(&server);
+    create(&mut client, "t", 1);
+    let deep = "[".repeat(100_000);
+    let wrong = [
+        ("POST", "/topics", Some("{"), 400),
+        ("POST", "/topics", Some(r#"{"name": "a b"}"#), 400),
+        ("POST", "/topics", Some(r#"{"name": "a", "partitions": 0}"#), 400),
+        ("POST", "/topics", Some(r#"{"name": "a", "partition": 3}"#), 400),
+        ("POST", "/topics", Some(r#"{"name": "__consumer_offsets"}"#), 400),
+        ("POST", "/topics/t/produce", Some(r#"{"key": "no value"}"#), 400),
+        ("POST", "/topics/t/produce", Some(r#"{"value": 1, "partition": 7}"#), 400),
+        ("POST", "/topics/t/produce", Some(&deep), 413),
+        ("POST", "/topics/t/produce", Some(&deep[..5000]), 400),
+        ("POST", "/topics/t/records", Some(r#"{"records": []}"#), 400),
+        ("POST", "/topics/t/offsets", Some(r#"{"group": "g", "partition": 0, "offset": -1}"#), 400),
+        ("POST", "/topics/t/offsets", Some(r#"{"group": "g", "partition": 0, "offset": 1}"#), 400),
+        ("GET", "/topics/t/consume", None, 400),
+        ("GET", "/topics/t/consume?group=g&from=earliest", None, 400),
+        ("GET", "/topics/t/consume?group=g&limit=0", None, 400),
+        ("GET", "/topics/t/consume?group=g&limit=many", None, 400),
+        ("GET", "/topics/t/consume?from=yesterday", None, 400),
+        ("GET", "/topics/t/consume?cursor=none", None, 400),
+        ("GET", "/topics/t*/consume?from=earliest", None, 400),
+        ("GET", "/topics/%ff/stats", None, 400),
+        ("GET", "/topics/__consumer_offsets", None, 404),
+        ("GET", "/topics/nowhere/stream", None, 404),
+        ("DELETE", "/topics/nowhere", None, 404),
+        ("PATCH", "/topics/t", None, 405),
+    ];
+    for (method, path, body, status) in wrong {
+        let answer = client.call(method, path, body);
+        assert_eq!(answer.status, status, "{method} {path} {:?}", String::from_utf8_lossy(&answer.body));
+        assert!(!answer.json()["error"]["message"].as_str().unwrap_or_default().is_empty(), "{method} {path} says why");
+        if answer.status == 413 {
+            client = connect(&server);
+        }
+    }
+    let plain = client.call_with("POST", "/topics", &[("Content-Type", "text/plain"), ("Content-Length", "2")], None);
+    assert_eq!((plain.status, plain.code().as_str()), (415, "UNSUPPORTED_MEDIA_TYPE"));
+}
+
+#[test]
+fn a_page_elsewhere_whose_name_points_here_is_not_this_machine() {
+    let server = launch().start();
+    for (host, status) in [("evil.example.org", 403), ("127.0.0.1:8080", 200), ("[::1]:1", 200), ("LOCALHOST", 200)] {
+        let mut client = connect(&server);
+        client.send_raw(format!("GET /topics HTTP/1.1\r\nHost: {host}\r\n\r\n").as_bytes());
+        assert_eq!(client.read().expect("an answer").status, status, "{host}");
+    }
+}
+
+#[test]
+fn keys_open_their_projects_and_no_others() {
+    // SHA-256 of "one" and of "two".
+    let config = r#"
+[http]
+auth = "keys"
+[http.projects.first]
+topic_prefix = "first."
+api_keys = ["sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed"]
+[http.projects.second]
+topic_prefix = "second."
+api_keys = ["sha256:7692c3ad3540bb803c020b3aee66cd8887123234ea0c6e7143c0add73ff431ed",
+            "sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685e2f3"]
+"#;
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("config.toml");
+    std::fs::write(&file, config).expect("written");
+    let server = launch().argument("--config").argument(file).start();
+    let mut client = connect(&server);
+    let mut ask = |method: &str, path: &str, key: Option<&str>, body: Option<&str>| {
+        let bearer = key.map(|key| format!("Bearer {key}"));
+        let headers: Vec<(&str, &str)> = bearer.as_deref().map(|bearer| ("Authorization", bearer)).into_iter().collect();
+        client.call_with(method, path, &headers, body)
+    };
+    for key in [None, Some("three"), Some("")] {
+        let refused = ask("GET", "/topics", key, None);
+        assert_eq!((refused.status, refused.header("www-authenticate")), (401, Some("Bearer")), "{key:?}");
+    }
+    assert_eq!(ask("GET", "/projects/first/topics", Some("two"), None).status, 403);
+    assert_eq!(ask("GET", "/projects/third/topics", Some("one"), None).status, 403);
+    assert_eq!(ask("GET", "/topics", Some("one"), None).status, 403, "it opens two");
+    assert_eq!(ask("POST", "/projects/first/topics", Some("one"), Some(r#"{"name": "t"}"#)).status, 201);
+    assert_eq!(ask("POST", "/topics", Some("two"), Some(r#"{"name": "u"}"#)).status, 201, "it opens one");
+    let names = |answer: protocol_tests::http::Answer| {
+        let topics = answer.json()["topics"].as_array().cloned().unwrap_or_default();
+        topics.iter().map(|topic| topic["name"].as_str().unwrap_or_default().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(names(ask("GET", "/projects/first/topics", Some("one"), None)), ["t"]);
+    assert_eq!(names(ask("GET", "/projects/second/topics", Some("one"), None)), ["u"]);
+    assert_eq!(ask("GET", "/projects/second/topics/t", Some("one"), None).status, 404);
+    let mut kafka = server.connect();
+    assert_eq!(kafka.topic_metadata("first.t").error_code, 0, "the prefix is the project's");
+}
+
+#[test]
+fn a_repeated_request_is_answered_as_the_first_was_and_written_once_across_a_crash() {
+    let mut server = launch().start();
+    let mut client = connect(&server);
+    create(&mut client, "t", 3);
+    let mut first = Vec::new();
+    for number in 0..20 {
+        let key = format!("key-{number}");
+        let body = json!({"value": number}).to_string();
+        let answer = client.call_with("POST", "/topics/t/produce", &[("Idempotency-Key", &key)], Some(&body));
+        first.push((key, body, answer.json()));
+    }
+    let batch = json!({"records": [{"value": 1}, {"value": 2, "key": "a"}, {"value": 3, "key": "b"}]}).to_string();
+    let batched = client.call_with("POST", "/topics/t/records", &[("Idempotency-Key", "batch")], Some(&batch)).json();
+    for is_restarted in [false, true] {
+        if is_restarted {
+            server.kill9();
+            server.restart();
+            client = connect(&server);
+        }
+        for (key, body, answer) in &first {
+            let again = client.call_with("POST", "/topics/t/produce", &[("Idempotency-Key", key)], Some(body));
+            assert_eq!(&again.json(), answer, "restarted: {is_restarted}");
+        }
+        let again = client.call_with("POST", "/topics/t/records", &[("Idempotency-Key", "batch")], Some(&batch)).json();
+        assert_eq!(again, batched);
+        assert_eq!(client.call("GET", "/topics/t/stats", None).json()["total_events"], 23);
+    }
+    // The topic has more partitions, and other ones for the same keys: the first answer still stands.
+    let mut kafka = server.connect();
+    kafka.add_partitions("t", 11);
+    for (key, body, answer) in &first {
+        let again = client.call_with("POST", "/topics/t/produce", &[("Idempotency-Key", key)], Some(body));
+        assert_eq!(&again.json(), answer);
+    }
+}
+
+#[test]
+fn requests_beyond_the_budget_are_told_to_come_back_and_those_before_them_are_served() {
+    let server = launch().set("http.memory_bytes", "64000").set("http.request_bytes", "60000").start();
+    let mut client = connect(&server);
+    create(&mut client, "t", 1);
+    // A body that is announced and does not come holds its room, once it is asked for.
+    let mut slow = connect(&server);
+    let head = "POST /topics/t/produce HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nExpect: 100-continue\r\n";
+    slow.send_raw(format!("{head}Content-Length: 50000\r\n\r\n").as_bytes());
+    assert_eq!(slow.line().as_deref(), Some("HTTP/1.1 100 Continue"));
+    let body = json!({"value": "x".repeat(20_000)}).to_string();
+    let refused = client.call("POST", "/topics/t/produce", Some(&body));
+    assert_eq!((refused.code().as_str(), refused.header("retry-after")), ("RATE_LIMIT_EXCEEDED", Some("1")));
+    drop(slow);
+    let served = (0..1000).any(|_| client.call("POST", "/topics/t/produce", Some(&body)).status == 200);
+    assert!(served, "the room of a client that went away is free again");
+}
+
+#[test]
+fn what_a_vanished_caller_held_goes_to_others_and_no_commit_passes_it() {
+    let server = launch().set("http.consume_lease_ms", "300").start();
+    let mut client = connect(&server);
+    create(&mut client, "t", 1);
+    let records: Vec<_> = (0..10).map(|value| json!({"value": value})).collect();
+    client.call("POST", "/topics/t/records", Some(&json!({"records": records}).to_string()));
+    let values = |answer: &protocol_tests::http::Answer| {
+        let records = answer.json()["records"].as_array().cloned().unwrap_or_default();
+        records.iter().map(|record| record["value"].as_i64().expect("a number")).collect::<Vec<_>>()
+    };
+    let mut vanishes = connect(&server);
+    assert_eq!(values(&vanishes.call("GET", "/topics/t/consume?group=g&limit=4", None)), [0, 1, 2, 3]);
+    drop(vanishes);
+    assert_eq!(values(&client.call("GET", "/topics/t/consume?group=g", None)), [4, 5, 6, 7, 8, 9]);
+    let commit = json!({"group": "g", "partition": 0, "offset": 10}).to_string();
+    assert_eq!(client.call("POST", "/topics/t/offsets", Some(&commit)).status, 204);
+    let mut kafka = server.connect();
+    assert_eq!(kafka.committed_offset("g", "t", 0).committed_offset, -1, "nothing is done from the beginning on");
+    // Waits for the lease to end, inside of the request.
+    assert_eq!(values(&client.call("GET", "/topics/t/consume?group=g&wait_ms=10000", None)), [0, 1, 2, 3]);
+    let commit = json!({"group": "g", "partition": 0, "offset": 4}).to_string();
+    assert_eq!(client.call("POST", "/topics/t/offsets", Some(&commit)).status, 204);
+    assert_eq!(kafka.committed_offset("g", "t", 0).committed_offset, 10);
+}
+
+#[test]
+fn an_address_that_was_asked_for_is_insisted_on() {
+    let taken = launch().start();
+    let other = launch().set("http.listen", &address(&taken).to_string()).refused();
+    assert!(other.error_lines().iter().any(|line| line.contains("http.listen")));
+}
