@@ -5,8 +5,7 @@ use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::process::ExitCode;
 
-/// Shorter keys can be guessed from their hash.
-const LENGTH_MIN: usize = 16;
+const LENGTH_ADVISED: usize = 16;
 const LENGTH_MAX: u64 = 4096;
 
 pub(super) fn run() -> ExitCode {
@@ -15,10 +14,13 @@ pub(super) fn run() -> ExitCode {
         return fail(EXIT_FAILED, &format!("the key cannot be read from standard input: {error}"));
     }
     let key = key.trim();
-    if key.len() < LENGTH_MIN {
-        let message =
-            "an API key has at least 16 characters, drawn at random: head -c 24 /dev/urandom | base64 | tee key | fbf hash-key";
-        return fail(EXIT_USAGE, message);
+    if key.is_empty() {
+        return fail(EXIT_USAGE, "no key on standard input: head -c 24 /dev/urandom | base64 | tee key | fbf hash-key");
+    }
+    if key.len() < LENGTH_ADVISED {
+        eprintln!(
+            "warning: a key of fewer than {LENGTH_ADVISED} characters can be guessed from its hash; draw a long one at random"
+        );
     }
     println!("{}", hash(key));
     ExitCode::SUCCESS

@@ -8,7 +8,7 @@ use crate::api::context::{Connection, Held};
 use crate::api::{Answer, Context, Handler, ResponseOf};
 use crate::config::HttpAuth;
 use crate::config::http::Project;
-use crate::store::Mark;
+use crate::store::{BoxFuture, Mark};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
@@ -52,23 +52,29 @@ impl Caller {
     ///
     /// # Errors
     /// [`Refusal::Unavailable`] when the handler ends the connection instead of answering.
-    pub async fn call<H: Handler>(&self, version: i16, request: H::Request) -> Result<ResponseOf<H>, HttpError> {
-        self.call_marked::<H>(version, request, None).await
+    pub async fn call<H: Handler>(&self, version: i16, request: H::Request) -> Result<ResponseOf<H>, HttpError>
+    where
+        ResponseOf<H>: Send,
+    {
+        Ok(self.start::<H>(version, request, None).await?.await)
     }
 
-    /// As [`Caller::call`], with the marks for the batches of a produce request.
+    /// Stage one of a request, with the marks for the batches of a produce request; what it answers is stage two, and only waits.
     ///
     /// # Errors
-    /// As there.
-    pub async fn call_marked<H: Handler>(
+    /// As [`Caller::call`].
+    pub async fn start<H: Handler>(
         &self,
         version: i16,
         request: H::Request,
         marks: Option<BTreeMap<i32, Mark>>,
-    ) -> Result<ResponseOf<H>, HttpError> {
+    ) -> Result<BoxFuture<'static, ResponseOf<H>>, HttpError>
+    where
+        ResponseOf<H>: Send,
+    {
         match H::handle(self.context(version, marks), request).await {
-            Answer::Now(response) => Ok(response),
-            Answer::Later(wait) => Ok(wait.await),
+            Answer::Now(response) => Ok(Box::pin(std::future::ready(response))),
+            Answer::Later(wait) => Ok(wait),
             Answer::Silent => Err(HttpError::new(Refusal::Internal, "no answer was asked for")),
             Answer::Close(reason) => Err(HttpError::new(Refusal::Unavailable, reason)),
         }

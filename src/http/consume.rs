@@ -141,7 +141,7 @@ pub async fn consume(
 #[utoipa::path(post, path = "/topics/{name}/offsets", tag = "events", params(("name" = String, Path)), request_body = Commit, responses(
     (status = 204),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-    (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody),
+    (status = 409, body = ErrorBody), (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody),
     (status = 503, body = ErrorBody)))]
 pub async fn commit(caller: Caller, Name(name): Name, Body(commit): Body<Commit>) -> Result<StatusCode, HttpError> {
     if commit.offset < 0 {
@@ -170,7 +170,7 @@ pub async fn commit(caller: Caller, Name(name): Name, Body(commit): Body<Commit>
     params(("name" = String, Path), ("group" = String, Path)), responses(
     (status = 200, body = ResetDone),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-    (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody),
+    (status = 409, body = ErrorBody), (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody),
     (status = 503, body = ErrorBody)))]
 pub async fn reset(
     caller: Caller,

@@ -198,6 +198,7 @@ async fn ask<H: Handler, F>(
 ) -> Result<crate::api::ResponseOf<H>, HttpError>
 where
     H::Request: Clone,
+    crate::api::ResponseOf<H>: Send,
     F: Fn(&crate::api::ResponseOf<H>) -> i16,
 {
     let deadline = tokio::time::Instant::now() + PATIENCE;

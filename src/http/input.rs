@@ -3,7 +3,6 @@
 use super::Shared;
 use super::errors::{HttpError, Refusal};
 use axum::body::Bytes;
-use axum::extract::rejection::BytesRejection;
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -67,17 +66,17 @@ impl<T: DeserializeOwned> FromRequest<Arc<Shared>> for Body<T> {
             let message = "the body must be JSON: send Content-Type: application/json";
             return Err(HttpError::new(Refusal::UnsupportedMediaType, message));
         }
-        let limit = shared.broker.config.http.request_bytes;
-        let bytes = Bytes::from_request(request, shared).await.map_err(|error| unread(&error, limit))?;
-        let value = serde_json::from_slice(&bytes).map_err(|error| HttpError::invalid(format!("the body: {error}")))?;
+        // It is in memory already, see `budget.rs`.
+        let bytes = Bytes::from_request(request, shared).await;
+        let bytes = bytes.map_err(|error| HttpError::invalid(format!("the body could not be read: {}", error.body_text())))?;
+        let mut parser = serde_json::Deserializer::from_slice(&bytes);
+        let value = serde_path_to_error::deserialize(&mut parser).map_err(|error| {
+            let path = error.path().to_string();
+            let place = if path == "." { "the body".to_owned() } else { format!("the body, {path}") };
+            HttpError::invalid(format!("{place}: {}", error.inner()))
+        })?;
+        parser.end().map_err(|error| HttpError::invalid(format!("the body: {error}")))?;
         Ok(Body(value))
-    }
-}
-
-fn unread(error: &BytesRejection, limit: usize) -> HttpError {
-    match error.status().as_u16() {
-        413 => HttpError::new(Refusal::TooLarge, format!("the body is larger than http.request_bytes ({limit})")),
-        _ => HttpError::invalid(format!("the body could not be read: {}", error.body_text())),
     }
 }
 

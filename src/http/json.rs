@@ -112,6 +112,16 @@ pub struct NewRecord {
     pub partition: Option<i32>,
 }
 
+impl NewRecord {
+    /// About what it takes in a batch, not less.
+    #[must_use]
+    pub fn stored_bytes(&self) -> usize {
+        // Lengths and differences are varints, of 5 bytes at most each, and there are 5 of them and 2 for each header.
+        let headers: usize = self.headers.iter().flatten().map(|(name, value)| name.len() + value.len() + 10).sum();
+        self.key.as_ref().map_or(0, String::len) + self.value.get().len() + headers + 30
+    }
+}
+
 /// RFC 3339 in UTC, with milliseconds. Times outside of the years −9999 to 9999, which Kafka's clients may send, are the nearest.
 #[must_use]
 pub fn rfc3339(time: Timestamp) -> String {

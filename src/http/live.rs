@@ -6,7 +6,7 @@
 use super::caller::Caller;
 use super::consume::{Room, wait};
 use super::cursor;
-use super::errors::{ErrorBody, HttpError};
+use super::errors::{ErrorBody, HttpError, Refusal};
 use super::input::{Name, Params};
 use super::json::Record;
 use super::records::{Limits, read};
@@ -48,9 +48,19 @@ enum Format {
 }
 
 impl Format {
-    fn of(headers: &HeaderMap) -> Format {
-        let accepted = headers.get(ACCEPT).and_then(|accept| accept.to_str().ok()).unwrap_or_default();
-        if accepted.contains("ndjson") || accepted.contains("jsonl") { Format::Lines } else { Format::ServerSentEvents }
+    /// The first one that the client accepts, in its order.
+    fn of(headers: &HeaderMap) -> Result<Format, HttpError> {
+        let mut accepted =
+            headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).peekable();
+        if accepted.peek().is_none() {
+            return Ok(Format::ServerSentEvents);
+        }
+        let found = accepted.find_map(|range| match range.split(';').next().unwrap_or_default().trim() {
+            "*/*" | "text/*" | "text/event-stream" => Some(Format::ServerSentEvents),
+            "application/*" | "application/x-ndjson" | "application/jsonl" => Some(Format::Lines),
+            _ => None,
+        });
+        found.ok_or_else(|| HttpError::new(Refusal::NotAcceptable, "a stream is text/event-stream or application/x-ndjson"))
     }
 
     fn content_type(self) -> &'static str {
@@ -107,6 +117,7 @@ fn put_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
     responses(
     (status = 200, content((String = "text/event-stream"), (String = "application/x-ndjson"))),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
+    (status = 406, body = ErrorBody),
     (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn live(
     caller: Caller,
@@ -121,7 +132,7 @@ pub async fn live(
         Some(id) => Positions::resume(source, id)?,
         None => Positions::begin(&caller, source, &From::parse(params.from.as_deref().unwrap_or("latest"))?).await?,
     };
-    let format = Format::of(&headers);
+    let format = Format::of(&headers)?;
     let reader = Reader { caller, positions, format, is_over: false };
     let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
         let page = reader.next().await?;
@@ -210,9 +221,10 @@ mod tests {
 
     #[test]
     fn lines_are_given_to_those_who_ask_for_them() {
-        let format = |accept: &'static str| Format::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]));
-        assert_eq!(Format::of(&HeaderMap::new()), Format::ServerSentEvents);
-        assert_eq!(["text/event-stream", "*/*"].map(format), [Format::ServerSentEvents; 2]);
-        assert_eq!(format("application/x-ndjson"), Format::Lines);
+        let format = |accept: &'static str| Format::of(&HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))])).ok();
+        assert_eq!(Format::of(&HeaderMap::new()), Ok(Format::ServerSentEvents));
+        assert_eq!(["text/event-stream", "*/*", "text/html, */*;q=0.8"].map(format), [Some(Format::ServerSentEvents); 3]);
+        assert_eq!(["application/x-ndjson", "text/html, application/x-ndjson;q=0.5, */*"].map(format), [Some(Format::Lines); 2]);
+        assert_eq!(["text/html", "application/json"].map(format), [None; 2]);
     }
 }

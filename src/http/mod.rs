@@ -30,6 +30,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tower::Layer;
 use tracing::{debug, warn};
 
+mod budget;
 mod caller;
 mod consume;
 mod cursor;

@@ -13,13 +13,13 @@ use crate::api::produce::{self, Produce};
 use crate::catalog::Topic;
 use crate::ids::Timestamp;
 use crate::records::BatchBuilder;
-use crate::store::Mark;
+use crate::store::{BoxFuture, Mark};
 use axum::Json;
 use axum::http::HeaderMap;
-use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
@@ -74,7 +74,7 @@ pub enum RecordResult {
     responses(
     (status = 200, body = Produced),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-    (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn one(
     caller: Caller,
     Name(name): Name,
@@ -99,7 +99,7 @@ pub async fn one(
     responses(
     (status = 200, body = BatchProduced),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-    (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn batch(
     caller: Caller,
     Name(name): Name,
@@ -127,11 +127,14 @@ struct Written {
     time: Timestamp,
 }
 
-/// The events of a request that go to one partition, by their positions in the request.
+/// Events of a request that make one batch of a partition, by their positions in the request.
 struct Share {
     positions: Vec<usize>,
     batch: BatchBuilder,
 }
+
+/// The batches of a request, by partition: several where one would be larger than the topic takes.
+type Shares = BTreeMap<i32, VecDeque<Share>>;
 
 /// Writes `records`, and answers for each.
 async fn write(
@@ -141,52 +144,95 @@ async fn write(
     key: Option<&IdempotencyKey>,
 ) -> Result<Vec<Result<Written, HttpError>>, HttpError> {
     let now = caller.shared.broker.env.now();
-    let keyless = keyless_partition(caller, topic, key)?;
-    let mut shares: BTreeMap<i32, Share> = BTreeMap::new();
-    for (position, record) in records.iter().enumerate() {
-        let partition = partition(topic, record, keyless, position)?;
-        let new = || Share { positions: Vec::new(), batch: BatchBuilder::new(now) };
-        let mut share = shares.remove(&partition).unwrap_or_else(new);
-        share.positions.push(position);
-        share.batch = added(share.batch, record, now);
-        shares.insert(partition, share);
-    }
-    if let (Some(key), [record]) = (key, records)
-        && let Some(first) = produce::partition_of_mark(&caller.context(PRODUCE, None), topic, key.mark_id(topic.id, 0))
-        && record.partition.is_none()
-        && let Some(share) = shares.pop_first()
-    {
-        // The topic may have more partitions since: the first decides where a repetition looks for it.
-        shares.insert(first, share.1);
-    }
-    let keep_ms = caller.shared.broker.config.http.idempotency_ms;
-    let marks =
-        key.map(|key| shares.iter().map(|(partition, share)| (*partition, share.mark(key, topic, now, keep_ms))).collect());
-    let mut positions: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-    let data = shares.into_iter().map(|(partition, share)| {
-        positions.insert(partition, share.positions);
-        PartitionProduceData::default().with_index(partition).with_records(Some(share.batch.build()))
-    });
-    let data = TopicProduceData::default().with_name(super::records::name_of(topic)).with_partition_data(data.collect());
-    let request = ProduceRequest::default().with_acks(ALL).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
-    let response = caller.call_marked::<Produce>(PRODUCE, request, marks).await?;
-
+    let mut shares = shared_out(caller, topic, records, key, now)?;
     let missing = HttpError::of(ResponseError::UnknownServerError, None, "no answer for the event");
     let mut results = vec![Err(missing); records.len()];
-    for answer in response.responses.into_iter().flat_map(|topic| topic.partition_responses) {
-        let error = ResponseError::try_from_code(answer.error_code)
-            .map(|error| HttpError::of(error, answer.error_message.as_deref(), &format!("partition {}", answer.index)));
-        let time = if answer.log_append_time_ms >= 0 { Timestamp(answer.log_append_time_ms) } else { now };
-        for (nth, position) in (0i64..).zip(positions.remove(&answer.index).unwrap_or_default()) {
-            if let Some(result) = results.get_mut(position) {
-                *result = match &error {
-                    Some(error) => Err(error.clone()),
-                    None => Ok(Written { partition: answer.index, offset: answer.base_offset + nth, time }),
-                };
+    // One batch of each partition at a time; they are durable together.
+    let mut under_way = Vec::new();
+    while !shares.is_empty() {
+        under_way.push(start(caller, topic, &mut shares, key, now).await?);
+    }
+    for (response, mut positions) in under_way {
+        for answer in response.await.responses.into_iter().flat_map(|topic| topic.partition_responses) {
+            let error = ResponseError::try_from_code(answer.error_code)
+                .map(|error| HttpError::of(error, answer.error_message.as_deref(), &format!("partition {}", answer.index)));
+            let time = if answer.log_append_time_ms >= 0 { Timestamp(answer.log_append_time_ms) } else { now };
+            for (nth, position) in (0i64..).zip(positions.remove(&answer.index).unwrap_or_default()) {
+                if let Some(result) = results.get_mut(position) {
+                    *result = match &error {
+                        Some(error) => Err(error.clone()),
+                        None => Ok(Written { partition: answer.index, offset: answer.base_offset + nth, time }),
+                    };
+                }
             }
         }
     }
     Ok(results)
+}
+
+/// The batches that the events make.
+fn shared_out(
+    caller: &Caller,
+    topic: &Topic,
+    records: &[NewRecord],
+    key: Option<&IdempotencyKey>,
+    now: Timestamp,
+) -> Result<Shares, HttpError> {
+    let keyless = keyless_partition(caller, topic, key);
+    let mut shares = Shares::new();
+    for (position, record) in records.iter().enumerate() {
+        let partition = partition(topic, record, keyless, position)?;
+        let own = shares.entry(partition).or_default();
+        let fits = |share: &Share| share.batch.estimated_bytes() + record.stored_bytes() <= topic.settings.max_message_bytes;
+        let mut share = match own.pop_back() {
+            Some(share) if fits(&share) => share,
+            full => {
+                own.extend(full);
+                Share { positions: Vec::new(), batch: BatchBuilder::new(now) }
+            }
+        };
+        share.positions.push(position);
+        share.batch = added(share.batch, record, now);
+        own.push_back(share);
+    }
+    if let (Some(key), [record]) = (key, records)
+        && record.partition.is_none()
+        && let Some(first) = produce::partition_of_mark(&caller.context(PRODUCE, None), topic, key.mark_id(topic.id, 0))
+        && let Some((_, only)) = shares.pop_first()
+    {
+        // The topic may have more partitions since: the first decides where a repetition looks for it.
+        shares.insert(first, only);
+    }
+    Ok(shares)
+}
+
+/// An answer under way, and which events it is for, by partition.
+type UnderWay = (BoxFuture<'static, ProduceResponse>, BTreeMap<i32, Vec<usize>>);
+
+/// Appends the first batch of each partition.
+async fn start(
+    caller: &Caller,
+    topic: &Topic,
+    shares: &mut Shares,
+    key: Option<&IdempotencyKey>,
+    now: Timestamp,
+) -> Result<UnderWay, HttpError> {
+    let keep_ms = caller.shared.broker.config.http.idempotency_ms;
+    let mut marks = key.map(|_| BTreeMap::new());
+    let (mut positions, mut data) = (BTreeMap::new(), Vec::new());
+    shares.retain(|partition, own| {
+        if let Some(share) = own.pop_front() {
+            if let (Some(marks), Some(key)) = (&mut marks, key) {
+                marks.insert(*partition, share.mark(key, topic, now, keep_ms));
+            }
+            positions.insert(*partition, share.positions);
+            data.push(PartitionProduceData::default().with_index(*partition).with_records(Some(share.batch.build())));
+        }
+        !own.is_empty()
+    });
+    let data = TopicProduceData::default().with_name(super::records::name_of(topic)).with_partition_data(data);
+    let request = ProduceRequest::default().with_acks(ALL).with_timeout_ms(TIMEOUT_MS).with_topic_data(vec![data]);
+    Ok((caller.start::<Produce>(PRODUCE, request, marks).await?, positions))
 }
 
 impl Share {
@@ -197,12 +243,12 @@ impl Share {
 }
 
 /// Where the events of this request go that have no key: one partition after the other, or the same one each time it is repeated.
-fn keyless_partition(caller: &Caller, topic: &Topic, key: Option<&IdempotencyKey>) -> Result<usize, HttpError> {
+fn keyless_partition(caller: &Caller, topic: &Topic, key: Option<&IdempotencyKey>) -> usize {
     let partitions = topic.logs.len().max(1);
-    Ok(match key {
+    match key {
         Some(key) => partition_of(key.bytes(), partitions),
         None => caller.shared.next_partition.fetch_add(1, Ordering::Relaxed) % partitions,
-    })
+    }
 }
 
 fn partition(topic: &Topic, record: &NewRecord, keyless: usize, position: usize) -> Result<i32, HttpError> {

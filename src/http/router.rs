@@ -1,27 +1,22 @@
 //! The routes, each at the root and under a project, and what all of them have around them: limits, budget, CORS, compression.
 
 use super::errors::{HttpError, Refusal};
-use super::{Shared, consume, docs, health, live, produce, topics};
+use super::{Shared, budget, consume, docs, health, live, produce, topics};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
+use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
+use axum::middleware;
 use axum::routing::{any, get};
 use std::sync::Arc;
-use std::time::Duration;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
-use tower_http::timeout::RequestBodyTimeoutLayer;
 use utoipa::OpenApi;
 use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// A body that stands still for so long ends its request.
-const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Smaller answers are not compressed.
 const COMPRESSED_FROM: u16 = 1024;
 const PROJECT: &str = "/projects/{project_id}";
@@ -69,9 +64,9 @@ pub fn router(shared: Arc<Shared>) -> (Router, Document) {
         .route("/docs", get(move || async move { ([(CONTENT_TYPE, "text/html; charset=utf-8")], page) }))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .layer(middleware::from_fn_with_state(shared.clone(), within_budget))
-        .layer(DefaultBodyLimit::max(http.request_bytes))
-        .layer(RequestBodyTimeoutLayer::new(BODY_TIMEOUT))
+        .layer(middleware::from_fn_with_state(shared.clone(), budget::read_body))
+        // The budget has seen to it.
+        .layer(DefaultBodyLimit::disable())
         // A live stream is to arrive as it comes, not when there is enough to compress.
         .layer(
             CompressionLayer::new().gzip(true).compress_when(
@@ -104,21 +99,6 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
             .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
             .expose_headers([axum::http::header::RETRY_AFTER]),
     )
-}
-
-/// Charges a body to the budget while its request is handled; without room the request is told to come back.
-async fn within_budget(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
-    let limit = shared.broker.config.http.request_bytes;
-    let length =
-        request.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok()).and_then(|length| length.parse().ok());
-    let has_body = !matches!(*request.method(), Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS);
-    if !has_body {
-        return next.run(request).await;
-    }
-    // A body that does not say how long it is may be as long as is allowed; a longer one is refused when it is read.
-    let bytes: usize = length.map_or(limit, |length: u64| usize::try_from(length).unwrap_or(usize::MAX)).min(limit);
-    let Some(_room) = shared.try_take(bytes) else { return super::busy().into_response() };
-    next.run(request).await
 }
 
 async fn no_such_route(request: Request) -> HttpError {

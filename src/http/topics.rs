@@ -16,7 +16,6 @@ use crate::ids::Timestamp;
 use axum::Json;
 use axum::http::StatusCode;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
-use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
@@ -102,7 +101,7 @@ impl Topic {
 #[utoipa::path(post, path = "/topics", tag = "topics", request_body = NewTopic, responses(
     (status = 201, body = Topic),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
-    (status = 409, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
+    (status = 409, body = ErrorBody), (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
     (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn create(caller: Caller, Body(new): Body<NewTopic>) -> Result<(StatusCode, Json<Topic>), HttpError> {
     check_name(&new.name)?;
@@ -158,10 +157,7 @@ pub async fn get(caller: Caller, Name(name): Name) -> Result<Json<Topic>, HttpEr
 pub async fn delete(caller: Caller, Name(name): Name) -> Result<StatusCode, HttpError> {
     find(&caller, &name)?;
     let kafka_name = TopicName(StrBytes::from_string(caller.kafka_name(&name)));
-    let request = DeleteTopicsRequest::default()
-        .with_topic_names(vec![kafka_name.clone()])
-        .with_topics(vec![DeleteTopicState::default().with_name(Some(kafka_name))])
-        .with_timeout_ms(30_000);
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![kafka_name]).with_timeout_ms(30_000);
     let response = caller.call::<DeleteTopics>(DELETE, request).await?;
     let answer = response.responses.first();
     match answer.and_then(|answer| ResponseError::try_from_code(answer.error_code)) {
