@@ -1,6 +1,6 @@
 """Runs a list of suites one after the other, shows what they print, and sums up their last lines.
 
-  run.sh test     Rust's tests, then kcat, confluent-kafka and the tour against the real binary: what `make test` runs
+  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP and the tour against the real binary: what `make test` runs
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
 A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
@@ -30,11 +30,13 @@ LISTS = {
         "copier's checker": [sys.executable, str(HERE / "copier" / "copies_test.py")],
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
+        "http": client("http"),
         "tour, 20,000 records": TOUR,
     },
     "compat": {
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
+        "http": client("http"),
         "java": client("java"),
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),

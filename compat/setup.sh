@@ -4,7 +4,8 @@
 #   setup.sh [build] [test] [java] [compat]
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
-# test    kcat, Python 3, confluent-kafka in a virtual environment, the flight records
+# test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka and schemathesis; the published Python packages `fourbyfour`; the
+#         flight records
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
 # compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka Streams, and librdkafka's sources, built with its tests
 #
@@ -23,6 +24,8 @@ has_libclang() {
     || compgen -G '/usr/lib*/libclang.so*' >/dev/null || compgen -G '/usr/lib/*/libclang*.so*' >/dev/null
 }
 has_venv() { python3 -c 'import ensurepip, venv' >/dev/null 2>&1; }
+# 18 is what the TypeScript package asks for, and what Debian 12 has.
+has_node() { have npm && node -e 'process.exit(parseInt(process.versions.node) >= 18 ? 0 : 1)' 2>/dev/null; }
 has_header() { printf '#if !__has_include(<%s>)\n#error\n#endif\n' "$1" | cc -E - >/dev/null 2>&1; }
 
 missing_compilers() {
@@ -42,6 +45,8 @@ missing_packages() {
       test)
         [ -e /etc/ssl/certs/ca-certificates.crt ] || [ -n "${SSL_CERT_FILE:-}" ] || ! have apt-get || echo ca-certificates
         have kcat || echo kcat
+        have curl || echo curl
+        has_node || [ -n "${FBF_WITHOUT_NODE:-}" ] || printf 'nodejs\nnpm\n'
         { have python3 && has_venv; } || printf 'python3\npython3-venv\n'
         ;;
       compat)
@@ -160,8 +165,10 @@ install_packages "${packages[@]}"
 have cargo || ! { wants build || wants compat; } || die "missing: Rust (cargo); https://rustup.rs installs it"
 
 if wants test; then install_python "$here/requirements.txt"; fi
+if wants test; then install_python "$here/http/requirements.txt"; fi
 if wants compat; then install_python "$here/tour/requirements.txt"; fi
 if wants java; then install_jars "$here/java/pom.xml" "$KAFKA_LIBS"; fi
 if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
 if wants compat; then install_librdkafka; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi
+if wants test; then "$FBF_VENV/bin/python" "$here/http/python_package.py" --fetch; fi

@@ -134,12 +134,10 @@ fn origin(context: &Context, leave: &Leave, position: (usize, usize), index: i32
     }
 }
 
-/// The partition of `topic` in which a batch with the mark `id` was appended, if one was.
+/// The note of the mark `id`, if a batch was appended with it.
 #[must_use]
-pub fn partition_of_mark(context: &Context, topic: &Topic, id: u128) -> Option<i32> {
-    let found = context.broker.logs.find_mark(id).ok()??;
-    let at = topic.logs.iter().position(|log| *log == found.log)?;
-    i32::try_from(at).ok()
+pub fn note_of_mark(context: &Context, id: u128) -> Option<u32> {
+    Some(context.broker.logs.find_mark(id).ok()??.mark.note)
 }
 
 /// What is wrong with the request as a whole.

@@ -60,6 +60,7 @@ pub struct Consumed {
     /// One past the last event of the list.
     pub next_offset: i64,
     /// For every topic and partition in the list, one past its last event.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
     pub next_offsets: Offsets,
     /// Goes on here, without a group.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,6 +102,7 @@ pub enum ResetTo {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ResetDone {
     /// Where the group goes on, by topic and partition.
+    #[schema(value_type = BTreeMap<String, BTreeMap<String, i64>>)]
     pub offsets: Offsets,
 }
 

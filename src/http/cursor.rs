@@ -1,6 +1,6 @@
 //! Positions of several partitions in one opaque word: the `cursor` of a replay, and the ids of a live stream.
 //!
-//! Inside: `topic:partition=offset,partition=offset;topic:…`, in base64 for URLs. Names are Kafka's, which have none of these separators, as HTTP
+//! Inside, behind the version: `topic:partition=offset,partition=offset;topic:…`, in base64 for URLs. Names are Kafka's, which have none of these separators, as HTTP
 //! calls them.
 
 use super::records::Offsets;
@@ -9,6 +9,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 /// The longest cursor that is read: some 100,000 partitions.
 const BYTES_MAX: usize = 2 * 1024 * 1024;
+const VERSION: char = '1';
 
 #[must_use]
 pub fn encode(positions: &Offsets) -> String {
@@ -23,14 +24,16 @@ pub fn encode(positions: &Offsets) -> String {
             text.push_str(&format!("{partition}={offset}"));
         }
     }
-    BASE64_URL_SAFE_NO_PAD.encode(text)
+    // Never empty: an empty word is easily lost on the way.
+    format!("{VERSION}{}", BASE64_URL_SAFE_NO_PAD.encode(text))
 }
 
 /// # Errors
 /// When the text is none of ours.
 pub fn decode(cursor: &str) -> Result<Offsets, String> {
     let read = || {
-        let bytes = (cursor.len() <= BYTES_MAX).then(|| BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()).flatten()?;
+        let cursor = cursor.strip_prefix(VERSION).filter(|cursor| cursor.len() <= BYTES_MAX)?;
+        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
         let text = String::from_utf8(bytes).ok()?;
         let mut positions = Offsets::new();
         for part in text.split(';').filter(|part| !part.is_empty()) {
@@ -59,8 +62,11 @@ mod tests {
         ]);
         assert_eq!(decode(&encode(&positions)), Ok(positions));
         assert_eq!(decode(&encode(&Offsets::new())), Ok(Offsets::new()));
-        for bad in ["%%%", "YQ", &BASE64_URL_SAFE_NO_PAD.encode("a:0=-1"), &BASE64_URL_SAFE_NO_PAD.encode("a:x=1")] {
+        for bad in ["", "2", "1%%%", "1YQ"] {
             assert!(decode(bad).is_err(), "{bad}");
+        }
+        for bad in ["a:0=-1", "a:x=1", "a:1"] {
+            assert!(decode(&format!("1{}", BASE64_URL_SAFE_NO_PAD.encode(bad))).is_err(), "{bad}");
         }
     }
 }

@@ -93,13 +93,15 @@ impl Group {
         for topic in topics {
             for index in 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX) {
                 let key = (topic.id, index);
-                match (committed.get(&(topic.name.clone(), index)), self.partitions.get_mut(&key)) {
+                let known = self.partitions.get_mut(&key);
+                match (committed.get(&(topic.name.clone(), index)), known) {
                     (Some(committed), Some(known)) => known.observe(*committed),
                     (Some(committed), None) => drop(self.partitions.insert(key, PartitionLeases::new(*committed))),
-                    (None, Some(_)) => {}
-                    (None, None) => {
+                    (None, Some(known)) if !known.is_committed() => {}
+                    // New, or the group was deleted.
+                    (None, _) => {
                         let start = offset_at(caller, topic, index, EARLIEST).await?;
-                        self.partitions.insert(key, PartitionLeases::new(start));
+                        self.partitions.insert(key, PartitionLeases::uncommitted(start));
                     }
                 }
             }

@@ -33,8 +33,10 @@ struct Lease {
 /// One partition of a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionLeases {
-    /// As it is committed for the group.
+    /// As it is committed for the group; where nothing is, the partition's first record.
     committed: i64,
+    /// Whether something is.
+    is_committed: bool,
     /// The next record that nobody has been handed.
     position: i64,
     /// By their first record; they do not overlap.
@@ -51,15 +53,27 @@ pub struct Range {
 }
 
 impl PartitionLeases {
-    /// A partition of which `committed` is the group's offset, or its first record.
+    /// A partition that begins at `committed`, the group's offset.
     #[must_use]
     pub fn new(committed: i64) -> PartitionLeases {
-        PartitionLeases { committed, position: committed, leases: BTreeMap::new(), acknowledged: committed }
+        PartitionLeases { committed, is_committed: true, position: committed, leases: BTreeMap::new(), acknowledged: committed }
+    }
+
+    /// A partition that begins at its first record, because the group has committed nothing.
+    #[must_use]
+    pub fn uncommitted(start: i64) -> PartitionLeases {
+        PartitionLeases { is_committed: false, ..PartitionLeases::new(start) }
+    }
+
+    /// Whether the group has an offset here.
+    #[must_use]
+    pub fn is_committed(&self) -> bool {
+        self.is_committed
     }
 
     /// Takes note of the group's committed offset.
     pub fn observe(&mut self, committed: i64) {
-        if committed != self.committed {
+        if committed != self.committed || !self.is_committed {
             *self = PartitionLeases::new(committed);
         }
     }
@@ -130,6 +144,7 @@ impl PartitionLeases {
     /// The group's offset was committed.
     pub fn committed(&mut self, offset: i64) {
         self.committed = offset;
+        self.is_committed = true;
     }
 
     /// When the first lease comes back.
@@ -153,7 +168,8 @@ impl PartitionLeases {
     /// What is to be committed.
     fn due(&self) -> Option<i64> {
         let due = self.leases.first_key_value().map_or(self.acknowledged, |(from, _)| *from);
-        (due != self.committed).then_some(due)
+        let is_first = !self.is_committed && self.leases.is_empty();
+        (due != self.committed || is_first).then_some(due)
     }
 }
 
@@ -272,6 +288,15 @@ mod tests {
         assert_eq!(one.consume(10, None), [7, 8, 9]);
         one.leases.observe(2);
         assert_eq!(one.consume(10, None), [2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn the_first_commit_counts_even_when_it_says_the_beginning() {
+        let mut leases = PartitionLeases::uncommitted(0);
+        assert_eq!(leases.acknowledge_all(None), None, "nobody acknowledged anything");
+        assert_eq!(leases.acknowledge(0, None), Some(0));
+        leases.committed(0);
+        assert_eq!(leases.acknowledge(0, None), None, "as it was");
     }
 
     #[test]

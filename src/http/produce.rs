@@ -144,13 +144,14 @@ async fn write(
     key: Option<&IdempotencyKey>,
 ) -> Result<Vec<Result<Written, HttpError>>, HttpError> {
     let now = caller.shared.broker.env.now();
-    let mut shares = shared_out(caller, topic, records, key, now)?;
+    let partitions = partitions(caller, topic, key);
+    let mut shares = shared_out(caller, topic, records, key, partitions, now)?;
     let missing = HttpError::of(ResponseError::UnknownServerError, None, "no answer for the event");
     let mut results = vec![Err(missing); records.len()];
     // One batch of each partition at a time; they are durable together.
     let mut under_way = Vec::new();
     while !shares.is_empty() {
-        under_way.push(start(caller, topic, &mut shares, key, now).await?);
+        under_way.push(start(caller, topic, &mut shares, key, partitions, now).await?);
     }
     for (response, mut positions) in under_way {
         for answer in response.await.responses.into_iter().flat_map(|topic| topic.partition_responses) {
@@ -176,12 +177,13 @@ fn shared_out(
     topic: &Topic,
     records: &[NewRecord],
     key: Option<&IdempotencyKey>,
+    partitions: usize,
     now: Timestamp,
 ) -> Result<Shares, HttpError> {
-    let keyless = keyless_partition(caller, topic, key);
+    let keyless = keyless_partition(caller, partitions, key);
     let mut shares = Shares::new();
     for (position, record) in records.iter().enumerate() {
-        let partition = partition(topic, record, keyless, position)?;
+        let partition = partition(topic, record, (keyless, partitions), position)?;
         let own = shares.entry(partition).or_default();
         let fits = |share: &Share| share.batch.estimated_bytes() + record.stored_bytes() <= topic.settings.max_message_bytes;
         let mut share = match own.pop_back() {
@@ -195,14 +197,6 @@ fn shared_out(
         share.batch = added(share.batch, record, now);
         own.push_back(share);
     }
-    if let (Some(key), [record]) = (key, records)
-        && record.partition.is_none()
-        && let Some(first) = produce::partition_of_mark(&caller.context(PRODUCE, None), topic, key.mark_id(topic.id, 0))
-        && let Some((_, only)) = shares.pop_first()
-    {
-        // The topic may have more partitions since: the first decides where a repetition looks for it.
-        shares.insert(first, only);
-    }
     Ok(shares)
 }
 
@@ -215,6 +209,7 @@ async fn start(
     topic: &Topic,
     shares: &mut Shares,
     key: Option<&IdempotencyKey>,
+    partitions: usize,
     now: Timestamp,
 ) -> Result<UnderWay, HttpError> {
     let keep_ms = caller.shared.broker.config.http.idempotency_ms;
@@ -223,10 +218,16 @@ async fn start(
     shares.retain(|partition, own| {
         if let Some(share) = own.pop_front() {
             if let (Some(marks), Some(key)) = (&mut marks, key) {
-                marks.insert(*partition, share.mark(key, topic, now, keep_ms));
+                marks.insert(*partition, share.mark(key, topic, partitions, now, keep_ms));
             }
+            let has_first = share.positions.first() == Some(&0);
             positions.insert(*partition, share.positions);
             data.push(PartitionProduceData::default().with_index(*partition).with_records(Some(share.batch.build())));
+            if has_first {
+                // Whoever repeats the request looks for this one, see `repeats.rs`.
+                let last = data.len() - 1;
+                data.swap(0, last);
+            }
         }
         !own.is_empty()
     });
@@ -236,22 +237,33 @@ async fn start(
 }
 
 impl Share {
-    fn mark(&self, key: &IdempotencyKey, topic: &Topic, now: Timestamp, keep_ms: i64) -> Mark {
+    fn mark(&self, key: &IdempotencyKey, topic: &Topic, partitions: usize, now: Timestamp, keep_ms: i64) -> Mark {
         let ordinal = self.positions.first().and_then(|first| u32::try_from(*first).ok()).unwrap_or(0);
-        key.mark(topic.id, ordinal, now, keep_ms)
+        key.mark(topic.id, ordinal, partitions, now, keep_ms)
     }
 }
 
+/// Over how many partitions the request's events are spread: those of the topic, as they were when it was sent first.
+fn partitions(caller: &Caller, topic: &Topic, key: Option<&IdempotencyKey>) -> usize {
+    let now = topic.logs.len().max(1);
+    let then = key.and_then(|key| produce::note_of_mark(&caller.context(PRODUCE, None), key.mark_id(topic.id, 0)));
+    then.and_then(|then| usize::try_from(then).ok()).map_or(now, |then| then.clamp(1, now))
+}
+
 /// Where the events of this request go that have no key: one partition after the other, or the same one each time it is repeated.
-fn keyless_partition(caller: &Caller, topic: &Topic, key: Option<&IdempotencyKey>) -> usize {
-    let partitions = topic.logs.len().max(1);
+fn keyless_partition(caller: &Caller, partitions: usize, key: Option<&IdempotencyKey>) -> usize {
     match key {
         Some(key) => partition_of(key.bytes(), partitions),
         None => caller.shared.next_partition.fetch_add(1, Ordering::Relaxed) % partitions,
     }
 }
 
-fn partition(topic: &Topic, record: &NewRecord, keyless: usize, position: usize) -> Result<i32, HttpError> {
+fn partition(
+    topic: &Topic,
+    record: &NewRecord,
+    (keyless, partitions): (usize, usize),
+    position: usize,
+) -> Result<i32, HttpError> {
     if let Some(partition) = record.partition {
         if !topic.has(partition) {
             let last = topic.logs.len().saturating_sub(1);
@@ -260,7 +272,7 @@ fn partition(topic: &Topic, record: &NewRecord, keyless: usize, position: usize)
         }
         return Ok(partition);
     }
-    let at = record.key.as_ref().map_or(keyless, |key| partition_of(key.as_bytes(), topic.logs.len()));
+    let at = record.key.as_ref().map_or(keyless, |key| partition_of(key.as_bytes(), partitions));
     i32::try_from(at).map_err(|_| HttpError::invalid("the topic has too many partitions"))
 }
 

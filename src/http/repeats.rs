@@ -2,7 +2,8 @@
 //!
 //! The key becomes the mark of the batch that the request appends (see `store::Mark`), so the record and the memory of it are one write. A record
 //! without a key of its own goes to a partition that follows from the idempotency key, so that a repetition meets the first in the same one.
-//! Where the topic got more partitions in between, the mark tells where the first is.
+//! Where the topic got more partitions in between, the mark of the request's first record tells how many there were: that batch is appended
+//! before the others of the request, so it is there if any of them is.
 
 use super::errors::HttpError;
 use crate::ids::{Timestamp, TopicId};
@@ -55,10 +56,11 @@ impl IdempotencyKey {
         u128::from_be_bytes(id)
     }
 
-    /// The mark itself, made now.
+    /// The mark itself, made now, for a topic of so many partitions.
     #[must_use]
-    pub fn mark(&self, topic: TopicId, ordinal: u32, now: Timestamp, keep_ms: i64) -> Mark {
-        Mark { id: self.mark_id(topic, ordinal), made: now, expires: now.plus_ms(keep_ms) }
+    pub fn mark(&self, topic: TopicId, ordinal: u32, partitions: usize, now: Timestamp, keep_ms: i64) -> Mark {
+        let note = u32::try_from(partitions).unwrap_or(u32::MAX);
+        Mark { id: self.mark_id(topic, ordinal), made: now, expires: now.plus_ms(keep_ms), note }
     }
 }
 

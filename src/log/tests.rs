@@ -522,7 +522,7 @@ async fn producers_of_coordinators_are_forgotten_like_others() {
 }
 
 async fn append_marked(partition: &Partition, id: u128, expires: Timestamp) -> (i64, Option<Timestamp>) {
-    let mark = Mark { id, made: NOW, expires };
+    let mark = Mark { id, made: NOW, expires, note: 0 };
     let appended = partition.append(batch(2), Origin::Marked(mark)).await.expect("taken");
     (appended.first.0, appended.append_time)
 }

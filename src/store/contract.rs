@@ -545,7 +545,7 @@ async fn open_both(h: &Harness) {
 
 async fn marked_appends_are_found_by_their_marks_after_a_restart_too(mut h: Harness) {
     open_both(&h).await;
-    let mark = |id: u128| Mark { id, made: Timestamp(1000), expires: Timestamp(i64::MAX) };
+    let mark = |id: u128| Mark { id, made: Timestamp(1000), expires: Timestamp(i64::MAX), note: 7 };
     let marked =
         |log: LogId, first: i64, id: Option<u128>| Append { mark: id.map(mark), ..append_of(log, F0, first, first + 1, 5, 300) };
     for append in [marked(LOG, 0, Some(1)), marked(OTHER, 0, None), marked(LOG, 2, Some(u128::MAX)), marked(OTHER, 2, Some(3))] {

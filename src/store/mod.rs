@@ -72,6 +72,8 @@ pub struct Mark {
     pub id: u128,
     pub made: Timestamp,
     pub expires: Timestamp,
+    /// What its maker wants to find again with it.
+    pub note: u32,
 }
 
 /// The append that a mark names; its batch may have been trimmed since.

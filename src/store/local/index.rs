@@ -384,14 +384,15 @@ fn mark_key(id: u128) -> [u8; 17] {
     key
 }
 
-fn encode_mark(marked: &Marked, place: Position) -> [u8; 56] {
+fn encode_mark(marked: &Marked, place: Position) -> [u8; 60] {
     let Marked { log, first, last, mark } = marked;
     let numbers =
         [log.0, first.0.cast_unsigned(), last.0.cast_unsigned(), mark.made.0.cast_unsigned(), mark.expires.0.cast_unsigned()];
-    let mut bytes = [0u8; 56];
+    let mut bytes = [0u8; 60];
     for (field, number) in bytes.chunks_exact_mut(8).zip(numbers.into_iter().chain([place.seq, place.at])) {
         field.copy_from_slice(&number.to_le_bytes());
     }
+    bytes[56..].copy_from_slice(&mark.note.to_le_bytes());
     bytes
 }
 
@@ -400,8 +401,9 @@ fn decode_mark(key: &[u8], value: &[u8]) -> Option<(Marked, Position)> {
     let id = u128::from_be_bytes(*key.get(1..)?.first_chunk::<16>()?);
     let mut fields = Fields(value);
     let (log, first, last) = (LogId(fields.u64()?), fields.offset()?, fields.offset()?);
-    let mark = Mark { id, made: fields.timestamp()?, expires: fields.timestamp()? };
+    let (made, expires) = (fields.timestamp()?, fields.timestamp()?);
     let place = Position { seq: fields.u64()?, at: fields.u64()? };
+    let mark = Mark { id, made, expires, note: fields.u32()? };
     Some((Marked { log, first, last, mark }, place))
 }
 

@@ -7,7 +7,7 @@
 //! commit header   magic 4, crc 4, seq 8, at 8, salt 8, previous end (seq 8, at 8), durable (seq 8, at 8),
 //!                 total bytes 8, records 4, zeros 20
 //! record header   log 8, fence 8, first 8, last 8, max timestamp 8, length 4, suffix from 4, suffix crc 4, kind 4
-//! mark            id 16, made 8, expires 8, zeros 20, kind 4      behind the header of the record that bears it; counts as a record
+//! mark            id 16, made 8, expires 8, note 4, zeros 16, kind 4      behind the header of the record that bears it; counts as a record
 //! ```
 //! * `crc` covers the rest of the header, all record headers, and the bytes of each batch before `suffix from` (few). The suffixes are
 //!   covered by the checksums that the callers had verified, so writing passes over no payload.
@@ -131,7 +131,8 @@ fn put_mark(buffer: &mut Vec<u8>, mark: &Mark) {
     buffer.extend_from_slice(&mark.id.to_le_bytes());
     buffer.extend_from_slice(&mark.made.0.to_le_bytes());
     buffer.extend_from_slice(&mark.expires.0.to_le_bytes());
-    buffer.extend_from_slice(&[0; 20]);
+    buffer.extend_from_slice(&mark.note.to_le_bytes());
+    buffer.extend_from_slice(&[0; 16]);
     buffer.extend_from_slice(&KIND_MARK.to_le_bytes());
 }
 
@@ -243,7 +244,7 @@ fn take_record(fields: &mut Fields<'_>) -> Option<Record> {
 fn take_mark(header: &[u8]) -> Option<Mark> {
     let (id, rest) = header.split_first_chunk::<16>()?;
     let mut fields = Fields(rest);
-    Some(Mark { id: u128::from_le_bytes(*id), made: fields.timestamp()?, expires: fields.timestamp()? })
+    Some(Mark { id: u128::from_le_bytes(*id), made: fields.timestamp()?, expires: fields.timestamp()?, note: fields.u32()? })
 }
 
 /// A commit whose header, record headers and heads hold. The payloads may still be torn: see [`Found::is_intact`].

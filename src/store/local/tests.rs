@@ -283,7 +283,7 @@ async fn power_failure_takes_keys_of_batches_that_were_not_synced() {
 /// One marked batch at `first`, in a commit of its own.
 async fn put_marked(store: &LocalStore, told: &Told, first: i64, expires: i64) {
     let permit = store.reserve(2_000).await.expect("there is room");
-    let mark = Mark { id: first.cast_unsigned().into(), made: Timestamp(1), expires: Timestamp(expires) };
+    let mark = Mark { id: first.cast_unsigned().into(), made: Timestamp(1), expires: Timestamp(expires), note: 0 };
     store.append(permit, Append { mark: Some(mark), ..append_of(LOG, F0, first, first, first, 2_000) });
     told.wait(LOG, Offset(first)).await;
 }
@@ -495,7 +495,7 @@ fn sample_commit() -> (Vec<u8>, CommitHeader) {
         kind: RecordKind::New,
         mark: None,
     };
-    let mark = Some(Mark { id: 11, made: Timestamp(8), expires: Timestamp(9) });
+    let mark = Some(Mark { id: 11, made: Timestamp(8), expires: Timestamp(9), note: 10 });
     let mut header = CommitHeader {
         at: Position { seq: 3, at: 4096 },
         salt: 99,

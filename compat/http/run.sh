@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# The HTTP API against fbf: run.sh runs every part, run.sh PART [words] one of them with what it takes, such as names of tests or --list.
+# Every part says `N passed, N failed` for itself; the exit status is 1 when one of them failed.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+# shellcheck source=../lib.sh
+source "$here/../lib.sh"
+
+parts=(smoke records idempotency groups cursors live access python_package quickstart failures schema curl_tour)
+
+if [ $# -gt 0 ]; then
+  [[ " ${parts[*]} " == *" $1 "* ]] || { echo "run.sh: no part $1; there are: ${parts[*]}" >&2; exit 2; }
+  part=$1
+  shift
+  exec "$FBF_VENV/bin/python" "$here/$part.py" "$@"
+fi
+
+status=0
+for part in "${parts[@]}"; do
+  echo "-- $part"
+  "$FBF_VENV/bin/python" "$here/$part.py" || status=1
+done
+exit $status
