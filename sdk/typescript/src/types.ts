@@ -1,0 +1,223 @@
+// What methods take and give. Offsets, counts and sizes are JavaScript numbers: exact up to 2^53 (9,007,199,254,740,991).
+
+/** What every method takes last. */
+export interface CallOptions {
+  /** Aborting it ends the call, retries included; the call then throws the signal's reason. */
+  signal?: AbortSignal | undefined;
+}
+
+export interface NewTopic {
+  name: string;
+  description?: string | undefined;
+  /** The server's default if left out. */
+  partitions?: number | undefined;
+  /** How long records are kept; the server's default if left out. */
+  retentionHours?: number | undefined;
+}
+
+export interface Topic {
+  name: string;
+  partitions: number;
+  retentionHours: number;
+  /** RFC 3339, UTC. */
+  createdAt: string;
+  description?: string;
+}
+
+export interface TopicStats {
+  name: string;
+  totalEvents: number;
+  totalBytes: number;
+  eventsPerSecond: number;
+  /** RFC 3339, UTC. */
+  lastEventAt?: string;
+}
+
+export interface NewRecord {
+  /** Anything JSON can carry; `null` too, but not `undefined`. */
+  value: unknown;
+  /** Records of one key are in one partition, in order. */
+  key?: string | undefined;
+  headers?: { [name: string]: string } | undefined;
+}
+
+export interface ProduceResult {
+  topic: string;
+  partition: number;
+  offset: number;
+  /** RFC 3339, UTC. */
+  timestamp: string;
+}
+
+/** Of one record of a batch: where it is, or why it is nowhere. */
+export type BatchRecordResult =
+  | { partition: number; offset: number; timestamp: string; error?: undefined }
+  | { error: { code: string; message: string } };
+
+export interface ProduceBatchResult {
+  /** One for each record, in their order. */
+  results: BatchRecordResult[];
+}
+
+/** What the value of a record is when its bytes are no JSON (written by a Kafka client, say). */
+export interface Base64Value {
+  $base64: string;
+}
+
+/** A record as it was read. `Value` is what you know of its value; nothing checks it. */
+export interface StreamRecord<Value = unknown> {
+  topic: string;
+  partition: number;
+  offset: number;
+  value: Value;
+  /** RFC 3339, UTC. */
+  timestamp: string;
+  /** A key or header that is no UTF-8, written by a Kafka client, is a {@link Base64Value} all the same. */
+  key?: string;
+  headers?: { [name: string]: string };
+}
+
+/** A record of {@link Topics.stream}. */
+export interface LiveRecord<Value = unknown> extends StreamRecord<Value> {
+  /**
+   * Opaque: where the stream goes on after this record. Pass it as `lastEventId` to go on there in another process.
+   *
+   * With many partitions (more than 64) only some records have one; what came after the last of them then comes again.
+   */
+  id?: string;
+}
+
+/** Offsets by topic, then by partition: `offsets['order.placed'][0]`. */
+export type TopicOffsets = { [topic: string]: { [partition: number]: number } };
+
+/** A place in a topic: an end of it, a time (a Date, or text in RFC 3339), or an offset. */
+export type Position = 'earliest' | 'latest' | Date | { offset: number } | (string & {});
+
+export interface ConsumeOptions extends CallOptions {
+  /** The consumer group to read for. Without one, say `from` or `cursor`. */
+  group?: string | undefined;
+  partition?: number | undefined;
+  /** How many records at most; 100 by default. */
+  limit?: number | undefined;
+  /** How long the server waits for a first record, in milliseconds; not at all by default. */
+  waitMs?: number | undefined;
+  /** Commits what the group was handed out before. */
+  autoCommit?: boolean | undefined;
+  /** Where to read, instead of a group. */
+  from?: Position | undefined;
+  /** Where an answer without a group ended: goes on there. */
+  cursor?: string | undefined;
+}
+
+export interface ConsumeResult<Value = unknown> {
+  /** Of several partitions, perhaps; in offset order within each. */
+  records: StreamRecord<Value>[];
+  /** One past the last record of `records`. With several partitions, `nextOffsets` says more. */
+  nextOffset: number;
+  /** One past the last record of each partition in `records`. */
+  nextOffsets: TopicOffsets;
+  /** Without a group: to go on, pass it as `cursor`. */
+  cursor?: string;
+}
+
+export interface OffsetCommit {
+  group: string;
+  partition: number;
+  /** The offset to go on at: one past the last record that is done. */
+  offset: number;
+}
+
+export interface GroupReset {
+  to: Position;
+  /** All partitions if left out. */
+  partition?: number | undefined;
+}
+
+export interface GroupResetResult {
+  /** Where the group goes on now. */
+  offsets: TopicOffsets;
+}
+
+export interface SubscribeOptions extends CallOptions {
+  group: string;
+  /** How many records at most are fetched, and committed, at once; 100 by default. */
+  limit?: number | undefined;
+  /** How long the server waits for a first record before it is asked again, in milliseconds; 20,000 by default. */
+  waitMs?: number | undefined;
+  /** `after` (default): a record is committed once the loop has asked for the next. `manual`: you call `topics.commit`. */
+  commit?: 'after' | 'manual' | undefined;
+}
+
+export interface StreamOptions extends CallOptions {
+  /** Where to begin; `latest` if left out: what is written from now on. */
+  from?: Position | undefined;
+  /** Begins after the record with this `id` instead. */
+  lastEventId?: string | undefined;
+}
+
+export interface NewEndpoint {
+  name: string;
+  url: string;
+  /** Topic names or patterns; events of these topics are delivered. */
+  events?: string[] | undefined;
+  description?: string | undefined;
+  metadata?: { [name: string]: string } | undefined;
+}
+
+export interface Endpoint {
+  endpointId: string;
+  name: string;
+  url: string;
+  /** Signs the deliveries (Standard Webhooks). */
+  secret: string;
+  events: string[];
+  enabled: boolean;
+  /** RFC 3339, UTC. */
+  createdAt: string;
+}
+
+export type DeliveryStatus = 'pending' | 'success' | 'failed' | 'cancelled';
+
+export interface Delivery {
+  deliveryId: string;
+  endpointName: string;
+  eventType: string;
+  status: DeliveryStatus;
+  retryCount: number;
+  /** RFC 3339, UTC. */
+  createdAt: string;
+  responseStatusCode?: number;
+  durationMs?: number;
+  errorMessage?: string;
+}
+
+export interface NewWebhook {
+  eventType: string;
+  /** Anything JSON can carry; delivered as it is. */
+  payload: unknown;
+  /** Names of endpoints; without them the server decides by `eventType`. */
+  endpoints?: string[] | undefined;
+}
+
+export interface SentWebhook {
+  eventId: string;
+  deliveries: { deliveryId: string; endpointName: string; status: DeliveryStatus }[];
+}
+
+export interface EndpointStats {
+  deliveries: number;
+  successful: number;
+  failed: number;
+  successRate: number;
+  avgDurationMs: number;
+}
+
+export interface WebhookStats {
+  tenantId: string;
+  byEndpoint: { [name: string]: EndpointStats };
+  totalDeliveries: number;
+  successfulDeliveries: number;
+  failedDeliveries: number;
+  successRate: number;
+  avgDurationMs: number;
+}
