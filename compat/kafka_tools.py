@@ -16,6 +16,7 @@ CLASSES = {
     "console-consumer": f"{TOOLS}.consumer.ConsoleConsumer",
     "groups": f"{TOOLS}.consumer.group.ConsumerGroupCommand",
     "offsets": f"{TOOLS}.GetOffsetShell",
+    "transactions": f"{TOOLS}.TransactionsCommand",
 }
 
 

@@ -5,6 +5,8 @@ import pathlib
 import re
 import signal
 
+from confluent_kafka import Producer
+
 import kafka_tools
 from suite import Suite, eventually, expect_equal, fresh
 
@@ -218,6 +220,35 @@ def lags(broker, group):
     """Partition -> lag, from the columns GROUP TOPIC PARTITION CURRENT-OFFSET LOG-END-OFFSET LAG …"""
     rows = (line.split() for line in tool(broker, "groups", "--describe", "--group", group).splitlines())
     return {int(row[2]): int(row[5]) for row in rows if len(row) > 5 and row[0] == group}
+
+
+@suite.test
+def transactions_command_finds_describes_and_aborts(broker):
+    topic, transactional_id = create(broker, "transactions", 1), fresh("transactional")
+    producer = Producer({"bootstrap.servers": broker.bootstrap, "transactional.id": transactional_id})
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(topic, b"open")
+    producer.flush()
+
+    def row(arguments, column):
+        """The values of the last row that a subcommand prints, by the heads of their columns."""
+        heads, *rows = [line.split("\t") for line in tool(broker, "transactions", *arguments).splitlines() if "\t" in line]
+        found = [dict(zip((head.strip() for head in heads), (value.strip() for value in values), strict=False)) for values in rows]
+        return next((one for one in found if one.get(column[0]) == column[1]), None)
+
+    listed = row(["list"], ("TransactionalId", transactional_id))
+    expect_equal(listed and listed["TransactionState"], "Ongoing", "the listed state")
+    described = row(["describe", "--transactional-id", transactional_id], ("TransactionalId", transactional_id))
+    expect_equal(described["TopicPartitions"], f"{topic}-0", "the described partitions")
+    producers = ["describe-producers", "--topic", topic, "--partition", 0]
+    expect_equal(row(producers, ("ProducerId", listed["ProducerId"]))["CurrentTransactionStartOffset"], "0", "where it began")
+    # It is open, and young: hanging is what its coordinator knows nothing of.
+    hanging = tool(broker, "transactions", "find-hanging", "--broker-id", 1, "--max-transaction-timeout", 1)
+    if topic in hanging:
+        raise AssertionError(hanging)
+    tool(broker, "transactions", "abort", "--topic", topic, "--partition", 0, "--start-offset", 0)
+    expect_equal(row(producers, ("ProducerId", listed["ProducerId"]))["CurrentTransactionStartOffset"], "None", "after the abort")
 
 
 @suite.test
