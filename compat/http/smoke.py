@@ -4,8 +4,10 @@ Records are in records.py and idempotency.py, groups in groups.py, reading witho
 """
 
 import datetime
+import gzip
 import http.client
 import socket
+import subprocess
 import time
 
 import kafka_client as kafka
@@ -381,6 +383,27 @@ def a_chunked_body_is_a_body(broker):
     client.create(topic, partitions=1)
     client.call("POST", f"/topics/{topic}/produce", (part for part in [b'{"val', b'ue": "in ', b'parts"}'])).success()
     expect_equal(kafka.read_all(broker, topic)[0].value(), b'"in parts"', "value")
+
+
+@suite.test
+def http_2_is_spoken_with_those_who_begin_with_it(broker):
+    url = f"http://127.0.0.1:{broker.http_port}/healthz"
+    command = ["curl", "-sS", "--http2-prior-knowledge", "-w", "%{http_version}", url]
+    said = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=30, check=True).stdout
+    expect_equal(said, '{"status":"ok"}2', "answer and version")
+
+
+@suite.test
+def large_answers_are_compressed_for_those_who_take_it(broker):
+    client = broker.api()
+    topic = fresh("compressed")
+    client.create(topic, partitions=1)
+    client.produce_all(topic, [{"value": "x" * 100} for _ in range(100)])
+    path = f"/topics/{topic}/consume?from=earliest"
+    plain = client.call("GET", path)
+    packed = client.call("GET", path, headers={"Accept-Encoding": "gzip"})
+    expect_equal((plain.headers["Content-Encoding"], packed.headers["Content-Encoding"]), (None, "gzip"), "encodings")
+    expect_equal(gzip.decompress(packed.body), plain.body, "what was packed")
 
 
 @suite.test
