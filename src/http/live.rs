@@ -133,7 +133,7 @@ pub async fn live(
         None => Positions::begin(&caller, source, &From::parse(params.from.as_deref().unwrap_or("latest"))?).await?,
     };
     let format = Format::of(&headers)?;
-    let reader = Reader { caller, positions, format, is_over: false };
+    let reader = Reader { caller, positions, format, has_begun: false, is_over: false };
     let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
         let page = reader.next().await?;
         Some((Ok::<Bytes, Infallible>(page), reader))
@@ -146,6 +146,7 @@ struct Reader {
     caller: Caller,
     positions: Positions,
     format: Format,
+    has_begun: bool,
     is_over: bool,
 }
 
@@ -154,6 +155,10 @@ impl Reader {
     async fn next(&mut self) -> Option<Bytes> {
         if self.is_over {
             return None;
+        }
+        if !std::mem::replace(&mut self.has_begun, true) && self.format == Format::ServerSentEvents {
+            // An id without data is no event; it lets a reader that is cut off before the first one go on exactly here.
+            return Some(format!("id: {}\n\n", cursor::encode(&self.positions.offsets)).into());
         }
         match self.page().await {
             Ok(page) => page,
