@@ -189,12 +189,12 @@ impl Kept {
         }
         log.next = log.next.max(append.last.next());
         if let Some(mark) = append.mark {
-            self.marks.insert(mark.id, Marked { log: append.log, first: append.first, last: append.last, mark });
-            self.marks_by_expiry.insert((mark.expires, mark.id), ());
             // Whoever makes a mark says what time it is.
             while let Some(oldest) = self.marks_by_expiry.first_entry().filter(|oldest| oldest.key().0 <= mark.made) {
                 self.marks.remove(&oldest.remove_entry().0.1);
             }
+            self.marks.insert(mark.id, Marked { log: append.log, first: append.first, last: append.last, mark });
+            self.marks_by_expiry.insert((mark.expires, mark.id), ());
         }
         if append.last >= log.start {
             log.bytes += append.bytes.len() as u64;

@@ -322,8 +322,6 @@ impl StateMachine for GroupShard {
         for (id, group) in &self.durable.consumers {
             records.extend(group.records().map(|change| Record::Consumer { group: id.clone(), change }));
         }
-        // What was overtaken first: the order of records decides.
-        records.extend(self.durable.offsets.overtaken_records());
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {
                 records.extend(partitions.iter().map(|(partition, value)| Record::Offset {
@@ -334,7 +332,8 @@ impl StateMachine for GroupShard {
                 }));
             }
         }
-        records.extend(self.durable.offsets.open_records());
+        // Behind what counts: the order of records decides what is newer.
+        records.extend(self.durable.offsets.pending_records());
         records
     }
 }

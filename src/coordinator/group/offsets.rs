@@ -1,7 +1,7 @@
 //! Committed offsets of one shard: group → topic → partition. Changed only by applying records.
 //!
-//! **Transactions** (KIP-98, KIP-447): what a transaction commits is pending until its marker: then it counts, unless something newer was
-//! committed meanwhile, or is forgotten. What is newer is decided by the order of the commits' records, not of the markers
+//! **Transactions** (KIP-98, KIP-447): what a transaction commits is pending until its marker: then it counts. When something newer is
+//! committed meanwhile, or the transaction is aborted, it is forgotten. What is newer is decided by the order of the commits' records, not of the markers
 //! (OffsetMetadataManager.completeTransaction). Pending offsets never expire.
 //!
 //! **Expiry** (KIP-211): `offsets.retention.minutes` count from the moment when a group became empty; for groups that were never
@@ -40,24 +40,24 @@ struct Staged {
     value: Committed,
     /// Among all staged offsets of the shard.
     order: u64,
-    /// Whether something that counts was committed for the partition after this.
-    is_overtaken: bool,
 }
 
 /// The same offsets count and will count; the numbers that give staged ones their order may differ.
 impl PartialEq for Offsets {
     fn eq(&self, other: &Offsets) -> bool {
-        self.groups == other.groups
-            && self.overtaken_records() == other.overtaken_records()
-            && self.open_records() == other.open_records()
+        self.groups == other.groups && self.pending_records() == other.pending_records()
     }
 }
 
 impl Eq for Offsets {}
 
 impl Offsets {
-    /// Takes over one record: an offset, or a tombstone.
+    /// Takes over one record: an offset, or a tombstone. What counts already, time and all, is its copy in a checkpoint, which is not newer than
+    /// what is pending.
     pub fn apply(&mut self, group: String, topic: String, partition: i32, value: Option<Committed>) {
+        if value.is_some() && self.committed(&group, &topic, partition) == value.as_ref() {
+            return;
+        }
         if self.is_unstable(&group, &topic, partition) {
             self.overtake(&group, &topic, partition, u64::MAX);
         }
@@ -79,7 +79,7 @@ impl Offsets {
         }
         let order = self.staged;
         self.staged += 1;
-        if pending.offsets.insert(key, Staged { value, order, is_overtaken: false }).is_none() {
+        if pending.offsets.insert(key, Staged { value, order }).is_none() {
             *self.unstable.entry(group).or_default().entry((topic, partition)).or_default() += 1;
         }
     }
@@ -89,7 +89,7 @@ impl Offsets {
         let Some(pending) = self.pending.remove(&producer) else { return };
         for ((group, topic, partition), staged) in pending.offsets {
             self.unstage(&group, &topic, partition);
-            if end.marker == Marker::Commit && !staged.is_overtaken {
+            if end.marker == Marker::Commit {
                 self.overtake(&group, &topic, partition, staged.order);
                 self.insert(group, topic, partition, staged.value);
             }
@@ -120,57 +120,45 @@ impl Offsets {
         self.unstable.keys()
     }
 
-    /// All that is pending and was overtaken, in the order of staging, and where nothing took its place the tombstone that did: to be
-    /// applied before the offsets that count.
-    pub fn overtaken_records(&self) -> Vec<Record> {
-        let mut records = self.pending_records(true);
-        for record in &records.clone() {
-            let Record::PendingOffset { group, topic, partition, .. } = record else { continue };
-            let counting = self.of_group(group).and_then(|topics| topics.get(topic)?.get(partition));
-            if counting.is_none() {
-                let (group, topic) = (group.clone(), topic.clone());
-                records.push(Record::Offset { group, topic, partition: *partition, value: None });
-            }
-        }
-        records
+    /// All that is pending, as records in the order of staging: to be applied after the offsets that count.
+    #[must_use]
+    pub fn pending_records(&self) -> Vec<Record> {
+        let of_producer = |(id, pending): (&ProducerId, &PendingOffsets)| {
+            let producer = ProducerIdAndEpoch { id: *id, epoch: pending.epoch };
+            pending
+                .offsets
+                .iter()
+                .map(move |((group, topic, partition), staged)| {
+                    let (group, topic, value) = (group.clone(), topic.clone(), staged.value.clone());
+                    (staged.order, Record::PendingOffset { producer, group, topic, partition: *partition, value })
+                })
+                .collect::<Vec<_>>()
+        };
+        let mut records: Vec<_> = self.pending.iter().flat_map(of_producer).collect();
+        records.sort_unstable_by_key(|(order, _)| *order);
+        records.into_iter().map(|(_, record)| record).collect()
     }
 
-    /// All that is pending and may come to count, in the order of staging: to be applied after the offsets that count.
-    pub fn open_records(&self) -> Vec<Record> {
-        self.pending_records(false)
-    }
-
-    fn pending_records(&self, is_overtaken: bool) -> Vec<Record> {
-        let mut staged: Vec<_> = self
-            .pending
-            .iter()
-            .flat_map(|(id, pending)| {
-                let producer = ProducerIdAndEpoch { id: *id, epoch: pending.epoch };
-                pending.offsets.iter().map(move |(key, staged)| (producer, key, staged))
-            })
-            .filter(|(_, _, staged)| staged.is_overtaken == is_overtaken)
-            .collect();
-        staged.sort_unstable_by_key(|(_, _, staged)| staged.order);
-        let records = staged.into_iter().map(|(producer, (group, topic, partition), staged)| Record::PendingOffset {
-            producer,
-            group: group.clone(),
-            topic: topic.clone(),
-            partition: *partition,
-            value: staged.value.clone(),
-        });
-        records.collect()
+    fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {
+        self.groups.get(group)?.get(topic)?.get(&partition)
     }
 
     fn insert(&mut self, group: String, topic: String, partition: i32, value: Committed) {
         self.groups.entry(group).or_default().entry(topic).or_default().insert(partition, value);
     }
 
-    /// What open transactions have staged for the partition before `order` is older than what counts now, or than its deletion.
+    /// What open transactions have staged for the partition before `order` is older than what counts now, or than its deletion: it will never
+    /// count, and is forgotten.
     fn overtake(&mut self, group: &str, topic: &str, partition: i32, order: u64) {
         let key = (group.to_owned(), topic.to_owned(), partition);
-        for staged in self.pending.values_mut().filter_map(|pending| pending.offsets.get_mut(&key)) {
-            staged.is_overtaken |= staged.order < order;
+        let mut forgotten = 0;
+        for pending in self.pending.values_mut() {
+            if pending.offsets.get(&key).is_some_and(|staged| staged.order < order) {
+                pending.offsets.remove(&key);
+                forgotten += 1;
+            }
         }
+        (0..forgotten).for_each(|_| self.unstage(group, topic, partition));
     }
 
     fn unstage(&mut self, group: &str, topic: &str, partition: i32) {

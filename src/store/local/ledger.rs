@@ -149,11 +149,12 @@ pub(super) fn apply(
             RecordKind::New => new_entry(index, &mut ledger, item, applying)?,
             RecordKind::Moved => moved_entry(index, item)?,
         };
-        let Some((entry, replaced)) = entry else { continue };
-        changes.put_entry(item.log, item.last, &entry);
-        if let Some(mark) = item.mark {
+        // Of a batch that was trimmed, too: what became of it is still to be known. Of a deleted log nothing is.
+        if let Some(mark) = item.mark.filter(|_| ledger.logs.contains_key(&item.log)) {
             changes.put_mark(&Marked { log: item.log, first: item.first, last: item.last, mark }, item.place);
         }
+        let Some((entry, replaced)) = entry else { continue };
+        changes.put_entry(item.log, item.last, &entry);
         written += u64::from(item.length);
         if let Some(seq) = replaced {
             let dead = accounts.bury(seq, u64::from(item.length));

@@ -316,6 +316,21 @@ async fn marks_come_back_with_the_journal_and_go_with_what_was_not_synced() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn marks_of_trimmed_batches_come_back_with_the_journal() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..4 {
+        put_marked(&store, &told, first, i64::MAX).await;
+    }
+    store.trim(LOG, F0, Offset(3)).await.expect("trimmed");
+    let dir = crash(store);
+    let (store, _) = open(options(dir.path()));
+    assert_eq!(store.open(LOG, F0).await.expect("opens").start, Offset(3));
+    assert_eq!(marked(&store, 0..5), [0, 1, 2, 3]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn expired_marks_leave_the_index() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let (store, told) = open(options(dir.path()));

@@ -109,6 +109,20 @@ fn a_checkpoint_keeps_that_a_pending_offset_was_deleted_even_if_a_crash_cuts_it_
 }
 
 #[test]
+fn a_checkpoint_behind_its_log_takes_nothing_back_from_an_open_transaction() {
+    let mut shard = Harness::new();
+    shard.commit_plainly(3).expect("taken");
+    shard.stage(ALICE, 5).expect("taken");
+    let checkpoint = shard.shard.checkpoint();
+    for cut in 0..=checkpoint.len() {
+        let log = [&shard.log[..], &checkpoint[..cut]].concat();
+        let mut shard = Harness::loaded_from(log, shard.now, settings());
+        shard.end(ALICE, Marker::Commit);
+        assert_eq!(shard.committed("topic"), Some(5), "{cut} of {} records of the checkpoint", checkpoint.len());
+    }
+}
+
+#[test]
 fn an_offset_that_is_only_pending_can_be_deleted() {
     let mut shard = Harness::new();
     shard.stage(ALICE, 5).expect("taken");
