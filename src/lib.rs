@@ -15,6 +15,7 @@ pub mod ids;
 pub mod log;
 pub mod records;
 pub mod server;
+pub mod sockets;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

@@ -17,6 +17,9 @@ pub(super) fn run() -> ExitCode {
     if key.is_empty() {
         return fail(EXIT_USAGE, "no key on standard input: head -c 24 /dev/urandom | base64 | tee key | fbf hash-key");
     }
+    if key.len() as u64 >= LENGTH_MAX || !key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return fail(EXIT_USAGE, &format!("a key is fewer than {LENGTH_MAX} visible ASCII characters: it is sent in a header"));
+    }
     if key.len() < LENGTH_ADVISED {
         eprintln!(
             "warning: a key of fewer than {LENGTH_ADVISED} characters can be guessed from its hash; draw a long one at random"

@@ -130,8 +130,9 @@ fn project(id: &str, table: &toml::Table) -> Result<Project, String> {
         match key.as_str() {
             "topic_prefix" => {
                 let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-                let prefix = value.as_str().filter(|prefix| prefix.len() <= 100 && prefix.bytes().all(is_legal));
-                let expected = "letters, digits, '.', '_' and '-', at most 100";
+                let is_prefix = |prefix: &&str| prefix.len() <= 100 && !prefix.starts_with('_') && prefix.bytes().all(is_legal);
+                let prefix = value.as_str().filter(is_prefix);
+                let expected = "letters, digits, '.', '_' and '-', at most 100, and no '_' at the beginning";
                 project.topic_prefix = prefix
                     .ok_or_else(|| format!("http.projects.{id}.topic_prefix = {value} is not valid: expected {expected}"))?
                     .to_owned();

@@ -159,7 +159,7 @@ pub(super) static KEYS: &[Key] = &[
         },
     },
     Key { name: "http.request_bytes", apply: |config, given| given.number(KIB, GIB, &mut config.http.request_bytes) },
-    Key { name: "http.memory_bytes", apply: |config, given| given.number(KIB, 1024 * GIB, &mut config.http.memory_bytes) },
+    Key { name: "http.memory_bytes", apply: |config, given| given.number(32 * KIB, 1024 * GIB, &mut config.http.memory_bytes) },
     Key { name: "http.connections", apply: |config, given| given.number(1, 1_000_000, &mut config.http.connections) },
     Key { name: "http.consume_lease_ms", apply: |config, given| given.number(1, DAY_MS, &mut config.http.consume_lease_ms) },
     Key { name: "http.consume_limit_max", apply: |config, given| given.number(1, 100_000, &mut config.http.consume_limit_max) },

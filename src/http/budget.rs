@@ -1,48 +1,69 @@
-//! Bodies are read before anything else looks at a request, within the budget of all requests: so that an answer, whatever it is, leaves the
-//! connection in order, and what is too large is refused before it is sent.
+//! Bodies are read before anything else looks at a request, charged to the budget of all requests as they arrive: so that an answer, whatever it
+//! is, leaves the connection in order, and what is too large is refused before it is sent. Only callers with a key have their bodies read, where
+//! keys are asked for.
 
-use super::Shared;
 use super::errors::{HttpError, Refusal};
-use axum::body::{Body, HttpBody, to_bytes};
+use super::{Shared, caller};
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use bytes::BytesMut;
+use http_body_util::BodyExt;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Permits are counted in these.
+const STEP_BYTES: usize = 1024;
 
-/// Reads the body, charged to the budget while its request is handled; without room the request is told to come back.
+/// Reads the body, charged to the budget until its request is answered; without room the request is told to come back.
 pub async fn read_body(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
-    let limit = shared.broker.config.http.request_bytes;
-    let announced = request.body().size_hint();
-    if announced.lower() > limit as u64 {
-        return unread(too_large(limit));
-    }
-    // A body that does not say how long it is may be as long as is allowed.
-    let bytes = announced.exact().and_then(|exact| usize::try_from(exact).ok()).unwrap_or(limit);
-    let Some(_room) = shared.try_take(bytes) else { return unread(super::busy()) };
     let (parts, body) = request.into_parts();
-    match tokio::time::timeout(PATIENCE, to_bytes(body, limit)).await {
-        Ok(Ok(bytes)) => next.run(Request::from_parts(parts, Body::from(bytes))).await,
+    if let Err(error) = caller::check_key(&parts, &shared) {
+        return unread(error);
+    }
+    match tokio::time::timeout(PATIENCE, read(&shared, body)).await {
+        Ok(Ok((bytes, _room))) => next.run(Request::from_parts(parts, Body::from(bytes.freeze()))).await,
+        Ok(Err(error)) => unread(error),
         Err(_elapsed) => {
             let message = format!("the body did not arrive within {} s", PATIENCE.as_secs());
             unread(HttpError::new(Refusal::TimedOut, message))
         }
-        Ok(Err(error)) => {
-            let is_too_large =
-                std::error::Error::source(&error).is_some_and(|source| source.is::<http_body_util::LengthLimitError>());
-            let error =
-                if is_too_large { too_large(limit) } else { HttpError::invalid(format!("the body did not arrive: {error}")) };
-            unread(error)
-        }
     }
+}
+
+async fn read(shared: &Shared, mut body: Body) -> Result<(BytesMut, Option<OwnedSemaphorePermit>), HttpError> {
+    let limit = shared.broker.config.http.request_bytes;
+    if body.size_hint().lower() > limit as u64 {
+        return Err(too_large(limit));
+    }
+    let mut bytes = BytesMut::new();
+    let mut room: Option<OwnedSemaphorePermit> = None;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| HttpError::invalid(format!("the body did not arrive: {error}")))?;
+        let Some(data) = frame.data_ref() else { continue };
+        if bytes.len() + data.len() > limit {
+            return Err(too_large(limit));
+        }
+        let charged = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * STEP_BYTES;
+        if bytes.len() + data.len() > charged {
+            let more = shared.try_take(bytes.len() + data.len() - charged).ok_or_else(super::busy)?;
+            match &mut room {
+                Some(room) => room.merge(more),
+                None => room = Some(more),
+            }
+        }
+        bytes.extend_from_slice(data);
+    }
+    Ok((bytes, room))
 }
 
 fn too_large(limit: usize) -> HttpError {

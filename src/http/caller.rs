@@ -28,6 +28,8 @@ pub struct Caller {
     connection: Arc<Connection>,
     /// Names of the project's topics begin with this.
     prefix: Arc<str>,
+    /// Longer prefixes of other projects that begin so: what begins with one of them is theirs.
+    others: Arc<[String]>,
 }
 
 impl Caller {
@@ -40,6 +42,9 @@ impl Caller {
     /// What HTTP calls the Kafka topic `name`; `None`: it is not the project's.
     #[must_use]
     pub fn http_name<'a>(&self, name: &'a str) -> Option<&'a str> {
+        if self.others.iter().any(|other| name.starts_with(other.as_str())) {
+            return None;
+        }
         name.strip_prefix(&*self.prefix)
     }
 
@@ -106,25 +111,56 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         let params = params.map_err(|error| HttpError::invalid(error.body_text()))?;
         let asked = params.iter().find(|(name, _)| *name == "project_id").map(|(_, id)| id.to_owned());
         let http = &shared.broker.config.http;
-        let prefix = match http.auth {
+        let (prefix, others) = match http.auth {
             HttpAuth::None => {
                 check_host(parts)?;
-                ""
+                check_site(parts, &http.cors_origins)?;
+                ("", Vec::new())
             }
-            HttpAuth::Keys => &project(parts, &http.projects, asked.as_deref())?.topic_prefix,
+            HttpAuth::Keys => {
+                let prefix = project(parts, &http.projects, asked.as_deref())?.topic_prefix.as_str();
+                let all = http.projects.values().map(|project| &project.topic_prefix);
+                (prefix, all.filter(|other| other.len() > prefix.len() && other.starts_with(prefix)).cloned().collect())
+            }
         };
-        Ok(Caller { shared: shared.clone(), connection, prefix: Arc::from(prefix) })
+        Ok(Caller { shared: shared.clone(), connection, prefix: Arc::from(prefix), others: Arc::from(others) })
     }
+}
+
+/// Whether a request has any right to be read: with keys, that it has one of them.
+///
+/// # Errors
+/// UNAUTHORIZED.
+pub fn check_key(parts: &Parts, shared: &Shared) -> Result<(), HttpError> {
+    let http = &shared.broker.config.http;
+    match http.auth {
+        HttpAuth::None => Ok(()),
+        HttpAuth::Keys => opened(parts, &http.projects).map(drop),
+    }
+}
+
+/// Without keys, a page of another site must not act for whoever looks at it: what a browser says of where a request comes from is believed.
+fn check_site(parts: &Parts, origins: &[String]) -> Result<(), HttpError> {
+    let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
+    let is_allowed = |origin: &str| origins.iter().any(|allowed| allowed == "*" || allowed == origin);
+    let is_foreign = match header("origin") {
+        Some(origin) => !is_allowed(origin) && !is_this_machine(origin.rsplit("://").next().unwrap_or_default()),
+        None => {
+            matches!(header("sec-fetch-site"), Some("cross-site" | "same-site")) && !origins.iter().any(|origin| origin == "*")
+        }
+    };
+    if is_foreign {
+        let message = "a page of another site may not use this; name its origin in http.cors_origins";
+        return Err(HttpError::new(Refusal::Forbidden, message));
+    }
+    Ok(())
 }
 
 /// Without keys only this machine is served. A web page elsewhere that makes its name point here must not count as this machine.
 fn check_host(parts: &Parts) -> Result<(), HttpError> {
     let host = parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
     let Some(host) = host else { return Ok(()) };
-    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
-    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    if name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok() {
+    if is_this_machine(host) {
         return Ok(());
     }
     let message =
@@ -132,8 +168,16 @@ fn check_host(parts: &Parts) -> Result<(), HttpError> {
     Err(HttpError::new(Refusal::Forbidden, message))
 }
 
-/// The project that the request's API key opens, the one that was asked for if one was.
-fn project<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>, asked: Option<&str>) -> Result<&'a Project, HttpError> {
+/// Whether `host`, with a port or without, is an address or localhost.
+fn is_this_machine(host: &str) -> bool {
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
+    let name = name.trim_start_matches('[').trim_end_matches(']');
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// The projects, by id, that the request's API key opens: at least one.
+fn opened<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>) -> Result<Vec<(&'a String, &'a Project)>, HttpError> {
     let unauthorized = |message: &str| HttpError::new(Refusal::Unauthorized, message);
     let header = parts.headers.get(AUTHORIZATION).ok_or_else(|| unauthorized("no API key: send Authorization: Bearer <key>"))?;
     let key = header.to_str().ok().and_then(|header| {
@@ -152,6 +196,12 @@ fn project<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>, asked: Op
     if opened.is_empty() {
         return Err(unauthorized("the API key is not known"));
     }
+    Ok(opened)
+}
+
+/// The project that the request's API key opens, the one that was asked for if one was.
+fn project<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>, asked: Option<&str>) -> Result<&'a Project, HttpError> {
+    let opened = opened(parts, projects)?;
     match asked {
         Some(id) => opened
             .iter()

@@ -7,16 +7,17 @@ use super::groups::{self, Group};
 use super::input::{Body, Group as GroupName, Name, Params};
 use super::json::Record;
 use super::leases::{PartitionLeases, Range};
-use super::records::{Limits, Offsets, Page, Wanted, read};
+use super::records::{Arrived, Limits, Offsets, Page, Wanted, arrived, read};
+use super::room::{Charged, Room};
 use super::source::{From, Positions, Source};
 use crate::catalog::Topic;
 use crate::ids::Timestamp;
 use axum::Json;
-use axum::http::StatusCode;
+use axum::http::{Method, StatusCode};
+use axum::response::Response;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::OwnedSemaphorePermit;
 use utoipa::{IntoParams, ToSchema};
 
 const LIMIT_DEFAULT: usize = 100;
@@ -24,6 +25,8 @@ const LIMIT_DEFAULT: usize = 100;
 const PAGE_BYTES: usize = 1024 * 1024;
 /// How long one sleep of a long poll lasts at most: a group may have been moved meanwhile.
 const NAP: Duration = Duration::from_secs(1);
+/// Pages without a record that one request passes over.
+const ROUNDS_MAX: usize = 64;
 /// Between two looks at partitions that do not let a reader wait.
 const BREATH: Duration = Duration::from_millis(20);
 
@@ -116,9 +119,11 @@ pub struct ResetDone {
     (status = 409, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn consume(
     caller: Caller,
+    method: Method,
     Name(name): Name,
     Params(params): Params<ConsumeParams>,
-) -> Result<Json<Consumed>, HttpError> {
+) -> Result<Response, HttpError> {
+    refuse_head(&method)?;
     let http = &caller.shared.broker.config.http;
     let limit = params.limit.unwrap_or(LIMIT_DEFAULT).min(http.consume_limit_max);
     if limit == 0 {
@@ -130,13 +135,13 @@ pub async fn consume(
     let point = match (&params.group, &params.from, &params.cursor) {
         (Some(group), None, None) => {
             let ask = Ask { group, worker: checked_worker(params.worker.as_deref())?, limit, deadline };
-            return of_group(&caller, &source, ask, params.auto_commit.unwrap_or(false)).await.map(Json);
+            return Ok(of_group(&caller, &source, ask, params.auto_commit.unwrap_or(false)).await?.respond(&caller.shared));
         }
         (None, Some(from), None) => Positions::begin(&caller, source, &From::parse(from)?).await?,
-        (None, None, Some(cursor)) => Positions::resume(source, cursor)?,
+        (None, None, Some(cursor)) => Positions::resume(&caller, source, cursor)?,
         _ => return Err(HttpError::invalid("give one of group, from and cursor")),
     };
-    replay(&caller, point, limit, deadline).await.map(Json)
+    Ok(replay(&caller, point, limit, deadline).await?.respond(&caller.shared))
 }
 
 /// Acknowledges events of a group: those that were handed out together with the one before `offset`, up to it.
@@ -160,10 +165,11 @@ pub async fn commit(caller: Caller, Name(name): Name, Body(commit): Body<Commit>
         }
     }
     groups::check_memberless(&caller, &commit.group).await?;
-    let mut group = caller.shared.groups.lock(&commit.group).await?;
-    group.observe(&caller, &commit.group, &topics).await?;
+    let mut group = caller.shared.groups.lock(&caller, &commit.group).await?;
+    group.observe(&caller, &commit.group, &source, &topics).await?;
     let acknowledge = |leases: &mut PartitionLeases| leases.acknowledge(commit.offset, worker);
     settle(&caller, &mut group, &commit.group, &source, &topics, acknowledge).await?;
+    group.tidy(&caller);
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -188,7 +194,7 @@ pub async fn reset(
     let source = Source::parse(name, reset.partition)?;
     let topics = source.topics(&caller)?;
     groups::check_memberless(&caller, &id).await?;
-    let mut group = caller.shared.groups.lock(&id).await?;
+    let mut group = caller.shared.groups.lock(&caller, &id).await?;
     let (mut offsets, mut shown) = (Offsets::new(), Offsets::new());
     for (topic, partition) in source.partitions(&topics) {
         // An offset outside of what there is would be met as an error by the next reader.
@@ -214,28 +220,36 @@ struct Ask<'a> {
     deadline: tokio::time::Instant,
 }
 
-async fn of_group(caller: &Caller, source: &Source, ask: Ask<'_>, auto_commit: bool) -> Result<Consumed, HttpError> {
+async fn of_group(caller: &Caller, source: &Source, ask: Ask<'_>, auto_commit: bool) -> Result<Charged<Consumed>, HttpError> {
     let mut feed = caller.shared.broker.catalog.feed().subscribe();
     let mut is_first = true;
     loop {
         feed.mark_unchanged();
         let topics = source.topics(caller)?;
         groups::check_memberless(caller, ask.group).await?;
-        let mut group = caller.shared.groups.lock(ask.group).await?;
-        group.observe(caller, ask.group, &topics).await?;
+        let mut group = caller.shared.groups.lock(caller, ask.group).await?;
+        group.observe(caller, ask.group, source, &topics).await?;
         if is_first && auto_commit {
             let all = |leases: &mut PartitionLeases| leases.acknowledge_all(ask.worker);
             settle(caller, &mut group, ask.group, source, &topics, all).await?;
         }
         is_first = false;
-        let consumed = hand_out(caller, &mut group, source, &topics, ask).await?;
+        let (mut consumed, mut has_advanced) = hand_out(caller, &mut group, source, &topics, ask).await?;
+        for _ in 0..ROUNDS_MAX {
+            if !consumed.value.records.is_empty() || !has_advanced {
+                break;
+            }
+            // Deleted or aborted records, or markers: what is to be read lies behind them.
+            (consumed, has_advanced) = hand_out(caller, &mut group, source, &topics, ask).await?;
+        }
         let now = tokio::time::Instant::now();
-        if !consumed.records.is_empty() || now >= ask.deadline || caller.shared.is_stopping() {
+        let (waiting, expiry) = outlook(caller, &group, source, &topics);
+        group.tidy(caller);
+        if !consumed.value.records.is_empty() || now >= ask.deadline || caller.shared.is_stopping() {
             return Ok(consumed);
         }
-        let (waiting, expiry) = outlook(&group, source, &topics);
         // Whoever else is in the group goes on meanwhile.
-        drop(group);
+        drop((group, consumed));
         let until_expiry = expiry.map_or(NAP, |at| {
             Duration::from_millis(u64::try_from(at.ms_since(caller.shared.broker.env.now())).unwrap_or(0).max(1))
         });
@@ -273,14 +287,14 @@ async fn settle(
     Ok(())
 }
 
-/// Hands out what there is, without waiting.
+/// Hands out what there is, without waiting; and whether it went on, with records or without.
 async fn hand_out(
     caller: &Caller,
     group: &mut Group,
     source: &Source,
     topics: &[Arc<Topic>],
     ask: Ask<'_>,
-) -> Result<Consumed, HttpError> {
+) -> Result<(Charged<Consumed>, bool), HttpError> {
     let now = caller.shared.broker.env.now();
     let mut ranges = Vec::new();
     for (topic, partition) in source.partitions(topics) {
@@ -304,7 +318,7 @@ async fn hand_out(
             to: *to,
         })
         .collect();
-    let room = Room::take(caller, PAGE_BYTES)?;
+    let room = Room::take(&caller.shared, PAGE_BYTES)?;
     let pages = read(caller, &wanted, Limits { records: ask.limit, bytes: room.bytes, wait: Duration::ZERO }).await?;
     let expires = now.plus_ms(caller.shared.broker.config.http.consume_lease_ms);
     for ((topic, partition, range), page) in ranges.iter().zip(&pages) {
@@ -313,17 +327,23 @@ async fn hand_out(
             leases.hand_out(*range, to, page.next, expires, ask.worker);
         }
     }
+    let has_advanced = wanted.iter().zip(&pages).any(|(one, page)| page.next > one.from);
     let fallback = source.partitions(topics).next().and_then(|(topic, partition)| group.partitions.get(&(topic.id, partition)));
-    Ok(answer(caller, &wanted, &pages, fallback.map_or(0, PartitionLeases::position)))
+    let consumed = answer(caller, &wanted, &pages, fallback.map_or(0, PartitionLeases::position));
+    Ok((Charged { value: consumed, room }, has_advanced))
 }
 
 /// What a long poll waits for: records behind what was handed out, and the first lease that comes back.
-fn outlook(group: &Group, source: &Source, topics: &[Arc<Topic>]) -> (Vec<Wanted>, Option<Timestamp>) {
+fn outlook(caller: &Caller, group: &Group, source: &Source, topics: &[Arc<Topic>]) -> (Vec<Wanted>, Option<Timestamp>) {
+    let now = caller.shared.broker.env.now();
     let mut waiting = Vec::new();
     let mut expiry: Option<Timestamp> = None;
     for (topic, partition) in source.partitions(topics) {
         let Some(leases) = group.partitions.get(&(topic.id, partition)) else { continue };
-        waiting.push(Wanted { topic: topic.clone(), partition, from: leases.position(), to: i64::MAX });
+        // Where too much is out, what arrives is not handed out.
+        if leases.available(now).is_some() {
+            waiting.push(Wanted { topic: topic.clone(), partition, from: leases.position(), to: i64::MAX });
+        }
         expiry = leases.next_expiry().into_iter().chain(expiry).min();
     }
     (waiting, expiry)
@@ -342,11 +362,12 @@ pub async fn wait(caller: &Caller, waiting: &[Wanted], nap: Duration, feed: Opti
         if waiting.is_empty() {
             return std::future::pending().await;
         }
-        // What it reads is looked at again by whoever gets the group first.
-        let pages = read(caller, waiting, Limits { records: 1, bytes: 1, wait: nap }).await;
-        if !pages.is_ok_and(|pages| pages.iter().any(|page| !page.records.is_empty())) {
-            // Not because something came: a partition is gone, or ends before that offset, or there are markers only.
-            tokio::time::sleep(BREATH).await;
+        // What arrives is read by whoever gets the group first.
+        match arrived(caller, waiting, nap).await {
+            Arrived::Records => {}
+            // Nothing that lets a reader wait: a partition is gone, or there are markers only.
+            Arrived::Nothing => tokio::time::sleep(BREATH).await,
+            Arrived::Beyond => tokio::time::sleep(nap).await,
         }
     };
     tokio::select! {
@@ -362,26 +383,28 @@ async fn replay(
     mut positions: Positions,
     limit: usize,
     deadline: tokio::time::Instant,
-) -> Result<Consumed, HttpError> {
+) -> Result<Charged<Consumed>, HttpError> {
     let mut feed = caller.shared.broker.catalog.feed().subscribe();
+    let mut rounds = 0;
     loop {
         feed.mark_unchanged();
         let wanted = positions.wanted(caller)?;
-        let room = Room::take(caller, PAGE_BYTES)?;
+        let room = Room::take(&caller.shared, PAGE_BYTES)?;
         let pages = read(caller, &wanted, Limits { records: limit, bytes: room.bytes, wait: Duration::ZERO }).await?;
-        for (one, page) in wanted.iter().zip(&pages) {
-            if let Some(name) = caller.http_name(&one.topic.name) {
-                positions.advance(name, one.partition, page.next);
-            }
-        }
+        let has_advanced = positions.go_on(caller, &wanted, &pages);
         let has_records = pages.iter().any(|page| !page.records.is_empty());
+        rounds += 1;
+        if has_advanced && !has_records && rounds < ROUNDS_MAX {
+            continue;
+        }
         let nap = NAP.min(deadline.saturating_duration_since(tokio::time::Instant::now()));
         if has_records || nap.is_zero() || caller.shared.is_stopping() {
             let fallback = pages.first().map_or(0, |page| page.next);
             let consumed = answer(caller, &wanted, &pages, fallback);
-            return Ok(Consumed { cursor: Some(cursor::encode(&positions.offsets)), ..consumed });
+            let cursor = Some(cursor::encode(&positions.offsets));
+            return Ok(Charged { value: Consumed { cursor, ..consumed }, room });
         }
-        drop(room);
+        drop((room, pages));
         let waiting = positions.wanted(caller)?;
         wait(caller, &waiting, nap, positions.is_of_pattern().then_some(&mut feed)).await;
     }
@@ -399,28 +422,15 @@ fn answer(caller: &Caller, wanted: &[Wanted], pages: &[Page], fallback: i64) -> 
     consumed
 }
 
-/// Room for an answer, out of the budget of all requests.
-pub struct Room {
-    /// How much may be read.
-    pub bytes: usize,
-    _permit: OwnedSemaphorePermit,
-}
-
-impl Room {
-    /// As JSON an event takes more than as stored, and both are held for a moment.
-    const GROWTH: usize = 3;
-    /// With less than this there is no progress.
-    const BYTES_MIN: usize = 4096;
-
-    /// At most `bytes`, and less as the budget fills up.
-    ///
-    /// # Errors
-    /// [`Refusal::Busy`] when it is used up.
-    pub fn take(caller: &Caller, bytes: usize) -> Result<Room, HttpError> {
-        let bytes = bytes.min(caller.shared.free_bytes() / (4 * Room::GROWTH)).max(Room::BYTES_MIN);
-        let permit = caller.shared.try_take(bytes * Room::GROWTH).ok_or_else(super::busy)?;
-        Ok(Room { bytes, _permit: permit })
+/// An answer to HEAD is thrown away: what it would lease or stream is not.
+///
+/// # Errors
+/// [`Refusal::MethodNotAllowed`]
+pub fn refuse_head(method: &Method) -> Result<(), HttpError> {
+    if method == Method::HEAD {
+        return Err(HttpError::new(Refusal::MethodNotAllowed, "HEAD is not possible here: it would read events for nobody"));
     }
+    Ok(())
 }
 
 fn checked_worker(worker: Option<&str>) -> Result<Option<&str>, HttpError> {

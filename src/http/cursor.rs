@@ -1,15 +1,23 @@
 //! Positions of several partitions in one opaque word: the `cursor` of a replay, and the ids of a live stream.
 //!
-//! Inside, behind the version: `topic:partition=offset,partition=offset;topic:…`, in base64 for URLs. Names are Kafka's, which have none of these separators, as HTTP
+//! Inside: `topic:partition=offset,partition=offset;topic:…`, compressed when it is long, in base64 for URLs. Names are Kafka's, which have none of these separators, as HTTP
 //! calls them.
 
 use super::records::Offsets;
 use base64::Engine;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use flate2::Compression;
+use flate2::read::DeflateDecoder;
+use flate2::write::DeflateEncoder;
+use std::io::{Read, Write};
 
-/// The longest cursor that is read: some 100,000 partitions.
-const BYTES_MAX: usize = 2 * 1024 * 1024;
-const VERSION: char = '1';
+/// What a cursor may hold: some 100,000 partitions of a topic.
+const TEXT_BYTES_MAX: u64 = 2 * 1024 * 1024;
+/// Longer ones are compressed.
+const PLAIN_MAX: usize = 256;
+/// The first letter says how the rest is to be read.
+const PLAIN: &str = "1";
+const PACKED: &str = "2";
 
 #[must_use]
 pub fn encode(positions: &Offsets) -> String {
@@ -24,17 +32,30 @@ pub fn encode(positions: &Offsets) -> String {
             text.push_str(&format!("{partition}={offset}"));
         }
     }
-    // Never empty: an empty word is easily lost on the way.
-    format!("{VERSION}{}", BASE64_URL_SAFE_NO_PAD.encode(text))
+    if text.len() <= PLAIN_MAX {
+        // Never empty: an empty word is easily lost on the way.
+        return format!("{PLAIN}{}", BASE64_URL_SAFE_NO_PAD.encode(text));
+    }
+    let mut packer = DeflateEncoder::new(Vec::new(), Compression::fast());
+    // A vector takes whatever is written.
+    let packed = packer.write_all(text.as_bytes()).and_then(|()| packer.finish()).unwrap_or_default();
+    format!("{PACKED}{}", BASE64_URL_SAFE_NO_PAD.encode(packed))
 }
 
 /// # Errors
 /// When the text is none of ours.
 pub fn decode(cursor: &str) -> Result<Offsets, String> {
     let read = || {
-        let cursor = cursor.strip_prefix(VERSION).filter(|cursor| cursor.len() <= BYTES_MAX)?;
-        let bytes = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
-        let text = String::from_utf8(bytes).ok()?;
+        let text = match cursor.split_at_checked(1)? {
+            (PLAIN, cursor) => String::from_utf8(BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?,
+            (PACKED, cursor) => {
+                let packed = BASE64_URL_SAFE_NO_PAD.decode(cursor).ok()?;
+                let mut text = String::new();
+                DeflateDecoder::new(&packed[..]).take(TEXT_BYTES_MAX).read_to_string(&mut text).ok()?;
+                text
+            }
+            _ => return None,
+        };
         let mut positions = Offsets::new();
         for part in text.split(';').filter(|part| !part.is_empty()) {
             let (topic, partitions) = part.split_once(':')?;
@@ -62,7 +83,14 @@ mod tests {
         ]);
         assert_eq!(decode(&encode(&positions)), Ok(positions));
         assert_eq!(decode(&encode(&Offsets::new())), Ok(Offsets::new()));
-        for bad in ["", "2", "1%%%", "1YQ"] {
+        let many = Offsets::from([(
+            "topic".to_owned(),
+            (0..5000).map(|partition| (partition, 1_000_000 + i64::from(partition))).collect(),
+        )]);
+        let cursor = encode(&many);
+        assert!(cursor.len() < 40_000, "{} characters", cursor.len());
+        assert_eq!(decode(&cursor), Ok(many));
+        for bad in ["", "3", "2YQ", "2%", "1%%%", "1YQ", "é"] {
             assert!(decode(bad).is_err(), "{bad}");
         }
         for bad in ["a:0=-1", "a:x=1", "a:1"] {

@@ -1,12 +1,14 @@
 //! Consumer groups over HTTP: Kafka groups without members, whose offsets are committed by hand, and the leases of what was handed out.
 //!
 //! Owner of the leases: [`Groups`], a map of groups, each under an async lock: hand-outs of one group are one after the other, those of
-//! different groups are not. Bound: groups without leases are forgotten as soon as nobody uses them; at most [`GROUPS_MAX`] have some.
+//! different groups are not. Bound: at most [`GROUPS_MAX`] groups; those without leases are forgotten first, then those whose leases ended
+//! long ago. A group keeps partitions only while there is more to know of them than their committed offset.
 
 use super::caller::Caller;
 use super::errors::{HttpError, Refusal};
 use super::leases::PartitionLeases;
-use super::records::{EARLIEST, Positions, name_of, offset_at};
+use super::records::{Offsets, Positions, name_of};
+use super::source::Source;
 use crate::api::Handler;
 use crate::api::consumer_group_describe::ConsumerGroupDescribe;
 use crate::api::describe_groups::DescribeGroups;
@@ -15,13 +17,13 @@ use crate::api::find_coordinator::FindCoordinator;
 use crate::api::offset_commit::OffsetCommit;
 use crate::api::offset_fetch::OffsetFetch;
 use crate::catalog::Topic;
-use crate::ids::TopicId;
+use crate::ids::{Timestamp, TopicId};
 use crate::wire::offset_commit::{self, OffsetCommitRequest};
 use crate::wire::offset_fetch::{self, OffsetFetchRequest};
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::{
-    ConsumerGroupDescribeRequest, DescribeGroupsRequest, FindCoordinatorRequest, GroupId, OffsetCommitResponse,
-    OffsetFetchResponse, TopicName,
+    ConsumerGroupDescribeRequest, DescribeGroupsRequest, DescribeGroupsResponse, FindCoordinatorRequest, GroupId,
+    OffsetCommitResponse, OffsetFetchResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashMap};
@@ -37,6 +39,10 @@ const DESCRIBE_GROUPS: i16 = 5;
 const CONSUMER_GROUP_DESCRIBE: i16 = 0;
 /// Groups with leases.
 const GROUPS_MAX: usize = 10_000;
+/// A group that nobody has used for so many leases may be forgotten, and with it who held what: all of that has come back long ago.
+const FORGOTTEN_AFTER_LEASES: i64 = 10;
+/// Much less than offsets are kept.
+const RENEWED_AFTER_MS: i64 = 6 * 60 * 60 * 1000;
 /// How long a coordinator that loads is waited for.
 const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(20);
@@ -47,8 +53,13 @@ pub type PartitionKey = (TopicId, i32);
 /// What is handed out to whom, of all groups.
 #[derive(Debug, Default)]
 pub struct Groups {
-    by_id: Mutex<HashMap<String, Arc<tokio::sync::Mutex<Group>>>>,
+    by_id: Mutex<HashMap<GroupKey, Arc<tokio::sync::Mutex<Group>>>>,
+    /// When the offsets of a group were last committed again, so that they do not expire while the group is in use.
+    renewed: Mutex<HashMap<GroupKey, Timestamp>>,
 }
+
+/// A project's prefix and a group's id.
+type GroupKey = (String, String);
 
 /// What is handed out of one group.
 #[derive(Debug, Default)]
@@ -56,26 +67,55 @@ pub struct Group {
     pub partitions: HashMap<PartitionKey, PartitionLeases>,
     /// Which partition is looked at first: another one each time.
     pub turn: usize,
+    used: Timestamp,
 }
 
 impl Groups {
     /// The group, for as long as the guard is held.
     ///
     /// # Errors
-    /// [`Refusal::Busy`] when too many groups have leases.
-    pub async fn lock(&self, id: &str) -> Result<OwnedMutexGuard<Group>, HttpError> {
+    /// [`Refusal::Busy`] when too many groups have leases; [`Refusal::Unavailable`] when others keep it for too long.
+    pub async fn lock(&self, caller: &Caller, id: &str) -> Result<OwnedMutexGuard<Group>, HttpError> {
+        let now = caller.shared.broker.env.now();
         let group = {
+            let key = (caller.prefix().to_owned(), id.to_owned());
             let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);
-            if by_id.len() >= GROUPS_MAX && !by_id.contains_key(id) {
-                by_id.retain(|_, group| Arc::strong_count(group) > 1 || group.try_lock().is_ok_and(|group| !group.is_idle()));
+            if by_id.len() >= GROUPS_MAX && !by_id.contains_key(&key) {
+                let keep_ms = caller.shared.broker.config.http.consume_lease_ms.saturating_mul(FORGOTTEN_AFTER_LEASES);
+                by_id.retain(|_, group| {
+                    group.try_lock().map_or(true, |group| !group.is_idle() && now.ms_since(group.used) < keep_ms)
+                });
             }
-            if by_id.len() >= GROUPS_MAX && !by_id.contains_key(id) {
+            if by_id.len() >= GROUPS_MAX && !by_id.contains_key(&key) {
                 let message = format!("{GROUPS_MAX} groups have records that are not acknowledged; acknowledge some, or wait");
                 return Err(HttpError::new(Refusal::Busy, message));
             }
-            by_id.entry(id.to_owned()).or_default().clone()
+            by_id.entry(key).or_default().clone()
         };
-        Ok(group.lock_owned().await)
+        let locked = tokio::time::timeout(PATIENCE, group.lock_owned()).await;
+        let mut group =
+            locked.map_err(|_| HttpError::new(Refusal::Unavailable, format!("the group {id:?} is busy; try again")))?;
+        group.used = now;
+        Ok(group)
+    }
+
+    /// Whether the offsets of a group, in the topics of `source`, are to be committed again: they expire some days after their commit
+    /// (`offsets.retention.minutes`), even while the group is polled.
+    fn is_renewal_due(&self, caller: &Caller, id: &str, source: &str) -> bool {
+        let now = caller.shared.broker.env.now();
+        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
+        if renewed.len() >= GROUPS_MAX {
+            // Then they are committed again earlier than need be.
+            renewed.clear();
+        }
+        let key = (format!("{}{source}", caller.prefix()), id.to_owned());
+        let before = renewed.get(&key).copied();
+        if before.is_some_and(|before| now.ms_since(before) < RENEWED_AFTER_MS) {
+            return false;
+        }
+        renewed.insert(key, now);
+        // Seen for the first time: it will have been committed lately, or be committed soon.
+        before.is_some()
     }
 }
 
@@ -84,29 +124,37 @@ impl Group {
         self.partitions.values().all(PartitionLeases::is_idle)
     }
 
-    /// Takes note of the committed offsets of these partitions; where there is none, of the first record.
+    /// Takes note of the committed offsets of these partitions.
     ///
     /// # Errors
     /// What the coordinator answers.
-    pub async fn observe(&mut self, caller: &Caller, id: &str, topics: &[Arc<Topic>]) -> Result<(), HttpError> {
-        let committed = committed(caller, id, topics).await?;
-        for topic in topics {
-            for index in 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX) {
-                let key = (topic.id, index);
-                let known = self.partitions.get_mut(&key);
-                match (committed.get(&(topic.name.clone(), index)), known) {
-                    (Some(committed), Some(known)) => known.observe(*committed),
-                    (Some(committed), None) => drop(self.partitions.insert(key, PartitionLeases::new(*committed))),
-                    (None, Some(known)) if !known.is_committed() => {}
-                    // New, or the group was deleted.
-                    (None, _) => {
-                        let start = offset_at(caller, topic, index, EARLIEST).await?;
-                        self.partitions.insert(key, PartitionLeases::uncommitted(start));
-                    }
-                }
+    pub async fn observe(&mut self, caller: &Caller, id: &str, source: &Source, topics: &[Arc<Topic>]) -> Result<(), HttpError> {
+        let committed = committed(caller, id, source, topics).await?;
+        for (topic, index) in source.partitions(topics) {
+            let key = (topic.id, index);
+            let known = self.partitions.get_mut(&key);
+            match (committed.get(&(topic.name.clone(), index)), known) {
+                (Some(committed), Some(known)) => known.observe(*committed),
+                (Some(committed), None) => drop(self.partitions.insert(key, PartitionLeases::new(*committed))),
+                (None, Some(known)) if !known.is_committed() => {}
+                // New, or the group was deleted. Where the log begins is found out by reading.
+                (None, _) => drop(self.partitions.insert(key, PartitionLeases::uncommitted(0))),
             }
         }
+        if !committed.is_empty() && caller.shared.groups.is_renewal_due(caller, id, source.name()) {
+            let mut again = Offsets::new();
+            for ((topic, index), offset) in committed {
+                again.entry(topic).or_default().insert(index, offset);
+            }
+            commit(caller, id, &again).await?;
+        }
         Ok(())
+    }
+
+    /// Forgets what the committed offsets say as well, and topics that are gone.
+    pub fn tidy(&mut self, caller: &Caller) {
+        let catalog = &caller.shared.broker.catalog;
+        self.partitions.retain(|(topic, _), leases| !leases.is_idle() && catalog.topic_by_id(*topic).is_some());
     }
 }
 
@@ -114,10 +162,10 @@ impl Group {
 ///
 /// # Errors
 /// What the coordinator answers.
-pub async fn committed(caller: &Caller, id: &str, topics: &[Arc<Topic>]) -> Result<Positions, HttpError> {
+pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc<Topic>]) -> Result<Positions, HttpError> {
     let asked = topics.iter().map(|topic| {
-        let indexes = 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX);
-        offset_fetch::Topic { name: name_of(topic), id: Uuid::nil(), partitions: indexes.collect() }
+        let partitions = source.partitions(std::slice::from_ref(topic)).map(|(_, index)| index).collect();
+        offset_fetch::Topic { name: name_of(topic), id: Uuid::nil(), partitions }
     });
     let group = offset_fetch::Group { id: group_id(id), member_id: None, member_epoch: -1, topics: Some(asked.collect()) };
     let request = OffsetFetchRequest { head: Default::default(), groups: vec![group] };
@@ -167,7 +215,14 @@ pub async fn check_memberless(caller: &Caller, id: &str) -> Result<(), HttpError
         return Err(HttpError::invalid("group must have 1 to 255 characters"));
     }
     let request = DescribeGroupsRequest::default().with_groups(vec![group_id(id)]);
-    let response = caller.call::<DescribeGroups>(DESCRIBE_GROUPS, request).await?;
+    let code = |response: &DescribeGroupsResponse| response.groups.first().map_or(0, |group| group.error_code);
+    let response = caller.call::<DescribeGroups>(DESCRIBE_GROUPS, request.clone()).await?;
+    let response = match ResponseError::try_from_code(code(&response)) {
+        None => response,
+        // Without a coordinator nobody has a group yet.
+        Some(ResponseError::NotCoordinator) => return Ok(()),
+        Some(_) => ask::<DescribeGroups, _>(caller, id, DESCRIBE_GROUPS, request, code).await?,
+    };
     let Some(group) = response.groups.first() else { return Ok(()) };
     if !group.members.is_empty() {
         return Err(has_members(id));

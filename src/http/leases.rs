@@ -37,6 +37,8 @@ pub struct PartitionLeases {
     committed: i64,
     /// Whether something is.
     is_committed: bool,
+    /// What was last asked to be committed: its answer may have been lost, with the caller that waited for it.
+    committing: Option<i64>,
     /// The next record that nobody has been handed.
     position: i64,
     /// By their first record; they do not overlap.
@@ -56,7 +58,14 @@ impl PartitionLeases {
     /// A partition that begins at `committed`, the group's offset.
     #[must_use]
     pub fn new(committed: i64) -> PartitionLeases {
-        PartitionLeases { committed, is_committed: true, position: committed, leases: BTreeMap::new(), acknowledged: committed }
+        PartitionLeases {
+            committed,
+            is_committed: true,
+            committing: None,
+            position: committed,
+            leases: BTreeMap::new(),
+            acknowledged: committed,
+        }
     }
 
     /// A partition that begins at its first record, because the group has committed nothing.
@@ -73,6 +82,9 @@ impl PartitionLeases {
 
     /// Takes note of the group's committed offset.
     pub fn observe(&mut self, committed: i64) {
+        if self.committing == Some(committed) {
+            self.committed(committed);
+        }
         if committed != self.committed || !self.is_committed {
             *self = PartitionLeases::new(committed);
         }
@@ -109,7 +121,8 @@ impl PartitionLeases {
         }
     }
 
-    /// Acknowledges as the file's header says; answers what is to be committed for the group, if that changes.
+    /// Acknowledges as the file's header says; answers what is to be committed for the group, if that changes; see
+    /// [`PartitionLeases::committed`].
     pub fn acknowledge(&mut self, offset: i64, worker: Option<&str>) -> Option<i64> {
         if self.leases.is_empty() {
             self.acknowledged = offset;
@@ -162,14 +175,16 @@ impl PartitionLeases {
     /// Whether nothing would be lost by forgetting this: the committed offset says it all.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.leases.is_empty()
+        self.leases.is_empty() && self.position == self.committed && self.committing.is_none_or(|offset| offset == self.committed)
     }
 
     /// What is to be committed.
-    fn due(&self) -> Option<i64> {
+    fn due(&mut self) -> Option<i64> {
         let due = self.leases.first_key_value().map_or(self.acknowledged, |(from, _)| *from);
         let is_first = !self.is_committed && self.leases.is_empty();
-        (due != self.committed || is_first).then_some(due)
+        let due = (due != self.committed || is_first).then_some(due);
+        self.committing = due.or(self.committing);
+        due
     }
 }
 
@@ -291,6 +306,18 @@ mod tests {
     }
 
     #[test]
+    fn a_commit_whose_answer_was_lost_is_still_our_own() {
+        let mut one = Partition::new(20);
+        assert_eq!(one.consume(10, Some("a")), (0..10).collect::<Vec<_>>());
+        assert_eq!(one.consume(10, Some("b")), (10..20).collect::<Vec<_>>());
+        assert_eq!(one.leases.acknowledge(5, Some("a")), Some(5), "and whoever waits for it goes away");
+        one.leases.observe(5);
+        assert_eq!(one.commit(20, Some("b")), 0, "a still holds 5 to 9");
+        one.now = Timestamp(LEASE_MS);
+        assert_eq!(one.consume(10, Some("b")), [5, 6, 7, 8, 9]);
+    }
+
+    #[test]
     fn the_first_commit_counts_even_when_it_says_the_beginning() {
         let mut leases = PartitionLeases::uncommitted(0);
         assert_eq!(leases.acknowledge_all(None), None, "nobody acknowledged anything");
@@ -308,7 +335,7 @@ mod tests {
         // It comes back, and meanwhile everything was deleted: nothing is handed out, and nothing holds the group.
         let again = leases.available(Timestamp(LEASE_MS)).expect("it has expired");
         leases.hand_out(again, again.from, 10, Timestamp(2 * LEASE_MS), None);
-        assert!(leases.is_idle());
+        assert_eq!(leases.next_expiry(), None);
         assert_eq!(leases.acknowledge(6, None), Some(6));
     }
 

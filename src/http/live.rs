@@ -4,16 +4,17 @@
 //! the one before: a slow reader costs a page, and nothing else.
 
 use super::caller::Caller;
-use super::consume::{Room, wait};
+use super::consume::{refuse_head, wait};
 use super::cursor;
 use super::errors::{ErrorBody, HttpError, Refusal};
 use super::input::{Name, Params};
 use super::json::Record;
 use super::records::{Limits, read};
+use super::room::Room;
 use super::source::{From, Positions, Source};
 use axum::body::{Body, Bytes};
-use axum::http::HeaderMap;
 use axum::http::header::{ACCEPT, CACHE_CONTROL, CONTENT_TYPE};
+use axum::http::{HeaderMap, Method};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
 use serde::Deserialize;
@@ -24,8 +25,10 @@ use utoipa::IntoParams;
 /// Events and bytes of one page.
 const PAGE_RECORDS: usize = 500;
 const PAGE_BYTES: usize = 256 * 1024;
-/// With more partitions than this, only the last event of a page has an id: each is as long as there are partitions.
-const IDS_FOR_ALL_MAX: usize = 64;
+/// When ids are longer than this, only the last event of a page has one: each names all partitions.
+const ID_BYTES_FOR_ALL: usize = 1024;
+/// New partitions of a topic are looked for that often.
+const NAP: Duration = Duration::from_secs(1);
 const LAST_EVENT_ID: &str = "last-event-id";
 /// While the budget of bytes is used up.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
@@ -121,15 +124,17 @@ fn put_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
     (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn live(
     caller: Caller,
+    method: Method,
     Name(name): Name,
     Params(params): Params<LiveParams>,
     headers: HeaderMap,
 ) -> Result<Response, HttpError> {
+    refuse_head(&method)?;
     let source = Source::parse(name, params.partition)?;
     source.topics(&caller)?;
     let last = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).filter(|id| !id.is_empty());
     let positions = match last {
-        Some(id) => Positions::resume(source, id)?,
+        Some(id) => Positions::resume(&caller, source, id)?,
         None => Positions::begin(&caller, source, &From::parse(params.from.as_deref().unwrap_or("latest"))?).await?,
     };
     let format = Format::of(&headers)?;
@@ -183,7 +188,7 @@ impl Reader {
             if let Some(page) = self.read().await? {
                 return Ok(Some(page));
             }
-            let nap = heartbeat.saturating_duration_since(tokio::time::Instant::now());
+            let nap = NAP.min(heartbeat.saturating_duration_since(tokio::time::Instant::now()));
             if nap.is_zero() {
                 return Ok(Some(Bytes::from_static(self.format.heartbeat().as_bytes())));
             }
@@ -195,14 +200,14 @@ impl Reader {
     /// What there is now.
     async fn read(&mut self) -> Result<Option<Bytes>, HttpError> {
         let wanted = self.positions.wanted(&self.caller)?;
-        let Ok(room) = Room::take(&self.caller, PAGE_BYTES) else {
+        let Ok(room) = Room::take(&self.caller.shared, PAGE_BYTES) else {
             // Not an error: the reader has been served already, and waits.
             tokio::time::sleep(BUSY_PAUSE).await;
             return Ok(None);
         };
         let limits = Limits { records: PAGE_RECORDS, bytes: room.bytes, wait: Duration::ZERO };
         let pages = read(&self.caller, &wanted, limits).await?;
-        let has_ids = wanted.len() <= IDS_FOR_ALL_MAX;
+        let has_ids = cursor::encode(&self.positions.offsets).len() <= ID_BYTES_FOR_ALL;
         let mut left: usize = pages.iter().map(|page| page.records.len()).sum();
         let mut out = Vec::new();
         for (one, page) in wanted.iter().zip(&pages) {
@@ -213,9 +218,9 @@ impl Reader {
                 let id = (has_ids || left == 0).then(|| cursor::encode(&self.positions.offsets));
                 self.format.put(&mut out, &Record { id, ..Record::of(&name, one.partition, event) });
             }
-            self.positions.advance(&name, one.partition, page.next);
         }
-        Ok((!out.is_empty()).then(|| out.into()))
+        self.positions.go_on(&self.caller, &wanted, &pages);
+        Ok((!out.is_empty()).then(|| room.hold(&self.caller.shared, out)))
     }
 }
 

@@ -12,10 +12,12 @@ use crate::api::context::Connection;
 use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
-use crate::tasks;
+use crate::{sockets, tasks};
 use anyhow::Context as _;
+use axum::extract::Request;
 use axum::{Extension, Router};
 use errors::{HttpError, Refusal};
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
@@ -23,11 +25,11 @@ use hyper_util::service::TowerToHyperService;
 use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tower::Layer;
+use tower::{Layer, ServiceExt};
 use tracing::{debug, warn};
 
 mod budget;
@@ -47,11 +49,12 @@ mod patterns;
 mod produce;
 mod records;
 mod repeats;
+mod room;
 mod router;
 mod source;
 mod topics;
 
-/// A head that has not arrived by then, or a connection that is silent for so long, ends.
+/// A connection whose first request has not come by then ends, and one of HTTP/1.1 whose next has not.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
@@ -193,10 +196,16 @@ fn serve(
     graceful: &GracefulShutdown,
     place: OwnedSemaphorePermit,
 ) {
-    let _ = stream.set_nodelay(true);
+    sockets::prepare(&stream);
     let Ok(local) = stream.local_addr() else { return };
     let connection = Arc::new(Connection { id, peer, local });
-    let service = TowerToHyperService::new(Extension(connection).layer(router.clone()));
+    let begun = Arc::new(AtomicBool::new(false));
+    let note = begun.clone();
+    let router = router.clone().map_request(move |request: Request<Incoming>| {
+        note.store(true, Ordering::Relaxed);
+        request
+    });
+    let service = TowerToHyperService::new(Extension(connection).layer(router));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).max_headers(HEADERS_MAX);
     builder
@@ -207,8 +216,17 @@ fn serve(
         .max_header_list_size(HEAD_BYTES as u32);
     let served = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     tasks::spawn_connection(async move {
-        if let Err(error) = served.await {
-            debug!(%peer, %error, "an HTTP connection ended");
+        let mut served = std::pin::pin!(served);
+        // Which version it speaks is waited for without a limit of hyper's own.
+        let ended = match tokio::time::timeout(HEAD_TIMEOUT, &mut served).await {
+            Ok(ended) => Some(ended),
+            Err(_elapsed) if begun.load(Ordering::Relaxed) => Some(served.await),
+            Err(_elapsed) => None,
+        };
+        match ended {
+            Some(Ok(())) => {}
+            Some(Err(error)) => debug!(%peer, %error, "an HTTP connection ended"),
+            None => debug!(%peer, "an HTTP connection without a request is closed"),
         }
         drop(place);
     });

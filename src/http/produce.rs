@@ -18,8 +18,10 @@ use axum::Json;
 use axum::http::HeaderMap;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
-use serde::{Deserialize, Serialize};
+use serde::de::{Error as _, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
 
@@ -28,6 +30,8 @@ const ALL: i16 = -1;
 const TIMEOUT_MS: i32 = 30_000;
 /// The most events of a batch.
 const BATCH_MAX: usize = 10_000;
+/// A larger batch is split, whatever the topic takes: so that a repeated request is split in the same places after the topic's limit was changed.
+const SPLIT_BYTES: usize = 512 * 1024;
 
 /// Where an event went.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +48,32 @@ pub struct Produced {
 pub struct NewBatch {
     /// 1 to 10,000.
     #[schema(min_items = 1, max_items = 10000)]
+    #[serde(deserialize_with = "at_most_batch_max")]
     pub records: Vec<NewRecord>,
+}
+
+/// Stops reading at the first record too many.
+fn at_most_batch_max<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<NewRecord>, D::Error> {
+    struct Records;
+    impl<'de> Visitor<'de> for Records {
+        type Value = Vec<NewRecord>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "a sequence of 1 to {BATCH_MAX} records")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Vec<NewRecord>, A::Error> {
+            let mut records = Vec::new();
+            while let Some(record) = items.next_element()? {
+                if records.len() == BATCH_MAX {
+                    return Err(A::Error::custom(format!("more than {BATCH_MAX} records")));
+                }
+                records.push(record);
+            }
+            Ok(records)
+        }
+    }
+    deserializer.deserialize_seq(Records)
 }
 
 #[derive(Debug, Serialize, ToSchema)]
@@ -185,7 +214,8 @@ fn shared_out(
     for (position, record) in records.iter().enumerate() {
         let partition = partition(topic, record, (keyless, partitions), position)?;
         let own = shares.entry(partition).or_default();
-        let fits = |share: &Share| share.batch.estimated_bytes() + record.stored_bytes() <= topic.settings.max_message_bytes;
+        let limit = topic.settings.max_message_bytes.min(SPLIT_BYTES);
+        let fits = |share: &Share| share.batch.estimated_bytes() + record.stored_bytes() <= limit;
         let mut share = match own.pop_back() {
             Some(share) if fits(&share) => share,
             full => {

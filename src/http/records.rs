@@ -1,5 +1,6 @@
 //! Reads records from partitions by the Fetch handler, as a read_committed consumer does: aborted records and markers are left out.
 
+use super::Shared;
 use super::caller::Caller;
 use super::errors::HttpError;
 use crate::api::errors::ResponseError;
@@ -8,7 +9,8 @@ use crate::api::list_offsets::ListOffsets;
 use crate::catalog::Topic;
 use crate::ids::ProducerId;
 use crate::records::control::{EndTransaction, Marker};
-use crate::records::{BatchHeader, Record, iterate};
+use crate::records::{BatchHeader, Compression, Record, RecordError, iterate};
+use crate::tasks;
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::fetch_response::PartitionData;
@@ -18,13 +20,16 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// With names, sessions and isolation levels.
 const FETCH: i16 = 12;
 const LIST_OFFSETS: i16 = 6;
 const READ_COMMITTED: i8 = 1;
-/// What a compressed batch may become.
-const DECOMPRESSED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// What a compressed batch may become: as much as a producer's may.
+const DECOMPRESSED_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// How long a look at the log may take, beyond what it waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Which records of a partition are wanted: those in `[from, to)`.
 #[derive(Debug, Clone)]
@@ -47,12 +52,19 @@ pub struct Page {
     pub records: Vec<Read>,
     /// Where to go on: behind everything that was looked at.
     pub next: i64,
+    /// The log ends before the first record that was asked for.
+    pub is_beyond: bool,
+    /// Bytes that were decompressed, which the records keep.
+    decompressed: usize,
+    /// Room for these.
+    rooms: Vec<OwnedSemaphorePermit>,
 }
 
 /// Limits of one read, over all partitions.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
     pub records: usize,
+    /// Of stored batches, and of what they decompress to, beyond the first one.
     pub bytes: usize,
     /// How long to wait while there is nothing.
     pub wait: Duration,
@@ -62,27 +74,56 @@ pub struct Limits {
 /// its start.
 ///
 /// # Errors
-/// A log that cannot be read.
+/// A log that cannot be read, when no other gave anything.
 pub async fn read(caller: &Caller, wanted: &[Wanted], limits: Limits) -> Result<Vec<Page>, HttpError> {
-    let mut pages: Vec<Page> = wanted.iter().map(|one| Page { records: Vec::new(), next: one.from }).collect();
-    let mut left = limits.records;
+    let mut pages: Vec<Page> = wanted.iter().map(|one| Page { next: one.from, ..Page::default() }).collect();
+    let (mut left, mut decompressed, mut failure) = (limits.records, 0, None);
     for (at, data) in fetch(caller, wanted, limits).await {
         let (Some(one), Some(page)) = (wanted.get(at), pages.get_mut(at)) else { continue };
         match ResponseError::try_from_code(data.error_code) {
             None => {
-                take(&data, one, page, left).map_err(|error| damaged(one, &error))?;
+                let budget = Budget { records: left, decompressed: limits.bytes.saturating_sub(decompressed) };
+                let (taken, error) = taken(caller, data, one.clone(), budget).await;
+                *page = taken;
+                failure = error.or(failure);
                 left -= page.records.len();
+                decompressed += page.decompressed;
             }
             Some(ResponseError::OffsetOutOfRange) => {
                 let start = offset_at(caller, &one.topic, one.partition, EARLIEST).await?;
-                // Behind the end nothing is there yet.
+                page.is_beyond = start <= page.next;
                 page.next = page.next.max(start);
             }
             Some(ResponseError::UnknownTopicOrPartition) => {}
-            Some(error) => return Err(HttpError::of(error, None, &format!("reading {}-{}", one.topic.name, one.partition))),
+            Some(error) => {
+                let what = format!("reading {}-{}", one.topic.name, one.partition);
+                failure = Some(HttpError::of(error, None, &what));
+            }
         }
     }
-    Ok(pages)
+    match failure {
+        Some(error) if left == limits.records => Err(error),
+        _ => Ok(pages),
+    }
+}
+
+/// What a reader found that waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Arrived {
+    Records,
+    Nothing,
+    /// All positions lie behind the ends of their logs.
+    Beyond,
+}
+
+/// Waits until there are batches at `wanted`, without looking into them.
+pub async fn arrived(caller: &Caller, wanted: &[Wanted], wait: Duration) -> Arrived {
+    let answers = fetch(caller, wanted, Limits { records: 1, bytes: 1, wait }).await;
+    if answers.iter().any(|(_, data)| data.records.as_ref().is_some_and(|records| !records.is_empty())) {
+        return Arrived::Records;
+    }
+    let is_out = |data: &PartitionData| ResponseError::try_from_code(data.error_code) == Some(ResponseError::OffsetOutOfRange);
+    if answers.iter().all(|(_, data)| is_out(data)) && !answers.is_empty() { Arrived::Beyond } else { Arrived::Nothing }
 }
 
 /// For ListOffsets: the first offset that can be read.
@@ -134,7 +175,8 @@ async fn fetch(caller: &Caller, wanted: &[Wanted], limits: Limits) -> Vec<(usize
         .with_isolation_level(READ_COMMITTED)
         .with_session_epoch(-1)
         .with_topics(topics);
-    let Ok(response) = caller.call::<Fetch>(FETCH, request).await else { return Vec::new() };
+    let asked = tokio::time::timeout(limits.wait + PATIENCE, caller.call::<Fetch>(FETCH, request));
+    let Ok(Ok(response)) = asked.await else { return Vec::new() };
     // Partitions are answered in the order in which they were asked for.
     response.responses.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
 }
@@ -143,8 +185,54 @@ pub(super) fn name_of(topic: &Topic) -> TopicName {
     TopicName(StrBytes::from_string(topic.name.clone()))
 }
 
-/// Adds what a partition's data holds of what is wanted, at most `limit` records, to its page.
-fn take(data: &PartitionData, wanted: &Wanted, page: &mut Page, limit: usize) -> Result<(), crate::records::RecordError> {
+/// What a page may take.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    records: usize,
+    decompressed: usize,
+}
+
+/// The page that a partition's data gives, and what cut it short. Compressed batches are opened on the blocking pool.
+async fn taken(caller: &Caller, data: PartitionData, wanted: Wanted, budget: Budget) -> (Page, Option<HttpError>) {
+    let shared = caller.shared.clone();
+    let is_compressed = has_compressed(data.records.as_deref().unwrap_or_default());
+    let work = move || {
+        let mut page = Page { next: wanted.from, ..Page::default() };
+        let error = take(&shared, &data, &wanted, &mut page, budget).err();
+        let error = error.map(|error| match error {
+            TakeError::Busy => super::busy(),
+            TakeError::Record(error) => damaged(&wanted, &error),
+        });
+        (page, error)
+    };
+    if is_compressed { tasks::blocking("open batches for HTTP", work).await } else { work() }
+}
+
+fn has_compressed(mut batches: &[u8]) -> bool {
+    while let Ok(header) = BatchHeader::parse(batches) {
+        if header.attributes.compression() != Ok(Compression::None) {
+            return true;
+        }
+        batches = batches.get(header.batch_bytes..).unwrap_or_default();
+    }
+    false
+}
+
+/// Why a page ends early.
+enum TakeError {
+    /// There is no room for what a batch decompresses to.
+    Busy,
+    Record(RecordError),
+}
+
+impl From<RecordError> for TakeError {
+    fn from(error: RecordError) -> TakeError {
+        TakeError::Record(error)
+    }
+}
+
+/// Adds what a partition's data holds of what is wanted to its page.
+fn take(shared: &Shared, data: &PartitionData, wanted: &Wanted, page: &mut Page, budget: Budget) -> Result<(), TakeError> {
     let mut left = data.records.clone().unwrap_or_default();
     let mut aborted = Aborted::of(data);
     while !left.is_empty() {
@@ -154,7 +242,15 @@ fn take(data: &PartitionData, wanted: &Wanted, page: &mut Page, limit: usize) ->
             break;
         }
         if !aborted.is_void(&header, &batch)? {
-            for record in iterate::records(&batch, DECOMPRESSED_BYTES_MAX)? {
+            if page.decompressed > budget.decompressed || page.records.len() >= budget.records {
+                return Ok(());
+            }
+            let records = iterate::records(&batch, DECOMPRESSED_BYTES_MAX)?;
+            if header.attributes.compression()? != Compression::None {
+                page.decompressed += records.payload_bytes();
+                page.rooms.push(shared.try_take(records.payload_bytes()).ok_or(TakeError::Busy)?);
+            }
+            for record in records {
                 let record = record?;
                 if record.offset.0 < page.next {
                     continue;
@@ -163,7 +259,7 @@ fn take(data: &PartitionData, wanted: &Wanted, page: &mut Page, limit: usize) ->
                     page.next = wanted.to;
                     return Ok(());
                 }
-                if page.records.len() >= limit {
+                if page.records.len() >= budget.records {
                     return Ok(());
                 }
                 page.next = record.offset.0 + 1;
@@ -191,7 +287,7 @@ impl Aborted {
     }
 
     /// Whether a batch is not to be shown: a marker, or part of an aborted transaction.
-    fn is_void(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<bool, crate::records::RecordError> {
+    fn is_void(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<bool, RecordError> {
         while let Some((_, producer)) = self.coming.pop_if(|(first, _)| *first <= header.last_offset().0) {
             self.now.insert(producer);
         }
@@ -206,7 +302,7 @@ impl Aborted {
     }
 }
 
-fn damaged(wanted: &Wanted, error: &crate::records::RecordError) -> HttpError {
+fn damaged(wanted: &Wanted, error: &RecordError) -> HttpError {
     let message = format!("{}-{} from offset {}: {error}", wanted.topic.name, wanted.partition, wanted.from);
     tracing::error!(topic = wanted.topic.name, partition = wanted.partition, from = wanted.from, %error, "a stored batch does not decode");
     HttpError::new(super::errors::Refusal::Internal, message)

@@ -5,7 +5,7 @@ use super::cursor;
 use super::errors::HttpError;
 use super::json::parse_rfc3339;
 use super::patterns::Pattern;
-use super::records::{EARLIEST, LATEST, Offsets, Wanted, offset_at};
+use super::records::{EARLIEST, LATEST, Offsets, Page, Wanted, offset_at};
 use super::topics;
 use crate::catalog::Topic;
 use std::sync::Arc;
@@ -76,6 +76,12 @@ impl Source {
         Ok(Source { name, is_pattern, partition })
     }
 
+    /// The name or pattern.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
     #[must_use]
     pub fn is_pattern(&self) -> bool {
         self.is_pattern
@@ -88,7 +94,10 @@ impl Source {
     pub fn topics(&self, caller: &Caller) -> Result<Vec<Arc<Topic>>, HttpError> {
         if self.is_pattern {
             let shared = &caller.shared;
-            return shared.patterns.topics(&shared.broker.catalog, caller.prefix(), &self.name).map_err(HttpError::invalid);
+            let mut topics =
+                shared.patterns.topics(&shared.broker.catalog, caller.prefix(), &self.name).map_err(HttpError::invalid)?;
+            topics.retain(|topic| caller.http_name(&topic.name).is_some());
+            return Ok(topics);
         }
         let topic = topics::resolve(caller, &self.name)?;
         match self.partition {
@@ -128,18 +137,31 @@ impl Positions {
         let topics = source.topics(caller)?;
         for (topic, partition) in source.partitions(&topics) {
             let Some(name) = caller.http_name(&topic.name) else { continue };
-            let offset = from.offset(caller, topic, partition).await?;
+            let mut offset = from.offset(caller, topic, partition).await?;
+            if matches!(from, From::Offset(_)) {
+                // Behind the end there is nothing, and what comes there is not what was meant.
+                offset = offset.min(From::Latest.offset(caller, topic, partition).await?);
+            }
             offsets.entry(name.to_owned()).or_default().insert(partition, offset);
         }
         Ok(Positions { source, offsets })
     }
 
-    /// Goes on where a cursor says.
+    /// Goes on where a cursor says; what it says of other topics is left out.
     ///
     /// # Errors
-    /// When the cursor is none.
-    pub fn resume(source: Source, cursor: &str) -> Result<Positions, HttpError> {
-        Ok(Positions { source, offsets: cursor::decode(cursor).map_err(HttpError::invalid)? })
+    /// When the cursor is none; as [`Source::topics`].
+    pub fn resume(caller: &Caller, source: Source, cursor: &str) -> Result<Positions, HttpError> {
+        let said = cursor::decode(cursor).map_err(HttpError::invalid)?;
+        let mut offsets = Offsets::new();
+        let topics = source.topics(caller)?;
+        for (topic, partition) in source.partitions(&topics) {
+            let Some(name) = caller.http_name(&topic.name) else { continue };
+            if let Some(offset) = said.get(name).and_then(|own| own.get(&partition)) {
+                offsets.entry(name.to_owned()).or_default().insert(partition, *offset);
+            }
+        }
+        Ok(Positions { source, offsets })
     }
 
     #[must_use]
@@ -159,6 +181,19 @@ impl Positions {
             Wanted { topic: topic.clone(), partition, from, to: i64::MAX }
         });
         Ok(wanted.collect())
+    }
+
+    /// Goes on behind what was read; whether that is further than before.
+    pub fn go_on(&mut self, caller: &Caller, wanted: &[Wanted], pages: &[Page]) -> bool {
+        let mut has_advanced = false;
+        for (one, page) in wanted.iter().zip(pages) {
+            let Some(name) = caller.http_name(&one.topic.name) else { continue };
+            // A log that ends before what was read of it is another one: the topic was made anew.
+            let next = if page.is_beyond { 0 } else { page.next };
+            has_advanced |= next != one.from;
+            self.advance(name, one.partition, next);
+        }
+        has_advanced
     }
 
     /// Everything before `next` was read.

@@ -104,7 +104,7 @@ impl Topic {
     (status = 409, body = ErrorBody), (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody),
     (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn create(caller: Caller, Body(new): Body<NewTopic>) -> Result<(StatusCode, Json<Topic>), HttpError> {
-    check_name(&new.name)?;
+    check_name(&caller, &new.name)?;
     let config = |name: &'static str, value: String| {
         CreatableTopicConfig::default().with_name(StrBytes::from_static_str(name)).with_value(Some(StrBytes::from_string(value)))
     };
@@ -203,14 +203,13 @@ async fn last_event(caller: &Caller, name: &str) -> Result<Option<Timestamp>, Ht
 /// # Errors
 /// NOT_FOUND.
 pub fn resolve(caller: &Caller, name: &str) -> Result<std::sync::Arc<crate::catalog::Topic>, HttpError> {
-    let topic = (!is_hidden(name)).then(|| caller.shared.broker.catalog.topic(&caller.kafka_name(name))).flatten();
-    topic.ok_or_else(|| not_found(name))
+    let kafka_name = caller.kafka_name(name);
+    let is_own = !is_hidden(name) && !is_hidden(&kafka_name) && caller.http_name(&kafka_name).is_some();
+    is_own.then(|| caller.shared.broker.catalog.topic(&kafka_name)).flatten().ok_or_else(|| not_found(name))
 }
 
 fn find(caller: &Caller, name: &str) -> Result<Topic, HttpError> {
-    if is_hidden(name) {
-        return Err(not_found(name));
-    }
+    resolve(caller, name)?;
     let overview = topic_overview::overview(&caller.context(CREATE, None), &caller.kafka_name(name));
     overview.map(|overview| Topic::of(name, &overview)).map_err(|_| not_found(name))
 }
@@ -219,7 +218,10 @@ fn not_found(name: &str) -> HttpError {
     HttpError::new(Refusal::NotFound, format!("there is no topic {name:?}; create it with POST /topics"))
 }
 
-fn check_name(name: &str) -> Result<(), HttpError> {
+fn check_name(caller: &Caller, name: &str) -> Result<(), HttpError> {
+    if caller.http_name(&caller.kafka_name(name)).is_none() {
+        return Err(HttpError::invalid(format!("{name:?} begins with the topic_prefix of another project")));
+    }
     if Pattern::is_pattern(name) {
         return Err(HttpError::invalid(format!("{name:?} is a pattern; a topic's name has no '*'")));
     }

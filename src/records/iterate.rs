@@ -96,6 +96,12 @@ impl Iterator for RecordIter {
 }
 
 impl RecordIter {
+    /// Bytes of all records, as they are after decompression.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        self.payload.len()
+    }
+
     /// Reads the next record and hands it to `take` as borrowed fields; `None` at the end. After an error there is nothing left.
     fn advance<T>(&mut self, take: impl FnOnce(RawRecord<'_>, &RecordIter) -> T) -> Result<Option<T>, RecordError> {
         let mut left = self.payload.get(self.position..).unwrap_or_default();

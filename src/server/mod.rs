@@ -6,14 +6,14 @@
 use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
-use crate::tasks;
+use crate::{sockets, tasks};
 use anyhow::Context as _;
-use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
@@ -98,7 +98,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>
                 debug!(connection = id, %peer, "accepted");
                 let shared = shared.clone();
                 tasks::spawn_connection(async move {
-                    prepare(&stream);
+                    sockets::prepare(&stream);
                     connection::serve(stream, peer, id, shared).await;
                     drop(place);
                 });
@@ -110,13 +110,6 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>
             }
         }
     }
-}
-
-/// Small answers leave at once; a peer that vanished behind a balancer is noticed. Best effort: a socket works without.
-fn prepare(stream: &TcpStream) {
-    let _ = stream.set_nodelay(true);
-    let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
-    let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
 }
 
 /// Binds `host:port`. `localhost` means both loopback addresses, and `*`, `0.0.0.0` or `[::]` every address of both families, because
