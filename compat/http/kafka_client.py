@@ -1,6 +1,7 @@
 """The other side: what confluent-kafka writes, reads and sees of what HTTP does."""
 
 import functools
+import json
 import time
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -62,6 +63,22 @@ def produce(broker, topic, records, **config):
         if isinstance(place, KafkaError):
             raise KafkaException(place)
     return [places[number] for number in range(len(records))]
+
+
+def transactional_producer(broker, transactional_id):
+    producer = Producer(settings(broker, transactional_id=transactional_id))
+    producer.init_transactions(SECONDS)
+    return producer
+
+
+def transaction(producer, topic, values, end):
+    """Begins a transaction and writes the values, as JSON; `end` is the producer's method that ends it, None leaves it open."""
+    producer.begin_transaction()
+    for value in values:
+        producer.produce(topic, json.dumps(value))
+    expect_equal(producer.flush(SECONDS), 0, "records without an answer")
+    if end:
+        end(SECONDS)
 
 
 def ends(broker, topic):

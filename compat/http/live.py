@@ -1,12 +1,9 @@
 """Live streams, as SSE and as NDJSON: where they begin, heart-beats, and going on exactly where a connection ended."""
 
 import http.client
-import json
 import random
 import threading
 import time
-
-from confluent_kafka import Producer
 
 import kafka_client as kafka
 from api import HEARTBEAT, NDJSON, SSE, Refused, all_of, expect_error, topic_path, until_answered
@@ -250,21 +247,12 @@ def read_on(broker, topic, accept, seen):
 @suite.test
 def transactions_are_streamed_when_they_commit_and_aborted_ones_never(broker):
     client, topic = created(broker)
-    producer = Producer(kafka.settings(broker, transactional_id=fresh("producer")))
-    producer.init_transactions(SECONDS)
-
-    def transaction(values, end):
-        producer.begin_transaction()
-        for value in values:
-            producer.produce(topic, json.dumps(value))
-        expect_equal(producer.flush(SECONDS), 0, "records without an answer")
-        if end:
-            end(SECONDS)
+    producer = kafka.transactional_producer(broker, fresh("producer"))
 
     with client.stream(topic) as stream:
-        transaction([1], producer.commit_transaction)
-        transaction([2], producer.abort_transaction)
-        transaction([3], None)
+        kafka.transaction(producer, topic, [1], producer.commit_transaction)
+        kafka.transaction(producer, topic, [2], producer.abort_transaction)
+        kafka.transaction(producer, topic, [3], None)
         client.produce(topic, "behind the open one")
         expect_equal(values(stream.take(1)), [1], "the committed one")
         entries = stream.entries()

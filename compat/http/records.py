@@ -5,8 +5,6 @@ import collections
 import datetime
 import json
 
-from confluent_kafka import Producer
-
 import kafka_client as kafka
 import memory
 from api import NDJSON, SSE, all_of, expect_error, milliseconds, moment, now, topic_path
@@ -306,24 +304,15 @@ def ten_thousand_records_are_one_batch(broker):
 def aborted_and_open_transactions_are_never_seen(broker):
     client = broker.api()
     topic, group = kafka.create(broker, fresh("transactions"), 1), fresh("readers")
-    producer = Producer(kafka.settings(broker, transactional_id=fresh("producer")))
-    producer.init_transactions(SECONDS)
-
-    def transaction(values, end):
-        producer.begin_transaction()
-        for value in values:
-            producer.produce(topic, json.dumps(value))
-        expect_equal(producer.flush(SECONDS), 0, "records without an answer")
-        if end:
-            end(SECONDS)
+    producer = kafka.transactional_producer(broker, fresh("producer"))
 
     def read():
         return [record["value"] for record in client.consume(topic, limit=1000, **{"from": "earliest"})["records"]]
 
-    transaction([1, 2], producer.commit_transaction)
-    transaction([3, 4], producer.abort_transaction)
-    transaction([5], producer.commit_transaction)
-    transaction([6, 7], None)
+    kafka.transaction(producer, topic, [1, 2], producer.commit_transaction)
+    kafka.transaction(producer, topic, [3, 4], producer.abort_transaction)
+    kafka.transaction(producer, topic, [5], producer.commit_transaction)
+    kafka.transaction(producer, topic, [6, 7], None)
     expect_equal(read(), [1, 2, 5], "while one is open")
     page = client.consume(topic, group=group)
     expect_equal([record["value"] for record in page["records"]], [1, 2, 5], "a group, while one is open")
@@ -331,8 +320,8 @@ def aborted_and_open_transactions_are_never_seen(broker):
     expect_equal(client.consume(topic, group=group)["records"], [], "the group's next page")
     producer.commit_transaction(SECONDS)
     expect_equal(read(), [1, 2, 5, 6, 7], "after its commit")
-    transaction([8], producer.abort_transaction)
-    transaction([9], producer.commit_transaction)
+    kafka.transaction(producer, topic, [8], producer.abort_transaction)
+    kafka.transaction(producer, topic, [9], producer.commit_transaction)
     page = client.consume(topic, group=group)
     expect_equal([record["value"] for record in page["records"]], [6, 7, 9], "what the group reads then")
     client.commit(topic, group, 0, page["next_offset"])
@@ -343,14 +332,10 @@ def aborted_and_open_transactions_are_never_seen(broker):
 def records_behind_many_aborted_ones_are_found(broker):
     client = broker.api()
     topic, group = kafka.create(broker, fresh("mostly-aborted"), 1), fresh("readers")
-    producer = Producer(kafka.settings(broker, transactional_id=fresh("producer")))
-    producer.init_transactions(SECONDS)
+    producer = kafka.transactional_producer(broker, fresh("producer"))
     for _ in range(5):
-        producer.begin_transaction()
-        for number in range(2000):
-            producer.produce(topic, json.dumps({"aborted": number, "filler": "x" * 200}))
-        expect_equal(producer.flush(SECONDS), 0, "records without an answer")
-        producer.abort_transaction(SECONDS)
+        values = [{"aborted": number, "filler": "x" * 200} for number in range(2000)]
+        kafka.transaction(producer, topic, values, producer.abort_transaction)
     client.produce(topic, "found")
 
     def found(page):

@@ -18,41 +18,9 @@ pub struct TopicOverview {
     pub description: Option<String>,
 }
 
-/// The topic of this name.
-///
-/// # Errors
-/// UNKNOWN_TOPIC_OR_PARTITION.
-pub fn overview(context: &Context, name: &str) -> Result<TopicOverview, ResponseError> {
-    let topic = context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    Ok(of(&topic))
-}
-
-/// All topics whose names begin with `prefix`, by name.
+/// One topic.
 #[must_use]
-pub fn overviews(context: &Context, prefix: &str) -> Vec<TopicOverview> {
-    let snapshot = context.broker.catalog.snapshot();
-    let of_prefix = snapshot.topics.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
-    of_prefix.map(|(_, topic)| of(topic)).collect()
-}
-
-/// The sums over all partitions of a topic.
-///
-/// # Errors
-/// UNKNOWN_TOPIC_OR_PARTITION, or what opening a log answers.
-pub async fn statistics(context: &Context, name: &str) -> Result<Statistics, ResponseError> {
-    let topic = context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)?;
-    let mut sum = Statistics { records: 0, bytes: 0, retained_bytes: 0, records_per_second: 0.0 };
-    for index in 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX) {
-        let one = context.partition_of(&topic, index).await?.statistics();
-        sum.records += one.records;
-        sum.bytes += one.bytes;
-        sum.retained_bytes += one.retained_bytes;
-        sum.records_per_second += one.records_per_second;
-    }
-    Ok(sum)
-}
-
-fn of(topic: &Topic) -> TopicOverview {
+pub fn overview(topic: &Topic) -> TopicOverview {
     TopicOverview {
         name: topic.name.clone(),
         partitions: topic.logs.len(),
@@ -60,4 +28,28 @@ fn of(topic: &Topic) -> TopicOverview {
         created: topic.created,
         description: topic.overrides.get(DESCRIPTION).cloned(),
     }
+}
+
+/// All topics whose names begin with `prefix`, by name.
+#[must_use]
+pub fn overviews(context: &Context, prefix: &str) -> Vec<TopicOverview> {
+    let snapshot = context.broker.catalog.snapshot();
+    let of_prefix = snapshot.topics.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
+    of_prefix.map(|(_, topic)| overview(topic)).collect()
+}
+
+/// The sums over all partitions of a topic.
+///
+/// # Errors
+/// What opening a log answers; UNKNOWN_TOPIC_OR_PARTITION when the topic was deleted meanwhile.
+pub async fn statistics(context: &Context, topic: &Topic) -> Result<Statistics, ResponseError> {
+    let mut sum = Statistics { records: 0, bytes: 0, retained_bytes: 0, records_per_second: 0.0 };
+    for index in topic.partitions() {
+        let one = context.partition_of(topic, index).await?.statistics();
+        sum.records += one.records;
+        sum.bytes += one.bytes;
+        sum.retained_bytes += one.retained_bytes;
+        sum.records_per_second += one.records_per_second;
+    }
+    Ok(sum)
 }

@@ -9,6 +9,7 @@ use crate::store::StoreError;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 pub(super) const PREFIX: &str = "topics/";
@@ -86,6 +87,12 @@ pub(super) struct TopicRecord {
 }
 
 impl Topic {
+    /// The indexes of its partitions.
+    #[must_use]
+    pub fn partitions(&self) -> Range<i32> {
+        0..i32::try_from(self.logs.len()).unwrap_or(i32::MAX)
+    }
+
     /// Whether it has a partition of this index.
     #[must_use]
     pub fn has(&self, index: i32) -> bool {

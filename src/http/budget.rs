@@ -3,7 +3,7 @@
 //! keys are asked for.
 
 use super::errors::{HttpError, Refusal};
-use super::{Shared, caller};
+use super::{PERMIT_BYTES, Shared, caller};
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
@@ -18,8 +18,6 @@ use tokio::sync::OwnedSemaphorePermit;
 
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Permits are counted in these.
-const STEP_BYTES: usize = 1024;
 
 /// Reads the body, charged to the budget until its request is answered; without room the request is told to come back.
 pub async fn read_body(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {
@@ -53,7 +51,7 @@ async fn read(shared: &Shared, mut body: Body) -> Result<(BytesMut, Option<Owned
         if bytes.len() + data.len() > limit {
             return Err(too_large(limit));
         }
-        let charged = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * STEP_BYTES;
+        let charged = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * PERMIT_BYTES;
         if bytes.len() + data.len() > charged {
             let more = shared.try_take(bytes.len() + data.len() - charged).ok_or_else(super::busy)?;
             match &mut room {

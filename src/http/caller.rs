@@ -4,12 +4,13 @@
 
 use super::Shared;
 use super::errors::{HttpError, Refusal};
+use super::input::path_param;
 use crate::api::context::{Connection, Held};
 use crate::api::{Answer, Context, Handler, ResponseOf};
 use crate::config::HttpAuth;
 use crate::config::http::Project;
 use crate::store::{BoxFuture, Mark};
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
 use sha2::{Digest, Sha256};
@@ -107,9 +108,7 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Caller, HttpError> {
         let connection = parts.extensions.get::<Arc<Connection>>().cloned();
         let connection = connection.ok_or_else(|| HttpError::new(Refusal::Internal, "a request without a connection"))?;
-        let params = RawPathParams::from_request_parts(parts, shared).await;
-        let params = params.map_err(|error| HttpError::invalid(error.body_text()))?;
-        let asked = params.iter().find(|(name, _)| *name == "project_id").map(|(_, id)| id.to_owned());
+        let asked = path_param(parts, shared, "project_id").await?;
         let http = &shared.broker.config.http;
         let (prefix, others) = match http.auth {
             HttpAuth::None => {

@@ -323,7 +323,7 @@ async fn hand_out(
     let expires = now.plus_ms(caller.shared.broker.config.http.consume_lease_ms);
     for ((topic, partition, range), page) in ranges.iter().zip(&pages) {
         if let Some(leases) = group.partitions.get_mut(&(topic.id, *partition)) {
-            let to = page.records.last().map_or(range.from, |last| last.record.offset.0 + 1);
+            let to = page.records.last().map_or(range.from, |last| last.offset.0 + 1);
             leases.hand_out(*range, to, page.next, expires, ask.worker);
         }
     }
@@ -415,9 +415,9 @@ fn answer(caller: &Caller, wanted: &[Wanted], pages: &[Page], fallback: i64) -> 
     for (one, page) in wanted.iter().zip(pages) {
         let Some(name) = caller.http_name(&one.topic.name) else { continue };
         let Some(last) = page.records.last() else { continue };
-        consumed.next_offset = last.record.offset.0 + 1;
+        consumed.next_offset = last.offset.0 + 1;
         consumed.next_offsets.entry(name.to_owned()).or_default().insert(one.partition, consumed.next_offset);
-        consumed.records.extend(page.records.iter().map(|read| Record::of(name, one.partition, read)));
+        consumed.records.extend(page.records.iter().map(|stored| Record::of(name, one.partition, stored)));
     }
     consumed
 }

@@ -7,7 +7,7 @@
 use super::caller::Caller;
 use super::errors::{HttpError, Refusal};
 use super::leases::PartitionLeases;
-use super::records::{Offsets, Positions, name_of};
+use super::records::{Offsets, name_of};
 use super::source::Source;
 use crate::api::Handler;
 use crate::api::consumer_group_describe::ConsumerGroupDescribe;
@@ -26,7 +26,7 @@ use kafka_protocol::messages::{
     OffsetCommitResponse, OffsetFetchResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
@@ -133,7 +133,7 @@ impl Group {
         for (topic, index) in source.partitions(topics) {
             let key = (topic.id, index);
             let known = self.partitions.get_mut(&key);
-            match (committed.get(&(topic.name.clone(), index)), known) {
+            match (committed.get(&topic.name).and_then(|own| own.get(&index)), known) {
                 (Some(committed), Some(known)) => known.observe(*committed),
                 (Some(committed), None) => drop(self.partitions.insert(key, PartitionLeases::new(*committed))),
                 (None, Some(known)) if !known.is_committed() => {}
@@ -142,11 +142,7 @@ impl Group {
             }
         }
         if !committed.is_empty() && caller.shared.groups.is_renewal_due(caller, id, source.name()) {
-            let mut again = Offsets::new();
-            for ((topic, index), offset) in committed {
-                again.entry(topic).or_default().insert(index, offset);
-            }
-            commit(caller, id, &again).await?;
+            commit(caller, id, &committed).await?;
         }
         Ok(())
     }
@@ -162,7 +158,7 @@ impl Group {
 ///
 /// # Errors
 /// What the coordinator answers.
-pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc<Topic>]) -> Result<Positions, HttpError> {
+pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc<Topic>]) -> Result<Offsets, HttpError> {
     let asked = topics.iter().map(|topic| {
         let partitions = source.partitions(std::slice::from_ref(topic)).map(|(_, index)| index).collect();
         offset_fetch::Topic { name: name_of(topic), id: Uuid::nil(), partitions }
@@ -171,22 +167,22 @@ pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc
     let request = OffsetFetchRequest { head: Default::default(), groups: vec![group] };
     let code = |response: &OffsetFetchResponse| response.groups.first().map_or(0, |group| group.error_code);
     let response = ask::<OffsetFetch, _>(caller, id, OFFSET_FETCH, request, code).await?;
-    let mut positions = Positions::new();
+    let mut offsets = Offsets::new();
     for group in &response.groups {
         for topic in &group.topics {
             for partition in topic.partitions.iter().filter(|partition| partition.committed_offset >= 0) {
-                positions.insert((topic.name.to_string(), partition.partition_index), partition.committed_offset);
+                offsets.entry(topic.name.to_string()).or_default().insert(partition.partition_index, partition.committed_offset);
             }
         }
     }
-    Ok(positions)
+    Ok(offsets)
 }
 
-/// Commits offsets (topic → partition → offset) for a group without members.
+/// Commits offsets for a group without members.
 ///
 /// # Errors
 /// [`Refusal::Conflict`] when Kafka clients are in the group; else what the coordinator answers.
-pub async fn commit(caller: &Caller, id: &str, offsets: &BTreeMap<String, BTreeMap<i32, i64>>) -> Result<(), HttpError> {
+pub async fn commit(caller: &Caller, id: &str, offsets: &Offsets) -> Result<(), HttpError> {
     let topics = offsets.iter().map(|(topic, partitions)| {
         let partitions = partitions.iter().map(|(partition, offset)| {
             OffsetCommitRequestPartition::default()

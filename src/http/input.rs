@@ -26,11 +26,18 @@ pub struct Params<T>(pub T);
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-async fn segment(parts: &mut Parts, shared: &Arc<Shared>, name: &str) -> Result<String, HttpError> {
+/// The `{name}` of the path, where its route has one.
+///
+/// # Errors
+/// When the path's escapes are not UTF-8.
+pub async fn path_param(parts: &mut Parts, shared: &Arc<Shared>, name: &str) -> Result<Option<String>, HttpError> {
     let params = RawPathParams::from_request_parts(parts, shared).await;
     let params = params.map_err(|error| HttpError::invalid(error.body_text()))?;
-    let found = params.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_owned());
-    found.ok_or_else(|| HttpError::invalid(format!("the path has no {{{name}}}")))
+    Ok(params.iter().find(|(own, _)| *own == name).map(|(_, value)| value.to_owned()))
+}
+
+async fn segment(parts: &mut Parts, shared: &Arc<Shared>, name: &str) -> Result<String, HttpError> {
+    path_param(parts, shared, name).await?.ok_or_else(|| HttpError::invalid(format!("the path has no {{{name}}}")))
 }
 
 impl FromRequestParts<Arc<Shared>> for Name {

@@ -3,8 +3,8 @@
 //! A value is stored as the bytes of its JSON, exactly as they came: numbers keep all their digits. What other clients wrote and is no JSON is
 //! shown as `{"$base64": "…"}`.
 
-use super::records::Read;
 use crate::ids::Timestamp;
+use crate::records;
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::{Deserialize, Serialize};
@@ -59,22 +59,21 @@ impl Text {
 }
 
 impl Record {
-    /// A record of the topic that HTTP calls `topic`.
+    /// `stored`, of the topic that HTTP calls `topic`.
     #[must_use]
-    pub fn of(topic: &str, partition: i32, read: &Read) -> Record {
-        let headers = read
-            .record
+    pub fn of(topic: &str, partition: i32, stored: &records::Record) -> Record {
+        let headers = stored
             .headers
             .iter()
             .map(|(name, value)| (String::from_utf8_lossy(&name).into_owned(), value.map(|value| Text::of(&value))));
         Record {
             topic: topic.to_owned(),
             partition,
-            offset: read.record.offset.0,
-            value: value(read.record.value.as_deref()),
-            timestamp: rfc3339(read.record.timestamp),
-            key: read.record.key.as_deref().map(Text::of),
-            headers: (!read.record.headers.is_empty()).then(|| headers.collect()),
+            offset: stored.offset.0,
+            value: value(stored.value.as_deref()),
+            timestamp: rfc3339(stored.timestamp),
+            key: stored.key.as_deref().map(Text::of),
+            headers: (!stored.headers.is_empty()).then(|| headers.collect()),
             id: None,
         }
     }

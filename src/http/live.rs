@@ -214,7 +214,7 @@ impl Reader {
             let Some(name) = self.caller.http_name(&one.topic.name).map(str::to_owned) else { continue };
             for event in &page.records {
                 left -= 1;
-                self.positions.advance(&name, one.partition, event.record.offset.0 + 1);
+                self.positions.advance(&name, one.partition, event.offset.0 + 1);
                 let id = (has_ids || left == 0).then(|| cursor::encode(&self.positions.offsets));
                 self.format.put(&mut out, &Record { id, ..Record::of(&name, one.partition, event) });
             }

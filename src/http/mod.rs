@@ -65,6 +65,9 @@ const DRAIN: Duration = Duration::from_millis(500);
 /// Connections are numbered apart from those of Kafka's clients.
 const FIRST_CONNECTION: u64 = 1 << 32;
 
+/// One permit of the budget.
+const PERMIT_BYTES: usize = 1024;
+
 /// What all requests share.
 pub struct Shared {
     pub broker: Arc<Broker>,
@@ -73,7 +76,7 @@ pub struct Shared {
     patterns: patterns::Patterns,
     /// Where the next event without a key goes.
     next_partition: AtomicUsize,
-    /// `http.memory_bytes`, in KiB.
+    /// `http.memory_bytes`, in permits of [`PERMIT_BYTES`].
     memory: Arc<Semaphore>,
     stopping: watch::Receiver<bool>,
 }
@@ -81,12 +84,12 @@ pub struct Shared {
 impl Shared {
     /// Room for `bytes`, if there is any now.
     fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let kib = u32::try_from(bytes.div_ceil(1024).max(1)).ok()?;
-        self.memory.clone().try_acquire_many_owned(kib).ok()
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).ok()?;
+        self.memory.clone().try_acquire_many_owned(permits).ok()
     }
 
     fn free_bytes(&self) -> usize {
-        self.memory.available_permits().saturating_mul(1024)
+        self.memory.available_permits().saturating_mul(PERMIT_BYTES)
     }
 
     fn is_stopping(&self) -> bool {
@@ -153,12 +156,12 @@ impl Server {
             groups: groups::Groups::default(),
             patterns: patterns::Patterns::default(),
             next_partition: AtomicUsize::new(0),
-            memory: Arc::new(Semaphore::new((http.memory_bytes / 1024).min(Semaphore::MAX_PERMITS))),
+            memory: Arc::new(Semaphore::new((http.memory_bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS))),
             broker: self.broker.clone(),
             stopping,
         });
         let room = Arc::new(Semaphore::new(http.connections));
-        let (router, _) = router::router(shared.clone());
+        let router = router::router(shared.clone());
         let graceful = GracefulShutdown::new();
         tokio::select! {
             () = accept(&self.listener, &router, &graceful, &room) => {}

@@ -7,7 +7,7 @@ use super::input::{Body, Name};
 use super::json::{NewRecord, rfc3339};
 use super::partitioner::partition_of;
 use super::repeats::IdempotencyKey;
-use super::topics::resolve;
+use super::topics::{no_such_partition, resolve};
 use crate::api::errors::ResponseError;
 use crate::api::produce::{self, Produce};
 use crate::catalog::Topic;
@@ -296,9 +296,7 @@ fn partition(
 ) -> Result<i32, HttpError> {
     if let Some(partition) = record.partition {
         if !topic.has(partition) {
-            let last = topic.logs.len().saturating_sub(1);
-            let message = format!("record {position}: partition {partition} does not exist; the topic has 0 to {last}");
-            return Err(HttpError::invalid(message));
+            return Err(HttpError::invalid(format!("record {position}: {}", no_such_partition(topic, partition))));
         }
         return Ok(partition);
     }

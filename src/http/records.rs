@@ -17,7 +17,7 @@ use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -40,16 +40,10 @@ pub struct Wanted {
     pub to: i64,
 }
 
-/// One record.
-#[derive(Debug, Clone)]
-pub struct Read {
-    pub record: Record,
-}
-
 /// What a partition gave.
 #[derive(Debug, Default)]
 pub struct Page {
-    pub records: Vec<Read>,
+    pub records: Vec<Record>,
     /// Where to go on: behind everything that was looked at.
     pub next: i64,
     /// The log ends before the first record that was asked for.
@@ -263,7 +257,7 @@ fn take(shared: &Shared, data: &PartitionData, wanted: &Wanted, page: &mut Page,
                     return Ok(());
                 }
                 page.next = record.offset.0 + 1;
-                page.records.push(Read { record });
+                page.records.push(record);
             }
         }
         page.next = page.next.max(header.last_offset().0 + 1).min(wanted.to);
@@ -308,8 +302,5 @@ fn damaged(wanted: &Wanted, error: &RecordError) -> HttpError {
     HttpError::new(super::errors::Refusal::Internal, message)
 }
 
-/// Offsets by topic and partition, as answers name them.
-pub type Offsets = std::collections::BTreeMap<String, std::collections::BTreeMap<i32, i64>>;
-
-/// Positions by topic and partition.
-pub type Positions = HashMap<(String, i32), i64>;
+/// Offsets by topic and partition.
+pub type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;

@@ -1,13 +1,12 @@
 //! Room for bodies and answers, out of the budget of all requests (`http.memory_bytes`): taken or refused, never waited for, and held until the
 //! answer has left.
 
-use super::Shared;
 use super::errors::{HttpError, Refusal};
+use super::{PERMIT_BYTES, Shared};
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
-use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
 
 /// As JSON an event takes more than as stored, and both are held for a moment.
@@ -28,7 +27,7 @@ impl Room {
     ///
     /// # Errors
     /// [`Refusal::Busy`] when it is used up.
-    pub fn take(shared: &Arc<Shared>, bytes: usize) -> Result<Room, HttpError> {
+    pub fn take(shared: &Shared, bytes: usize) -> Result<Room, HttpError> {
         let bytes = bytes.min(shared.free_bytes() / (4 * GROWTH)).max(BYTES_MIN);
         let permit = shared.try_take(bytes * GROWTH).ok_or_else(super::busy)?;
         Ok(Room { bytes, permit })
@@ -38,14 +37,14 @@ impl Room {
     /// is to be had: it is there already.
     #[must_use]
     pub fn hold(mut self, shared: &Shared, bytes: Vec<u8>) -> Bytes {
-        let charged = self.permit.num_permits() * 1024;
+        let charged = self.permit.num_permits() * PERMIT_BYTES;
         match bytes.len().checked_sub(charged) {
             Some(missing) if missing > 0 => {
                 if let Some(more) = shared.try_take(missing) {
                     self.permit.merge(more);
                 }
             }
-            _ => drop(self.permit.split((charged - bytes.len()) / 1024)),
+            _ => drop(self.permit.split((charged - bytes.len()) / PERMIT_BYTES)),
         }
         Bytes::from_owner(Held { bytes, _permit: self.permit })
     }

@@ -13,7 +13,6 @@ use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use utoipa::OpenApi;
-use utoipa::openapi::OpenApi as Document;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -43,16 +42,15 @@ fn of_project() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(live::live))
 }
 
-/// The router, and its description.
-pub fn router(shared: Arc<Shared>) -> (Router, Document) {
-    let (routes, mut document) = OpenApiRouter::with_openapi(Described::openapi())
+/// The router.
+pub fn router(shared: Arc<Shared>) -> Router {
+    let (mut routes, mut document) = OpenApiRouter::with_openapi(Described::openapi())
         .merge(of_project())
         .nest(PROJECT, of_project())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts();
     docs::complete(&mut document, PROJECT);
-    let mut routes = routes;
     for root in ["", PROJECT] {
         routes = routes.route(&format!("{root}/webhooks"), any(health::webhooks));
         routes = routes.route(&format!("{root}/webhooks/{{*rest}}"), any(health::webhooks));
@@ -79,7 +77,7 @@ pub fn router(shared: Arc<Shared>) -> (Router, Document) {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    (routes.with_state(shared), document)
+    routes.with_state(shared)
 }
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {

@@ -101,10 +101,7 @@ impl Source {
         }
         let topic = topics::resolve(caller, &self.name)?;
         match self.partition {
-            Some(partition) if !topic.has(partition) => {
-                let last = topic.logs.len().saturating_sub(1);
-                Err(HttpError::invalid(format!("partition {partition} does not exist; the topic has 0 to {last}")))
-            }
+            Some(partition) if !topic.has(partition) => Err(HttpError::invalid(topics::no_such_partition(&topic, partition))),
             _ => Ok(vec![topic]),
         }
     }
@@ -113,8 +110,7 @@ impl Source {
     pub fn partitions<'a>(&self, topics: &'a [Arc<Topic>]) -> impl Iterator<Item = (&'a Arc<Topic>, i32)> + use<'a> {
         let only = self.partition;
         topics.iter().flat_map(move |topic| {
-            let all = 0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX);
-            all.filter(move |index| only.is_none_or(|only| only == *index)).map(move |index| (topic, index))
+            topic.partitions().filter(move |index| only.is_none_or(|only| only == *index)).map(move |index| (topic, index))
         })
     }
 }

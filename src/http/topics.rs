@@ -11,6 +11,7 @@ use crate::api::delete_topics::DeleteTopics;
 use crate::api::errors::ResponseError;
 use crate::api::list_offsets::ListOffsets;
 use crate::api::topic_overview::{self, TopicOverview};
+use crate::catalog;
 use crate::config::properties::DESCRIPTION;
 use crate::ids::Timestamp;
 use axum::Json;
@@ -20,6 +21,7 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
+use std::sync::Arc;
 use utoipa::ToSchema;
 
 const CREATE: i16 = 7;
@@ -155,9 +157,8 @@ pub async fn get(caller: Caller, Name(name): Name) -> Result<Json<Topic>, HttpEr
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 503, body = ErrorBody)))]
 pub async fn delete(caller: Caller, Name(name): Name) -> Result<StatusCode, HttpError> {
-    find(&caller, &name)?;
-    let kafka_name = TopicName(StrBytes::from_string(caller.kafka_name(&name)));
-    let request = DeleteTopicsRequest::default().with_topic_names(vec![kafka_name]).with_timeout_ms(30_000);
+    let topic = resolve(&caller, &name)?;
+    let request = DeleteTopicsRequest::default().with_topic_names(vec![name_of(&topic)]).with_timeout_ms(30_000);
     let response = caller.call::<DeleteTopics>(DELETE, request).await?;
     let answer = response.responses.first();
     match answer.and_then(|answer| ResponseError::try_from_code(answer.error_code)) {
@@ -172,12 +173,11 @@ pub async fn delete(caller: Caller, Name(name): Name) -> Result<StatusCode, Http
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 503, body = ErrorBody)))]
 pub async fn stats(caller: Caller, Name(name): Name) -> Result<Json<TopicStats>, HttpError> {
-    find(&caller, &name)?;
-    let context = caller.context(LIST_OFFSETS, None);
-    let sum = topic_overview::statistics(&context, &caller.kafka_name(&name)).await;
+    let topic = resolve(&caller, &name)?;
+    let sum = topic_overview::statistics(&caller.context(LIST_OFFSETS, None), &topic).await;
     let sum = sum.map_err(|error| HttpError::of(error, None, &format!("topic {name:?}")))?;
     Ok(Json(TopicStats {
-        last_event_at: last_event(&caller, &name).await?.map(rfc3339),
+        last_event_at: last_event(&caller, &topic).await?.map(rfc3339),
         name,
         total_events: sum.records,
         total_bytes: sum.bytes,
@@ -186,12 +186,11 @@ pub async fn stats(caller: Caller, Name(name): Name) -> Result<Json<TopicStats>,
     }))
 }
 
-async fn last_event(caller: &Caller, name: &str) -> Result<Option<Timestamp>, HttpError> {
-    let topic = resolve(caller, name)?;
-    let partitions = (0..i32::try_from(topic.logs.len()).unwrap_or(i32::MAX)).map(|index| {
+async fn last_event(caller: &Caller, topic: &catalog::Topic) -> Result<Option<Timestamp>, HttpError> {
+    let partitions = topic.partitions().map(|index| {
         ListOffsetsPartition::default().with_partition_index(index).with_timestamp(MAX_TIMESTAMP).with_current_leader_epoch(-1)
     });
-    let asked = ListOffsetsTopic::default().with_name(name_of(&topic)).with_partitions(partitions.collect());
+    let asked = ListOffsetsTopic::default().with_name(name_of(topic)).with_partitions(partitions.collect());
     let request = ListOffsetsRequest::default().with_replica_id(BrokerId(-1)).with_topics(vec![asked]);
     let response = caller.call::<ListOffsets>(LIST_OFFSETS, request).await?;
     let times = response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.timestamp);
@@ -202,16 +201,20 @@ async fn last_event(caller: &Caller, name: &str) -> Result<Option<Timestamp>, Ht
 ///
 /// # Errors
 /// NOT_FOUND.
-pub fn resolve(caller: &Caller, name: &str) -> Result<std::sync::Arc<crate::catalog::Topic>, HttpError> {
+pub fn resolve(caller: &Caller, name: &str) -> Result<Arc<catalog::Topic>, HttpError> {
     let kafka_name = caller.kafka_name(name);
     let is_own = !is_hidden(name) && !is_hidden(&kafka_name) && caller.http_name(&kafka_name).is_some();
     is_own.then(|| caller.shared.broker.catalog.topic(&kafka_name)).flatten().ok_or_else(|| not_found(name))
 }
 
 fn find(caller: &Caller, name: &str) -> Result<Topic, HttpError> {
-    resolve(caller, name)?;
-    let overview = topic_overview::overview(&caller.context(CREATE, None), &caller.kafka_name(name));
-    overview.map(|overview| Topic::of(name, &overview)).map_err(|_| not_found(name))
+    Ok(Topic::of(name, &topic_overview::overview(&*resolve(caller, name)?)))
+}
+
+/// For a partition that the topic does not have.
+#[must_use]
+pub fn no_such_partition(topic: &catalog::Topic, partition: i32) -> String {
+    format!("partition {partition} does not exist; the topic has 0 to {}", topic.logs.len().saturating_sub(1))
 }
 
 fn not_found(name: &str) -> HttpError {
