@@ -33,7 +33,7 @@ mod tests;
 pub use partition::{AppendError, Appended, LogStopped, Origin, Partition, ReadError, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
 pub use transactions::{Aborted, Verification};
-pub use validate::InvalidRecords;
+pub use validate::{DECOMPRESSED_BYTES_MAX, InvalidRecords};
 
 use tail::Tail;
 

@@ -44,6 +44,8 @@ pub enum Origin {
     Verified(Verification),
     /// A producer that may send the same batch again, under this mark.
     Marked(Mark),
+    /// Records that another topic did not take, in a batch that we built; the same ones may come again under this mark.
+    DeadLetter(Mark),
     /// Our own coordinators, whose batches we built: no limits, no sequences. Transactional batches and markers count all the same.
     Coordinator,
 }
@@ -229,15 +231,31 @@ impl Partition {
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
     pub async fn append(&self, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+        let header = match origin {
+            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => {
+                validate::client_batch(&records, &self.settings.load(), self.env.now())?
+            }
+            Origin::DeadLetter(_) | Origin::Coordinator => BatchHeader::parse(&records).map_err(AppendError::Corrupt)?,
+        };
+        self.append_checked(header, records, origin).await
+    }
+
+    /// As [`Partition::append`], where a client's batch goes in without some of its records: `kept` is [`crate::records::kept::without`] of `whole`.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended then.
+    pub async fn append_kept(&self, whole: &Bytes, kept: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+        validate::client_batch(whole, &self.settings.load(), self.env.now())?;
+        let header = BatchHeader::parse(&kept).map_err(AppendError::Corrupt)?;
+        self.append_checked(header, kept, origin).await
+    }
+
+    async fn append_checked(&self, mut header: BatchHeader, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
         let settings = self.settings.load_full();
         let now = self.env.now();
-        let mut header = match origin {
-            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => validate::client_batch(&records, &settings, now)?,
-            Origin::Coordinator => BatchHeader::parse(&records).map_err(AppendError::Corrupt)?,
-        };
         let end = match origin {
             Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
-            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => None,
+            Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
         };
         let permit = self.store.reserve(records.len()).await?;
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is
@@ -251,7 +269,7 @@ impl Partition {
         }
         let start = self.start();
         let mark = match origin {
-            Origin::Marked(mark) => Some(mark),
+            Origin::Marked(mark) | Origin::DeadLetter(mark) => Some(mark),
             Origin::Client | Origin::Verified(_) | Origin::Coordinator => None,
         };
 

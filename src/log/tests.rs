@@ -7,7 +7,7 @@ use crate::config::topic::{TimestampType, TopicSettings};
 use crate::env::Env;
 use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
-use crate::records::{BatchBuilder, BatchHeader, RecordError};
+use crate::records::{BatchBuilder, BatchHeader, RecordError, kept};
 use crate::store::Mark;
 use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
@@ -596,4 +596,23 @@ async fn a_producer_with_an_open_transaction_is_not_forgotten() {
     end(&partition, 7, 1, Marker::Commit).await.expect("committed");
     house.env.advance_ms(86_400_000);
     assert!(partition.producers().is_empty());
+}
+
+#[tokio::test]
+async fn a_batch_without_some_of_its_records_takes_the_place_of_the_whole() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    let whole = produced(7, 0, 0, 5);
+    let append_kept = async |dropped: &[i32]| {
+        let kept = kept::without(&whole, 1 << 20, &dropped.iter().copied().collect()).expect("filtered");
+        let appended = partition.append_kept(&whole, kept, Origin::Client).await.expect("taken");
+        (appended.first.0, appended.last.0)
+    };
+    assert_eq!(append_kept(&[0, 1, 2, 3, 4]).await, (0, 4), "even when nothing is left");
+    assert_eq!(append_kept(&[1]).await, (0, 4), "it is recognised when it is sent again");
+    assert_eq!(append(&partition, produced(7, 0, 5, 1)).await.expect("the next sequence"), (5, 5));
+    assert_eq!(offsets(&partition, 0, 1 << 20).await, [(0, 4), (5, 5)]);
+    let logs = logs(&house.store, &house.env, 0);
+    let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens again");
+    assert_eq!(append(&partition, produced(7, 0, 5, 1)).await.expect("repeated after a restart"), (5, 5));
 }

@@ -21,7 +21,7 @@ pub struct InvalidRecords {
 }
 
 /// The largest output of decompressing one batch; a larger one is refused rather than trusted (trap 37). As large as the largest request.
-pub(super) const DECOMPRESSED_BYTES_MAX: usize = 100 << 20;
+pub const DECOMPRESSED_BYTES_MAX: usize = 100 << 20;
 
 /// Checks the one batch of a client's produce request for one partition, and answers its header.
 ///

@@ -52,11 +52,24 @@ impl BatchBuilder {
     /// Adds a record with its own time and headers. Panics when a field or the record reaches 2 GiB.
     #[must_use]
     pub fn record_at(
-        mut self,
+        self,
         timestamp: Timestamp,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         headers: &[(&str, Option<&[u8]>)],
+    ) -> BatchBuilder {
+        let headers: Vec<(&[u8], Option<&[u8]>)> = headers.iter().map(|(name, value)| (name.as_bytes(), *value)).collect();
+        self.record_with(timestamp, key, value, &headers)
+    }
+
+    /// As [`BatchBuilder::record_at`], with names of headers as another record has them.
+    #[must_use]
+    pub fn record_with(
+        mut self,
+        timestamp: Timestamp,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        headers: &[(&[u8], Option<&[u8]>)],
     ) -> BatchBuilder {
         if self.count == 0 {
             self.base_timestamp = timestamp;
@@ -70,7 +83,7 @@ impl BatchBuilder {
         put_nullable(&mut fields, value);
         put_length(&mut fields, headers.len());
         for (name, value) in headers {
-            put_nullable(&mut fields, Some(name.as_bytes()));
+            put_nullable(&mut fields, Some(name));
             put_nullable(&mut fields, *value);
         }
         put_length(&mut self.body, fields.len());

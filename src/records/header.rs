@@ -23,12 +23,13 @@ pub const CRC_FROM: u32 = 21;
 pub const MAGIC: i8 = 2;
 
 const CRC_START: usize = CRC_FROM as usize;
-const LENGTH_AT: usize = 8;
+pub(super) const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
 const ATTRIBUTES_AT: usize = 21;
 const MAX_TIMESTAMP_AT: usize = 35;
+pub(super) const RECORD_COUNT_AT: usize = 57;
 
 /// The attribute bits of a batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod control;
 pub mod header;
 pub mod iterate;
+pub mod kept;
 #[cfg(test)]
 mod tests;
 mod varint;

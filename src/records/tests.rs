@@ -4,7 +4,7 @@
 use super::control::{EndTransaction, Marker};
 use super::header::{self, BatchHeader, CRC_FROM, HEADER_BYTES, LOG_OVERHEAD, TimestampType, increment_sequence};
 use super::iterate::{first_at_time, max_at, records, validate_records};
-use super::{BatchBuilder, Compression, Record, RecordError, codec};
+use super::{BatchBuilder, Compression, Record, RecordError, codec, kept};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use bytes::Bytes;
 
@@ -368,4 +368,25 @@ fn markers_round_trip_and_data_is_no_marker() {
     assert_eq!(EndTransaction::read(&other), Ok(None));
     let cut = BatchBuilder::new(Timestamp(5)).control().record(Some(&[0, 0]), None).build();
     assert!(matches!(EndTransaction::read(&cut), Err(RecordError::BadRecord(_))));
+}
+
+#[test]
+fn what_is_left_of_a_batch_keeps_its_offsets_and_sequences() {
+    for codec in CODECS {
+        let whole = BatchBuilder::new(Timestamp(50)).compression(codec).producer(ProducerId(7), ProducerEpoch(1), 40);
+        let whole = (0..5_u8).fold(whole, |batch, at| batch.record(Some(&[at]), Some(b"value"))).build();
+        let before = BatchHeader::parse(&whole).expect("a batch");
+        for dropped in [vec![], vec![0], vec![1, 3], vec![4], vec![0, 1, 2, 3, 4]] {
+            let kept = kept::without(&whole, LIMIT, &dropped.iter().copied().collect()).expect("filtered");
+            let header = BatchHeader::parse(&kept).expect("a batch");
+            header::verify_crc(&kept, &header).expect("its own crc");
+            let same =
+                |header: &BatchHeader| (header.base_sequence, header.last_offset_delta, header.max_timestamp, header.attributes);
+            assert_eq!(same(&header), same(&before));
+            assert_eq!(header.record_count as usize, 5 - dropped.len());
+            let offsets: Vec<i64> = records(&kept, LIMIT).expect("reads").map(|record| record.expect("reads").offset.0).collect();
+            let expected: Vec<i64> = (0..5).filter(|at| !dropped.contains(&(*at as i32))).collect();
+            assert_eq!(offsets, expected, "{codec:?} without {dropped:?}");
+        }
+    }
 }
