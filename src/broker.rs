@@ -1,6 +1,7 @@
 //! One of everything: the handles that a request needs, opened and closed in order. No behaviour of its own beyond the glue between
 //! catalog (what exists) and logs (what it holds), which are peers and do not know each other.
 
+use crate::catalog::dynamic::Change;
 use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
 use crate::config::{Config, Sync};
 use crate::coordinator::group::Groups;
@@ -121,6 +122,26 @@ impl Broker {
             let topic = broker.catalog.delete_topic(&name).await?;
             purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
             broker.groups.topic_deleted(&topic.name, topic.id).await;
+            Ok(topic)
+        })
+        .await
+    }
+
+    /// Changes a topic's settings, all or none; appends and retention follow them when it returns.
+    ///
+    /// # Errors
+    /// See [`Catalog::alter_topic`].
+    pub async fn alter_topic(self: &Arc<Broker>, name: &str, changes: Vec<Change>) -> Result<Arc<Topic>, CatalogError> {
+        let (broker, name) = (self.clone(), name.to_owned());
+        tasks::to_the_end("alter topic", async move {
+            let topic = broker.catalog.alter_topic(&name, changes).await?;
+            // Not the settings of this change alone: a later one may have come in between.
+            let settings = broker.catalog.topic(&name).map_or_else(|| topic.settings.clone(), |newest| newest.settings.clone());
+            for log in &topic.logs {
+                if let Some(partition) = broker.logs.get(*log) {
+                    partition.set_settings(settings.clone());
+                }
+            }
             Ok(topic)
         })
         .await

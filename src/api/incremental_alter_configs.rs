@@ -1,17 +1,18 @@
 //! IncrementalAlterConfigs, key 44, versions 0-1.
 //!
-//! Behaviour: sets and deletes single settings of groups (KIP-848), which need not exist, and of this broker or all brokers (KIP-226), as far
-//! as they can change while it runs. Each resource is taken whole or not at all.
+//! Behaviour: sets and deletes single settings of topics, of groups (KIP-848), which need not exist, and of this broker or all brokers (KIP-226),
+//! as far as they can change while it runs; appends to lists and subtracts from them. Each resource is taken whole or not at all.
 //!
 //! Version notes: 1 is flexible.
-//! Not implemented: topics, loggers and client metrics are INVALID_REQUEST with a message that says so, and so are broker properties that
-//! Kafka can change while it runs and we cannot yet.
+//! Not implemented: loggers and client metrics are INVALID_REQUEST with a message that says so, and so are broker properties that Kafka can
+//! change while it runs and we cannot yet.
 
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
-use crate::catalog::dynamic::{Change, Owner};
+use crate::catalog::check_name;
+use crate::catalog::dynamic::{Change, Edit, Owner};
 use crate::config::properties::{self, Kind};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
@@ -19,6 +20,7 @@ use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterC
 use std::ops::RangeInclusive;
 
 /// ConfigResource.Type.
+const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const GROUP: i8 = 32;
 /// AlterConfigOp.OpType.
@@ -68,9 +70,20 @@ fn invalid<T>(why: &str) -> Result<T, Refusal> {
 }
 
 async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
-    let owner = owner(resource, context.broker.config.server.node_id)?;
-    let changes = changes(&owner, &resource.configs)?;
     let catalog = &context.broker.catalog;
+    if resource.resource_type == TOPIC {
+        let name = resource.resource_name.as_str();
+        check_name(name).map_err(|error| (code(&error), error.to_string()))?;
+        let changes = changes(&Resource::Topic, &resource.configs)?;
+        let altered = match validate_only {
+            true => catalog.validate_topic(name, &changes).map(drop),
+            false => context.broker.alter_topic(name, changes).await.map(drop),
+        };
+        return altered.map_err(|error| (code(&error), error.to_string()));
+    }
+    let owner = owner(resource, context.broker.config.server.node_id)?;
+    let kind = if matches!(owner, Owner::Group(_)) { Resource::Group } else { Resource::Broker };
+    let changes = changes(&kind, &resource.configs)?;
     let altered = match validate_only {
         true => catalog.validate_overrides(&owner, &changes),
         false => catalog.alter(owner, changes).await,
@@ -89,39 +102,47 @@ fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal
             Ok(_) => invalid(&format!("Unexpected broker id, expected {node_id} but received {name}")),
             Err(_) => invalid(&format!("Node id must be an integer, but it is: {name}")),
         },
-        _ => invalid(
-            "Only the settings of groups and brokers can be changed so far; those of topics are given when they are created.",
-        ),
+        other => invalid(&format!(
+            "Only the settings of topics, groups and brokers can be changed, not those of resource type {other}."
+        )),
     }
 }
 
-fn changes(owner: &Owner, configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
+/// Whose settings are changed.
+enum Resource {
+    Topic,
+    Group,
+    Broker,
+}
+
+fn changes(resource: &Resource, configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
     if !repeated(configs.iter().map(|config| config.name.clone())).is_empty() {
         return invalid("Error due to duplicate config keys");
     }
-    configs.iter().map(|config| change(owner, config)).collect()
+    configs.iter().map(|config| change(resource, config)).collect()
 }
 
-fn change(owner: &Owner, config: &AlterableConfig) -> Result<Change, Refusal> {
+fn change(resource: &Resource, config: &AlterableConfig) -> Result<Change, Refusal> {
     let name = config.name.to_string();
-    let kind = match owner {
-        Owner::Group(_) => match properties::group(&name) {
+    let kind = match resource {
+        Resource::Topic => properties::topic(&name).map(|topic| topic.property.kind),
+        Resource::Group => match properties::group(&name) {
             Some(property) => Some(property.kind),
             None => return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}"))),
         },
-        Owner::Broker(_) => properties::broker(&name).map(|property| property.kind),
+        Resource::Broker => properties::broker(&name).map(|property| property.kind),
     };
+    let value = || config.value.as_ref().map(ToString::to_string).unwrap_or_default();
     match config.config_operation {
-        DELETE => Ok(Change { name, value: None }),
-        SET => match &config.value {
-            Some(value) => Ok(Change { value: Some(value.to_string()), name }),
-            None => invalid(&format!("Null value not supported for : {name}")),
-        },
-        // Nothing that can be changed here is a list.
+        DELETE => Ok(Change { name, edit: Edit::Delete }),
+        SET | APPEND | SUBTRACT if config.value.is_none() => invalid(&format!("Null value not supported for : {name}")),
+        SET => Ok(Change { name, edit: Edit::Set(value()) }),
         APPEND | SUBTRACT if kind != Some(Kind::List) => {
             let operation = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
             Err((ResponseError::InvalidConfig, format!("Can't {operation} to key {name} because its type is not LIST.")))
         }
+        APPEND if matches!(resource, Resource::Topic) => Ok(Change { name, edit: Edit::Append(value()) }),
+        SUBTRACT if matches!(resource, Resource::Topic) => Ok(Change { name, edit: Edit::Subtract(value()) }),
         APPEND | SUBTRACT => invalid(&format!("Cannot update these configs dynamically: Set({name})")),
         other => invalid(&format!("Unknown operation type {other} is specified in incremental configs")),
     }
@@ -142,8 +163,7 @@ mod tests {
     #[test]
     fn operations_that_make_no_sense_are_named() {
         const SESSION: &str = "consumer.session.timeout.ms";
-        let owner = Owner::Group("g".to_owned());
-        let why = |configs: &[AlterableConfig]| changes(&owner, configs).err().map_or(String::new(), |(_, why)| why);
+        let why = |configs: &[AlterableConfig]| changes(&Resource::Group, configs).err().map_or(String::new(), |(_, why)| why);
         assert_eq!(why(&[config("nonsense", SET, Some("1"))]), "Unknown group config name: nonsense");
         assert_eq!(why(&[config(SESSION, SET, None)]), format!("Null value not supported for : {SESSION}"));
         assert_eq!(why(&[config(SESSION, 9, None)]), "Unknown operation type 9 is specified in incremental configs");

@@ -4,6 +4,7 @@
 //! Keys: `groups/{id}`, `brokers/{id}`, `brokers/default`.
 
 use super::{CatalogError, Inner, Snapshot, commits};
+use crate::config::properties::items;
 use crate::config::{KafkaSettings, dynamic, group};
 use crate::store::StoreError;
 use bytes::Bytes;
@@ -30,8 +31,42 @@ pub enum Owner {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     pub name: String,
-    /// `None`: back to the default.
-    pub value: Option<String>,
+    pub edit: Edit,
+}
+
+/// Source: AlterConfigOp.OpType.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit {
+    Set(String),
+    /// Back to the default.
+    Delete,
+    /// Items that a list gets, unless it has them.
+    Append(String),
+    /// Items that a list loses.
+    Subtract(String),
+}
+
+impl Change {
+    /// Makes this change; `current`: what counts for whoever has no override.
+    pub(super) fn apply(&self, overrides: &mut Overrides, current: impl FnOnce() -> String) {
+        let edited = match &self.edit {
+            Edit::Set(value) => value.clone(),
+            Edit::Delete => {
+                overrides.remove(&self.name);
+                return;
+            }
+            Edit::Append(added) => {
+                let old = overrides.get(&self.name).cloned().unwrap_or_else(current);
+                let new = items(added).filter(|item| !items(&old).any(|there| there == *item));
+                items(&old).chain(new).collect::<Vec<_>>().join(",")
+            }
+            Edit::Subtract(taken) => {
+                let old = overrides.get(&self.name).cloned().unwrap_or_else(current);
+                items(&old).filter(|item| !items(taken).any(|gone| gone == *item)).collect::<Vec<_>>().join(",")
+            }
+        };
+        overrides.insert(self.name.clone(), edited);
+    }
 }
 
 impl Owner {
@@ -90,10 +125,8 @@ impl Snapshot {
             if matches!(owner, Owner::Broker(_)) {
                 dynamic::check_name(&change.name).map_err(CatalogError::InvalidRequest)?;
             }
-            match &change.value {
-                Some(value) => overrides.insert(change.name.clone(), value.clone()),
-                None => overrides.remove(&change.name),
-            };
+            // No list among them has a default.
+            change.apply(&mut overrides, String::new);
         }
         match owner {
             Owner::Group(_) => group::check(&overrides, kafka),
@@ -132,7 +165,7 @@ mod tests {
     const SESSION: &str = "consumer.session.timeout.ms";
 
     fn set(name: &str, value: &str) -> Vec<Change> {
-        vec![Change { name: name.to_owned(), value: Some(value.to_owned()) }]
+        vec![Change { name: name.to_owned(), edit: Edit::Set(value.to_owned()) }]
     }
 
     fn group() -> Owner {
@@ -157,7 +190,7 @@ mod tests {
         let catalog = open().await.expect("opens");
         let own = catalog.snapshot().overrides(&group()).and_then(|overrides| overrides.get(SESSION).cloned());
         assert_eq!(own.as_deref(), Some("50000"));
-        catalog.alter(group(), vec![Change { name: SESSION.to_owned(), value: None }]).await.expect("taken back");
+        catalog.alter(group(), vec![Change { name: SESSION.to_owned(), edit: Edit::Delete }]).await.expect("taken back");
         assert_eq!(open().await.expect("opens").snapshot().overrides(&group()), None);
     }
 

@@ -20,6 +20,7 @@ use thiserror::Error;
 use tokio::sync::Mutex;
 use tracing::info;
 
+mod alter;
 pub mod assignments;
 pub mod cluster;
 mod commits;
@@ -301,6 +302,23 @@ impl Catalog {
     pub async fn alter(&self, owner: dynamic::Owner, changes: Vec<dynamic::Change>) -> Result<(), CatalogError> {
         let inner = self.inner.clone();
         tasks::to_the_end("catalog change", async move { inner.alter(&owner, &changes).await }).await
+    }
+
+    /// What a topic would become by these changes of its settings, if they were made now.
+    ///
+    /// # Errors
+    /// Those of [`Catalog::alter_topic`], without the store's.
+    pub fn validate_topic(&self, name: &str, changes: &[dynamic::Change]) -> Result<Topic, CatalogError> {
+        alter::altered(&self.snapshot(), name, changes, &self.inner.kafka)
+    }
+
+    /// Changes a topic's settings, all or none. Durable and visible when it returns; the logs are told by the caller.
+    ///
+    /// # Errors
+    /// [`CatalogError::UnknownTopic`], [`CatalogError::InvalidConfig`], [`CatalogError::Store`].
+    pub async fn alter_topic(&self, name: &str, changes: Vec<dynamic::Change>) -> Result<Arc<Topic>, CatalogError> {
+        let (inner, name) = (self.inner.clone(), name.to_owned());
+        tasks::to_the_end("catalog change", async move { inner.alter_topic(&name, &changes).await }).await
     }
 
     /// Sets `count` producer ids aside that nobody gets again, not even after a crash.

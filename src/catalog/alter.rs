@@ -1,0 +1,33 @@
+//! A topic's settings, changed while it is there (KIP-339; ConfigurationControlManager.incrementalAlterConfig).
+
+use super::dynamic::Change;
+use super::{CatalogError, Inner, Snapshot, Topic};
+use crate::config::topic::{TopicSettings, broker_value};
+use crate::config::{KafkaSettings, properties};
+use std::sync::Arc;
+use tracing::info;
+
+/// The topic as it is after `changes`.
+pub(super) fn altered(snapshot: &Snapshot, name: &str, changes: &[Change], kafka: &KafkaSettings) -> Result<Topic, CatalogError> {
+    let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
+    let mut overrides = topic.overrides.clone();
+    for change in changes {
+        let default = || properties::topic(&change.name).and_then(|topic| broker_value(topic, kafka)).unwrap_or_default();
+        change.apply(&mut overrides, default);
+    }
+    let settings = TopicSettings::resolve(&overrides, kafka).map_err(CatalogError::InvalidConfig)?;
+    Ok(Topic { overrides, settings: Arc::new(settings), ..Topic::clone(&topic) })
+}
+
+impl Inner {
+    pub(super) async fn alter_topic(&self, name: &str, changes: &[Change]) -> Result<Arc<Topic>, CatalogError> {
+        let mut commits = self.commits.lock().await;
+        let snapshot = self.snapshot.load_full();
+        let topic = altered(&snapshot, name, changes, &self.kafka)?;
+        commits.put_topic(&topic).await?;
+        let topic = Arc::new(topic);
+        self.publish(&snapshot, name, |next| next.insert(topic.clone()));
+        info!(topic = name, overrides = ?topic.overrides, "settings changed");
+        Ok(topic)
+    }
+}
