@@ -79,7 +79,7 @@ impl Draft {
                 limits.memory_bytes, limits.request_bytes
             ));
         }
-        self.config.http.check()?;
+        self.config.http.check(self.config.schema.address())?;
         if self.config.kafka.explicit != self.explicit {
             self.config.kafka = KafkaSettings::new(self.explicit.clone())?;
         }

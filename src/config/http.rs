@@ -78,8 +78,8 @@ impl Http {
         self.listen.as_deref().unwrap_or(DEFAULT_LISTEN)
     }
 
-    /// What only the settings together can show to be wrong.
-    pub(super) fn check(&self) -> Result<(), String> {
+    /// What only the settings together can show to be wrong. `registry`: where else the same requests are served; empty: nowhere.
+    pub(super) fn check(&self, registry: &str) -> Result<(), String> {
         if self.request_bytes > self.memory_bytes {
             return Err(format!(
                 "http.memory_bytes ({}) is below http.request_bytes ({}): the largest request could never be read",
@@ -87,16 +87,21 @@ impl Http {
             ));
         }
         match self.auth {
-            HttpAuth::None if !self.address().is_empty() && !is_loopback(self.address()) => Err(format!(
-                "http.auth = \"none\" is for this machine only, and http.listen is {:?}; set http.auth = \"keys\" with \
-                 [http.projects.NAME], or listen on 127.0.0.1",
-                self.address()
-            )),
+            HttpAuth::None => {
+                let addresses = [("http.listen", self.address()), ("schema.listen", registry)];
+                match addresses.into_iter().find(|(_, address)| !address.is_empty() && !is_loopback(address)) {
+                    None => Ok(()),
+                    Some((name, address)) => Err(format!(
+                        "http.auth = \"none\" is for this machine only, and {name} is {address:?}; set http.auth = \"keys\" with \
+                         [http.projects.NAME], or listen on 127.0.0.1"
+                    )),
+                }
+            }
             HttpAuth::Keys if self.projects.values().all(|project| project.api_keys.is_empty()) => Err(
                 "http.auth = \"keys\", but no project has a key: add [http.projects.NAME] with api_keys = [\"sha256:…\"] (`fbf hash-key`)"
                     .to_owned(),
             ),
-            HttpAuth::None | HttpAuth::Keys => Ok(()),
+            HttpAuth::Keys => Ok(()),
         }
     }
 }

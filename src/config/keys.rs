@@ -139,11 +139,7 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "http.listen",
         apply: |config, given| {
-            let address = given.text()?;
-            if !address.is_empty() {
-                split_address(&address).map_err(|reason| format!("\"\" or an address, but {reason}"))?;
-            }
-            config.http.listen = Some(address);
+            config.http.listen = Some(address_or_none(given)?);
             Ok(())
         },
     },
@@ -175,7 +171,38 @@ pub(super) static KEYS: &[Key] = &[
             Ok(())
         },
     },
+    Key {
+        name: "schema.listen",
+        apply: |config, given| {
+            config.schema.listen = Some(address_or_none(given)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "schema.compatibility",
+        apply: |config, given| {
+            let level = given.text()?.to_ascii_uppercase();
+            if !LEVELS.contains(&level.as_str()) {
+                return Err(LEVELS.join(", "));
+            }
+            config.schema.compatibility = level;
+            Ok(())
+        },
+    },
+    Key { name: "schema.memory_bytes", apply: |config, given| given.number(MIB, 64 * GIB, &mut config.schema.memory_bytes) },
+    Key { name: "schema.cache_bytes", apply: |config, given| given.number(0, 64 * GIB, &mut config.schema.cache_bytes) },
 ];
+
+/// Confluent's levels of compatibility.
+const LEVELS: [&str; 7] = ["NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"];
+
+fn address_or_none(given: &Given<'_>) -> Result<String, String> {
+    let address = given.text()?;
+    if !address.is_empty() {
+        split_address(&address).map_err(|reason| format!("\"\" or an address, but {reason}"))?;
+    }
+    Ok(address)
+}
 
 fn check_origin(origin: &str) -> Result<(), String> {
     let is_origin =
@@ -185,7 +212,7 @@ fn check_origin(origin: &str) -> Result<(), String> {
 }
 
 /// The sections that the file may have.
-pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "http", "kafka"];
+pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "http", "schema", "kafka"];
 
 /// The key `name`.
 pub(super) fn find(name: &str) -> Option<&'static Key> {

@@ -19,8 +19,10 @@ pub mod kafka;
 mod kafka_names;
 mod keys;
 pub mod properties;
+pub mod schema;
 pub mod suggestions;
 pub mod topic;
+pub mod validation;
 
 #[cfg(test)]
 mod tests;
@@ -29,6 +31,7 @@ pub use crate::telemetry::Format as LogFormat;
 pub use address::split_address;
 pub use http::{Http, HttpAuth};
 pub use kafka::KafkaSettings;
+pub use schema::Schema;
 pub use suggestions::suggest;
 
 /// Everything that can be configured.
@@ -39,6 +42,7 @@ pub struct Config {
     pub limits: Limits,
     pub log: LogOutput,
     pub http: Http,
+    pub schema: Schema,
     pub kafka: KafkaSettings,
 }
 

@@ -3,7 +3,9 @@
 use super::kafka::KafkaSettings;
 use super::properties::{self, TopicProperty};
 use super::suggestions::did_you_mean;
+use super::validation::{self, Rules};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What `log` and `catalog` need to know of a topic's configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +27,8 @@ pub struct TopicSettings {
     /// `producer`, or the codec that Kafka would recompress to. Stored; batches stay as they were sent.
     pub compression: String,
     pub min_insync_replicas: i32,
+    /// What records must be; `None`: anything.
+    pub validation: Option<Arc<Rules>>,
 }
 
 /// `cleanup.policy`. An empty list is neither, as in Kafka: records stay for ever.
@@ -51,7 +55,7 @@ impl TopicSettings {
         for (name, value) in overrides {
             let Some(known) = properties::topic(name) else {
                 // The first words are Kafka's; what follows helps whoever mistyped it.
-                let names = properties::TOPIC.iter().map(|topic| topic.property.name);
+                let names = properties::TOPIC.iter().chain(properties::TOPIC_OWN).map(|topic| topic.property.name);
                 return Err(format!("Unknown topic config name: {name}{}", did_you_mean(name, names)));
             };
             known.property.check(value)?;
@@ -75,6 +79,7 @@ impl TopicSettings {
             segment_ms: values.number("segment.ms")?,
             compression: values.text("compression.type"),
             min_insync_replicas: values.number("min.insync.replicas")?,
+            validation: validation::resolve(overrides)?.map(Arc::new),
         })
     }
 }

@@ -10,12 +10,57 @@ pub static TOPIC: &[TopicProperty] = &with_synonyms(PROPERTIES);
 pub const DESCRIPTION: &str = "fourbyfour.description";
 
 /// Ours, which Kafka does not have: shown where they are set.
-pub static TOPIC_OWN: &[TopicProperty] = &[TopicProperty { property: OWN[0], synonym: &[] }];
+pub static TOPIC_OWN: &[TopicProperty] = &without_synonyms(OWN);
 
-const OWN: [Property; 1] = properties! {
+const OWN_COUNT: usize = 14;
+const DEPTHS: Valid = OneOf(&["none", "id", "full"]);
+const STRATEGIES: Valid = OneOf(&["TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy"]);
+const CONFLUENT_STRATEGIES: Valid = OneOf(&[
+    "io.confluent.kafka.serializers.subject.TopicNameStrategy",
+    "io.confluent.kafka.serializers.subject.RecordNameStrategy",
+    "io.confluent.kafka.serializers.subject.TopicRecordNameStrategy",
+]);
+
+const OWN: [Property; OWN_COUNT] = properties! {
     "fourbyfour.description": String = null, AtMost(1000), ClusterWide, Works,
         "What the topic is for, in words.";
+    "value.schema.validation": String = "none", DEPTHS, ClusterWide, Works,
+        "Whether values must name a schema of their subject (id), and fit it (full).";
+    "value.schema.subject": String = null, AtMost(1024), ClusterWide, Works,
+        "The subject of values' schemas; by the strategy without.";
+    "value.schema.subject.name.strategy": String = "TopicNameStrategy", STRATEGIES, ClusterWide, Works,
+        "How the subject of values' schemas is found.";
+    "value.schema.version": String = "latest", AtMost(10), ClusterWide, Works,
+        "The version that values without a schema id (plain JSON) are held against.";
+    "key.schema.validation": String = "none", DEPTHS, ClusterWide, Works,
+        "Whether keys must name a schema of their subject (id), and fit it (full).";
+    "key.schema.subject": String = null, AtMost(1024), ClusterWide, Works,
+        "The subject of keys' schemas; by the strategy without.";
+    "key.schema.subject.name.strategy": String = "TopicNameStrategy", STRATEGIES, ClusterWide, Works,
+        "How the subject of keys' schemas is found.";
+    "key.schema.version": String = "latest", AtMost(10), ClusterWide, Works,
+        "The version that keys without a schema id (plain JSON) are held against.";
+    "on.invalid.record": String = "refuse", OneOf(&["refuse", "dead-letter"]), ClusterWide, Works,
+        "What becomes of a batch with a record that does not fit its schema: it is refused, or such records go to {topic}.dlq.";
+    "confluent.value.schema.validation": Boolean = "false", Any, ClusterWide, Works,
+        "Confluent's name for value.schema.validation=id.";
+    "confluent.value.subject.name.strategy": Class = "io.confluent.kafka.serializers.subject.TopicNameStrategy", CONFLUENT_STRATEGIES,
+        ClusterWide, Works, "Confluent's name for value.schema.subject.name.strategy.";
+    "confluent.key.schema.validation": Boolean = "false", Any, ClusterWide, Works,
+        "Confluent's name for key.schema.validation=id.";
+    "confluent.key.subject.name.strategy": Class = "io.confluent.kafka.serializers.subject.TopicNameStrategy", CONFLUENT_STRATEGIES,
+        ClusterWide, Works, "Confluent's name for key.schema.subject.name.strategy.";
 };
+
+const fn without_synonyms(properties: [Property; OWN_COUNT]) -> [TopicProperty; OWN_COUNT] {
+    let mut all = [TopicProperty { property: properties[0], synonym: &[] }; OWN_COUNT];
+    let mut row = 0;
+    while row < OWN_COUNT {
+        all[row] = TopicProperty { property: properties[row], synonym: &[] };
+        row += 1;
+    }
+    all
+}
 
 /// Row by row, the broker properties behind the topic property of the same row in [`PROPERTIES`]; `tests.rs` holds both together.
 const SYNONYMS: [(&str, &[&str]); COUNT] = [
