@@ -1,6 +1,6 @@
 //! Fourbyfour Stream: an event-streaming server that speaks the Kafka wire protocol.
 //!
-//! Layers, lowest first: `ids env config telemetry tasks` · `wire records store` · `log catalog` · `coordinator` · `broker` ·
+//! Layers, lowest first: `ids env config telemetry tasks` · `wire records store` · `log catalog` · `coordinator schema` · `broker` ·
 //! `api` · `server` · `cli`. A module uses layers below its own only; `tidy.rs` holds us to it.
 
 pub mod api;
@@ -14,6 +14,7 @@ pub mod http;
 pub mod ids;
 pub mod log;
 pub mod records;
+pub mod schema;
 pub mod server;
 pub mod sockets;
 pub mod store;

@@ -1,0 +1,520 @@
+//! The registry: what is registered, and the only way to change it.
+//!
+//! Owner: [`Registry`]. Readers take a short read lock on [`State`], which is all in memory. A change has its turn (`turn`, held while it is
+//! planned and committed), goes to the `MetaStore` first, and only then becomes visible; a change that has begun runs to its end even if
+//! whoever asked goes away. Each commit compares one key, so that a second writer of the same store is noticed.
+//!
+//! Bounds: the texts of all schemas (`schema.memory_bytes`; a registration beyond it is refused), parsed ones (`schema.cache_bytes`).
+
+use super::cache::Cache;
+use super::change::{Change, assigned, put, read};
+use super::error::RegistryError;
+use super::format::{Format, InvalidSchema, Parsed};
+use super::level::Level;
+use super::mode::Mode;
+use super::references;
+use super::state::{Deleted, State, Version};
+use super::stored::{Identity, NextRecord, Own, OwnRecord, PREFIX, Reference, Schema, identity};
+use super::subject::Subject;
+use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
+use crate::tasks;
+use serde_json::Value;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use tokio::sync::Mutex;
+use tracing::info;
+
+/// Counts the changes; each commit compares it.
+const CHANGES: &str = "schemas/changes";
+/// The largest text of one schema.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// What the operator decides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Settings {
+    /// Where nobody has set another one.
+    pub level: Level,
+    /// Of all texts.
+    pub memory_bytes: usize,
+    /// Of parsed schemas.
+    pub cache_bytes: usize,
+}
+
+/// A schema on its way in.
+#[derive(Debug, Clone, Default)]
+pub struct Registration {
+    pub format: Format,
+    pub text: String,
+    pub references: Vec<Reference>,
+    pub metadata: Option<Value>,
+    pub rule_set: Option<Value>,
+    pub normalize: bool,
+    /// In the mode IMPORT only.
+    pub id: Option<i32>,
+    /// In the mode IMPORT any; else the next one.
+    pub version: Option<i32>,
+}
+
+/// How something is deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deletion {
+    /// It is no longer listed, and is still read by its id.
+    Soft,
+    /// What was deleted softly goes for good.
+    Permanent,
+}
+
+/// See the file's header.
+pub struct Registry {
+    pub(super) state: RwLock<State>,
+    /// The revision of [`CHANGES`], and the number of changes.
+    turn: Mutex<(u64, u64)>,
+    meta: Arc<dyn MetaStore>,
+    cache: Cache,
+    pub(super) settings: Settings,
+    /// Moves with every change.
+    generation: AtomicU64,
+}
+
+/// A registration that was looked at.
+pub(super) struct Looked {
+    pub format: Format,
+    pub text: Arc<str>,
+    pub references: Vec<Reference>,
+    pub parsed: Arc<Parsed>,
+    pub identity: Identity,
+}
+
+impl Registry {
+    /// Reads everything from `meta`.
+    ///
+    /// # Errors
+    /// [`StoreError::Damaged`] when a value does not read back.
+    pub async fn open(meta: Arc<dyn MetaStore>, settings: Settings) -> Result<Arc<Registry>, StoreError> {
+        let mut state = State::default();
+        let mut turn = (0, 0);
+        for entry in meta.range(PREFIX).await? {
+            let (key, value) = (entry.key.as_str(), &entry.value);
+            if key == CHANGES {
+                turn = (entry.revision, read(key, value)?);
+                continue;
+            }
+            let kind = key.strip_prefix(PREFIX).and_then(|rest| rest.split('/').next()).unwrap_or_default();
+            match kind {
+                "ids" => state.put_schema(Arc::new(read(key, value)?)),
+                "subjects" => state.put_version(&read(key, value)?),
+                "settings" => {
+                    let OwnRecord { context, subject, own } = read(key, value)?;
+                    state.put_own(Subject { context, name: subject }, own);
+                }
+                "next" => {
+                    let NextRecord { context, next } = read(key, value)?;
+                    state.put_next(&context, next);
+                }
+                _ => return Err(StoreError::Damaged(format!("metadata key {key} is not known"))),
+            }
+        }
+        let cache = Cache::new(settings.cache_bytes);
+        let (state, turn) = (RwLock::new(state), Mutex::new(turn));
+        Ok(Arc::new(Registry { state, turn, meta, cache, settings, generation: AtomicU64::new(0) }))
+    }
+
+    /// What is registered now.
+    pub(super) fn read(&self) -> RwLockReadGuard<'_, State> {
+        self.state.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Differs after every change.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    /// The schema, parsed. Work of milliseconds when it is not in the cache.
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidSchema`] when it no longer parses: what it refers to is gone.
+    pub fn parsed(&self, schema: &Schema) -> Result<Arc<Parsed>, RegistryError> {
+        let key = (Arc::from(schema.context.as_str()), schema.id);
+        if let Some(parsed) = self.cache.get(&key) {
+            return Ok(parsed);
+        }
+        let here = Subject { context: schema.context.clone(), name: String::new() };
+        let texts = references::texts(&self.read(), &here, &schema.references)?;
+        let parsed = Parsed::parse(schema.format, &schema.text, &texts).map_err(|error| RegistryError::InvalidSchema(error.0))?;
+        let parsed = Arc::new(parsed);
+        self.cache.put(key, parsed.clone());
+        Ok(parsed)
+    }
+
+    /// Registers a schema under a subject, and answers its version: an existing one if it is registered already. Durable and visible when it returns.
+    ///
+    /// # Errors
+    /// [`RegistryError::InvalidSchema`], [`RegistryError::Incompatible`], [`RegistryError::NotPermitted`] by the subject's mode,
+    /// [`RegistryError::Full`], [`RegistryError::Store`].
+    pub async fn register(self: &Arc<Registry>, subject: Subject, registration: Registration) -> Result<Version, RegistryError> {
+        let registry = self.clone();
+        tasks::to_the_end("register a schema", async move {
+            let mut turn = registry.turn.lock().await;
+            let planner = registry.clone();
+            // Parsing, and holding against all earlier versions, is work for no runtime thread.
+            let planned = tasks::blocking("plan a registration", move || planner.plan(&subject, &registration)).await?;
+            match planned {
+                Planned::There(version) => Ok(version),
+                Planned::New { subject, version, changes } => {
+                    registry.commit(&mut turn, changes).await?;
+                    let found = registry.read().version(&subject, version, Deleted::Included);
+                    let found = found.ok_or(RegistryError::VersionNotFound(version))?;
+                    info!(%subject, version, id = found.schema.id, "schema registered");
+                    Ok(found)
+                }
+            }
+        })
+        .await
+    }
+
+    fn plan(&self, subject: &Subject, registration: &Registration) -> Result<Planned, RegistryError> {
+        let subject = self.read().unaliased(subject);
+        let mode = self.read().mode(&subject);
+        self.check_mode(&subject, mode, registration)?;
+        let looked = self.look(&subject, registration)?;
+        let next_version = {
+            let state = self.read();
+            let there =
+                state.id_of(&subject.context, looked.identity).filter(|id| registration.id.is_none_or(|wanted| wanted == *id));
+            let there = there.and_then(|id| state.versions(&subject, Deleted::Hidden).find(|version| version.schema.id == id));
+            if let Some(version) = there.filter(|there| registration.version.is_none_or(|wanted| wanted == there.version)) {
+                return Ok(Planned::There(version));
+            }
+            state.next_version(&subject)
+        };
+        if registration.normalize
+            && let Some(version) = self.same_normalized(&subject, &looked, Deleted::Hidden)
+        {
+            return Ok(Planned::There(version));
+        }
+        if mode != Mode::Import {
+            let conflicts = self.conflicts(&subject, &looked.parsed, registration.metadata.as_ref())?;
+            if !conflicts.is_empty() {
+                return Err(RegistryError::Incompatible { subject, conflicts });
+            }
+        }
+        let version = registration.version.unwrap_or(next_version);
+        let changes = self.new_version(&subject, version, registration, looked)?;
+        Ok(Planned::New { subject, version, changes })
+    }
+
+    fn check_mode(&self, subject: &Subject, mode: Mode, registration: &Registration) -> Result<(), RegistryError> {
+        if mode.is_read_only() {
+            return Err(RegistryError::NotPermitted(format!("Subject {subject} is in read-only mode")));
+        }
+        if mode == Mode::Import {
+            return Ok(());
+        }
+        if registration.id.is_some() {
+            return Err(RegistryError::NotPermitted(format!("Subject {subject} is not in import mode")));
+        }
+        match registration.version {
+            Some(version) if version != self.read().next_version(subject) => {
+                let next = self.read().next_version(subject);
+                Err(RegistryError::InvalidSchema(format!(
+                    "version {version} is not the next one of the subject, which is {next}"
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The records of a version that does not exist yet, and of its schema if that is new too.
+    fn new_version(
+        &self,
+        subject: &Subject,
+        version: i32,
+        registration: &Registration,
+        looked: Looked,
+    ) -> Result<Vec<Change>, RegistryError> {
+        let state = self.read();
+        let context = &subject.context;
+        let known = state.id_of(context, looked.identity);
+        let id = registration.id.or(known).unwrap_or_else(|| state.next_id(context));
+        if id < 1 || version < 1 || id == i32::MAX {
+            return Err(RegistryError::InvalidSchema("ids and versions are at least 1".to_owned()));
+        }
+        if state.version(subject, version, Deleted::Included).is_some_and(|there| there.schema.id != id) {
+            return Err(RegistryError::NotPermitted(format!(
+                "Overwrite of version {version} of subject {subject} is not permitted."
+            )));
+        }
+        let mut changes = Vec::new();
+        match state.schema(context, id) {
+            Some(there) if there.identity != looked.identity => {
+                return Err(RegistryError::NotPermitted(format!("Overwrite new schema with id {id} is not permitted.")));
+            }
+            Some(_) => {}
+            None => {
+                let bytes = state.bytes() + looked.text.len();
+                if bytes > self.settings.memory_bytes {
+                    return Err(RegistryError::Full(format!(
+                        "all schemas together would take {bytes} bytes, more than schema.memory_bytes ({})",
+                        self.settings.memory_bytes
+                    )));
+                }
+                changes.push(Change::Schema(Schema {
+                    context: context.clone(),
+                    id,
+                    format: looked.format,
+                    text: looked.text,
+                    references: looked.references,
+                    metadata: registration.metadata.clone(),
+                    rule_set: registration.rule_set.clone(),
+                    identity: looked.identity,
+                }));
+                let next = state.next_id(context).max(id.saturating_add(1));
+                changes.push(Change::Next(NextRecord { context: context.clone(), next }));
+            }
+        }
+        changes.push(Change::Version(assigned(subject, version, id, false)));
+        Ok(changes)
+    }
+
+    /// Parses what is to be registered, and says what it is.
+    pub(super) fn look(&self, subject: &Subject, registration: &Registration) -> Result<Looked, RegistryError> {
+        let format = registration.format;
+        let invalid =
+            |error: InvalidSchema| RegistryError::InvalidSchema(format!("Invalid schema of type {format}, details: {error}"));
+        if registration.text.len() > TEXT_BYTES_MAX {
+            return Err(RegistryError::InvalidSchema(format!("a schema has at most {TEXT_BYTES_MAX} bytes")));
+        }
+        let (references, texts, normalize) = {
+            let state = self.read();
+            let references = references::pinned(&state, subject, &registration.references)?;
+            let texts = references::texts(&state, subject, &references)?;
+            let normalize = registration.normalize || state.config(subject, self.settings.level).normalize;
+            (references, texts, normalize)
+        };
+        let mut parsed = Parsed::parse(format, &registration.text, &texts).map_err(invalid)?;
+        if normalize {
+            parsed = Parsed::parse(format, &parsed.normalized(), &texts).map_err(invalid)?;
+        }
+        let (metadata, rule_set) = (registration.metadata.as_ref(), registration.rule_set.as_ref());
+        let identity = identity(format, parsed.canonical(), &references, metadata, rule_set);
+        let text = Arc::from(parsed.stored_text());
+        Ok(Looked { format, text, references, parsed: Arc::new(parsed), identity })
+    }
+
+    /// Deletes a subject, and answers the versions that are gone.
+    ///
+    /// # Errors
+    /// That it is not there, was or was not deleted before, or is referred to.
+    pub async fn delete_subject(self: &Arc<Registry>, subject: Subject, deletion: Deletion) -> Result<Vec<i32>, RegistryError> {
+        self.change("delete a subject", move |state| {
+            let subject = state.unaliased(&subject);
+            check_writable(state, &subject)?;
+            let live: Vec<Version> = state.versions(&subject, Deleted::Hidden).collect();
+            let all: Vec<Version> = state.versions(&subject, Deleted::Included).collect();
+            if all.is_empty() {
+                return Err(RegistryError::SubjectNotFound(subject));
+            }
+            let (gone, mut changes) = match deletion {
+                Deletion::Soft if live.is_empty() => return Err(RegistryError::SubjectSoftDeleted(subject)),
+                Deletion::Permanent if !live.is_empty() => return Err(RegistryError::SubjectNotSoftDeleted(subject)),
+                Deletion::Soft => (live, Vec::new()),
+                Deletion::Permanent => (all, vec![Change::Own(subject.clone(), Own::default())]),
+            };
+            check_unreferenced(state, &gone, deletion)?;
+            changes.extend(deletions(state, &gone, deletion));
+            Ok((gone.iter().map(|version| version.version).collect(), changes))
+        })
+        .await
+    }
+
+    /// Deletes one version.
+    ///
+    /// # Errors
+    /// As [`Registry::delete_subject`].
+    pub async fn delete_version(
+        self: &Arc<Registry>,
+        subject: Subject,
+        version: Option<i32>,
+        deletion: Deletion,
+    ) -> Result<i32, RegistryError> {
+        self.change("delete a version", move |state| {
+            let subject = state.unaliased(&subject);
+            check_writable(state, &subject)?;
+            if state.latest(&subject, Deleted::Included).is_none() {
+                return Err(RegistryError::SubjectNotFound(subject));
+            }
+            let found = match version {
+                Some(version) => state.version(&subject, version, Deleted::Included),
+                None => state.latest(&subject, if deletion == Deletion::Soft { Deleted::Hidden } else { Deleted::Included }),
+            };
+            let found = found.ok_or_else(|| match version {
+                Some(version) => RegistryError::VersionNotFound(version),
+                None => RegistryError::SubjectNotFound(subject.clone()),
+            })?;
+            match (deletion, found.is_deleted) {
+                (Deletion::Soft, true) => return Err(RegistryError::VersionSoftDeleted(subject, found.version)),
+                (Deletion::Permanent, false) => return Err(RegistryError::VersionNotSoftDeleted(subject, found.version)),
+                (Deletion::Soft, false) | (Deletion::Permanent, true) => {}
+            }
+            let number = found.version;
+            let gone = [found];
+            check_unreferenced(state, &gone, deletion)?;
+            Ok((number, deletions(state, &gone, deletion)))
+        })
+        .await
+    }
+
+    /// Sets what is given for a subject, a context or everything, and answers what is set for it then.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotPermitted`] where the mode forbids it, [`RegistryError::Store`].
+    pub async fn set_config(self: &Arc<Registry>, scope: Subject, given: Own) -> Result<Own, RegistryError> {
+        self.change("set a configuration", move |state| {
+            check_writable(state, &scope)?;
+            let old = state.own(&scope).cloned().unwrap_or_default();
+            let own = Own {
+                level: given.level.or(old.level),
+                normalize: given.normalize.or(old.normalize),
+                alias: given.alias.or(old.alias).filter(|alias| !alias.is_empty()),
+                compatibility_group: given.compatibility_group.or(old.compatibility_group).filter(|group| !group.is_empty()),
+                mode: old.mode,
+            };
+            Ok((own.clone(), vec![Change::Own(scope, own)]))
+        })
+        .await
+    }
+
+    /// Takes back what was set, and answers what that was.
+    ///
+    /// # Errors
+    /// [`RegistryError::NoOwnConfig`] for a subject that has nothing of its own.
+    pub async fn delete_config(self: &Arc<Registry>, scope: Subject) -> Result<Own, RegistryError> {
+        self.change("delete a configuration", move |state| {
+            check_writable(state, &scope)?;
+            let old = state.own(&scope).cloned().unwrap_or_default();
+            if !old.has_config() && !scope.name.is_empty() {
+                return Err(RegistryError::NoOwnConfig(scope));
+            }
+            let own = Own { mode: old.mode, ..Own::default() };
+            Ok((old, vec![Change::Own(scope, own)]))
+        })
+        .await
+    }
+
+    /// Sets the mode of a subject, a context or everything; `None` takes it back. Answers the one before.
+    ///
+    /// # Errors
+    /// [`RegistryError::NotPermitted`] for IMPORT where there are schemas, unless `is_forced`; [`RegistryError::NoOwnMode`].
+    pub async fn set_mode(
+        self: &Arc<Registry>,
+        scope: Subject,
+        mode: Option<Mode>,
+        is_forced: bool,
+    ) -> Result<Option<Mode>, RegistryError> {
+        self.change("set a mode", move |state| {
+            let old = state.own(&scope).cloned().unwrap_or_default();
+            if mode.is_none() && old.mode.is_none() && !scope.name.is_empty() {
+                return Err(RegistryError::NoOwnMode(scope));
+            }
+            let is_concerned = |subject: &Subject| match (scope.context.as_str(), scope.name.is_empty()) {
+                (super::subject::DEFAULT_CONTEXT, true) => true,
+                (context, true) => subject.context == context,
+                (_, false) => *subject == scope,
+            };
+            if mode == Some(Mode::Import) && !is_forced && state.subjects(Deleted::Hidden).any(is_concerned) {
+                return Err(RegistryError::NotPermitted("Cannot import since found existing subjects".to_owned()));
+            }
+            let before = old.mode;
+            Ok((before, vec![Change::Own(scope, Own { mode, ..old })]))
+        })
+        .await
+    }
+
+    /// Plans a change on the newest state, commits it, and makes it visible.
+    pub(super) async fn change<T: Send + 'static>(
+        self: &Arc<Registry>,
+        name: &'static str,
+        plan: impl FnOnce(&State) -> Result<(T, Vec<Change>), RegistryError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let registry = self.clone();
+        tasks::to_the_end(name, async move {
+            let mut turn = registry.turn.lock().await;
+            let planner = registry.clone();
+            let (answer, changes) = tasks::blocking(name, move || plan(&planner.read())).await?;
+            registry.commit(&mut turn, changes).await?;
+            Ok(answer)
+        })
+        .await
+    }
+
+    async fn commit(&self, turn: &mut (u64, u64), changes: Vec<Change>) -> Result<(), RegistryError> {
+        let (revision, number) = *turn;
+        let mut stored: Vec<MetaChange> = changes.iter().map(Change::stored).collect();
+        stored.push(put(CHANGES.to_owned(), &(number + 1)));
+        let compare = MetaCompare { key: CHANGES.to_owned(), revision };
+        match self.meta.commit(vec![compare], stored).await {
+            Ok(revision) => *turn = (revision, number + 1),
+            Err(error) => {
+                if let StoreError::Io(why) = &error {
+                    // Whether the change is durable is unknown: readers must not be told either way.
+                    tasks::fatal(&format!("the metadata store did not take a schema: {why}"));
+                }
+                return Err(error.into());
+            }
+        }
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        for change in changes {
+            change.apply(&mut state);
+        }
+        drop(state);
+        self.generation.fetch_add(1, Ordering::Release);
+        Ok(())
+    }
+}
+
+/// What becomes of a registration.
+enum Planned {
+    There(Version),
+    New { subject: Subject, version: i32, changes: Vec<Change> },
+}
+
+fn check_writable(state: &State, scope: &Subject) -> Result<(), RegistryError> {
+    if state.mode(scope).is_read_only() {
+        return Err(RegistryError::NotPermitted(format!("Subject {scope} is in read-only mode")));
+    }
+    Ok(())
+}
+
+fn check_unreferenced(state: &State, gone: &[Version], deletion: Deletion) -> Result<(), RegistryError> {
+    let holders = if deletion == Deletion::Soft { Deleted::Hidden } else { Deleted::Included };
+    match gone.iter().find(|version| state.referring(&version.subject, version.version, holders).next().is_some()) {
+        Some(version) => Err(RegistryError::Referenced(version.subject.clone(), version.version)),
+        None => Ok(()),
+    }
+}
+
+/// The changes that delete these versions of one subject, and the schemas that nobody has then.
+fn deletions(state: &State, gone: &[Version], deletion: Deletion) -> Vec<Change> {
+    if deletion == Deletion::Soft {
+        return gone
+            .iter()
+            .map(|version| Change::Version(assigned(&version.subject, version.version, version.schema.id, true)))
+            .collect();
+    }
+    let mut changes: Vec<Change> =
+        gone.iter().map(|version| Change::NoVersion(version.subject.clone(), version.version)).collect();
+    let mut ids: Vec<i32> = gone.iter().map(|version| version.schema.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    for id in ids {
+        let Some(context) = gone.first().map(|version| &version.subject.context) else { break };
+        let is_kept = state
+            .holders(context, id, Deleted::Included)
+            .any(|(subject, version)| !gone.iter().any(|one| one.subject == *subject && one.version == version));
+        if !is_kept {
+            changes.push(Change::NoSchema(context.clone(), id));
+        }
+    }
+    changes
+}

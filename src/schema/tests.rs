@@ -1,0 +1,308 @@
+//! Goal: what is registered stays what it was, over restarts and under concurrency, and what contradicts it is refused with Confluent's reasons.
+//! Method: the registry over a store in memory; schemas are Avro where the format does not matter. Error paths first.
+
+use super::export::export;
+use super::stored::Own;
+use super::*;
+use crate::store::memory::MemoryStore;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+const SETTINGS: Settings = Settings { level: Level::Backward, memory_bytes: 1 << 20, cache_bytes: 1 << 20 };
+
+async fn open(store: &Arc<MemoryStore>) -> Arc<Registry> {
+    Registry::open(store.clone(), SETTINGS).await.expect("opens")
+}
+
+async fn new() -> (Arc<MemoryStore>, Arc<Registry>) {
+    let store = MemoryStore::new();
+    let registry = open(&store).await;
+    (store, registry)
+}
+
+fn subject(name: &str) -> Subject {
+    Subject::parse(name).expect("a subject")
+}
+
+fn text(text: &str) -> Registration {
+    Registration { text: text.to_owned(), ..Registration::default() }
+}
+
+/// A record with fields of type int; those that end in `=` have a default.
+fn record(fields: &[&str]) -> Registration {
+    let fields: Vec<String> = fields
+        .iter()
+        .map(|field| match field.strip_suffix('=') {
+            Some(name) => format!(r#"{{"name":"{name}","type":"int","default":0}}"#),
+            None => format!(r#"{{"name":"{field}","type":"int"}}"#),
+        })
+        .collect();
+    text(&format!(r#"{{"type":"record","name":"R","fields":[{}]}}"#, fields.join(",")))
+}
+
+async fn register(registry: &Arc<Registry>, name: &str, new: Registration) -> Result<(i32, i32), RegistryError> {
+    registry.register(subject(name), new).await.map(|version| (version.version, version.schema.id))
+}
+
+#[tokio::test]
+async fn what_is_no_schema_is_refused_and_costs_no_id() {
+    let (_store, registry) = new().await;
+    for bad in ["", "{", "\"unknown\"", r#"{"type":"record"}"#] {
+        let refused = register(&registry, "a", text(bad)).await.expect_err("refused");
+        assert!(matches!(refused, RegistryError::InvalidSchema(_)), "{bad:?}: {refused}");
+    }
+    assert_eq!(register(&registry, "a", text("\"int\"")).await.expect("taken"), (1, 1));
+}
+
+#[tokio::test]
+async fn what_earlier_versions_cannot_bear_is_refused_with_the_reason() {
+    let (_store, registry) = new().await;
+    register(&registry, "a", record(&["x"])).await.expect("taken");
+    let refused = register(&registry, "a", record(&["x", "y"])).await.expect_err("refused");
+    assert!(refused.to_string().contains("READER_FIELD_MISSING_DEFAULT_VALUE"), "{refused}");
+    assert_eq!(register(&registry, "a", record(&["x", "y="])).await.expect("taken"), (2, 2));
+    // BACKWARD asks for the last version alone; transitive levels ask for all.
+    let third = text(r#"{"type":"record","name":"R","fields":[{"name":"y","type":"int"}]}"#);
+    let against = |level| {
+        let (registry, third) = (registry.clone(), third.clone());
+        async move {
+            registry.set_config(subject("a"), Own { level: Some(level), ..Own::default() }).await.expect("set");
+            registry.compatibility(&subject("a"), &third, Against::Subject).expect("answered").is_empty()
+        }
+    };
+    assert!(against(Level::Backward).await);
+    assert!(!against(Level::BackwardTransitive).await);
+    assert!(!against(Level::Forward).await);
+    assert!(against(Level::None).await);
+}
+
+#[tokio::test]
+async fn the_same_schema_has_one_id_however_often_and_wherever_it_is_registered() {
+    let (_store, registry) = new().await;
+    let mut tasks = Vec::new();
+    for at in 0..64 {
+        let registry = registry.clone();
+        tasks.push(tokio::spawn(async move {
+            let spaced = text(&format!("{}\"string\"", " ".repeat(at % 7)));
+            register(&registry, &format!("s{}", at % 4), spaced).await.expect("taken")
+        }));
+    }
+    for task in tasks {
+        assert_eq!(task.await.expect("ends"), (1, 1));
+    }
+}
+
+#[tokio::test]
+async fn concurrent_registrations_of_different_schemas_never_share_an_id() {
+    let (_store, registry) = new().await;
+    let mut tasks = Vec::new();
+    for at in 0..64 {
+        let registry = registry.clone();
+        let new = text(&format!(r#"{{"type":"fixed","name":"F{at}","size":{at}}}"#));
+        tasks.push(tokio::spawn(async move { register(&registry, &format!("s{at}"), new).await.expect("taken").1 }));
+    }
+    let mut ids = HashSet::new();
+    for task in tasks {
+        assert!(ids.insert(task.await.expect("ends")), "an id came twice");
+    }
+}
+
+#[tokio::test]
+async fn ids_outlive_restarts_and_deletions() {
+    let (store, registry) = new().await;
+    register(&registry, "a", record(&["x"])).await.expect("taken");
+    register(&registry, "a", record(&["x", "y="])).await.expect("taken");
+    for deletion in [Deletion::Soft, Deletion::Permanent] {
+        assert_eq!(registry.delete_subject(subject("a"), deletion).await.expect("deleted"), [1, 2]);
+    }
+    assert!(registry.schema(".", 2).is_err(), "nobody has it any more");
+    let registry = open(&store).await;
+    assert_eq!(register(&registry, "a", record(&["x"])).await.expect("taken"), (1, 3), "an id is never given again");
+    let registry = open(&store).await;
+    assert_eq!(registry.version(&subject("a"), None, Deleted::Hidden).expect("there").schema.id, 3);
+}
+
+#[tokio::test]
+async fn deletion_goes_in_two_steps_each_with_its_own_refusals() {
+    let (_store, registry) = new().await;
+    let delete = |deletion| registry.delete_subject(subject("a"), deletion);
+    assert!(matches!(delete(Deletion::Soft).await, Err(RegistryError::SubjectNotFound(_))));
+    register(&registry, "a", text("\"int\"")).await.expect("taken");
+    assert!(matches!(delete(Deletion::Permanent).await, Err(RegistryError::SubjectNotSoftDeleted(_))));
+    let version = |deletion| registry.delete_version(subject("a"), Some(1), deletion);
+    assert!(matches!(version(Deletion::Permanent).await, Err(RegistryError::VersionNotSoftDeleted(..))));
+    assert_eq!(version(Deletion::Soft).await.expect("deleted"), 1);
+    assert!(matches!(version(Deletion::Soft).await, Err(RegistryError::VersionSoftDeleted(..))));
+    assert!(matches!(delete(Deletion::Soft).await, Err(RegistryError::SubjectSoftDeleted(_))));
+    assert!(registry.schema(".", 1).is_ok(), "a schema is read by its id as long as a deleted version has it");
+    assert_eq!(register(&registry, "a", text("\"int\"")).await.expect("taken"), (2, 1), "the same schema, a new version");
+    assert_eq!(version(Deletion::Permanent).await.expect("deleted"), 1);
+    assert!(registry.schema(".", 1).is_ok());
+}
+
+#[tokio::test]
+async fn a_schema_that_others_refer_to_cannot_go() {
+    let (_store, registry) = new().await;
+    register(&registry, "point", text(r#"{"type":"record","name":"P","fields":[{"name":"x","type":"int"}]}"#))
+        .await
+        .expect("taken");
+    let line = r#"{"type":"record","name":"L","fields":[{"name":"a","type":"P"},{"name":"b","type":"P"}]}"#;
+    let mut new = text(line);
+    assert!(register(&registry, "line", new.clone()).await.is_err(), "P is not known");
+    new.references = vec![Reference { name: "P".to_owned(), subject: "missing".to_owned(), version: 1 }];
+    assert!(register(&registry, "line", new.clone()).await.is_err(), "there is no such subject");
+    new.references = vec![Reference { name: "P".to_owned(), subject: "point".to_owned(), version: -1 }];
+    let (_, id) = register(&registry, "line", new.clone()).await.expect("taken");
+    assert_eq!(registry.schema(".", id).expect("there").references[0].version, 1, "the latest is pinned");
+    assert!(matches!(registry.delete_subject(subject("point"), Deletion::Soft).await, Err(RegistryError::Referenced(..))));
+    let referring =
+        registry.with(|state| state.referring(&subject("point"), 1, Deleted::Hidden).map(|(_, id)| id).collect::<Vec<_>>());
+    assert_eq!(referring, [id]);
+    registry.delete_subject(subject("line"), Deletion::Soft).await.expect("deleted");
+    registry.delete_subject(subject("point"), Deletion::Soft).await.expect("deleted");
+    let gone = registry.delete_subject(subject("point"), Deletion::Permanent).await;
+    assert!(matches!(gone, Err(RegistryError::Referenced(..))), "a deleted schema can still be read, and needs it");
+}
+
+#[tokio::test]
+async fn modes_say_who_may_write() {
+    let (_store, registry) = new().await;
+    register(&registry, "a", text("\"int\"")).await.expect("taken");
+    let with_id = Registration { id: Some(77), version: Some(5), ..text("\"long\"") };
+    assert!(matches!(register(&registry, "b", with_id.clone()).await, Err(RegistryError::NotPermitted(_))));
+    let import = registry.set_mode(subject("a"), Some(Mode::Import), false).await;
+    assert!(matches!(import, Err(RegistryError::NotPermitted(_))), "there are schemas");
+    registry.set_mode(subject("b"), Some(Mode::Import), false).await.expect("there are none");
+    assert_eq!(register(&registry, "b", with_id).await.expect("taken"), (5, 77));
+    let other = Registration { id: Some(77), ..text("\"float\"") };
+    assert!(matches!(register(&registry, "b", other).await, Err(RegistryError::NotPermitted(_))), "77 is another schema");
+    assert_eq!(register(&registry, "a", text("\"long\"")).await.expect("the same schema"), (2, 77));
+    registry.set_mode(Subject::plain(""), Some(Mode::ReadOnly), false).await.expect("set");
+    let refused = register(&registry, "c", text("\"int\"")).await;
+    assert!(matches!(refused, Err(RegistryError::NotPermitted(_))));
+    assert!(matches!(registry.delete_subject(subject("a"), Deletion::Soft).await, Err(RegistryError::NotPermitted(_))));
+    registry.set_mode(Subject::plain(""), None, false).await.expect("taken back");
+    assert_eq!(register(&registry, "c", text("\"double\"")).await.expect("taken"), (1, 78), "past the imported id");
+}
+
+#[tokio::test]
+async fn contexts_have_ids_of_their_own() {
+    let (_store, registry) = new().await;
+    assert_eq!(register(&registry, "a", text("\"int\"")).await.expect("taken"), (1, 1));
+    assert_eq!(register(&registry, ":.x:a", text("\"long\"")).await.expect("taken"), (1, 1));
+    assert_eq!(&*registry.schema(".x", 1).expect("there").text, "\"long\"");
+    assert_eq!(registry.with(|state| state.contexts().len()), 2);
+}
+
+#[tokio::test]
+async fn settings_are_the_nearest_ones_that_are_set() {
+    let (store, registry) = new().await;
+    let level = |registry: &Registry, name: &str| registry.config(&subject(name)).level;
+    let own = |level| Own { level: Some(level), ..Own::default() };
+    assert!(matches!(registry.delete_config(subject("a")).await, Err(RegistryError::NoOwnConfig(_))));
+    registry.set_config(Subject::plain(""), own(Level::Full)).await.expect("set");
+    registry.set_config(Subject::parse_scope(":.x:").expect("a scope"), own(Level::None)).await.expect("set");
+    registry.set_config(subject(":.x:a"), own(Level::Forward)).await.expect("set");
+    let registry = open(&store).await;
+    assert_eq!(level(&registry, "a"), Level::Full);
+    assert_eq!(level(&registry, ":.x:b"), Level::None);
+    assert_eq!(level(&registry, ":.x:a"), Level::Forward);
+    registry.delete_config(subject(":.x:a")).await.expect("taken back");
+    assert_eq!(level(&registry, ":.x:a"), Level::None);
+}
+
+#[tokio::test]
+async fn an_alias_means_the_other_subject() {
+    let (_store, registry) = new().await;
+    register(&registry, "long-name", text("\"int\"")).await.expect("taken");
+    registry.set_config(subject("short"), Own { alias: Some("long-name".to_owned()), ..Own::default() }).await.expect("set");
+    assert_eq!(registry.version(&subject("short"), None, Deleted::Hidden).expect("there").subject, subject("long-name"));
+    assert_eq!(register(&registry, "short", text("\"long\"")).await.expect("taken").0, 2);
+}
+
+#[tokio::test]
+async fn lookups_find_what_is_the_same() {
+    let (_store, registry) = new().await;
+    let find = |new: &Registration| registry.lookup(&subject("a"), new, Deleted::Hidden);
+    assert!(matches!(find(&text("\"int\"")), Err(RegistryError::SubjectNotFound(_))));
+    let ordered = r#"{"type":"record","name":"R","zeta":1,"alpha":2,"fields":[]}"#;
+    register(&registry, "a", text(ordered)).await.expect("taken");
+    assert!(matches!(find(&text("\"int\"")), Err(RegistryError::SchemaNotFound)));
+    assert!(find(&text(&ordered.replace(",", " , "))).is_ok(), "layout does not count");
+    let turned = text(r#"{"type":"record","name":"R","alpha":2,"zeta":1,"fields":[]}"#);
+    assert!(find(&turned).is_err(), "order of properties does");
+    assert!(find(&Registration { normalize: true, ..turned }).is_ok(), "unless it is normalized");
+}
+
+#[tokio::test]
+async fn the_registry_is_bounded_and_says_so() {
+    let registry = Registry::open(MemoryStore::new(), Settings { memory_bytes: 4096, ..SETTINGS }).await.expect("opens");
+    let mut refused = None;
+    for at in 0..100 {
+        let new = text(&format!(r#"{{"type":"fixed","name":"F{at}","size":1}}"#));
+        if let Err(error) = register(&registry, &format!("s{at}"), new).await {
+            refused = Some(error);
+            break;
+        }
+    }
+    assert!(matches!(&refused, Some(RegistryError::Full(why)) if why.contains("schema.memory_bytes")), "{refused:?}");
+    let long = text(&format!("\"int\"{}", " ".repeat(2 << 20)));
+    assert!(matches!(register(&registry, "long", long).await, Err(RegistryError::InvalidSchema(_))));
+}
+
+#[tokio::test]
+async fn a_second_writer_of_the_same_store_is_noticed() {
+    let (store, registry) = new().await;
+    let other = open(&store).await;
+    register(&registry, "a", text("\"int\"")).await.expect("taken");
+    let refused = register(&other, "b", text("\"long\"")).await;
+    assert!(matches!(refused, Err(RegistryError::Store(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn what_is_exported_is_the_same_registry_elsewhere() {
+    let (_store, registry) = new().await;
+    register(&registry, "gone", text("\"boolean\"")).await.expect("taken");
+    register(&registry, "a", record(&["x"])).await.expect("taken");
+    register(&registry, "a", record(&["x", "y="])).await.expect("taken");
+    register(&registry, ":.x:b", text("\"int\"")).await.expect("taken");
+    registry.delete_version(subject("a"), Some(1), Deletion::Soft).await.expect("deleted");
+    registry
+        .set_config(subject("a"), Own { level: Some(Level::Full), normalize: Some(true), ..Own::default() })
+        .await
+        .expect("set");
+    registry.set_mode(subject("z"), Some(Mode::ReadOnly), false).await.expect("set");
+    for deletion in [Deletion::Soft, Deletion::Permanent] {
+        registry.delete_subject(subject("gone"), deletion).await.expect("deleted");
+    }
+    let lines = registry.with(export);
+
+    let (store, elsewhere) = new().await;
+    assert_eq!(elsewhere.import(lines.clone()).await.expect("taken"), 3);
+    assert_eq!(elsewhere.import(lines.clone()).await.expect("the same again"), 3);
+    assert_eq!(elsewhere.with(export), lines);
+    let elsewhere = open(&store).await;
+    assert_eq!(elsewhere.with(export), lines);
+    assert_eq!(register(&elsewhere, "n", text("\"bytes\"")).await.expect("taken"), (1, 4));
+}
+
+#[tokio::test]
+async fn an_import_that_contradicts_what_is_there_changes_nothing() {
+    let (_store, registry) = new().await;
+    register(&registry, "a", text("\"int\"")).await.expect("taken");
+    let before = registry.with(export);
+    let good =
+        r#"{"keytype":"SCHEMA","subject":"b","version":1,"magic":1}	{"subject":"b","version":1,"id":9,"schema":"\"long\""}"#;
+    for bad in [
+        "no tab",
+        "{}\t{}",
+        r#"{"keytype":"SCHEMA","subject":"a","version":1}	{"subject":"a","version":1,"id":1,"schema":"\"long\""}"#,
+        r#"{"keytype":"SCHEMA","subject":"a","version":1}	{"subject":"a","version":1,"id":2,"schema":"\"long\""}"#,
+        r#"{"keytype":"SCHEMA","subject":"c","version":1}	{"subject":"c","version":1,"id":0,"schema":"\"long\""}"#,
+        r#"{"keytype":"CONFIG","subject":"c"}	{"compatibilityLevel":"SIDEWARDS"}"#,
+    ] {
+        let refused = registry.import(format!("{good}\n{bad}\n")).await.expect_err(bad);
+        assert!(refused.to_string().starts_with("line 2: "), "{refused}");
+        assert_eq!(registry.with(export), before);
+    }
+}

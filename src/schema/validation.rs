@@ -1,0 +1,300 @@
+//! Whether records fit what their topic asks for. Pure work on one batch: for no runtime thread when the batch is large.
+//!
+//! A key or value that names its schema begins with a zero byte and the schema's id (Confluent's wire format), or the record's header
+//! `__value_schema_id` or `__key_schema_id` names it by its guid (HeaderSchemaIdSerializer). One that does not is held
+//! against the latest version of its subject, or the pinned one, if that is JSON Schema: plain JSON needs no serializer. Nulls pass.
+
+use super::error::RegistryError;
+use super::format::{Format, Parsed, ValueError};
+use super::registry::Registry;
+use super::state::{Deleted, Version};
+use super::subject::{DEFAULT_CONTEXT, Subject};
+use crate::config::validation::{Depth, Rule, Rules, SubjectName};
+use crate::records::{BatchHeader, Record, RecordError, iterate};
+use bytes::Bytes;
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+use uuid::Uuid;
+
+const MAGIC: u8 = 0;
+/// Magic and schema id.
+const PREFIX_BYTES: usize = 5;
+/// The first byte of a guid in a header, before its 16 bytes.
+const GUID_MAGIC: u8 = 1;
+/// The most bad records of a batch that are found one by one; at more, the batch is refused whatever the topic does with bad ones.
+pub const INVALID_MAX: usize = 10_000;
+/// The longest message about a record.
+const MESSAGE_CHARS_MAX: usize = 400;
+
+/// Why a record does not fit; what is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Reason {
+    /// Magic and id are missing.
+    NoSchemaId,
+    /// The subject does not have this schema.
+    UnknownSchema,
+    /// The subject has none at all.
+    NoSchema,
+    /// The schema cannot be used any more.
+    BrokenSchema,
+    /// The bytes do not fit the schema.
+    Mismatch,
+}
+
+impl Reason {
+    pub const ALL: [Reason; 5] =
+        [Reason::NoSchemaId, Reason::UnknownSchema, Reason::NoSchema, Reason::BrokenSchema, Reason::Mismatch];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Reason::NoSchemaId => "no_schema_id",
+            Reason::UnknownSchema => "unknown_schema",
+            Reason::NoSchema => "no_schema",
+            Reason::BrokenSchema => "broken_schema",
+            Reason::Mismatch => "mismatch",
+        }
+    }
+}
+
+/// A record that does not fit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Invalid {
+    /// In the batch.
+    pub index: i32,
+    pub reason: Reason,
+    /// As `orders-3, record 17: /total: -4 is less than the minimum of 0 (schema id 12, subject orders-value v3)`.
+    pub message: String,
+}
+
+/// What a batch was found to be.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Judgement {
+    pub records: usize,
+    /// The first [`INVALID_MAX`] that do not fit, in order.
+    pub invalid: Vec<Invalid>,
+    /// There are more.
+    pub is_cut: bool,
+}
+
+/// Judges the batches of one registry's topics.
+pub struct Validation<'a> {
+    registry: &'a Registry,
+    topic: &'a str,
+    partition: i32,
+    /// What was found out about schema ids in this batch, for keys and for values.
+    known: [HashMap<Named, Result<Arc<Found>, Complaint>>; 2],
+}
+
+/// How a value says which schema it has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Named {
+    Id(i32),
+    Guid(Uuid),
+    /// Not at all.
+    Plain,
+}
+
+/// A schema that a record is held against.
+struct Found {
+    id: i32,
+    subject: Subject,
+    version: i32,
+    /// `None`: the id is all that is asked for.
+    parsed: Option<Arc<Parsed>>,
+}
+
+/// What is wrong with the schema that a record names.
+#[derive(Debug, Clone)]
+struct Complaint {
+    reason: Reason,
+    message: String,
+}
+
+impl<'a> Validation<'a> {
+    #[must_use]
+    pub fn new(registry: &'a Registry, topic: &'a str, partition: i32) -> Validation<'a> {
+        Validation { registry, topic, partition, known: Default::default() }
+    }
+
+    /// Holds every record of a batch against `rules`; decompresses to at most `limit` bytes.
+    ///
+    /// # Errors
+    /// [`RecordError`] when the batch does not read.
+    pub fn judge(mut self, rules: &Rules, batch: &Bytes, limit: usize) -> Result<Judgement, RecordError> {
+        let mut judgement = Judgement::default();
+        let base = BatchHeader::parse(batch)?.base_offset;
+        for (index, record) in (0_i32..).zip(iterate::records(batch, limit)?) {
+            let record = record?;
+            // Whoever is told of a record, or reads it, must find it at its place.
+            if record.offset.0.checked_sub(base.0) != Some(i64::from(index)) {
+                return Err(RecordError::BadRecord(format!("record {index} of the batch has offset {}", record.offset)));
+            }
+            judgement.records += 1;
+            if let Err(complaint) = self.judge_record(rules, &record) {
+                if judgement.invalid.len() == INVALID_MAX {
+                    judgement.is_cut = true;
+                    continue;
+                }
+                let place = format!("{}-{}, record {index}: ", self.topic, self.partition);
+                let message = place + &cut(complaint.message);
+                judgement.invalid.push(Invalid { index, reason: complaint.reason, message });
+            }
+        }
+        Ok(judgement)
+    }
+
+    fn judge_record(&mut self, rules: &Rules, record: &Record) -> Result<(), Complaint> {
+        if let (Some(rule), Some(key)) = (&rules.key, &record.key) {
+            self.judge_part(Part::Key, rule, key, record)?;
+        }
+        if let (Some(rule), Some(value)) = (&rules.value, &record.value) {
+            self.judge_part(Part::Value, rule, value, record)?;
+        }
+        Ok(())
+    }
+
+    fn judge_part(&mut self, part: Part, rule: &Rule, bytes: &[u8], record: &Record) -> Result<(), Complaint> {
+        let in_header = if record.headers.is_empty() { None } else { guid_of(part, record) };
+        let (named, payload) = match (in_header, bytes.split_at_checked(PREFIX_BYTES)) {
+            (Some(guid), _) => (Named::Guid(guid), bytes),
+            (None, Some(([MAGIC, a, b, c, d], payload))) => (Named::Id(i32::from_be_bytes([*a, *b, *c, *d])), payload),
+            (None, _) => (Named::Plain, bytes),
+        };
+        let known = &self.known[part as usize];
+        let found = match known.get(&named) {
+            Some(found) => found.clone(),
+            None => {
+                let found = self.find(part, rule, named).map(Arc::new);
+                // A batch that names a new schema in every record is hostile: it is told so each time, and nothing is kept.
+                let known = &mut self.known[part as usize];
+                if known.len() < 1000 {
+                    known.insert(named, found.clone());
+                }
+                found
+            }
+        }?;
+        let Some(parsed) = &found.parsed else { return Ok(()) };
+        parsed.check_value(payload).map_err(|error| mismatch(part, &error, &found))
+    }
+
+    fn find(&self, part: Part, rule: &Rule, named: Named) -> Result<Found, Complaint> {
+        match named {
+            Named::Id(id) => self.find_by_id(part, rule, id),
+            Named::Guid(guid) => {
+                let fixed = self.fixed_subject(part, rule);
+                let context = fixed.map_or_else(|| DEFAULT_CONTEXT.to_owned(), |subject| subject.context);
+                let id = self.registry.with(|state| state.ids_of_guid(guid).find(|(own, _)| *own == context).map(|(_, id)| id));
+                let unknown = || complaint(Reason::UnknownSchema, format!("{part}: schema {guid} is not registered"));
+                self.find_by_id(part, rule, id.ok_or_else(unknown)?)
+            }
+            Named::Plain => self.find_for_plain(part, rule),
+        }
+    }
+
+    fn find_by_id(&self, part: Part, rule: &Rule, id: i32) -> Result<Found, Complaint> {
+        let fixed = self.fixed_subject(part, rule);
+        let context = fixed.as_ref().map_or(DEFAULT_CONTEXT, |subject| subject.context.as_str()).to_owned();
+        let context = context.as_str();
+        let unknown = |subject: Option<&Subject>| {
+            let place = subject.map_or_else(|| "in the registry".to_owned(), |subject| format!("under subject {subject}"));
+            complaint(Reason::UnknownSchema, format!("{part}: schema id {id} is not registered {place}"))
+        };
+        let schema = self.registry.with(|state| state.schema(context, id).cloned()).ok_or_else(|| unknown(fixed.as_ref()))?;
+        let broken =
+            |error: &RegistryError| complaint(Reason::BrokenSchema, format!("{part}: schema id {id} cannot be used: {error}"));
+        let needs_parsed = rule.depth == Depth::Full || fixed.is_none();
+        let parsed = needs_parsed.then(|| self.registry.parsed(&schema)).transpose().map_err(|error| broken(&error))?;
+        let subject = match fixed {
+            Some(subject) => subject,
+            None => {
+                let name = parsed.as_ref().and_then(|parsed| parsed.record_name().map(str::to_owned));
+                let name = name.ok_or_else(|| {
+                    complaint(Reason::UnknownSchema, format!("{part}: schema id {id} has no record name to find its subject by"))
+                })?;
+                let name = if rule.subject == SubjectName::Record { name } else { format!("{}-{name}", self.topic) };
+                Subject::plain(name)
+            }
+        };
+        let version = self.registry.with(|state| {
+            let subject = state.unaliased(&subject);
+            state.holders(context, id, Deleted::Hidden).find(|(holder, _)| **holder == subject).map(|(_, version)| version)
+        });
+        let version = version.ok_or_else(|| unknown(Some(&subject)))?;
+        Ok(Found { id, subject, version, parsed: parsed.filter(|_| rule.depth == Depth::Full) })
+    }
+
+    fn find_for_plain(&self, part: Part, rule: &Rule) -> Result<Found, Complaint> {
+        let no_id = || {
+            complaint(
+                Reason::NoSchemaId,
+                format!("{part}: it does not begin with a zero byte and the id of a schema, as serializers write it"),
+            )
+        };
+        let subject = self.fixed_subject(part, rule).filter(|_| rule.depth == Depth::Full).ok_or_else(no_id)?;
+        let version = self.registry.version(&subject, rule.version, Deleted::Hidden);
+        let Version { subject, version, schema, .. } = version
+            .map_err(|error| complaint(Reason::NoSchema, format!("{part}: there is no schema to hold it against: {error}")))?;
+        if schema.format != Format::Json {
+            return Err(no_id());
+        }
+        let parsed = self.registry.parsed(&schema).map_err(|error| {
+            complaint(Reason::BrokenSchema, format!("{part}: schema id {} cannot be used: {error}", schema.id))
+        })?;
+        Ok(Found { id: schema.id, subject, version, parsed: Some(parsed) })
+    }
+
+    /// The subject, where it does not depend on the record.
+    fn fixed_subject(&self, part: Part, rule: &Rule) -> Option<Subject> {
+        match &rule.subject {
+            SubjectName::Fixed(name) => Some(Subject::parse(name).unwrap_or_else(|| Subject::plain(name.clone()))),
+            SubjectName::Topic => Some(Subject::plain(format!("{}-{part}", self.topic))),
+            SubjectName::Record | SubjectName::TopicRecord => None,
+        }
+    }
+}
+
+/// Which part of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Key,
+    Value,
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Part::Key => "key",
+            Part::Value => "value",
+        })
+    }
+}
+
+/// The schema that a header of the record names.
+fn guid_of(part: Part, record: &Record) -> Option<Uuid> {
+    let name: &[u8] = if part == Part::Key { b"__key_schema_id" } else { b"__value_schema_id" };
+    let (_, value) = record.headers.iter().find(|(own, _)| own == name)?;
+    match value.as_deref()?.split_first()? {
+        (&GUID_MAGIC, guid) => Uuid::from_slice(guid).ok(),
+        _ => None,
+    }
+}
+
+fn complaint(reason: Reason, message: String) -> Complaint {
+    Complaint { reason, message }
+}
+
+fn mismatch(part: Part, error: &ValueError, found: &Found) -> Complaint {
+    let Found { id, subject, version, .. } = found;
+    // Keys are the exception: a message without the word is about the value.
+    let place = if part == Part::Key { "key " } else { "" };
+    complaint(Reason::Mismatch, format!("{place}{error} (schema id {id}, subject {subject} v{version})"))
+}
+
+fn cut(message: String) -> String {
+    match message.char_indices().nth(MESSAGE_CHARS_MAX) {
+        None => message,
+        Some((end, _)) => format!("{}…", message.get(..end).unwrap_or_default()),
+    }
+}
