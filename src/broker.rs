@@ -9,6 +9,8 @@ use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::txn::Transactions;
 use crate::env::Env;
 use crate::log::{LogOptions, Logs, Partition, retention};
+use crate::schema::counts::Counts;
+use crate::schema::{Level, Registry, Settings};
 use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, MetaStore, StoreError};
@@ -31,6 +33,9 @@ pub struct Broker {
     pub groups: Arc<Groups>,
     pub transactions: Arc<Transactions>,
     pub producer_ids: Arc<ProducerIds>,
+    pub schemas: Arc<Registry>,
+    /// Records that did not fit their schema.
+    pub invalid_records: Counts,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
     pub fetch_memory: Arc<Semaphore>,
     background: Vec<JoinHandle<()>>,
@@ -44,6 +49,7 @@ impl Broker {
     pub async fn open(config: Arc<Config>, env: Env) -> anyhow::Result<Arc<Broker>> {
         let (log_store, meta_store) = open_store(&config).await?;
         let kafka = Arc::new(config.kafka.clone());
+        let schemas = Registry::open(meta_store.clone(), registry_settings(&config)).await?;
         let catalog = Arc::new(Catalog::open(meta_store, env.clone(), kafka, config.server.cluster_id.clone()).await?);
         let options =
             LogOptions { tail_bytes: config.limits.tail_bytes, producer_expiration_ms: config.kafka.producer_id_expiration_ms };
@@ -62,6 +68,8 @@ impl Broker {
         ];
         Ok(Arc::new(Broker {
             producer_ids,
+            schemas,
+            invalid_records: Counts::default(),
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / 1024)),
             env,
             config,
@@ -121,6 +129,7 @@ impl Broker {
         tasks::to_the_end("delete topic", async move {
             let topic = broker.catalog.delete_topic(&name).await?;
             purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
+            broker.invalid_records.forget(topic.id);
             broker.groups.topic_deleted(&topic.name, topic.id).await;
             Ok(topic)
         })
@@ -180,6 +189,15 @@ impl Broker {
         self.transactions.close().await;
         self.groups.close().await;
         self.logs.close().await
+    }
+}
+
+fn registry_settings(config: &Config) -> Settings {
+    let schema = &config.schema;
+    Settings {
+        level: schema.compatibility.parse::<Level>().unwrap_or_default(),
+        memory_bytes: schema.memory_bytes,
+        cache_bytes: schema.cache_bytes,
     }
 }
 

@@ -57,6 +57,7 @@ pub mod sync_group;
 pub mod topic_overview;
 pub mod transactional_produce;
 pub mod txn_offset_commit;
+mod validated_produce;
 pub mod write_txn_markers;
 
 pub use context::Context;

@@ -11,6 +11,7 @@
 
 use super::errors::{self, ResponseError};
 use super::transactional_produce::{self, Leave};
+use super::validated_produce::{Accepted, Refusal, Validated};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
@@ -86,8 +87,10 @@ impl Handler for Produce {
                     },
                 };
                 answers.push(match appended {
-                    Ok((partition, appended)) => {
-                        pending.push(Pending { partition, last: appended.last, at: (topic_at, partition_at) });
+                    Ok((partition, Accepted { appended, dead_letters })) => {
+                        let at = (topic_at, partition_at);
+                        pending.push(Pending { partition, last: appended.last, at });
+                        pending.extend(dead_letters.map(|(partition, last)| Pending { partition, last, at }));
                         accepted(index, &appended)
                     }
                     Err(refused) => refused.into_response(index),
@@ -159,7 +162,7 @@ async fn append(
     index: i32,
     records: Option<Bytes>,
     origin: Origin,
-) -> Result<(Arc<Partition>, Appended), Refused> {
+) -> Result<(Arc<Partition>, Accepted), Refused> {
     if topic.internal {
         // What the coordinators replay must come from them (ReplicaManager.appendToLocalLog).
         return Err(ResponseError::InvalidTopicException.into());
@@ -174,8 +177,14 @@ async fn append(
     }
     // What is kept (in the store's queue, in the tail) is charged by its own length: a small part of a large frame is copied out of it.
     let records = if records.len() < context.frame_bytes / 2 { Bytes::copy_from_slice(&records) } else { records };
-    let appended = partition.append(records, origin).await?;
-    Ok((partition, appended))
+    let accepted = match &topic.settings.validation {
+        None => Accepted { appended: partition.append(records, origin).await?, dead_letters: None },
+        Some(rules) => {
+            let validated = Validated { context, topic, rules, index, partition: &partition };
+            validated.append(records, origin).await?
+        }
+    };
+    Ok((partition, accepted))
 }
 
 /// A client that old could not read back what it wrote (KIP-110; ProduceRequest.validateRecords).
@@ -227,6 +236,15 @@ impl Refused {
 impl From<ResponseError> for Refused {
     fn from(error: ResponseError) -> Refused {
         Refused { error, message: None, records: Vec::new() }
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Refused {
+        match refusal {
+            Refusal::Append(error) => error.into(),
+            Refusal::Error(error) => error.into(),
+        }
     }
 }
 

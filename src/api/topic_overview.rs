@@ -6,6 +6,7 @@ use crate::catalog::Topic;
 use crate::config::properties::DESCRIPTION;
 use crate::ids::Timestamp;
 use crate::log::Statistics;
+use std::collections::BTreeMap;
 
 /// A topic at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,12 @@ pub fn overviews(context: &Context, prefix: &str) -> Vec<TopicOverview> {
     let snapshot = context.broker.catalog.snapshot();
     let of_prefix = snapshot.topics.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
     of_prefix.map(|(_, topic)| overview(topic)).collect()
+}
+
+/// Records that did not fit the topic's schema since the start, by reason.
+#[must_use]
+pub fn invalid_records(context: &Context, topic: &Topic) -> BTreeMap<&'static str, u64> {
+    context.broker.invalid_records.of(topic.id).into_iter().map(|(reason, count)| (reason.name(), count)).collect()
 }
 
 /// The sums over all partitions of a topic.
