@@ -17,12 +17,13 @@ const STOP_LIMIT: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(3);
 
 /// What every test server gets, unless the test sets something else: small journal segments (dozens of servers run side by
-/// side on one disk), groups that form without the initial delay and may have short sessions, and no HTTP (its default port is one for all).
-const SETTINGS: [(&str, &str); 4] = [
+/// side on one disk), groups that form without the initial delay and may have short sessions, and no HTTP (its default ports are one for all).
+const SETTINGS: [(&str, &str); 5] = [
     ("storage.segment_bytes", "67108864"),
     ("group.initial.rebalance.delay.ms", "0"),
     ("group.min.session.timeout.ms", "100"),
     ("http.listen", ""),
+    ("schema.listen", ""),
 ];
 
 /// How to start a server.

@@ -5,12 +5,15 @@ use crate::config::{Config, Sync};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::absolute;
 
-/// Version, addresses with their real ports, data directory, sync policy, and how to connect.
-pub(super) fn text(config: &Config, addresses: &[SocketAddr], http: Option<SocketAddr>) -> String {
+/// Version, addresses with their real ports, data directory, sync policy, and how to connect. `over_http`: the API and the schema registry, as far as
+/// they are served.
+pub(super) fn text(config: &Config, addresses: &[SocketAddr], over_http: [Option<SocketAddr>; 2]) -> String {
     let listening = addresses.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let mut lines = vec![format!("fbf {VERSION} is ready"), format!("  listening  {listening}")];
-    if let Some(http) = http {
-        lines.push(format!("  http       http://{}", reachable(&[http]).unwrap_or(http)));
+    for (name, address) in ["http       ", "schemas    "].into_iter().zip(over_http) {
+        if let Some(address) = address {
+            lines.push(format!("  {name}http://{}", reachable(&[address]).unwrap_or(address)));
+        }
     }
     if config.storage.ephemeral {
         lines.push("  data       in memory only; all is gone at the end".to_owned());
@@ -56,8 +59,9 @@ mod tests {
     #[test]
     fn banner_names_real_ports_and_a_command_that_works_here() {
         let addresses = ["[::]:40001", "0.0.0.0:40001"].map(|address| address.parse().expect("an address"));
-        let http = "0.0.0.0:40002".parse().expect("an address");
-        let text = text(&Config::default(), &addresses, Some(http));
+        let over_http = ["0.0.0.0:40002", "127.0.0.1:40003"].map(|address| address.parse().ok());
+        let text = text(&Config::default(), &addresses, over_http);
+        assert!(text.contains("\n  schemas    http://127.0.0.1:40003\n"), "{text}");
         assert!(text.contains("\n  http       http://127.0.0.1:40002\n"), "{text}");
         assert!(text.contains("[::]:40001, 0.0.0.0:40001"), "{text}");
         assert!(text.contains("kcat -b 127.0.0.1:40001 -L"), "{text}");
@@ -68,7 +72,7 @@ mod tests {
     fn banner_promises_no_durability_in_memory() {
         let mut config = Config::default();
         config.storage.ephemeral = true;
-        let text = text(&config, &["127.0.0.1:9092".parse().expect("an address")], None);
+        let text = text(&config, &["127.0.0.1:9092".parse().expect("an address")], [None, None]);
         assert!(!text.contains("http"), "{text}");
         assert!(text.contains("in memory") && !text.contains("sync"), "{text}");
     }

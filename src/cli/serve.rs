@@ -70,8 +70,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
     let (first, second) = (Signals::new()?, Signals::new()?);
-    let http_address = http.as_ref().map(HttpServer::address).transpose()?;
-    say(&banner::text(&broker.config, &server.addresses(), http_address));
+    let over_http = [http.address(), http.registry_address()];
+    say(&banner::text(&broker.config, &server.addresses(), over_http));
     let serving = async {
         let (stop, stopping) = watch::channel(());
         let stopped = |mut stopping: watch::Receiver<()>| async move {
@@ -83,12 +83,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             info!("stopping: no new connections, what was answered is kept");
             drop(stop);
         };
-        let over_http = async {
-            if let Some(http) = http {
-                http.run(stopped(stopping.clone())).await;
-            }
-        };
-        tokio::join!(until_signal, server.run(stopped(stopping.clone())), over_http);
+        tokio::join!(until_signal, server.run(stopped(stopping.clone())), http.run(stopped(stopping.clone())));
         broker.close().await
     };
     tokio::select! {
@@ -97,8 +92,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     }
 }
 
-/// Both listeners, HTTP's only if it is to be served.
-async fn bind(broker: &Arc<Broker>) -> anyhow::Result<(Server, Option<HttpServer>)> {
+/// All listeners: Kafka's and those of HTTP.
+async fn bind(broker: &Arc<Broker>) -> anyhow::Result<(Server, HttpServer)> {
     Ok((Server::bind(broker.clone())?, HttpServer::bind(broker.clone()).await?))
 }
 

@@ -13,6 +13,8 @@ use crate::store::{BoxFuture, Mark};
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
 use axum::http::request::Parts;
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -180,10 +182,20 @@ fn opened<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>) -> Result<
     let unauthorized = |message: &str| HttpError::new(Refusal::Unauthorized, message);
     let header = parts.headers.get(AUTHORIZATION).ok_or_else(|| unauthorized("no API key: send Authorization: Bearer <key>"))?;
     let key = header.to_str().ok().and_then(|header| {
-        let (scheme, key) = header.split_once(' ')?;
-        scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+        let (scheme, credentials) = header.split_once(' ')?;
+        match scheme.to_ascii_lowercase().as_str() {
+            "bearer" => Some(credentials.trim().to_owned()),
+            // What clients of schema registries send, as user and password.
+            "basic" => {
+                let decoded = String::from_utf8(BASE64_STANDARD.decode(credentials.trim()).ok()?).ok()?;
+                decoded.split_once(':').map(|(_, password)| password.to_owned())
+            }
+            _ => None,
+        }
     });
-    let key = key.filter(|key| !key.is_empty()).ok_or_else(|| unauthorized("the header Authorization is not Bearer <key>"))?;
+    let key = key.filter(|key| !key.is_empty());
+    let key =
+        key.ok_or_else(|| unauthorized("the header Authorization is neither Bearer <key> nor Basic with the key as password"))?;
     let hash = Sha256::digest(key.as_bytes());
     // All of them are compared, whichever fits.
     let opened: Vec<_> = projects

@@ -23,6 +23,17 @@ pub struct ErrorDetail {
     pub code: &'static str,
     /// For people: what is wrong, where, and what to do.
     pub message: String,
+    /// With INVALID_RECORD: which records of the request are wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub records: Vec<RecordProblem>,
+}
+
+/// What is wrong with one record of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct RecordProblem {
+    /// Where it is in the request.
+    pub index: usize,
+    pub message: String,
 }
 
 /// Why a request is refused; one variant per status.
@@ -38,6 +49,8 @@ pub enum Refusal {
     Conflict,
     TooLarge,
     UnsupportedMediaType,
+    /// Events do not fit their topic's schema.
+    InvalidRecord,
     /// The budget of bytes is used up.
     Busy,
     Internal,
@@ -51,12 +64,13 @@ pub enum Refusal {
 pub struct HttpError {
     pub refusal: Refusal,
     pub message: String,
+    pub records: Vec<RecordProblem>,
 }
 
 impl HttpError {
     #[must_use]
     pub fn new(refusal: Refusal, message: impl Into<String>) -> HttpError {
-        HttpError { refusal, message: message.into() }
+        HttpError { refusal, message: message.into(), records: Vec::new() }
     }
 
     #[must_use]
@@ -72,12 +86,19 @@ impl HttpError {
             Some(message) => format!("{what}: {message}"),
             None => format!("{what}: {error}"),
         };
-        HttpError { refusal, message }
+        HttpError { refusal, message, records: Vec::new() }
+    }
+
+    /// Events of the request do not fit.
+    #[must_use]
+    pub fn invalid_records(message: impl Into<String>, records: Vec<RecordProblem>) -> HttpError {
+        HttpError { refusal: Refusal::InvalidRecord, message: message.into(), records }
     }
 
     #[must_use]
     pub fn body(&self) -> ErrorBody {
-        ErrorBody { error: ErrorDetail { code: self.refusal.code(), message: self.message.clone() } }
+        let records = self.records.clone();
+        ErrorBody { error: ErrorDetail { code: self.refusal.code(), message: self.message.clone(), records } }
     }
 }
 
@@ -118,6 +139,7 @@ impl Refusal {
             Refusal::Conflict => StatusCode::CONFLICT,
             Refusal::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Refusal::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Refusal::InvalidRecord => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Busy => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Refusal::NotImplemented => StatusCode::NOT_IMPLEMENTED,
@@ -139,6 +161,7 @@ impl Refusal {
             Refusal::Conflict => "CONFLICT",
             Refusal::TooLarge => "PAYLOAD_TOO_LARGE",
             Refusal::UnsupportedMediaType => "UNSUPPORTED_MEDIA_TYPE",
+            Refusal::InvalidRecord => "INVALID_RECORD",
             Refusal::Busy => "RATE_LIMIT_EXCEEDED",
             Refusal::Internal => "INTERNAL_ERROR",
             Refusal::NotImplemented => "NOT_IMPLEMENTED",
@@ -150,6 +173,7 @@ impl Refusal {
 impl IntoResponse for HttpError {
     fn into_response(self) -> Response {
         let mut response = (self.refusal.status(), Json(self.body())).into_response();
+        response.extensions_mut().insert(self.clone());
         match self.refusal {
             Refusal::Busy | Refusal::Unavailable => {
                 response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);

@@ -13,7 +13,6 @@ use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
 use crate::{sockets, tasks};
-use anyhow::Context as _;
 use axum::extract::Request;
 use axum::{Extension, Router};
 use errors::{HttpError, Refusal};
@@ -48,10 +47,12 @@ mod partitioner;
 mod patterns;
 mod produce;
 mod records;
+mod registry;
 mod repeats;
 mod room;
 mod router;
 mod source;
+mod topic_schema;
 mod topics;
 
 /// A connection whose first request has not come by then ends, and one of HTTP/1.1 whose next has not.
@@ -64,6 +65,7 @@ const STREAMS_MAX: u32 = 100;
 const DRAIN: Duration = Duration::from_millis(500);
 /// Connections are numbered apart from those of Kafka's clients.
 const FIRST_CONNECTION: u64 = 1 << 32;
+const FIRST_REGISTRY_CONNECTION: u64 = 1 << 48;
 
 /// One permit of the budget.
 const PERMIT_BYTES: usize = 1024;
@@ -107,44 +109,51 @@ fn busy() -> HttpError {
     HttpError::new(Refusal::Busy, "the memory for requests (http.memory_bytes) is used up; try again")
 }
 
-/// A bound listener that does not accept yet.
+/// Bound listeners that do not accept yet: for the API, and for the schema registry.
 pub struct Server {
-    listener: TcpListener,
+    api: Option<TcpListener>,
+    registry: Option<TcpListener>,
     broker: Arc<Broker>,
 }
 
+/// A listener that the configuration asks for.
+struct Wanted<'a> {
+    /// The key of its address.
+    key: &'static str,
+    what: &'static str,
+    address: &'a str,
+    /// Somebody asked for this address.
+    is_asked: bool,
+}
+
 impl Server {
-    /// Binds `http.listen`; `None` when HTTP is off: switched off, or the default address, which nobody asked for, is in use.
+    /// Binds `http.listen` and `schema.listen`, each unless it is off: switched off, or the default address, which nobody asked for, is in use.
     ///
     /// # Errors
     /// When an address that was asked for is in use, cannot be resolved or is not ours; one line that names it.
-    pub async fn bind(broker: Arc<Broker>) -> anyhow::Result<Option<Server>> {
-        let http = &broker.config.http;
-        let address = http.address();
-        if address.is_empty() {
-            return Ok(None);
-        }
-        let (host, port) = split_address(address).map_err(|error| anyhow::anyhow!("http.listen {error}"))?;
-        let host = if host == "*" || host.is_empty() { "0.0.0.0" } else { host };
-        match TcpListener::bind((host, port)).await {
-            Ok(listener) => Ok(Some(Server { listener, broker })),
-            Err(error) if error.kind() == ErrorKind::AddrInUse && http.listen.is_none() => {
-                warn!(
-                    listen = address,
-                    "HTTP is not served: the address is in use; choose another with --set http.listen=HOST:PORT"
-                );
-                Ok(None)
-            }
-            Err(error) => Err(anyhow::anyhow!("http.listen {address:?} cannot be listened on: {error}; choose another")),
-        }
+    pub async fn bind(broker: Arc<Broker>) -> anyhow::Result<Server> {
+        let (http, schema) = (&broker.config.http, &broker.config.schema);
+        let api = Wanted { key: "http.listen", what: "HTTP", address: http.address(), is_asked: http.listen.is_some() };
+        let registry = Wanted {
+            key: "schema.listen",
+            what: "the schema registry",
+            address: schema.address(),
+            is_asked: schema.listen.is_some(),
+        };
+        let (api, registry) = (bind(&api).await?, bind(&registry).await?);
+        Ok(Server { api, registry, broker })
     }
 
-    /// Where it listens.
-    ///
-    /// # Errors
-    /// When the socket is gone.
-    pub fn address(&self) -> anyhow::Result<SocketAddr> {
-        self.listener.local_addr().context("the address of a bound socket")
+    /// Where the API is served.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        self.api.as_ref().and_then(|listener| listener.local_addr().ok())
+    }
+
+    /// Where the schema registry is served.
+    #[must_use]
+    pub fn registry_address(&self) -> Option<SocketAddr> {
+        self.registry.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Serves until `shutdown`, then lets answers under way finish.
@@ -161,21 +170,41 @@ impl Server {
             stopping,
         });
         let room = Arc::new(Semaphore::new(http.connections));
-        let router = router::router(shared.clone());
+        let (api, registry) = (router::router(shared.clone()), registry::router(shared.clone()));
         let graceful = GracefulShutdown::new();
         tokio::select! {
-            () = accept(&self.listener, &router, &graceful, &room) => {}
+            () = accept(self.api.as_ref(), &api, FIRST_CONNECTION, &graceful, &room) => {}
+            () = accept(self.registry.as_ref(), &registry, FIRST_REGISTRY_CONNECTION, &graceful, &room) => {}
             () = shutdown => {}
         }
-        drop(self.listener);
+        drop((self.api, self.registry));
         // Nobody listens only when no request is under way.
         let _ = stop.send(true);
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
 }
 
-async fn accept(listener: &TcpListener, router: &Router, graceful: &GracefulShutdown, room: &Arc<Semaphore>) {
-    let mut next = FIRST_CONNECTION;
+async fn bind(wanted: &Wanted<'_>) -> anyhow::Result<Option<TcpListener>> {
+    let Wanted { key, what, address, is_asked } = wanted;
+    if address.is_empty() {
+        return Ok(None);
+    }
+    let (host, port) = split_address(address).map_err(|error| anyhow::anyhow!("{key} {error}"))?;
+    let host = if host == "*" || host.is_empty() { "0.0.0.0" } else { host };
+    match TcpListener::bind((host, port)).await {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == ErrorKind::AddrInUse && !is_asked => {
+            warn!(listen = address, "{what} is not served: the address is in use; choose another with --set {key}=HOST:PORT");
+            Ok(None)
+        }
+        Err(error) => Err(anyhow::anyhow!("{key} {address:?} cannot be listened on: {error}; choose another")),
+    }
+}
+
+/// Takes connections for ever; without a listener there are none.
+async fn accept(listener: Option<&TcpListener>, router: &Router, first: u64, graceful: &GracefulShutdown, room: &Arc<Semaphore>) {
+    let Some(listener) = listener else { return std::future::pending().await };
+    let mut next = first;
     loop {
         let Ok(place) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {

@@ -2,7 +2,7 @@
 //! journal's commits, and an answer means that the event is on disk.
 
 use super::caller::Caller;
-use super::errors::{ErrorBody, ErrorDetail, HttpError};
+use super::errors::{ErrorBody, ErrorDetail, HttpError, RecordProblem, Refusal};
 use super::input::{Body, Name};
 use super::json::{NewRecord, rfc3339};
 use super::partitioner::partition_of;
@@ -17,6 +17,7 @@ use crate::store::{BoxFuture, Mark};
 use axum::Json;
 use axum::http::HeaderMap;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_response::BatchIndexAndErrorMessage;
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -103,7 +104,7 @@ pub enum RecordResult {
     responses(
     (status = 200, body = Produced),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-    (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn one(
     caller: Caller,
     Name(name): Name,
@@ -128,7 +129,7 @@ pub async fn one(
     responses(
     (status = 200, body = BatchProduced),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
-    (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
+    (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 422, body = ErrorBody), (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn batch(
     caller: Caller,
     Name(name): Name,
@@ -141,11 +142,29 @@ pub async fn batch(
         return Err(HttpError::invalid(format!("records has {} events; a batch has 1 to {BATCH_MAX}", new.records.len())));
     }
     let results = write(&caller, &topic, &new.records, key.as_ref()).await?;
+    if let Some(error) = nothing_fits(&results) {
+        return Err(error);
+    }
     let results = results.into_iter().map(|result| match result {
         Ok(Written { partition, offset, time }) => RecordResult::Written { partition, offset, timestamp: rfc3339(time) },
         Err(error) => RecordResult::Refused { error: error.body().error },
     });
     Ok(Json(BatchProduced { results: results.collect() }))
+}
+
+/// The error of the whole request, when nothing was written since events do not fit their schema.
+fn nothing_fits(results: &[Result<Written, HttpError>]) -> Option<HttpError> {
+    let refused = |result: &Result<Written, HttpError>| {
+        result.as_ref().err().filter(|error| error.refusal == Refusal::InvalidRecord).cloned()
+    };
+    let all = results.iter().map(refused).collect::<Option<Vec<_>>>()?;
+    let mut records: Vec<RecordProblem> = all.iter().flat_map(|error| error.records.clone()).collect();
+    // The events beside a bad one are told of it too.
+    records.sort_by_key(|problem| problem.index);
+    records.dedup();
+    let first = records.first().map(|problem| problem.message.clone()).unwrap_or_default();
+    let message = format!("{} of {} records do not fit the schema, and nothing was written: {first}", records.len(), all.len());
+    Some(HttpError::invalid_records(message, records))
 }
 
 /// Where an event is, durably.
@@ -184,10 +203,17 @@ async fn write(
     }
     for (response, mut positions) in under_way {
         for answer in response.await.responses.into_iter().flat_map(|topic| topic.partition_responses) {
-            let error = ResponseError::try_from_code(answer.error_code)
-                .map(|error| HttpError::of(error, answer.error_message.as_deref(), &format!("partition {}", answer.index)));
+            let own = positions.remove(&answer.index).unwrap_or_default();
+            let error = ResponseError::try_from_code(answer.error_code).map(|error| {
+                let place = format!("partition {}", answer.index);
+                let problems: Vec<RecordProblem> = answer.record_errors.iter().filter_map(|one| problem(one, &own)).collect();
+                match problems.is_empty() {
+                    true => HttpError::of(error, answer.error_message.as_deref(), &place),
+                    false => HttpError::invalid_records(answer.error_message.as_deref().unwrap_or_default(), problems),
+                }
+            });
             let time = if answer.log_append_time_ms >= 0 { Timestamp(answer.log_append_time_ms) } else { now };
-            for (nth, position) in (0i64..).zip(positions.remove(&answer.index).unwrap_or_default()) {
+            for (nth, position) in (0i64..).zip(own) {
                 if let Some(result) = results.get_mut(position) {
                     *result = match &error {
                         Some(error) => Err(error.clone()),
@@ -198,6 +224,13 @@ async fn write(
         }
     }
     Ok(results)
+}
+
+/// A record that the broker named, at its place in the request.
+fn problem(one: &BatchIndexAndErrorMessage, positions: &[usize]) -> Option<RecordProblem> {
+    let index = *positions.get(usize::try_from(one.batch_index).ok()?)?;
+    let message = one.batch_index_error_message.as_ref().map(ToString::to_string).unwrap_or_default();
+    Some(RecordProblem { index, message })
 }
 
 /// The batches that the events make.

@@ -1,7 +1,7 @@
 //! The routes, each at the root and under a project, and what all of them have around them: limits, budget, CORS, compression.
 
 use super::errors::{HttpError, Refusal};
-use super::{Shared, budget, consume, docs, health, live, produce, topics};
+use super::{Shared, budget, consume, docs, health, live, produce, topic_schema, topics};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -34,6 +34,7 @@ fn of_project() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(topics::create, topics::list))
         .routes(routes!(topics::get, topics::delete))
         .routes(routes!(topics::stats))
+        .routes(routes!(topic_schema::put, topic_schema::get, topic_schema::delete))
         .routes(routes!(produce::one))
         .routes(routes!(produce::batch))
         .routes(routes!(consume::consume))
@@ -93,7 +94,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST, Method::DELETE])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
             .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
             .expose_headers([axum::http::header::RETRY_AFTER]),
     )

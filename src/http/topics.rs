@@ -21,6 +21,7 @@ use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListO
 use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa::ToSchema;
 
@@ -77,6 +78,8 @@ pub struct TopicStats {
     pub retained_bytes: u64,
     /// The mean of the last ten seconds.
     pub events_per_second: f64,
+    /// Events that did not fit the topic's schema since the start of the server, by reason.
+    pub invalid_events: BTreeMap<&'static str, u64>,
     /// The largest timestamp of an event that is there.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = DateTime)]
@@ -183,6 +186,7 @@ pub async fn stats(caller: Caller, Name(name): Name) -> Result<Json<TopicStats>,
         total_bytes: sum.bytes,
         retained_bytes: sum.retained_bytes,
         events_per_second: sum.records_per_second,
+        invalid_events: topic_overview::invalid_records(&caller.context(LIST_OFFSETS, None), &topic),
     }))
 }
 

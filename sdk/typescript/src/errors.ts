@@ -4,7 +4,15 @@ export interface ErrorDetails {
   status?: number;
   requestId?: string;
   retryAfterMs?: number;
+  records?: RecordProblem[];
   cause?: unknown;
+}
+
+/** What is wrong with one record of a request. */
+export interface RecordProblem {
+  /** Where it is in the request. */
+  index: number;
+  message: string;
 }
 
 /** The base of every error of this package. An aborted call is no error of ours: it throws the signal's own reason, as `fetch` does. */
@@ -17,6 +25,8 @@ export class FourbyfourError extends Error {
   readonly requestId: string | undefined;
   /** How long the server asked to wait (`Retry-After`), in milliseconds. */
   readonly retryAfterMs: number | undefined;
+  /** With `INVALID_RECORD`: the records that do not fit their topic's schema. */
+  readonly records: RecordProblem[] | undefined;
 
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined);
@@ -24,13 +34,14 @@ export class FourbyfourError extends Error {
     this.status = details.status;
     this.requestId = details.requestId;
     this.retryAfterMs = details.retryAfterMs;
+    this.records = details.records;
   }
 
   // On the prototype, and as text: stack traces are right from the start, and minifiers that rename classes do no harm.
   static { this.prototype.name = 'FourbyfourError'; }
 }
 
-/** 400 or 422: the request is wrong; also thrown before sending what could not arrive unharmed. */
+/** 400 or 422: the request is wrong, or its records do not fit the topic's schema; also thrown before sending what could not arrive unharmed. */
 export class ValidationError extends FourbyfourError {
   constructor(message: string, details: ErrorDetails = {}) {
     super(message, { code: 'VALIDATION_ERROR', status: 400, ...details });

@@ -2,7 +2,7 @@
 import { isAbort } from './abort.js';
 import { Deadline } from './deadline.js';
 import { ConnectionError, errorForStatus, FourbyfourError, NotFoundError, TimeoutError, ValidationError } from './errors.js';
-import type { ErrorDetails } from './errors.js';
+import type { ErrorDetails, RecordProblem } from './errors.js';
 import { mayHaveHappened, retryAfterMs, retryDelayMs, sleep } from './retry.js';
 import type { RetryRule } from './retry.js';
 
@@ -15,7 +15,7 @@ export interface HttpSettings {
 }
 
 export interface Request {
-  method: 'GET' | 'POST' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
   /** Below the project's root, its segments already encoded: `/topics/order.placed`. */
   path: string;
   retry: RetryRule;
@@ -179,26 +179,31 @@ export function notJson(where: string, text: string, details: ErrorDetails): Fou
 }
 
 function errorForAnswer(request: Request, response: Response, text: string): FourbyfourError {
-  const { code, message } = errorOfBody(text);
+  const { code, message, records } = errorOfBody(text);
   const requestId = response.headers.get('x-request-id');
   const waitMs = retryAfterMs(response.headers.get('retry-after'));
   return errorForStatus(response.status, message ?? plainMessage(request, response, text), {
     ...(code !== undefined && { code }),
+    ...(records !== undefined && { records }),
     ...(requestId !== null && { requestId }),
     ...(waitMs !== undefined && { retryAfterMs: waitMs }),
   });
 }
 
-/** `{"error": {"code", "message"}}`, as far as it is there. */
-function errorOfBody(text: string): { code?: string; message?: string } {
-  let body: { error?: { code?: unknown; message?: unknown } | null } | null;
+/** `{"error": {"code", "message", "records"}}`, as far as it is there. */
+function errorOfBody(text: string): { code?: string; message?: string; records?: RecordProblem[] } {
+  let body: { error?: { code?: unknown; message?: unknown; records?: unknown } | null } | null;
   try {
     body = JSON.parse(text);
   } catch {
     return {};
   }
-  const { code, message } = body?.error ?? {};
-  return { ...(typeof code === 'string' && { code }), ...(typeof message === 'string' && { message }) };
+  const { code, message, records } = body?.error ?? {};
+  return {
+    ...(typeof code === 'string' && { code }),
+    ...(typeof message === 'string' && { message }),
+    ...(Array.isArray(records) && { records: records as RecordProblem[] }),
+  };
 }
 
 /** For answers that are not ours, mostly a proxy's: the status, and the text if it is for people. */

@@ -6,11 +6,11 @@ import { liveRecords } from './live.js';
 import { mayHaveHappened } from './retry.js';
 import { subscription } from './subscription.js';
 import type {
-  CallOptions, ConsumeOptions, ConsumeResult, GroupReset, GroupResetResult, LiveRecord, NewRecord, NewTopic, OffsetCommit,
-  ProduceBatchResult, ProduceResult, StreamOptions, StreamRecord, SubscribeOptions, Topic, TopicStats,
+  CallOptions, ConsumeOptions, ConsumeResult, GroupReset, GroupResetResult, LiveRecord, NewRecord, NewTopic, NewTopicSchema, OffsetCommit,
+  ProduceBatchResult, ProduceResult, StreamOptions, StreamRecord, SubscribeOptions, Topic, TopicSchema, TopicStats,
 } from './types.js';
-import { topic, topicStats } from './wire.js';
-import type { WireTopic, WireTopicStats } from './wire.js';
+import { topic, topicSchema, topicStats } from './wire.js';
+import type { WireTopic, WireTopicSchema, WireTopicStats } from './wire.js';
 
 /** Topics and their records: `client.stream.topics`. */
 export class Topics {
@@ -69,6 +69,29 @@ export class Topics {
     return topicStats(await this.#http.json<WireTopicStats>({
       method: 'GET', path: topicPath(name, '/stats'), retry: 'safe', signal: options.signal,
     }));
+  }
+
+  /**
+   * Gives a topic a schema, or a new version of it: every record is held against it from now on, whoever writes it. Throws
+   * {@link ConflictError} if the versions before cannot bear it.
+   */
+  async setSchema(name: string, schema: NewTopicSchema, options: CallOptions = {}): Promise<TopicSchema> {
+    const { onInvalid, ...same } = schema;
+    return topicSchema(await this.#http.json<WireTopicSchema>({
+      method: 'PUT', path: topicPath(name, '/schema'), body: { ...same, on_invalid: onInvalid }, retry: 'safe', signal: options.signal,
+    }));
+  }
+
+  /** Throws {@link NotFoundError} if the topic has none. */
+  async getSchema(name: string, options: CallOptions = {}): Promise<TopicSchema> {
+    return topicSchema(await this.#http.json<WireTopicSchema>({
+      method: 'GET', path: topicPath(name, '/schema'), retry: 'safe', signal: options.signal,
+    }));
+  }
+
+  /** Takes a topic's schema away: nothing is asked of its records any more. */
+  async deleteSchema(name: string, options: CallOptions = {}): Promise<void> {
+    await this.#http.delete(topicPath(name, '/schema'), options.signal);
   }
 
   /** Appends a record. Retries carry one idempotency key, so the record is there once. */

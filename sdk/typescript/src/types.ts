@@ -29,8 +29,40 @@ export interface TopicStats {
   totalEvents: number;
   totalBytes: number;
   eventsPerSecond: number;
+  /** Events that did not fit the topic's schema since the start of the server, by reason. */
+  invalidEvents?: { [reason: string]: number };
   /** RFC 3339, UTC. */
   lastEventAt?: string;
+}
+
+/** What the values of a topic must be. */
+export interface NewTopicSchema {
+  /** `JSON` without. */
+  type?: 'JSON' | 'AVRO' | 'PROTOBUF' | undefined;
+  /** JSON Schema or Avro as an object or as text; Protobuf as text. */
+  schema: object | boolean | string;
+  /** Other registered schemas that this one names. */
+  references?: { name: string; subject: string; version?: number }[] | undefined;
+  /** `full` without: values fit the schema. `id`: they begin with the id of one of the topic's schemas. */
+  validation?: 'none' | 'id' | 'full' | undefined;
+  /** `refuse` without: a batch with a bad event is refused. `dead-letter`: bad events go to `{topic}.dlq`. */
+  onInvalid?: 'refuse' | 'dead-letter' | undefined;
+  /** Which versions must be able to read one another from now on. */
+  compatibility?: Compatibility | undefined;
+}
+
+export type Compatibility =
+  'NONE' | 'BACKWARD' | 'BACKWARD_TRANSITIVE' | 'FORWARD' | 'FORWARD_TRANSITIVE' | 'FULL' | 'FULL_TRANSITIVE';
+
+export interface TopicSchema {
+  subject: string;
+  version: number;
+  id: number;
+  type: 'JSON' | 'AVRO' | 'PROTOBUF';
+  /** As JSON where it is JSON, else as text. */
+  schema: unknown;
+  validation: 'none' | 'id' | 'full';
+  onInvalid: 'refuse' | 'dead-letter';
 }
 
 export interface NewRecord {

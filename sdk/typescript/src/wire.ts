@@ -2,7 +2,7 @@
 // headers, metadata, and maps whose keys are names of topics or endpoints.
 import { ValidationError } from './errors.js';
 import type {
-  ConsumeResult, Delivery, DeliveryStatus, Endpoint, LiveRecord, Position, SentWebhook, StreamRecord, Topic, TopicOffsets, TopicStats, WebhookStats,
+  ConsumeResult, Delivery, DeliveryStatus, Endpoint, LiveRecord, Position, SentWebhook, StreamRecord, Topic, TopicOffsets, TopicSchema, TopicStats, WebhookStats,
 } from './types.js';
 
 export interface WireTopic {
@@ -28,6 +28,7 @@ export interface WireTopicStats {
   total_events: number;
   total_bytes: number;
   events_per_second: number;
+  invalid_events?: { [reason: string]: number } | null;
   last_event_at?: string | null;
 }
 
@@ -37,8 +38,23 @@ export function topicStats(wire: WireTopicStats): TopicStats {
     totalEvents: wire.total_events,
     totalBytes: wire.total_bytes,
     eventsPerSecond: wire.events_per_second,
+    ...present('invalidEvents', wire.invalid_events),
     ...present('lastEventAt', wire.last_event_at),
   };
+}
+
+export interface WireTopicSchema {
+  subject: string;
+  version: number;
+  id: number;
+  type: TopicSchema['type'];
+  schema: unknown;
+  validation: TopicSchema['validation'];
+  on_invalid: TopicSchema['onInvalid'];
+}
+
+export function topicSchema({ on_invalid, ...wire }: WireTopicSchema): TopicSchema {
+  return { ...wire, onInvalid: on_invalid };
 }
 
 export interface WireRecord {

@@ -277,3 +277,23 @@ test('resetGroup of one partition', async (t) => {
   await stub.client().stream.topics.resetGroup('order.placed', 'g', { to: 'latest', partition: 0 });
   assert.deepEqual(stub.requests[0].body, { to: 'latest', partition: 0 });
 });
+
+test('a schema', async (t) => {
+  const wire = { subject: 'orders-value', version: 2, id: 7, type: 'JSON', schema: { type: 'object', on_invalid: 1 }, validation: 'full', on_invalid: 'dead-letter' };
+  const { on_invalid, ...same } = wire;
+  const stub = await startStub(t, json(wire));
+  const { topics } = stub.client().stream;
+  const asked = { schema: { type: 'object', on_invalid: 1 }, onInvalid: 'dead-letter', compatibility: 'FULL' };
+  assert.deepEqual(await topics.setSchema('orders', asked), { ...same, onInvalid: on_invalid });
+  assert.deepEqual(stub.requests[0].body, { schema: { type: 'object', on_invalid: 1 }, on_invalid: 'dead-letter', compatibility: 'FULL' });
+  assert.deepEqual(await topics.getSchema('orders'), { ...same, onInvalid: on_invalid });
+  await topics.deleteSchema('orders');
+  assert.deepEqual(stub.lines(), ['PUT /topics/orders/schema', 'GET /topics/orders/schema', 'DELETE /topics/orders/schema']);
+});
+
+test('records that do not fit their schema are named', async (t) => {
+  const records = [{ index: 1, message: 'orders-0, record 1: /total: -4 is less than the minimum of 0' }];
+  const stub = await startStub(t, json({ error: { code: 'INVALID_RECORD', message: 'no', records } }, 422));
+  const refused = stub.client().stream.topics.produceBatch('orders', [{ value: 1 }, { value: 2 }]);
+  await assert.rejects(refused, { name: 'ValidationError', code: 'INVALID_RECORD', status: 422, records });
+});

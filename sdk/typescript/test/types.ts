@@ -1,6 +1,6 @@
 // Checked by tsc against the built .d.ts, never run: what must compile, and after each @ts-expect-error what must not.
 import { Fourbyfour, RateLimitError } from '@fourbyfour/sdk';
-import type { ConsumeResult, LiveRecord, StreamRecord, Topic } from '@fourbyfour/sdk';
+import type { ConsumeResult, LiveRecord, RecordProblem, StreamRecord, Topic } from '@fourbyfour/sdk';
 
 interface Order { orderId: string; total: number }
 
@@ -29,6 +29,11 @@ for (const result of results) {
   if (result.error) console.log(result.error.code);
   else console.log(result.offset);
 }
+
+const { id, onInvalid } = await client.stream.topics.setSchema('a', { schema: { type: 'object' }, validation: 'full' });
+const problems: RecordProblem[] | undefined = new RateLimitError('x').records;
+// @ts-expect-error: validation is one of three words.
+client.stream.topics.setSchema('a', { schema: {}, validation: 'some' });
 
 // @ts-expect-error: a subscription needs a group.
 client.stream.topics.subscribe('a', {});
