@@ -6,6 +6,8 @@ export FBF_BIN=${FBF_BIN:-$CARGO_TARGET_DIR/release/fbf}
 export FBF_VENV=${FBF_VENV:-$FBF_CACHE/venv}
 export KAFKA_LIBS=${KAFKA_LIBS:-$FBF_CACHE/kafka}
 export STREAMS_LIBS=${STREAMS_LIBS:-$FBF_CACHE/kafka-streams}
+# As compat/schema/json_suite.py puts them in place.
+export FBF_JSON_SCHEMA_SUITE=${FBF_JSON_SCHEMA_SUITE:-$FBF_CACHE/jsonschema-4.26.0/tests}
 export LIBRDKAFKA=${LIBRDKAFKA:-$FBF_CACHE/librdkafka-2.12.1}
 export PYTHONDONTWRITEBYTECODE=1
 PYTHONPATH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,6 +1,7 @@
 """Runs a list of suites one after the other, shows what they print, and sums up their last lines.
 
-  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP and the tour against the real binary: what `make test` runs
+  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, the tour and, where Java is, Kafka's system test of transactions against
+                  the real binary: what `make test` runs
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
 A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
@@ -9,6 +10,7 @@ The last line of all is the sum, and the exit status is 1 when anything failed.
 
 import pathlib
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -31,12 +33,14 @@ LISTS = {
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
+        "schema": client("schema"),
         "tour, 20,000 records": TOUR,
     },
     "compat": {
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
+        "schema": client("schema"),
         "java": client("java"),
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
@@ -52,6 +56,9 @@ COUNT = re.compile(r"(\d+) (passed|failed|known|skipped|ignored)")
 
 def main():
     suites = LISTS[sys.argv[1]]
+    if sys.argv[1] == "test" and shutil.which("java") and shutil.which("mvn"):
+        # A newcomer's machine need not have Java, and this part is then left to `make compat`.
+        suites["copier, 2 rounds"] = [*client("copier"), "--rounds", "2"]
     rows, notes = {}, []
     for name, command in suites.items():
         print(f"\n== {name}", flush=True)

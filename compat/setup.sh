@@ -5,7 +5,7 @@
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka and schemathesis; the published Python packages `fourbyfour`; the
-#         flight records
+#         Node package @kafkajs/confluent-schema-registry; JSON Schema's own tests; the flight records; where Java and Maven are, Kafka's tools
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
 # compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka Streams, and librdkafka's sources, built with its tests
 #
@@ -166,9 +166,13 @@ have cargo || ! { wants build || wants compat; } || die "missing: Rust (cargo); 
 
 if wants test; then install_python "$here/requirements.txt"; fi
 if wants test; then install_python "$here/http/requirements.txt"; fi
+if wants test; then install_python "$here/schema/requirements.txt"; fi
 if wants compat; then install_python "$here/tour/requirements.txt"; fi
-if wants java; then install_jars "$here/java/pom.xml" "$KAFKA_LIBS"; fi
+# Where Java and Maven are, `make test` has the transactions' system test too.
+if wants java || { wants test && [ -z "$(require_java)" ]; }; then install_jars "$here/java/pom.xml" "$KAFKA_LIBS"; fi
 if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
 if wants compat; then install_librdkafka; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/http/python_package.py" --fetch; fi
+if wants test; then "$here/schema/run.sh" node_client --fetch; fi
+if wants test; then "$here/schema/run.sh" json_suite >/dev/null; fi
