@@ -65,6 +65,11 @@ def produce(broker, topic, records, **config):
     return [places[number] for number in range(len(records))]
 
 
+def is_configured(broker, topic, name):
+    resource = ConfigResource(ConfigResource.Type.TOPIC, topic)
+    return name in admin(broker).describe_configs([resource])[resource].result(SECONDS)
+
+
 def transactional_producer(broker, transactional_id):
     producer = Producer(settings(broker, transactional_id=transactional_id))
     producer.init_transactions(SECONDS)

@@ -77,7 +77,8 @@ def answers_are_as_curl_sees_them(broker):
 @suite.test
 def a_client_learns_with_whom_it_speaks(broker):
     registry = broker.registry()
-    expect_equal(bool(registry.get("/v1/metadata/id")["id"]), True, "an id")
+    clusters = registry.get("/v1/metadata/id")["scope"]["clusters"]
+    expect_equal((bool(clusters["kafka-cluster"]), clusters["schema-registry-cluster"]), (True, "schema-registry"), "clusters")
     expect_equal(bool(registry.get("/v1/metadata/version")["version"]), True, "a version")
     document = registry.get("/openapi.json")
     expect_equal(document["openapi"].split(".")[0], "3", "OpenAPI version")

@@ -446,11 +446,15 @@ def the_latest_version_with_some_metadata_is_found(client):
 
 
 @both_clients
-def guids_are_not_there_and_the_client_is_told_so(client):
-    """They stand in headers of records (header_schema_id_serializer), which nobody writes unless asked to."""
+def a_schema_has_one_guid_in_all_contexts(client):
+    """They stand in headers of records (header_schema_id_serializer)."""
     subject = fresh("guid")
-    client().register_schema(subject, schema(orders.fields("a")))
-    expect_equal(client().get_version(subject, 1).guid, None, "guid")
+    made = schema(orders.fields("a"))
+    client().register_schema(subject, made)
+    client().register_schema(f":.elsewhere:{subject}", made)
+    guid = client().get_version(subject, 1).guid
+    expect_equal(client().get_version(f":.elsewhere:{subject}", 1).guid, guid, "guid elsewhere")
+    expect_equal(json.loads(client().get_schema_by_guid(guid).schema_str), json.loads(made.schema_str), "schema of the guid")
     try:
         found = client().get_schema_by_guid("01234567-89ab-cdef-0123-456789abcdef")
     except SchemaRegistryError as error:

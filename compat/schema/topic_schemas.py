@@ -88,7 +88,7 @@ def a_schema_is_set_shown_and_taken_away(broker):
     gone = client.call("DELETE", schema_path(topic))
     expect_equal((gone.status, gone.body), (204, b""), "status and body of DELETE")
     expect_error(client.call("GET", schema_path(topic)), 404, topic)
-    expect_equal(kafka.topic_config(broker, topic, "value.schema.validation"), "none", "as Kafka's tools see it, after DELETE")
+    expect_equal(kafka.is_configured(broker, topic, "value.schema.validation"), False, "as Kafka's tools see it, after DELETE")
     client.produce(topic, "anything")
 
 

@@ -285,7 +285,8 @@ def an_idempotent_producer_goes_on_after_a_refusal(broker):
 @suite.test
 def a_transaction_with_a_refused_record_cannot_be_committed(broker):
     topic, schema_id = topic_of(broker, JSON, **FULL)
-    producer = kafka.transactional_producer(broker, fresh("transaction"))
+    transactional_id = fresh("transaction")
+    producer = kafka.transactional_producer(broker, transactional_id)
     producer.begin_transaction()
     producer.produce(topic, JSON.value(schema_id, "o-1", 1))
     expect_equal(producer.flush(kafka.SECONDS), 0, "records without an answer")
@@ -298,6 +299,8 @@ def a_transaction_with_a_refused_record_cannot_be_committed(broker):
     else:
         raise AssertionError("the transaction was committed")
     producer.abort_transaction(kafka.SECONDS)
+    # librdkafka does not give the refused record's sequence number again, neither here nor on Apache Kafka: a new producer goes on.
+    producer = kafka.transactional_producer(broker, transactional_id)
     producer.begin_transaction()
     good = JSON.value(schema_id, "o-3", 3)
     producer.produce(topic, good)

@@ -188,11 +188,16 @@ fn find(caller: &Caller, name: &str) -> Result<TopicSchema, HttpError> {
     let topic = resolve(caller, name)?;
     let rules = topic.settings.validation.as_ref();
     let rule = rules.and_then(|rules| rules.value.as_ref());
+    let missing = || {
+        HttpError::new(Refusal::NotFound, format!("the topic {name:?} has no schema; give it one with PUT /topics/{name}/schema"))
+    };
+    // A subject outlives its topic: of a topic that says nothing about schemas it is none.
+    if rule.is_none() && !topic.overrides.contains_key(VALIDATION) {
+        return Err(missing());
+    }
     let version = rule.and_then(|rule| rule.version);
     let found = caller.shared.broker.schemas.version(&subject_of(&topic), version, Deleted::Hidden);
-    let Version { subject, version, schema, .. } = found.map_err(|_| {
-        HttpError::new(Refusal::NotFound, format!("the topic {name:?} has no schema; give it one with PUT /topics/{name}/schema"))
-    })?;
+    let Version { subject, version, schema, .. } = found.map_err(|_| missing())?;
     let format = match schema.format {
         Format::Json => SchemaType::Json,
         Format::Avro => SchemaType::Avro,

@@ -226,13 +226,13 @@ impl<'a> Validation<'a> {
     }
 
     fn find_for_plain(&self, part: Part, rule: &Rule) -> Result<Found, Complaint> {
+        let fixed = self.fixed_subject(part, rule);
+        let of_subject = fixed.as_ref().map(|subject| format!(" (subject {subject})")).unwrap_or_default();
         let no_id = || {
-            complaint(
-                Reason::NoSchemaId,
-                format!("{part}: it does not begin with a zero byte and the id of a schema, as serializers write it"),
-            )
+            let why = "it does not begin with a zero byte and the id of a schema, as serializers write it";
+            complaint(Reason::NoSchemaId, format!("{part}: {why}{of_subject}"))
         };
-        let subject = self.fixed_subject(part, rule).filter(|_| rule.depth == Depth::Full).ok_or_else(no_id)?;
+        let subject = fixed.clone().filter(|_| rule.depth == Depth::Full).ok_or_else(no_id)?;
         let version = self.registry.version(&subject, rule.version, Deleted::Hidden);
         let Version { subject, version, schema, .. } = version
             .map_err(|error| complaint(Reason::NoSchema, format!("{part}: there is no schema to hold it against: {error}")))?;

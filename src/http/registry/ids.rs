@@ -144,8 +144,10 @@ pub async fn versions(
 fn holders(visitor: &Visitor, id: i32, options: &Options) -> Result<Vec<SubjectAndVersion>, Failure> {
     let context = options.context();
     visitor.registry.schema(&context, id)?;
+    let wanted = options.subject.as_deref().and_then(Subject::parse);
     let holders: Vec<SubjectAndVersion> = visitor.registry.with(|state| {
         let all = state.holders(&context, id, options.which()).filter(|(subject, _)| visitor.may_see(subject));
+        let all = all.filter(|(subject, _)| wanted.as_ref().is_none_or(|wanted| wanted == *subject));
         all.map(|(subject, version)| SubjectAndVersion { subject: subject.to_string(), version }).collect()
     });
     if holders.is_empty() {

@@ -183,7 +183,14 @@ pub async fn with_metadata(
         let subject = state.unaliased(&subject);
         state.versions(&subject, options.which()).rev().find(has_all)
     });
-    let found = found.ok_or(RegistryError::SubjectNotFound(subject))?;
+    let found = match found {
+        Some(found) => found,
+        // The subject first: that it is not there is another answer.
+        None => {
+            let latest = visitor.registry.version(&subject, None, options.which())?;
+            return Err(RegistryError::VersionNotFound(latest.version).into());
+        }
+    };
     shown(&visitor, found, &options).await.map(Answer)
 }
 
