@@ -189,14 +189,48 @@ pub fn max_at(batch: &Bytes, limit: usize) -> Result<(Offset, Timestamp), Record
 }
 
 /// A record whose fields still lie in the batch.
-struct RawRecord<'a> {
-    offset: Offset,
-    offset_delta: i32,
-    timestamp: Timestamp,
-    key: Option<&'a [u8]>,
-    value: Option<&'a [u8]>,
+#[derive(Debug, Clone, Copy)]
+pub struct RawRecord<'a> {
+    pub offset: Offset,
+    /// From the batch's first offset.
+    pub offset_delta: i32,
+    pub timestamp: Timestamp,
+    pub key: Option<&'a [u8]>,
+    pub value: Option<&'a [u8]>,
+    /// Checked, and still encoded.
     headers: &'a [u8],
     header_count: usize,
+}
+
+impl<'a> RawRecord<'a> {
+    /// The value of the first header of this name; a null one counts as none.
+    #[must_use]
+    pub fn header(&self, name: &[u8]) -> Option<&'a [u8]> {
+        let mut left = self.headers;
+        for _ in 0..self.header_count {
+            let (own, value) = take_header(&mut left).ok()?;
+            if own == name {
+                return value;
+            }
+        }
+        None
+    }
+}
+
+/// Shows each record of a batch to `look`, in order, without counting references to the batch. Decompresses to at most `limit` bytes.
+///
+/// # Errors
+/// As [`records`] and its iterator, and what `look` answers.
+pub fn each(
+    batch: &Bytes,
+    limit: usize,
+    mut look: impl FnMut(RawRecord<'_>) -> Result<(), RecordError>,
+) -> Result<(), RecordError> {
+    let mut iter = records(batch, limit)?;
+    while let Some(looked) = iter.advance(|raw, _| look(raw))? {
+        looked?;
+    }
+    Ok(())
 }
 
 fn take_record<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Result<RawRecord<'a>, RecordError> {

@@ -3,7 +3,13 @@
 
 use super::export::export;
 use super::stored::Own;
+use super::validation::INVALID_MAX;
 use super::*;
+use crate::config::KafkaSettings;
+use crate::config::topic::TopicSettings;
+use crate::config::validation::Rules;
+use crate::ids::Timestamp;
+use crate::records::BatchBuilder;
 use crate::store::memory::MemoryStore;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -305,4 +311,134 @@ async fn an_import_that_contradicts_what_is_there_changes_nothing() {
         assert!(refused.to_string().starts_with("line 2: "), "{refused}");
         assert_eq!(registry.with(export), before);
     }
+}
+
+// --- records held against what their topic asks ------------------------------------------------------------------------------
+
+const LIMIT: usize = 1 << 20;
+
+fn rules(overrides: &[(&str, &str)]) -> Rules {
+    let overrides = overrides.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let settings = TopicSettings::resolve(&overrides, &KafkaSettings::default()).expect("valid");
+    Rules::clone(&settings.validation.expect("something is asked"))
+}
+
+/// What the judgement says of each value of one batch; empty: it fits.
+fn judged(registry: &Registry, rules: &Rules, values: &[&[u8]]) -> Vec<String> {
+    let batch = values.iter().fold(BatchBuilder::new(Timestamp(1)), |batch, value| batch.record(None, Some(value))).build();
+    let judgement = Validation::new(registry, "orders", 3).judge(rules, &batch, LIMIT).expect("the batch reads");
+    assert_eq!(judgement.records, values.len());
+    let mut said = vec![String::new(); values.len()];
+    for invalid in judgement.invalid {
+        said[usize::try_from(invalid.index).expect("an index")] = invalid.message;
+    }
+    said
+}
+
+fn framed(id: i32, payload: &[u8]) -> Vec<u8> {
+    [&[0], &id.to_be_bytes()[..], payload].concat()
+}
+
+fn json(schema: &str) -> Registration {
+    Registration { format: Format::Json, ..text(schema) }
+}
+
+#[tokio::test]
+async fn a_complaint_says_which_record_which_field_why_and_by_which_schema() {
+    let (_store, registry) = new().await;
+    let full = rules(&[("value.schema.validation", "full")]);
+    let nothing = judged(&registry, &full, &[b"{}"]);
+    assert_eq!(nothing, ["orders-3, record 0: value: there is no schema to hold it against: Subject 'orders-value' not found."]);
+    register(&registry, "orders-value", json(r#"{"properties":{"total":{"minimum":0}}}"#)).await.expect("taken");
+    register(&registry, "other", text("\"int\"")).await.expect("taken");
+    let said = judged(
+        &registry,
+        &full,
+        &[
+            b"{\"total\":1}",
+            b"{\"total\":-4}",
+            b"{",
+            &framed(1, b"{\"total\":-5}"),
+            &framed(2, b"\x02"),
+            &framed(9, b""),
+            &framed(1, b"{}"),
+        ],
+    );
+    let expected = [
+        "",
+        "orders-3, record 1: /total: -4 is less than the minimum of 0 (schema id 1, subject orders-value v1)",
+        "orders-3, record 2: is not JSON: EOF while parsing an object at line 1 column 1 (schema id 1, subject orders-value v1)",
+        "orders-3, record 3: /total: -5 is less than the minimum of 0 (schema id 1, subject orders-value v1)",
+        "orders-3, record 4: value: schema id 2 is not registered under subject orders-value",
+        "orders-3, record 5: value: schema id 9 is not registered under subject orders-value",
+        "",
+    ];
+    assert_eq!(said, expected);
+}
+
+#[tokio::test]
+async fn an_id_alone_is_not_held_against_the_bytes() {
+    let (_store, registry) = new().await;
+    register(&registry, "orders-value", text("\"int\"")).await.expect("taken");
+    let by_id = rules(&[("value.schema.validation", "id")]);
+    let said = judged(&registry, &by_id, &[&framed(1, b"nonsense"), b"{}", &framed(7, b"")]);
+    assert!(said[0].is_empty() && said[1].contains("(subject orders-value)") && said[2].contains("schema id 7"), "{said:?}");
+}
+
+#[tokio::test]
+async fn deleted_versions_take_no_new_records() {
+    let (_store, registry) = new().await;
+    register(&registry, "orders-value", text("\"int\"")).await.expect("taken");
+    registry.delete_subject(subject("orders-value"), Deletion::Soft).await.expect("deleted");
+    let said = judged(&registry, &rules(&[("value.schema.validation", "id")]), &[&framed(1, b"\x02")]);
+    assert!(said[0].contains("is not registered under subject orders-value"), "{said:?}");
+}
+
+#[tokio::test]
+async fn plain_values_are_held_against_the_version_that_was_pinned() {
+    let (_store, registry) = new().await;
+    register(&registry, "s", json(r#"{"type":"integer"}"#)).await.expect("taken");
+    register(&registry, "s", json(r#"{"type":"number"}"#)).await.expect("taken");
+    let asked = [("value.schema.validation", "full"), ("value.schema.subject", "s")];
+    assert_eq!(judged(&registry, &rules(&asked), &[b"1.5"]), [""]);
+    let pinned = rules(&[asked[0], asked[1], ("value.schema.version", "1")]);
+    assert!(judged(&registry, &pinned, &[b"1.5"])[0].ends_with("(schema id 1, subject s v1)"));
+}
+
+#[tokio::test]
+async fn record_names_find_their_subjects() {
+    let (_store, registry) = new().await;
+    let (_, id) = register(&registry, "shop.Order", text(r#"{"type":"record","name":"Order","namespace":"shop","fields":[]}"#))
+        .await
+        .expect("taken");
+    let by = |strategy| rules(&[("value.schema.validation", "full"), ("value.schema.subject.name.strategy", strategy)]);
+    assert_eq!(judged(&registry, &by("RecordNameStrategy"), &[&framed(id, b"")]), [""]);
+    let said = judged(&registry, &by("TopicRecordNameStrategy"), &[&framed(id, b"")]);
+    assert!(said[0].contains("under subject orders-shop.Order"), "{said:?}");
+}
+
+#[tokio::test]
+async fn a_header_may_name_the_schema_by_its_guid() {
+    let (_store, registry) = new().await;
+    let (_, id) = register(&registry, "orders-value", text("\"int\"")).await.expect("taken");
+    let guid = registry.schema(".", id).expect("there").identity.guid();
+    let judge = |guid: &[u8], value: &[u8]| {
+        let header = [&[1], guid].concat();
+        let batch = BatchBuilder::new(Timestamp(1));
+        let batch = batch.record_at(Timestamp(1), None, Some(value), &[("__value_schema_id", Some(&header))]).build();
+        let full = rules(&[("value.schema.validation", "full")]);
+        Validation::new(&registry, "orders", 0).judge(&full, &batch, LIMIT).expect("reads").invalid.len()
+    };
+    assert_eq!(judge(guid.as_bytes(), b"\x02"), 0);
+    assert_eq!(judge(guid.as_bytes(), b"\x80"), 1, "cut short");
+    assert_eq!(judge(&[7; 16], b"\x02"), 1, "of no schema");
+}
+
+#[tokio::test]
+async fn a_batch_of_nothing_but_bad_records_costs_bounded_memory() {
+    let (_store, registry) = new().await;
+    let batch = (0..INVALID_MAX + 5).fold(BatchBuilder::new(Timestamp(1)), |batch, _| batch.record(None, Some(b""))).build();
+    let full = rules(&[("value.schema.validation", "full")]);
+    let judgement = Validation::new(&registry, "orders", 0).judge(&full, &batch, LIMIT).expect("reads");
+    assert_eq!((judgement.invalid.len(), judgement.is_cut, judgement.records), (INVALID_MAX, true, INVALID_MAX + 5));
 }

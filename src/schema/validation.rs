@@ -10,7 +10,8 @@ use super::registry::Registry;
 use super::state::{Deleted, Version};
 use super::subject::{DEFAULT_CONTEXT, Subject};
 use crate::config::validation::{Depth, Rule, Rules, SubjectName};
-use crate::records::{BatchHeader, Record, RecordError, iterate};
+use crate::records::RecordError;
+use crate::records::iterate::{self, RawRecord};
 use bytes::Bytes;
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +25,8 @@ const PREFIX_BYTES: usize = 5;
 const GUID_MAGIC: u8 = 1;
 /// The most bad records of a batch that are found one by one; at more, the batch is refused whatever the topic does with bad ones.
 pub const INVALID_MAX: usize = 10_000;
+/// Schemas of one batch that are remembered while it is judged.
+const KNOWN_MAX: usize = 1000;
 /// The longest message about a record.
 const MESSAGE_CHARS_MAX: usize = 400;
 
@@ -85,6 +88,8 @@ pub struct Validation<'a> {
     partition: i32,
     /// What was found out about schema ids in this batch, for keys and for values.
     known: [HashMap<Named, Result<Arc<Found>, Complaint>>; 2],
+    /// The schema of the record before.
+    last: [Option<(Named, Arc<Found>)>; 2],
 }
 
 /// How a value says which schema it has.
@@ -115,7 +120,7 @@ struct Complaint {
 impl<'a> Validation<'a> {
     #[must_use]
     pub fn new(registry: &'a Registry, topic: &'a str, partition: i32) -> Validation<'a> {
-        Validation { registry, topic, partition, known: Default::default() }
+        Validation { registry, topic, partition, known: Default::default(), last: Default::default() }
     }
 
     /// Holds every record of a batch against `rules`; decompresses to at most `limit` bytes.
@@ -124,59 +129,71 @@ impl<'a> Validation<'a> {
     /// [`RecordError`] when the batch does not read.
     pub fn judge(mut self, rules: &Rules, batch: &Bytes, limit: usize) -> Result<Judgement, RecordError> {
         let mut judgement = Judgement::default();
-        let base = BatchHeader::parse(batch)?.base_offset;
-        for (index, record) in (0_i32..).zip(iterate::records(batch, limit)?) {
-            let record = record?;
+        let mut index = 0_i32;
+        iterate::each(batch, limit, |record| {
             // Whoever is told of a record, or reads it, must find it at its place.
-            if record.offset.0.checked_sub(base.0) != Some(i64::from(index)) {
-                return Err(RecordError::BadRecord(format!("record {index} of the batch has offset {}", record.offset)));
+            if record.offset_delta != index {
+                return Err(RecordError::BadRecord(format!(
+                    "record {index} of the batch has offset delta {}",
+                    record.offset_delta
+                )));
+            }
+            if let Err(complaint) = self.judge_record(rules, record) {
+                if judgement.invalid.len() < INVALID_MAX {
+                    let place = format!("{}-{}, record {index}: ", self.topic, self.partition);
+                    let message = place + &cut(complaint.message);
+                    judgement.invalid.push(Invalid { index, reason: complaint.reason, message });
+                } else {
+                    judgement.is_cut = true;
+                }
             }
             judgement.records += 1;
-            if let Err(complaint) = self.judge_record(rules, &record) {
-                if judgement.invalid.len() == INVALID_MAX {
-                    judgement.is_cut = true;
-                    continue;
-                }
-                let place = format!("{}-{}, record {index}: ", self.topic, self.partition);
-                let message = place + &cut(complaint.message);
-                judgement.invalid.push(Invalid { index, reason: complaint.reason, message });
-            }
-        }
+            index = index.saturating_add(1);
+            Ok(())
+        })?;
         Ok(judgement)
     }
 
-    fn judge_record(&mut self, rules: &Rules, record: &Record) -> Result<(), Complaint> {
-        if let (Some(rule), Some(key)) = (&rules.key, &record.key) {
+    fn judge_record(&mut self, rules: &Rules, record: RawRecord<'_>) -> Result<(), Complaint> {
+        if let (Some(rule), Some(key)) = (&rules.key, record.key) {
             self.judge_part(Part::Key, rule, key, record)?;
         }
-        if let (Some(rule), Some(value)) = (&rules.value, &record.value) {
+        if let (Some(rule), Some(value)) = (&rules.value, record.value) {
             self.judge_part(Part::Value, rule, value, record)?;
         }
         Ok(())
     }
 
-    fn judge_part(&mut self, part: Part, rule: &Rule, bytes: &[u8], record: &Record) -> Result<(), Complaint> {
-        let in_header = if record.headers.is_empty() { None } else { guid_of(part, record) };
+    fn judge_part(&mut self, part: Part, rule: &Rule, bytes: &[u8], record: RawRecord<'_>) -> Result<(), Complaint> {
+        let in_header = guid_of(part, record);
         let (named, payload) = match (in_header, bytes.split_at_checked(PREFIX_BYTES)) {
             (Some(guid), _) => (Named::Guid(guid), bytes),
             (None, Some(([MAGIC, a, b, c, d], payload))) => (Named::Id(i32::from_be_bytes([*a, *b, *c, *d])), payload),
             (None, _) => (Named::Plain, bytes),
         };
-        let known = &self.known[part as usize];
-        let found = match known.get(&named) {
-            Some(found) => found.clone(),
-            None => {
-                let found = self.find(part, rule, named).map(Arc::new);
-                // A batch that names a new schema in every record is hostile: it is told so each time, and nothing is kept.
-                let known = &mut self.known[part as usize];
-                if known.len() < 1000 {
-                    known.insert(named, found.clone());
-                }
-                found
+        let found = match &self.last[part as usize] {
+            // Records of one batch mostly have one schema.
+            Some((last, found)) if *last == named => found,
+            _ => {
+                let found = self.find_known(part, rule, named)?;
+                &self.last[part as usize].insert((named, found)).1
             }
-        }?;
+        };
         let Some(parsed) = &found.parsed else { return Ok(()) };
-        parsed.check_value(payload).map_err(|error| mismatch(part, &error, &found))
+        parsed.check_value(payload).map_err(|error| mismatch(part, &error, found))
+    }
+
+    fn find_known(&mut self, part: Part, rule: &Rule, named: Named) -> Result<Arc<Found>, Complaint> {
+        if let Some(found) = self.known[part as usize].get(&named) {
+            return found.clone();
+        }
+        let found = self.find(part, rule, named).map(Arc::new);
+        let known = &mut self.known[part as usize];
+        // A batch that names another schema in every record is hostile: it is told so each time, and nothing more is kept.
+        if known.len() < KNOWN_MAX {
+            known.insert(named, found.clone());
+        }
+        found
     }
 
     fn find(&self, part: Part, rule: &Rule, named: Named) -> Result<Found, Complaint> {
@@ -272,10 +289,9 @@ impl fmt::Display for Part {
 }
 
 /// The schema that a header of the record names.
-fn guid_of(part: Part, record: &Record) -> Option<Uuid> {
-    let name: &[u8] = if part == Part::Key { b"__key_schema_id" } else { b"__value_schema_id" };
-    let (_, value) = record.headers.iter().find(|(own, _)| own == name)?;
-    match value.as_deref()?.split_first()? {
+fn guid_of(part: Part, record: RawRecord<'_>) -> Option<Uuid> {
+    let value = record.header(if part == Part::Key { b"__key_schema_id" } else { b"__value_schema_id" })?;
+    match value.split_first()? {
         (&GUID_MAGIC, guid) => Uuid::from_slice(guid).ok(),
         _ => None,
     }
