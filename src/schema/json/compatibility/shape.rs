@@ -4,6 +4,7 @@
 //! `type`, keywords that only make sense for one type stand for it.
 
 use super::place::Place;
+use jsonschema::Draft;
 use serde_json::Value;
 
 /// `$ref`s and single combinations that lead from one to the next.
@@ -150,13 +151,22 @@ impl Criterion {
     }
 }
 
+/// The keywords that lead elsewhere; in other drafts they are nothing.
+fn references_of(draft: Draft) -> &'static [&'static str] {
+    match draft {
+        Draft::Draft4 | Draft::Draft6 | Draft::Draft7 => &["$ref"],
+        Draft::Draft201909 => &["$ref", "$recursiveRef"],
+        _ => &["$ref", "$dynamicRef"],
+    }
+}
+
 /// All that a schema demands at once.
 fn parts_of<'a>(place: &Place<'a>) -> Vec<Part<'a>> {
     let mut parts = Vec::new();
-    for keyword in ["$ref", "$dynamicRef", "$recursiveRef"] {
+    for keyword in references_of(place.draft()) {
         if let Some(reference) = place.keyword(keyword).and_then(Value::as_str) {
             parts.push(place.follow(reference).map_or(Part::Shape(Shape::Unknown), Part::Place));
-            if place.ignores_siblings() && keyword == "$ref" {
+            if place.ignores_siblings() && *keyword == "$ref" {
                 return parts;
             }
         }

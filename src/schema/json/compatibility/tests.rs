@@ -380,6 +380,8 @@ fn references_are_followed() {
             "$ref": "#/definitions/node",
         })
     };
+    let dynamic = json!({ "properties": { "c": { "$dynamicRef": "#nowhere" } } });
+    verify(&[("a keyword of a later draft", dynamic.clone(), dynamic, &[], &[])]);
     verify(&[("recursive", list("integer"), list("number"), &[], &["TYPE_NARROWED"])]);
     let old = schema(&list("number"));
     let found = schema(&list("integer")).incompatibilities(&old);
