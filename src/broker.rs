@@ -8,6 +8,7 @@ use crate::coordinator::group::Groups;
 use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::txn::Transactions;
 use crate::env::Env;
+use crate::ids::LogId;
 use crate::log::{LogOptions, Logs, Partition, retention};
 use crate::schema::counts::Counts;
 use crate::schema::{Level, Registry, Settings};
@@ -15,7 +16,7 @@ use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, MetaStore, StoreError};
 use crate::tasks;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
@@ -23,6 +24,8 @@ use tracing::warn;
 
 /// How often logs that grew enough save what recovery would otherwise read.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+/// Compressed batches that are unpacked at a time for validation: each may take 100 MiB.
+const UNPACKED_MAX: usize = 4;
 
 /// Everything that a handler may use.
 pub struct Broker {
@@ -36,9 +39,44 @@ pub struct Broker {
     pub schemas: Arc<Registry>,
     /// Records that did not fit their schema.
     pub invalid_records: Counts,
+    /// Leave to unpack a compressed batch so that its records can be held against a schema.
+    pub unpacked: Semaphore,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
     pub fetch_memory: Arc<Semaphore>,
+    opening: Opening,
     background: Vec<JoinHandle<()>>,
+}
+
+/// Opens logs, and sees to it that they have their topics' newest settings.
+#[derive(Clone)]
+struct Opening {
+    logs: Arc<Logs>,
+    catalog: Arc<Catalog>,
+    /// Held while settings are read and handed to logs, so that older ones never follow newer ones.
+    turn: Arc<Mutex<()>>,
+}
+
+impl Opening {
+    async fn open(&self, topic: &Topic, log: LogId) -> Result<Arc<Partition>, StoreError> {
+        let partition = self.logs.open(log, topic.settings.clone()).await?;
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // They may have changed while the log was being opened.
+        if let Some(newest) = self.catalog.topic_by_id(topic.id)
+            && !Arc::ptr_eq(&newest.settings, &partition.settings())
+        {
+            partition.set_settings(newest.settings.clone());
+        }
+        Ok(partition)
+    }
+
+    fn settings_changed(&self, topic: &Topic) {
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        // Not those of one change: a later one may have come in between.
+        let Some(newest) = self.catalog.topic_by_id(topic.id) else { return };
+        for partition in newest.logs.iter().filter_map(|log| self.logs.get(*log)) {
+            partition.set_settings(newest.settings.clone());
+        }
+    }
 }
 
 impl Broker {
@@ -60,9 +98,10 @@ impl Broker {
         let transactions =
             Transactions::new(logs.clone(), catalog.clone(), env.clone(), &config, groups.clone(), producer_ids.clone());
         transactions.start();
+        let opening = Opening { logs: logs.clone(), catalog: catalog.clone(), turn: Arc::default() };
         let background = vec![
             tasks::spawn("finish deletions", finish_deletions(logs.clone(), catalog.clone())),
-            tasks::spawn("open logs", open_all(logs.clone(), catalog.clone())),
+            tasks::spawn("open logs", open_all(opening.clone())),
             tasks::spawn("retention", sweep_retention(logs.clone(), config.kafka.log_retention_check_interval_ms)),
             tasks::spawn("producer snapshots", save_snapshots(logs.clone())),
         ];
@@ -70,6 +109,8 @@ impl Broker {
             producer_ids,
             schemas,
             invalid_records: Counts::default(),
+            unpacked: Semaphore::new(UNPACKED_MAX),
+            opening,
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / 1024)),
             env,
             config,
@@ -90,7 +131,7 @@ impl Broker {
         if let Some(partition) = self.logs.get(*log) {
             return Ok(Some(partition));
         }
-        self.logs.open(*log, topic.settings.clone()).await.map(Some)
+        self.opening.open(topic, *log).await.map(Some)
     }
 
     /// Creates a topic and opens its partitions: what is answered as created can be used at once.
@@ -144,13 +185,7 @@ impl Broker {
         let (broker, name) = (self.clone(), name.to_owned());
         tasks::to_the_end("alter topic", async move {
             let topic = broker.catalog.alter_topic(&name, changes).await?;
-            // Not the settings of this change alone: a later one may have come in between.
-            let settings = broker.catalog.topic(&name).map_or_else(|| topic.settings.clone(), |newest| newest.settings.clone());
-            for log in &topic.logs {
-                if let Some(partition) = broker.logs.get(*log) {
-                    partition.set_settings(settings.clone());
-                }
-            }
+            broker.opening.settings_changed(&topic);
             Ok(topic)
         })
         .await
@@ -172,7 +207,7 @@ impl Broker {
 
     async fn open_partitions(&self, topic: &Topic) -> Result<(), CatalogError> {
         for log in &topic.logs {
-            self.logs.open(*log, topic.settings.clone()).await.map_err(CatalogError::Store)?;
+            self.opening.open(topic, *log).await.map_err(CatalogError::Store)?;
         }
         Ok(())
     }
@@ -242,10 +277,10 @@ async fn finish_deletions(logs: Arc<Logs>, catalog: Arc<Catalog>) {
 }
 
 /// Opens every log once, so that first requests find them open and retention reaches them.
-async fn open_all(logs: Arc<Logs>, catalog: Arc<Catalog>) {
-    for topic in catalog.snapshot().topics.values() {
+async fn open_all(opening: Opening) {
+    for topic in opening.catalog.snapshot().topics.values() {
         for log in &topic.logs {
-            if let Err(error) = logs.open(*log, topic.settings.clone()).await {
+            if let Err(error) = opening.open(topic, *log).await {
                 warn!(topic = topic.name, %log, %error, "a log could not be opened; it is tried again when it is asked for");
             }
         }

@@ -158,7 +158,7 @@ pub(super) fn find(context: &Context, name: &TopicName, id: Uuid) -> Result<Arc<
 
 async fn append(
     context: &Context,
-    topic: &Topic,
+    topic: &Arc<Topic>,
     index: i32,
     records: Option<Bytes>,
     origin: Origin,
@@ -180,7 +180,8 @@ async fn append(
     let accepted = match &topic.settings.validation {
         None => Accepted { appended: partition.append(records, origin).await?, dead_letters: None },
         Some(rules) => {
-            let validated = Validated { context, topic, rules, index, partition: &partition };
+            let (context, topic, rules) = (context.clone(), topic.clone(), rules.clone());
+            let validated = Validated { context, topic, rules, index, partition: partition.clone() };
             validated.append(records, origin).await?
         }
     };

@@ -8,8 +8,7 @@
 use super::Context;
 use super::errors::ResponseError;
 use crate::catalog::{NewTopic, Topic};
-use crate::config::KafkaSettings;
-use crate::config::validation::{Depth, OnInvalid, Rules};
+use crate::config::validation::{Depth, OnInvalid, Rule, Rules, SubjectName};
 use crate::ids::{Offset, Timestamp};
 use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, InvalidRecords, Origin, Partition};
 use crate::records::{BatchBuilder, BatchHeader, Compression, RecordError, iterate, kept};
@@ -30,6 +29,11 @@ const TOPIC: &str = "__dlq.topic";
 const PARTITION: &str = "__dlq.partition";
 const OFFSET: &str = "__dlq.offset";
 const SUFFIX: &str = ".dlq";
+/// A batch of at most so many bytes is looked through at once, where nothing but ids is asked for.
+const QUICK_BYTES_MAX: usize = 64 * 1024;
+/// The most that lengths of a header and of a record's own fields take.
+const FIELD_BYTES: usize = 10;
+const RECORD_BYTES: usize = 40;
 
 /// Where a batch went, and the last dead letter of it that is to be durable with it.
 pub(super) struct Accepted {
@@ -38,63 +42,129 @@ pub(super) struct Accepted {
 }
 
 /// A partition of a topic with rules.
-pub(super) struct Validated<'a> {
-    pub context: &'a Context,
-    pub topic: &'a Topic,
-    pub rules: &'a Arc<Rules>,
+#[derive(Clone)]
+pub(super) struct Validated {
+    pub context: Context,
+    pub topic: Arc<Topic>,
+    pub rules: Arc<Rules>,
     pub index: i32,
-    pub partition: &'a Partition,
+    pub partition: Arc<Partition>,
 }
 
-impl Validated<'_> {
+impl Validated {
     /// Appends what fits of a client's batch.
     pub(super) async fn append(self, records: Bytes, origin: Origin) -> Result<Accepted, Refusal> {
-        let judgement = self.judge(&records).await.map_err(AppendError::Corrupt)?;
-        self.context.broker.invalid_records.add(self.topic.id, &judgement.invalid);
+        // What costs little to find out comes first, and whatever is damaged is said to be that.
+        let checked = self.partition.check(&records)?;
+        let compression = checked.header().attributes.compression().map_err(AppendError::Corrupt)?;
+        let broker = self.context.broker.clone();
+        let room = match compression {
+            Compression::None => None,
+            _ => broker.unpacked.acquire().await.ok(),
+        };
+        let judgement = self.judge(&records, compression).await.map_err(AppendError::Corrupt)?;
+        if broker.catalog.topic_by_id(self.topic.id).is_some() {
+            broker.invalid_records.add(self.topic.id, &judgement.invalid);
+        }
+        let moves = self.rules.on_invalid == OnInvalid::DeadLetter && !checked.header().attributes.is_transactional();
         if judgement.invalid.is_empty() {
-            return Ok(Accepted { appended: self.partition.append(records, origin).await?, dead_letters: None });
+            let resent = moves.then(|| records.clone());
+            let appended = self.partition.append_checked(checked, records, origin).await?;
+            return match resent {
+                Some(records) if appended.is_repeated => self.complete(records, appended, judgement.invalid).await,
+                _ => Ok(Accepted { appended, dead_letters: None }),
+            };
         }
         if self.rules.on_invalid == OnInvalid::Refuse {
             return Err(refused(&judgement, None).into());
         }
-        let header = BatchHeader::parse(&records).map_err(AppendError::Corrupt)?;
-        if header.attributes.is_transactional() {
+        if !moves {
             return Err(refused(&judgement, Some("on.invalid.record=dead-letter is not possible inside a transaction")).into());
         }
         if judgement.is_cut {
             return Err(refused(&judgement, Some("more than 10000 of a batch are not moved to the dead-letter topic")).into());
         }
-        self.append_fitting(records, judgement.invalid, origin).await
+        // The dead-letter topic first: without it nothing is taken.
+        self.dead_letter_partition().await?;
+        // To its end, whether or not the client is still there: between the batch and its dead letters lies nothing but a crash.
+        let accepted = tasks::to_the_end("append what fits", async move {
+            let (whole, dropped) = (records.clone(), judgement.invalid.iter().map(|one| one.index).collect::<HashSet<_>>());
+            let kept = tasks::blocking("drop records", move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped)).await;
+            let kept = kept.map_err(AppendError::Corrupt)?;
+            let appended = self.partition.append_checked(checked.kept(&kept)?, kept, origin).await?;
+            self.complete(records, appended, judgement.invalid).await
+        });
+        let accepted = accepted.await;
+        drop(room);
+        accepted
     }
 
-    async fn judge(&self, records: &Bytes) -> Result<Judgement, RecordError> {
-        let is_plain = BatchHeader::parse(records)?.attributes.compression()? == Compression::None;
-        let asks_for_ids = [&self.rules.key, &self.rules.value].into_iter().flatten().all(|rule| rule.depth == Depth::Id);
+    async fn judge(&self, records: &Bytes, compression: Compression) -> Result<Judgement, RecordError> {
+        let is_cheap =
+            |rule: &Rule| rule.depth == Depth::Id && matches!(rule.subject, SubjectName::Fixed(_) | SubjectName::Topic);
+        let is_quick = compression == Compression::None
+            && records.len() <= QUICK_BYTES_MAX
+            && [&self.rules.key, &self.rules.value].into_iter().flatten().all(is_cheap);
         let (broker, rules, index) = (self.context.broker.clone(), self.rules.clone(), self.index);
         let (name, records) = (self.topic.name.clone(), records.clone());
         let judge = move || Validation::new(&broker.schemas, &name, index).judge(&rules, &records, DECOMPRESSED_BYTES_MAX);
         // A look at five bytes of each record is nothing; decompression and whole values are no work for a runtime thread.
-        if is_plain && asks_for_ids { judge() } else { tasks::blocking("validate records", judge).await }
+        if is_quick { judge() } else { tasks::blocking("validate records", judge).await }
     }
 
-    async fn append_fitting(self, records: Bytes, invalid: Vec<Invalid>, origin: Origin) -> Result<Accepted, Refusal> {
-        // The dead-letter topic first: without it nothing is taken.
+    /// Appends the dead letters of a batch that is in the log, unless they are there.
+    async fn complete(self, records: Bytes, appended: Appended, invalid: Vec<Invalid>) -> Result<Accepted, Refusal> {
+        let messages = match appended.is_repeated {
+            false => invalid.into_iter().map(|one| (one.index, one.message)).collect(),
+            // What was judged now may differ from what was judged when the batch came first: what is in the log decides.
+            true => self.lacking(&records, &appended, invalid).await?,
+        };
+        if messages.is_empty() {
+            return Ok(Accepted { appended, dead_letters: None });
+        }
         let dead = self.dead_letter_partition().await?;
-        let (whole, dropped) = (records.clone(), invalid.iter().map(|one| one.index).collect::<HashSet<_>>());
-        let kept = tasks::blocking("drop records", move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped)).await;
-        let appended = self.partition.append_kept(&records, kept.map_err(AppendError::Corrupt)?, origin).await?;
-        let now = self.context.broker.env.now();
-        let mut last = None;
-        let limit = dead.settings().max_message_bytes;
+        let (now, limit) = (self.context.broker.env.now(), dead.settings().max_message_bytes);
         let codec =
             BatchHeader::parse(&records).and_then(|header| header.attributes.compression()).map_err(AppendError::Corrupt)?;
-        let letters = Letters { topic: self.topic.name.clone(), partition: self.index, first: appended.first, now, limit, codec };
-        let batches = tasks::blocking("write dead letters", move || letters.batches(&records, invalid)).await;
+        let (topic, partition) = (self.topic.name.clone(), self.index);
+        let letters = Letters { topic, partition, first: appended.first, now, limit, codec };
+        let batches = tasks::blocking("write dead letters", move || letters.batches(&records, &messages)).await;
+        let mut last = None;
         for (nth, batch) in (0_u32..).zip(batches.map_err(AppendError::Corrupt)?) {
             let mark = self.mark(appended.first, nth, now);
             last = Some(dead.append(batch, Origin::DeadLetter(mark)).await?.last);
         }
         Ok(Accepted { appended, dead_letters: last.map(|last| (dead, last)) })
+    }
+
+    /// The records of a repeated batch that the log does not have, by index; none when the batch is no longer there to be compared.
+    async fn lacking(
+        &self,
+        records: &Bytes,
+        appended: &Appended,
+        invalid: Vec<Invalid>,
+    ) -> Result<HashMap<i32, String>, Refusal> {
+        self.partition.wait_committed(appended.last).await.map_err(AppendError::from)?;
+        let Ok(stored) = self.partition.read(appended.first, 1, appended.last.next()).await else { return Ok(HashMap::new()) };
+        let Some(stored) = stored.into_iter().find(|batch| batch.first == appended.first) else { return Ok(HashMap::new()) };
+        let (count, first) = (BatchHeader::parse(records).map_err(AppendError::Corrupt)?.record_count, appended.first);
+        let there = tasks::blocking("read a repeated batch", move || {
+            let mut there = HashSet::new();
+            iterate::each(&stored.bytes, DECOMPRESSED_BYTES_MAX, |record| {
+                there.insert(record.offset.0.saturating_sub(first.0));
+                Ok(())
+            })?;
+            Ok::<_, RecordError>(there)
+        });
+        let there = there.await.map_err(AppendError::Corrupt)?;
+        let mut messages: HashMap<i32, String> = invalid.into_iter().map(|one| (one.index, one.message)).collect();
+        let lacking = (0..count).filter(|index| !there.contains(&i64::from(*index)));
+        let message = |index: i32| {
+            let then = || format!("{}-{}, record {index}: it did not fit when it came first", self.topic.name, self.index);
+            messages.remove(&index).unwrap_or_else(then)
+        };
+        let mut message = message;
+        Ok(lacking.map(|index| (index, message(index))).collect())
     }
 
     async fn dead_letter_partition(&self) -> Result<Arc<Partition>, Refusal> {
@@ -103,10 +173,8 @@ impl Validated<'_> {
         let topic = match broker.catalog.topic(&name) {
             Some(topic) => topic,
             None => {
-                let new = NewTopic {
-                    partitions: i32::try_from(self.topic.logs.len()).unwrap_or(1),
-                    ..NewTopic::with_defaults(&name, &KafkaSettings::default())
-                };
+                let partitions = i32::try_from(self.topic.logs.len()).unwrap_or(1);
+                let new = NewTopic { partitions, ..NewTopic::with_defaults(&name, &broker.config.kafka) };
                 match broker.create_topic(new).await {
                     Ok(topic) => topic,
                     Err(error) => broker.catalog.topic(&name).ok_or_else(|| {
@@ -118,7 +186,7 @@ impl Validated<'_> {
         // It may have fewer partitions, when it was there before.
         let count = i32::try_from(topic.logs.len()).unwrap_or(i32::MAX).max(1);
         let partition = broker.partition(&topic, self.index % count).await.map_err(AppendError::from)?;
-        partition.ok_or_else(|| Refusal::Error(ResponseError::UnknownTopicOrPartition))
+        partition.ok_or(Refusal::Error(ResponseError::UnknownTopicOrPartition))
     }
 
     /// Names the `nth` batch of dead letters of the batch at `first`: the same one when it is sent again.
@@ -168,16 +236,15 @@ struct Letters {
     /// The offset of the batch's first record.
     first: Offset,
     now: Timestamp,
-    /// A batch that is larger gets no further record.
+    /// A batch grows no further; a single record may be larger.
     limit: usize,
     /// As the batch was compressed.
     codec: Compression,
 }
 
 impl Letters {
-    /// The records as they came, with headers that say why and whence.
-    fn batches(&self, records: &Bytes, invalid: Vec<Invalid>) -> Result<Vec<Bytes>, RecordError> {
-        let messages: HashMap<i32, String> = invalid.into_iter().map(|one| (one.index, one.message)).collect();
+    /// The records at the keys of `messages` as they came, with headers that say why and whence.
+    fn batches(&self, records: &Bytes, messages: &HashMap<i32, String>) -> Result<Vec<Bytes>, RecordError> {
         let partition = self.partition.to_string();
         let mut batches = Vec::new();
         let mut batch = self.batch();
@@ -190,10 +257,14 @@ impl Letters {
                 own.iter().map(|(name, value)| (&name[..], value.as_deref())).collect();
             let added = [(REASON, message.as_str()), (TOPIC, &self.topic), (PARTITION, &partition), (OFFSET, &offset)];
             headers.extend(added.map(|(name, value)| (name.as_bytes(), Some(value.as_bytes()))));
-            batch = batch.record_with(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
-            if batch.estimated_bytes() > self.limit {
+            let of_headers = headers.iter().map(|(name, value)| name.len() + value.map_or(0, <[u8]>::len) + FIELD_BYTES);
+            let size = [&record.key, &record.value].into_iter().flatten().map(Bytes::len).sum::<usize>()
+                + of_headers.sum::<usize>()
+                + RECORD_BYTES;
+            if !batch.is_empty() && batch.estimated_bytes() + size > self.limit {
                 batches.push(std::mem::replace(&mut batch, self.batch()).build());
             }
+            batch = batch.record_with(record.timestamp, record.key.as_deref(), record.value.as_deref(), &headers);
         }
         if !batch.is_empty() {
             batches.push(batch.build());

@@ -56,7 +56,7 @@ const ON_INVALID: &str = "on.invalid.record";
 ///
 /// # Errors
 /// The first value that is wrong, in the form of Kafka's messages.
-pub(super) fn resolve(overrides: &BTreeMap<String, String>) -> Result<Option<Rules>, String> {
+pub fn resolve(overrides: &BTreeMap<String, String>) -> Result<Option<Rules>, String> {
     let (key, value) = (rule(overrides, "key")?, rule(overrides, "value")?);
     if key.is_none() && value.is_none() {
         return Ok(None);

@@ -56,6 +56,12 @@ impl Caller {
         &self.prefix
     }
 
+    /// Whether every topic is this project's.
+    #[must_use]
+    pub fn owns_everything(&self) -> bool {
+        self.prefix.is_empty() && self.others.is_empty()
+    }
+
     /// Asks a handler, as a connection of a Kafka client would, and waits for the answer.
     ///
     /// # Errors

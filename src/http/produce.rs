@@ -21,7 +21,7 @@ use kafka_protocol::messages::produce_response::BatchIndexAndErrorMessage;
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::fmt;
 use std::sync::atomic::Ordering;
 use utoipa::ToSchema;
@@ -154,16 +154,15 @@ pub async fn batch(
 
 /// The error of the whole request, when nothing was written since events do not fit their schema.
 fn nothing_fits(results: &[Result<Written, HttpError>]) -> Option<HttpError> {
-    let refused = |result: &Result<Written, HttpError>| {
-        result.as_ref().err().filter(|error| error.refusal == Refusal::InvalidRecord).cloned()
-    };
-    let all = results.iter().map(refused).collect::<Option<Vec<_>>>()?;
-    let mut records: Vec<RecordProblem> = all.iter().flat_map(|error| error.records.clone()).collect();
-    // The events beside a bad one are told of it too.
-    records.sort_by_key(|problem| problem.index);
-    records.dedup();
-    let first = records.first().map(|problem| problem.message.clone()).unwrap_or_default();
-    let message = format!("{} of {} records do not fit the schema, and nothing was written: {first}", records.len(), all.len());
+    let is_refused =
+        |result: &Result<Written, HttpError>| result.as_ref().is_err_and(|error| error.refusal == Refusal::InvalidRecord);
+    if !results.iter().all(is_refused) {
+        return None;
+    }
+    let records: Vec<RecordProblem> =
+        results.iter().filter_map(|result| result.as_ref().err()).flat_map(|error| error.records.clone()).collect();
+    let first = records.first().map(|problem| problem.message.as_str()).unwrap_or_default();
+    let message = format!("{} of {} records are invalid, and nothing was written: {first}", records.len(), results.len());
     Some(HttpError::invalid_records(message, records))
 }
 
@@ -203,21 +202,24 @@ async fn write(
     }
     for (response, mut positions) in under_way {
         for answer in response.await.responses.into_iter().flat_map(|topic| topic.partition_responses) {
-            let own = positions.remove(&answer.index).unwrap_or_default();
-            let error = ResponseError::try_from_code(answer.error_code).map(|error| {
-                let place = format!("partition {}", answer.index);
-                let problems: Vec<RecordProblem> = answer.record_errors.iter().filter_map(|one| problem(one, &own)).collect();
-                match problems.is_empty() {
-                    true => HttpError::of(error, answer.error_message.as_deref(), &place),
-                    false => HttpError::invalid_records(answer.error_message.as_deref().unwrap_or_default(), problems),
-                }
-            });
+            let error = ResponseError::try_from_code(answer.error_code)
+                .map(|error| HttpError::of(error, answer.error_message.as_deref(), &format!("partition {}", answer.index)));
+            // Each event is told of itself alone: together they would be told as many times as there are events.
+            let mut problems: HashMap<i32, String> = answer.record_errors.into_iter().map(problem).collect();
+            let beside = (!problems.is_empty())
+                .then(|| HttpError::invalid_records("it came with an event that is invalid; both were refused", Vec::new()));
             let time = if answer.log_append_time_ms >= 0 { Timestamp(answer.log_append_time_ms) } else { now };
-            for (nth, position) in (0i64..).zip(own) {
+            for (nth, position) in (0i64..).zip(positions.remove(&answer.index).unwrap_or_default()) {
                 if let Some(result) = results.get_mut(position) {
-                    *result = match &error {
-                        Some(error) => Err(error.clone()),
-                        None => Ok(Written { partition: answer.index, offset: answer.base_offset + nth, time }),
+                    let own = i32::try_from(nth).ok().and_then(|nth| problems.remove(&nth));
+                    *result = match (&error, own, &beside) {
+                        (None, ..) => Ok(Written { partition: answer.index, offset: answer.base_offset + nth, time }),
+                        (Some(_), Some(message), _) => {
+                            let problem = RecordProblem { index: position, message: message.clone() };
+                            Err(HttpError::invalid_records(message, vec![problem]))
+                        }
+                        (Some(_), None, Some(beside)) => Err(beside.clone()),
+                        (Some(error), None, None) => Err(error.clone()),
                     };
                 }
             }
@@ -226,11 +228,9 @@ async fn write(
     Ok(results)
 }
 
-/// A record that the broker named, at its place in the request.
-fn problem(one: &BatchIndexAndErrorMessage, positions: &[usize]) -> Option<RecordProblem> {
-    let index = *positions.get(usize::try_from(one.batch_index).ok()?)?;
-    let message = one.batch_index_error_message.as_ref().map(ToString::to_string).unwrap_or_default();
-    Some(RecordProblem { index, message })
+/// A record that the broker named, by its place in its batch.
+fn problem(one: BatchIndexAndErrorMessage) -> (i32, String) {
+    (one.batch_index, one.batch_index_error_message.map(|message| message.to_string()).unwrap_or_default())
 }
 
 /// The batches that the events make.

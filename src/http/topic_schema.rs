@@ -7,7 +7,7 @@ use super::topics::resolve;
 use crate::api::errors::ResponseError;
 use crate::api::incremental_alter_configs::IncrementalAlterConfigs;
 use crate::catalog::Topic;
-use crate::config::validation::{Depth, OnInvalid, SubjectName};
+use crate::config::validation::{self, Depth, OnInvalid, SubjectName};
 use crate::schema::stored::Own;
 use crate::schema::{Deleted, Deletion, Format, Level, Reference, Registration, RegistryError, Subject, Version};
 use axum::Json;
@@ -28,6 +28,8 @@ const DELETE: i8 = 1;
 
 /// Settings that a schema over HTTP sets, and takes back.
 const VALIDATION: &str = "value.schema.validation";
+const CONFLUENT: &str = "confluent.value.schema.validation";
+const VERSION: &str = "value.schema.version";
 const ON_INVALID: &str = "on.invalid.record";
 
 /// A schema for the values of a topic.
@@ -113,7 +115,8 @@ pub struct TopicSchema {
     (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn put(caller: Caller, Name(name): Name, Body(new): Body<NewTopicSchema>) -> Result<Json<TopicSchema>, HttpError> {
     let topic = resolve(&caller, &name)?;
-    let subject = subject_of(&topic);
+    let subject = subject_of(&topic)?;
+    check_own(&caller, &subject)?;
     let registry = caller.shared.broker.schemas.clone();
     let level = new.compatibility.as_deref().map(|level| {
         level.parse::<Level>().map_err(|()| HttpError::invalid(format!("compatibility = {level:?} is no level; BACKWARD is one")))
@@ -121,7 +124,12 @@ pub async fn put(caller: Caller, Name(name): Name, Body(new): Body<NewTopicSchem
     let level = level.transpose()?;
     let validation = new.validation.unwrap_or(ValidationDepth::Full);
     let on_invalid = new.on_invalid.unwrap_or(InvalidEvents::Refuse);
-    registry.register(subject.clone(), new.registration()?).await.map_err(refusal)?;
+    let registration = new.registration()?;
+    for reference in registration.references.iter().filter_map(|reference| Subject::parse(&reference.subject)) {
+        check_own(&caller, &reference)?;
+    }
+    // Each step is durable by itself: what a failure leaves undone, the same request does.
+    registry.register(subject.clone(), registration).await.map_err(refusal)?;
     if level.is_some() {
         registry.set_config(subject, Own { level, ..Own::default() }).await.map_err(refusal)?;
     }
@@ -131,7 +139,8 @@ pub async fn put(caller: Caller, Name(name): Name, Body(new): Body<NewTopicSchem
         ValidationDepth::Full => "full",
     };
     let bad = if on_invalid == InvalidEvents::Refuse { "refuse" } else { "dead-letter" };
-    alter(&caller, &topic, [(VALIDATION, Some(depth)), (ON_INVALID, Some(bad))]).await?;
+    // The new version counts, also where another one was pinned.
+    alter(&caller, &topic, &[(VALIDATION, Some(depth)), (ON_INVALID, Some(bad)), (VERSION, None)]).await?;
     find(&caller, &name).map(Json)
 }
 
@@ -150,9 +159,17 @@ pub async fn get(caller: Caller, Name(name): Name) -> Result<Json<TopicSchema>, 
     (status = 409, body = ErrorBody), (status = 503, body = ErrorBody)))]
 pub async fn delete(caller: Caller, Name(name): Name) -> Result<StatusCode, HttpError> {
     let topic = resolve(&caller, &name)?;
-    find(&caller, &name)?;
-    alter(&caller, &topic, [(VALIDATION, None), (ON_INVALID, None)]).await?;
-    caller.shared.broker.schemas.delete_subject(subject_of(&topic), Deletion::Soft).await.map_err(refusal)?;
+    if !asks(&topic) {
+        return Err(missing(&name));
+    }
+    let subject = subject_of(&topic)?;
+    check_own(&caller, &subject)?;
+    // First what may be refused.
+    match caller.shared.broker.schemas.delete_subject(subject, Deletion::Soft).await {
+        Ok(_) | Err(RegistryError::SubjectNotFound(_) | RegistryError::SubjectSoftDeleted(_)) => {}
+        Err(error) => return Err(refusal(error)),
+    }
+    alter(&caller, &topic, &[(VALIDATION, None), (CONFLUENT, None), (ON_INVALID, None), (VERSION, None)]).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
@@ -175,29 +192,43 @@ impl NewTopicSchema {
     }
 }
 
-/// The subject of a topic's values.
-fn subject_of(topic: &Topic) -> Subject {
-    let rule = topic.settings.validation.as_ref().and_then(|rules| rules.value.as_ref());
-    match rule.map(|rule| &rule.subject) {
-        Some(SubjectName::Fixed(name)) => Subject::parse(name).unwrap_or_else(|| Subject::plain(name.clone())),
-        _ => Subject::plain(format!("{}-value", topic.name)),
+/// The subject of a topic's values, as its settings have it or would have it with validation.
+///
+/// # Errors
+/// CONFLICT where it depends on the record.
+fn subject_of(topic: &Topic) -> Result<Subject, HttpError> {
+    let mut overrides = topic.overrides.clone();
+    overrides.insert(VALIDATION.to_owned(), "full".to_owned());
+    let rules = validation::resolve(&overrides).ok().flatten();
+    match rules.and_then(|rules| rules.value).map(|rule| rule.subject) {
+        Some(SubjectName::Fixed(name)) => Ok(Subject::parse(&name).unwrap_or_else(|| Subject::plain(name))),
+        Some(SubjectName::Record | SubjectName::TopicRecord) => {
+            let message =
+                "the topic's value.schema.subject.name.strategy finds subjects by record: register schemas with the registry";
+            Err(HttpError::new(Refusal::Conflict, message))
+        }
+        Some(SubjectName::Topic) | None => Ok(Subject::plain(format!("{}-value", topic.name))),
     }
+}
+
+/// A project's schemas may refer to its own subjects only.
+fn check_own(caller: &Caller, subject: &Subject) -> Result<(), HttpError> {
+    if caller.http_name(&subject.name).is_some() {
+        return Ok(());
+    }
+    Err(HttpError::new(Refusal::Forbidden, format!("the subject {subject} is not of this project")))
 }
 
 fn find(caller: &Caller, name: &str) -> Result<TopicSchema, HttpError> {
     let topic = resolve(caller, name)?;
     let rules = topic.settings.validation.as_ref();
     let rule = rules.and_then(|rules| rules.value.as_ref());
-    let missing = || {
-        HttpError::new(Refusal::NotFound, format!("the topic {name:?} has no schema; give it one with PUT /topics/{name}/schema"))
-    };
-    // A subject outlives its topic: of a topic that says nothing about schemas it is none.
-    if rule.is_none() && !topic.overrides.contains_key(VALIDATION) {
-        return Err(missing());
+    if !asks(&topic) {
+        return Err(missing(name));
     }
     let version = rule.and_then(|rule| rule.version);
-    let found = caller.shared.broker.schemas.version(&subject_of(&topic), version, Deleted::Hidden);
-    let Version { subject, version, schema, .. } = found.map_err(|_| missing())?;
+    let found = caller.shared.broker.schemas.version(&subject_of(&topic)?, version, Deleted::Hidden);
+    let Version { subject, version, schema, .. } = found.map_err(|_| missing(name))?;
     let format = match schema.format {
         Format::Json => SchemaType::Json,
         Format::Avro => SchemaType::Avro,
@@ -225,9 +256,18 @@ fn find(caller: &Caller, name: &str) -> Result<TopicSchema, HttpError> {
     })
 }
 
-/// Sets and takes back settings of a topic.
-async fn alter(caller: &Caller, topic: &Topic, settings: [(&'static str, Option<&str>); 2]) -> Result<(), HttpError> {
-    let configs = settings.into_iter().map(|(name, value)| {
+/// Whether the topic says anything about schemas: a subject outlives its topic, and may bear the name of a later one.
+fn asks(topic: &Topic) -> bool {
+    topic.overrides.contains_key(VALIDATION) || topic.settings.validation.as_ref().is_some_and(|rules| rules.value.is_some())
+}
+
+fn missing(name: &str) -> HttpError {
+    HttpError::new(Refusal::NotFound, format!("the topic {name:?} has no schema; give it one with PUT /topics/{name}/schema"))
+}
+
+/// Sets and takes back settings of a topic, all or none.
+async fn alter(caller: &Caller, topic: &Topic, settings: &[(&'static str, Option<&str>)]) -> Result<(), HttpError> {
+    let configs = settings.iter().map(|(name, value)| {
         AlterableConfig::default()
             .with_name(StrBytes::from_static_str(name))
             .with_config_operation(if value.is_some() { SET } else { DELETE })

@@ -13,6 +13,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OnceCell;
 use tracing::warn;
 
+mod append;
 pub mod fetch;
 mod partition;
 mod producers;
@@ -30,7 +31,8 @@ mod waiters;
 #[cfg(test)]
 mod tests;
 
-pub use partition::{AppendError, Appended, LogStopped, Origin, Partition, ReadError, Statistics};
+pub use append::{Appended, Checked, Origin};
+pub use partition::{AppendError, LogStopped, Partition, ReadError, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
 pub use transactions::{Aborted, Verification};
 pub use validate::{DECOMPRESSED_BYTES_MAX, InvalidRecords};

@@ -10,6 +10,7 @@
 //! readers see without that lock. It is changed under the lock where transactions begin and end. Appends of one caller keep their order because nothing awaits between the lock and the store's
 //! FIFO queue. Invariant 7: nothing past the watermark is read or acknowledged.
 
+use super::append::{Appended, Checked, Origin};
 use super::producers::{MarkerVerdict, ProducerError, ProducerStatus, Producers, Verdict};
 use super::repeats::{Repeated, Repeats};
 use super::snapshot;
@@ -34,32 +35,6 @@ use tokio::sync::watch;
 
 /// The leader epoch stamped into batches: with one node, leadership never changes hands.
 pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
-
-/// Who appends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Origin {
-    /// A producer: everything is checked.
-    Client,
-    /// A producer whose batch may begin a transaction: the transaction coordinator knows that this partition is part of it.
-    Verified(Verification),
-    /// A producer that may send the same batch again, under this mark.
-    Marked(Mark),
-    /// Records that another topic did not take, in a batch that we built; the same ones may come again under this mark.
-    DeadLetter(Mark),
-    /// Our own coordinators, whose batches we built: no limits, no sequences. Transactional batches and markers count all the same.
-    Coordinator,
-}
-
-/// Where a batch went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Appended {
-    pub first: Offset,
-    pub last: Offset,
-    /// Set with `message.timestamp.type=LogAppendTime`; of a repetition of a marked append, when that was made.
-    pub append_time: Option<Timestamp>,
-    /// The log's start offset.
-    pub start: Offset,
-}
 
 /// Why a batch was not appended; one variant per reaction of a producer.
 #[derive(Debug, Clone, Error)]
@@ -231,26 +206,27 @@ impl Partition {
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
     pub async fn append(&self, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
-        let header = match origin {
-            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => {
-                validate::client_batch(&records, &self.settings.load(), self.env.now())?
-            }
-            Origin::DeadLetter(_) | Origin::Coordinator => BatchHeader::parse(&records).map_err(AppendError::Corrupt)?,
+        let checked = match origin {
+            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => self.check(&records)?,
+            Origin::DeadLetter(_) | Origin::Coordinator => Checked(BatchHeader::parse(&records).map_err(AppendError::Corrupt)?),
         };
-        self.append_checked(header, records, origin).await
+        self.append_checked(checked, records, origin).await
     }
 
-    /// As [`Partition::append`], where a client's batch goes in without some of its records: `kept` is [`crate::records::kept::without`] of `whole`.
+    /// Whether a client's batch is one that this log could take: size, CRC, counts, timestamps.
+    ///
+    /// # Errors
+    /// [`AppendError`].
+    pub fn check(&self, records: &Bytes) -> Result<Checked, AppendError> {
+        validate::client_batch(records, &self.settings.load(), self.env.now()).map(Checked)
+    }
+
+    /// As [`Partition::append`], for a batch that [`Partition::check`] has seen, or what [`Checked::kept`] has made of it.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
-    pub async fn append_kept(&self, whole: &Bytes, kept: Bytes, origin: Origin) -> Result<Appended, AppendError> {
-        validate::client_batch(whole, &self.settings.load(), self.env.now())?;
-        let header = BatchHeader::parse(&kept).map_err(AppendError::Corrupt)?;
-        self.append_checked(header, kept, origin).await
-    }
-
-    async fn append_checked(&self, mut header: BatchHeader, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+    pub async fn append_checked(&self, checked: Checked, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+        let Checked(mut header) = checked;
         let settings = self.settings.load_full();
         let now = self.env.now();
         let end = match origin {
@@ -277,7 +253,9 @@ impl Partition {
             None => self.lock(),
             Some(mark) => match self.lock_unless_repeated(mark, now)? {
                 Ok(state) => state,
-                Err(Repeated { first, last, made }) => return Ok(Appended { first, last, append_time: Some(made), start }),
+                Err(Repeated { first, last, made }) => {
+                    return Ok(Appended { first, last, append_time: Some(made), start, is_repeated: true });
+                }
             },
         };
         if self.is_stopped() {
@@ -288,7 +266,7 @@ impl Partition {
         }
         if let Some(id) = header.producer().filter(|_| is_of_client) {
             if let Verdict::Duplicate { first, last, timestamp } = state.producers.judge(id, &header)? {
-                return Ok(Appended { first, last, append_time: append_time.map(|_| timestamp), start });
+                return Ok(Appended { first, last, append_time: append_time.map(|_| timestamp), start, is_repeated: true });
             }
             check_verified(&state, id, &header, origin)?;
         }
@@ -310,7 +288,7 @@ impl Partition {
             self.awaits_commit.store(true, Ordering::Release);
         }
         self.queue(permit, &header, batch, (first, last), now, mark);
-        Ok(Appended { first, last, append_time, start })
+        Ok(Appended { first, last, append_time, start, is_repeated: false })
     }
 
     /// Appends the marker that ends the transaction of `producer`, and says at which offset; `None` when it was written before.

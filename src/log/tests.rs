@@ -605,7 +605,8 @@ async fn a_batch_without_some_of_its_records_takes_the_place_of_the_whole() {
     let whole = produced(7, 0, 0, 5);
     let append_kept = async |dropped: &[i32]| {
         let kept = kept::without(&whole, 1 << 20, &dropped.iter().copied().collect()).expect("filtered");
-        let appended = partition.append_kept(&whole, kept, Origin::Client).await.expect("taken");
+        let checked = partition.check(&whole).and_then(|checked| checked.kept(&kept)).expect("sound");
+        let appended = partition.append_checked(checked, kept, Origin::Client).await.expect("taken");
         (appended.first.0, appended.last.0)
     };
     assert_eq!(append_kept(&[0, 1, 2, 3, 4]).await, (0, 4), "even when nothing is left");

@@ -203,17 +203,18 @@ pub struct RawRecord<'a> {
 }
 
 impl<'a> RawRecord<'a> {
-    /// The value of the first header of this name; a null one counts as none.
+    /// The value of the last header of this name (Headers.lastHeader); a null one counts as none.
     #[must_use]
     pub fn header(&self, name: &[u8]) -> Option<&'a [u8]> {
         let mut left = self.headers;
+        let mut last = None;
         for _ in 0..self.header_count {
             let (own, value) = take_header(&mut left).ok()?;
             if own == name {
-                return value;
+                last = value;
             }
         }
-        None
+        last
     }
 }
 

@@ -1,11 +1,12 @@
-//! Parsed schemas by id, in a budget of bytes. When it is full, what was not used for the longest goes; it is parsed again when it is needed.
+//! Parsed schemas by what they are, in a budget of bytes. When it is full, what was not used for the longest goes; it is parsed again when it is needed.
 
 use super::format::Parsed;
+use super::stored::Identity;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// One context's id.
-pub type Key = (Arc<str>, i32);
+/// A context, and a schema in it: its references mean something else in another one.
+pub type Key = (Arc<str>, Identity);
 
 /// Owner: the registry. Under one short mutex.
 #[derive(Debug)]
@@ -66,7 +67,7 @@ impl Cache {
     }
 
     #[cfg(test)]
-    pub fn len(&self) -> usize {
+    fn len(&self) -> usize {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner).parsed.len()
     }
 }
@@ -75,13 +76,14 @@ impl Cache {
 mod tests {
     use super::*;
     use crate::schema::Format;
+    use crate::schema::stored::identity;
 
     #[test]
     fn what_was_not_used_for_the_longest_goes_first() {
         let parsed = || Arc::new(Parsed::parse(Format::Avro, "\"string\"", &[]).expect("a schema"));
         let bytes = parsed().memory_bytes();
         let cache = Cache::new(2 * bytes);
-        let key = |id| (Arc::from("."), id);
+        let key = |id: i32| (Arc::from("."), identity(Format::Avro, &id.to_string(), &[], None, None));
         for id in [1, 2] {
             cache.put(key(id), parsed());
         }

@@ -9,6 +9,9 @@ use std::fmt;
 use std::str::FromStr;
 use thiserror::Error;
 
+/// The largest text of one schema.
+pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
 /// `schemaType` of the registry's API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
@@ -66,11 +69,28 @@ impl Parsed {
     /// # Errors
     /// What is wrong with the text.
     pub fn parse(format: Format, text: &str, references: &[Referenced]) -> Result<Parsed, InvalidSchema> {
-        Ok(match format {
+        let parsed = match format {
             Format::Avro => Parsed::Avro(AvroSchema::parse(text, references)?),
             Format::Json => Parsed::Json(JsonSchema::parse(text, references)?),
             Format::Protobuf => Parsed::Protobuf(ProtobufSchema::parse(text, references)?),
-        })
+        };
+        // What is kept must be read again, and is as limited as what comes.
+        if parsed.stored_text().len() > TEXT_BYTES_MAX {
+            return Err(InvalidSchema(format!("written out in full, the schema has more than {TEXT_BYTES_MAX} bytes")));
+        }
+        Ok(parsed)
+    }
+
+    /// As [`Parsed::parse`], for a text that a registry holds: what registries took in earlier days is taken still, as defaults of Avro fields that
+    /// are none of the field's type.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse_held(format: Format, text: &str, references: &[Referenced]) -> Result<Parsed, InvalidSchema> {
+        match format {
+            Format::Avro => AvroSchema::parse_held(text, references).map(Parsed::Avro),
+            Format::Json | Format::Protobuf => Parsed::parse(format, text, references),
+        }
     }
 
     #[must_use]

@@ -162,11 +162,11 @@ impl Registry {
             metadata?.get("properties")?.get(property).cloned()
         };
         let own = group(metadata);
-        let counted = versions.iter().filter(|version| group(version.schema.metadata.as_ref()) == own);
+        let mut counted = versions.iter().filter(|version| group(version.schema.metadata.as_ref()) == own);
         // Only what the level looks at is parsed.
         let counted: Vec<&Version> = match config.level.is_transitive() {
             true => counted.collect(),
-            false => counted.last().into_iter().collect(),
+            false => counted.next_back().into_iter().collect(),
         };
         let earlier = counted.into_iter().map(|version| self.parsed(&version.schema)).collect::<Result<Vec<_>, _>>()?;
         Ok(config.level.conflicts(parsed, &earlier))

@@ -9,25 +9,25 @@
 use super::cache::Cache;
 use super::change::{Change, assigned, put, read};
 use super::error::RegistryError;
-use super::format::{Format, InvalidSchema, Parsed};
+use super::format::{Format, InvalidSchema, Parsed, TEXT_BYTES_MAX};
 use super::level::Level;
 use super::mode::Mode;
 use super::references;
-use super::state::{Deleted, State, Version};
+use super::state::{Deleted, State, Version, own_bytes, version_bytes};
 use super::stored::{Identity, NextRecord, Own, OwnRecord, PREFIX, Reference, Schema, identity};
 use super::subject::Subject;
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
 use serde_json::Value;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::Mutex;
 use tracing::info;
 
 /// Counts the changes; each commit compares it.
 const CHANGES: &str = "schemas/changes";
-/// The largest text of one schema.
-pub const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// References, metadata and rules of one schema.
+const BESIDE_BYTES_MAX: usize = 256 << 10;
 
 /// What the operator decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,36 @@ pub struct Settings {
     pub memory_bytes: usize,
     /// Of parsed schemas.
     pub cache_bytes: usize,
+}
+
+impl Registration {
+    /// What is too large to be looked at.
+    pub(super) fn check_sizes(&self) -> Result<(), RegistryError> {
+        let too_large = |what: &str, most: usize| Err(RegistryError::InvalidSchema(format!("{what} has at most {most} bytes")));
+        if self.text.len() > TEXT_BYTES_MAX {
+            return too_large("a schema", TEXT_BYTES_MAX);
+        }
+        let beside = [&self.metadata, &self.rule_set].into_iter().flatten().map(|value| value.to_string().len()).sum::<usize>();
+        let references = self.references.iter().map(|one| one.name.len() + one.subject.len()).sum::<usize>();
+        if beside + references > BESIDE_BYTES_MAX {
+            return too_large("what comes with a schema (references, metadata, rules)", BESIDE_BYTES_MAX);
+        }
+        Ok(())
+    }
+}
+
+impl Settings {
+    /// Whether `more` bytes fit.
+    pub(super) fn check_room(&self, state: &State, more: usize) -> Result<(), RegistryError> {
+        let bytes = state.bytes() + more;
+        if bytes <= self.memory_bytes {
+            return Ok(());
+        }
+        Err(RegistryError::Full(format!(
+            "all schemas and subjects together would take {bytes} bytes, more than schema.memory_bytes ({})",
+            self.memory_bytes
+        )))
+    }
 }
 
 /// A schema on its way in.
@@ -72,8 +102,6 @@ pub struct Registry {
     meta: Arc<dyn MetaStore>,
     cache: Cache,
     pub(super) settings: Settings,
-    /// Moves with every change.
-    generation: AtomicU64,
 }
 
 /// A registration that was looked at.
@@ -116,7 +144,7 @@ impl Registry {
         }
         let cache = Cache::new(settings.cache_bytes);
         let (state, turn) = (RwLock::new(state), Mutex::new(turn));
-        Ok(Arc::new(Registry { state, turn, meta, cache, settings, generation: AtomicU64::new(0) }))
+        Ok(Arc::new(Registry { state, turn, meta, cache, settings }))
     }
 
     /// What is registered now.
@@ -124,24 +152,20 @@ impl Registry {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Differs after every change.
-    #[must_use]
-    pub fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Acquire)
-    }
-
     /// The schema, parsed. Work of milliseconds when it is not in the cache.
     ///
     /// # Errors
     /// [`RegistryError::InvalidSchema`] when it no longer parses: what it refers to is gone.
     pub fn parsed(&self, schema: &Schema) -> Result<Arc<Parsed>, RegistryError> {
-        let key = (Arc::from(schema.context.as_str()), schema.id);
+        // Not by the id: an import may give it another schema once the first is gone.
+        let key = (Arc::from(schema.context.as_str()), schema.identity);
         if let Some(parsed) = self.cache.get(&key) {
             return Ok(parsed);
         }
         let here = Subject { context: schema.context.clone(), name: String::new() };
         let texts = references::texts(&self.read(), &here, &schema.references)?;
-        let parsed = Parsed::parse(schema.format, &schema.text, &texts).map_err(|error| RegistryError::InvalidSchema(error.0))?;
+        let parsed =
+            Parsed::parse_held(schema.format, &schema.text, &texts).map_err(|error| RegistryError::InvalidSchema(error.0))?;
         let parsed = Arc::new(parsed);
         self.cache.put(key, parsed.clone());
         Ok(parsed)
@@ -173,6 +197,7 @@ impl Registry {
         .await
     }
 
+    /// Works out what a registration changes. The caller has its turn: nobody else changes anything meanwhile, so the state is read piece by piece.
     fn plan(&self, subject: &Subject, registration: &Registration) -> Result<Planned, RegistryError> {
         let subject = self.read().unaliased(subject);
         let mode = self.read().mode(&subject);
@@ -180,10 +205,12 @@ impl Registry {
         let looked = self.look(&subject, registration)?;
         let next_version = {
             let state = self.read();
-            let there =
-                state.id_of(&subject.context, looked.identity).filter(|id| registration.id.is_none_or(|wanted| wanted == *id));
-            let there = there.and_then(|id| state.versions(&subject, Deleted::Hidden).find(|version| version.schema.id == id));
-            if let Some(version) = there.filter(|there| registration.version.is_none_or(|wanted| wanted == there.version)) {
+            let is_asked = |version: &Version| {
+                version.schema.identity == looked.identity
+                    && registration.id.is_none_or(|wanted| wanted == version.schema.id)
+                    && registration.version.is_none_or(|wanted| wanted == version.version)
+            };
+            if let Some(version) = state.versions(&subject, Deleted::Hidden).find(is_asked) {
                 return Ok(Planned::There(version));
             }
             state.next_version(&subject)
@@ -237,8 +264,11 @@ impl Registry {
         let context = &subject.context;
         let known = state.id_of(context, looked.identity);
         let id = registration.id.or(known).unwrap_or_else(|| state.next_id(context));
-        if id < 1 || version < 1 || id == i32::MAX {
+        if id < 1 || version < 1 {
             return Err(RegistryError::InvalidSchema("ids and versions are at least 1".to_owned()));
+        }
+        if id == i32::MAX {
+            return Err(RegistryError::Full(format!("the ids of context {context} are used up")));
         }
         if state.version(subject, version, Deleted::Included).is_some_and(|there| there.schema.id != id) {
             return Err(RegistryError::NotPermitted(format!(
@@ -246,20 +276,14 @@ impl Registry {
             )));
         }
         let mut changes = Vec::new();
+        let mut more = version_bytes(subject);
         match state.schema(context, id) {
             Some(there) if there.identity != looked.identity => {
                 return Err(RegistryError::NotPermitted(format!("Overwrite new schema with id {id} is not permitted.")));
             }
             Some(_) => {}
             None => {
-                let bytes = state.bytes() + looked.text.len();
-                if bytes > self.settings.memory_bytes {
-                    return Err(RegistryError::Full(format!(
-                        "all schemas together would take {bytes} bytes, more than schema.memory_bytes ({})",
-                        self.settings.memory_bytes
-                    )));
-                }
-                changes.push(Change::Schema(Schema {
+                let schema = Schema {
                     context: context.clone(),
                     id,
                     format: looked.format,
@@ -268,11 +292,14 @@ impl Registry {
                     metadata: registration.metadata.clone(),
                     rule_set: registration.rule_set.clone(),
                     identity: looked.identity,
-                }));
+                };
+                more += schema.bytes();
+                changes.push(Change::Schema(schema));
                 let next = state.next_id(context).max(id.saturating_add(1));
                 changes.push(Change::Next(NextRecord { context: context.clone(), next }));
             }
         }
+        self.settings.check_room(&state, more)?;
         changes.push(Change::Version(assigned(subject, version, id, false)));
         Ok(changes)
     }
@@ -282,9 +309,7 @@ impl Registry {
         let format = registration.format;
         let invalid =
             |error: InvalidSchema| RegistryError::InvalidSchema(format!("Invalid schema of type {format}, details: {error}"));
-        if registration.text.len() > TEXT_BYTES_MAX {
-            return Err(RegistryError::InvalidSchema(format!("a schema has at most {TEXT_BYTES_MAX} bytes")));
-        }
+        registration.check_sizes()?;
         let (references, texts, normalize) = {
             let state = self.read();
             let references = references::pinned(&state, subject, &registration.references)?;
@@ -370,8 +395,10 @@ impl Registry {
     /// # Errors
     /// [`RegistryError::NotPermitted`] where the mode forbids it, [`RegistryError::Store`].
     pub async fn set_config(self: &Arc<Registry>, scope: Subject, given: Own) -> Result<Own, RegistryError> {
+        let settings = self.settings;
         self.change("set a configuration", move |state| {
             check_writable(state, &scope)?;
+            settings.check_room(state, own_bytes(&scope, &given))?;
             let old = state.own(&scope).cloned().unwrap_or_default();
             let own = Own {
                 level: given.level.or(old.level),
@@ -412,7 +439,11 @@ impl Registry {
         mode: Option<Mode>,
         is_forced: bool,
     ) -> Result<Option<Mode>, RegistryError> {
+        let settings = self.settings;
         self.change("set a mode", move |state| {
+            if mode.is_some() {
+                settings.check_room(state, own_bytes(&scope, &Own::default()))?;
+            }
             let old = state.own(&scope).cloned().unwrap_or_default();
             if mode.is_none() && old.mode.is_none() && !scope.name.is_empty() {
                 return Err(RegistryError::NoOwnMode(scope));
@@ -467,8 +498,6 @@ impl Registry {
         for change in changes {
             change.apply(&mut state);
         }
-        drop(state);
-        self.generation.fetch_add(1, Ordering::Release);
         Ok(())
     }
 }

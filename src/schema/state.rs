@@ -12,8 +12,8 @@ use uuid::Uuid;
 #[derive(Debug, Clone, Default)]
 pub struct State {
     schemas: HashMap<(String, i32), Arc<Schema>>,
-    /// By what they are; only those that a version has.
-    identities: HashMap<(String, Identity), i32>,
+    /// By what they are: several where imports brought the same schema under several ids.
+    identities: HashMap<(String, Identity), BTreeSet<i32>>,
     guids: HashMap<Uuid, BTreeSet<(String, i32)>>,
     subjects: BTreeMap<Subject, BTreeMap<i32, Assignment>>,
     /// The subject versions that have an id.
@@ -75,10 +75,10 @@ impl State {
         self.schemas.get(&(context.to_owned(), id))
     }
 
-    /// The id of the schema that is the same one.
+    /// The smallest id of the schema that is the same one.
     #[must_use]
     pub fn id_of(&self, context: &str, identity: Identity) -> Option<i32> {
-        self.identities.get(&(context.to_owned(), identity)).copied()
+        self.identities.get(&(context.to_owned(), identity))?.first().copied()
     }
 
     /// The contexts' ids of the schema with this guid.
@@ -153,7 +153,7 @@ impl State {
         self.next.get(context).copied().unwrap_or(1)
     }
 
-    /// Bytes of all texts, and of what comes with them.
+    /// Bytes of all texts, names and settings, and of their places.
     #[must_use]
     pub fn bytes(&self) -> usize {
         self.bytes
@@ -208,24 +208,27 @@ impl State {
     pub(super) fn put_schema(&mut self, schema: Arc<Schema>) {
         let next = self.next.entry(schema.context.clone()).or_insert(1);
         *next = (*next).max(schema.id.saturating_add(1));
-        self.bytes += bytes_of(&schema);
+        self.bytes += schema.bytes();
         for reference in &schema.references {
             if let Some(key) = referred(reference, &schema.context) {
                 self.referring.entry(key).or_default().insert((schema.context.clone(), schema.id));
             }
         }
-        self.identities.insert((schema.context.clone(), schema.identity), schema.id);
+        self.identities.entry((schema.context.clone(), schema.identity)).or_default().insert(schema.id);
         self.guids.entry(schema.identity.guid()).or_default().insert((schema.context.clone(), schema.id));
         let replaced = self.schemas.insert((schema.context.clone(), schema.id), schema);
-        self.bytes -= replaced.map_or(0, |old| bytes_of(&old));
+        self.bytes -= replaced.map_or(0, |old| old.bytes());
     }
 
     pub(super) fn remove_schema(&mut self, context: &str, id: i32) {
         let Some(schema) = self.schemas.remove(&(context.to_owned(), id)) else { return };
-        self.bytes -= bytes_of(&schema);
+        self.bytes -= schema.bytes();
         let identity = (context.to_owned(), schema.identity);
-        if self.identities.get(&identity) == Some(&id) {
-            self.identities.remove(&identity);
+        if let Some(ids) = self.identities.get_mut(&identity) {
+            ids.remove(&id);
+            if ids.is_empty() {
+                self.identities.remove(&identity);
+            }
         }
         let guid = schema.identity.guid();
         if let Some(ids) = self.guids.get_mut(&guid) {
@@ -248,6 +251,7 @@ impl State {
     pub(super) fn put_version(&mut self, assigned: &Assigned) {
         let subject = Subject { context: assigned.context.clone(), name: assigned.subject.clone() };
         self.remove_version(&subject, assigned.version);
+        self.bytes += version_bytes(&subject);
         let holder = (subject.clone(), assigned.version);
         self.holders.entry((subject.context.clone(), assigned.id)).or_default().insert(holder);
         let assignment = Assignment { id: assigned.id, is_deleted: assigned.is_deleted };
@@ -257,6 +261,7 @@ impl State {
     pub(super) fn remove_version(&mut self, subject: &Subject, version: i32) {
         let Some(versions) = self.subjects.get_mut(subject) else { return };
         let Some(old) = versions.remove(&version) else { return };
+        self.bytes -= version_bytes(subject);
         if versions.is_empty() {
             self.subjects.remove(subject);
         }
@@ -270,9 +275,11 @@ impl State {
     }
 
     pub(super) fn put_own(&mut self, scope: Subject, own: Own) {
-        if own.is_empty() {
-            self.own.remove(&scope);
-        } else {
+        if let Some(old) = self.own.remove(&scope) {
+            self.bytes -= own_bytes(&scope, &old);
+        }
+        if !own.is_empty() {
+            self.bytes += own_bytes(&scope, &own);
             self.own.insert(scope, own);
         }
     }
@@ -298,10 +305,14 @@ fn referred(reference: &Reference, context: &str) -> Option<(Subject, i32)> {
     Some((resolve(&reference.subject, &here)?, reference.version))
 }
 
-fn bytes_of(schema: &Schema) -> usize {
-    /// What a schema takes besides its text: its places in the maps.
-    const OVERHEAD: usize = 512;
-    let values = [&schema.metadata, &schema.rule_set].into_iter().flatten().map(|value| value.to_string().len());
-    let references = schema.references.iter().map(|reference| reference.name.len() + reference.subject.len() + 64);
-    OVERHEAD + schema.text.len() + values.sum::<usize>() + references.sum::<usize>()
+/// What a version takes: its subject's name in two maps, and its places there.
+pub(super) fn version_bytes(subject: &Subject) -> usize {
+    const OVERHEAD: usize = 256;
+    OVERHEAD + 2 * (subject.context.len() + subject.name.len())
+}
+
+pub(super) fn own_bytes(scope: &Subject, own: &Own) -> usize {
+    const OVERHEAD: usize = 256;
+    let texts = [&own.alias, &own.compatibility_group].into_iter().flatten().map(String::len).sum::<usize>();
+    OVERHEAD + scope.context.len() + scope.name.len() + texts
 }

@@ -37,6 +37,17 @@ pub struct Schema {
     pub identity: Identity,
 }
 
+impl Schema {
+    /// Bytes that it takes, with its places in the state.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        const OVERHEAD: usize = 512;
+        let values = [&self.metadata, &self.rule_set].into_iter().flatten().map(|value| value.to_string().len());
+        let references = self.references.iter().map(|reference| reference.name.len() + reference.subject.len() + 64);
+        OVERHEAD + self.text.len() + values.sum::<usize>() + references.sum::<usize>()
+    }
+}
+
 /// What a schema needs of another one.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Reference {

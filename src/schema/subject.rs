@@ -35,7 +35,8 @@ impl Subject {
             None => Some(Subject { context: DEFAULT_CONTEXT.to_owned(), name: text.to_owned() }),
             Some(rest) => {
                 let (context, name) = rest.split_once(':')?;
-                Some(Subject { context: format!(".{context}"), name: name.to_owned() })
+                // Such a name would be read as one of another context.
+                (!name.starts_with(":.")).then(|| Subject { context: format!(".{context}"), name: name.to_owned() })
             }
         }
     }
@@ -82,7 +83,7 @@ mod tests {
 
     #[test]
     fn what_is_no_name_is_none() {
-        for text in ["", ":.staging", ":.staging:", "a\nb", &"x".repeat(2000)] {
+        for text in ["", ":.::.a:b", ":.staging", ":.staging:", "a\nb", &"x".repeat(2000)] {
             assert_eq!(Subject::parse(text), None, "{text:?}");
         }
         assert!(Subject::parse_scope(":.staging:").is_some_and(|scope| scope.name.is_empty()));

@@ -1,7 +1,7 @@
 //! Goal: what is registered stays what it was, over restarts and under concurrency, and what contradicts it is refused with Confluent's reasons.
 //! Method: the registry over a store in memory; schemas are Avro where the format does not matter. Error paths first.
 
-use super::export::export;
+use super::export::Export;
 use super::stored::Own;
 use super::validation::INVALID_MAX;
 use super::*;
@@ -24,6 +24,10 @@ async fn new() -> (Arc<MemoryStore>, Arc<Registry>) {
     let store = MemoryStore::new();
     let registry = open(&store).await;
     (store, registry)
+}
+
+fn exported(registry: &Registry) -> String {
+    registry.with(Export::of).lines()
 }
 
 fn subject(name: &str) -> Subject {
@@ -88,7 +92,7 @@ async fn the_same_schema_has_one_id_however_often_and_wherever_it_is_registered(
     let mut tasks = Vec::new();
     for at in 0..64 {
         let registry = registry.clone();
-        tasks.push(tokio::spawn(async move {
+        tasks.push(crate::tasks::spawn("register", async move {
             let spaced = text(&format!("{}\"string\"", " ".repeat(at % 7)));
             register(&registry, &format!("s{}", at % 4), spaced).await.expect("taken")
         }));
@@ -105,7 +109,9 @@ async fn concurrent_registrations_of_different_schemas_never_share_an_id() {
     for at in 0..64 {
         let registry = registry.clone();
         let new = text(&format!(r#"{{"type":"fixed","name":"F{at}","size":{at}}}"#));
-        tasks.push(tokio::spawn(async move { register(&registry, &format!("s{at}"), new).await.expect("taken").1 }));
+        tasks.push(crate::tasks::spawn("register", async move {
+            register(&registry, &format!("s{at}"), new).await.expect("taken").1
+        }));
     }
     let mut ids = HashSet::new();
     for task in tasks {
@@ -252,6 +258,15 @@ async fn the_registry_is_bounded_and_says_so() {
         }
     }
     assert!(matches!(&refused, Some(RegistryError::Full(why)) if why.contains("schema.memory_bytes")), "{refused:?}");
+    let mut settings = None;
+    for at in 0..100 {
+        let own = Own { compatibility_group: Some("g".repeat(100)), ..Own::default() };
+        if let Err(error) = registry.set_config(subject(&format!("c{at}")), own).await {
+            settings = Some(error);
+            break;
+        }
+    }
+    assert!(matches!(settings, Some(RegistryError::Full(_))), "settings count too");
     let long = text(&format!("\"int\"{}", " ".repeat(2 << 20)));
     assert!(matches!(register(&registry, "long", long).await, Err(RegistryError::InvalidSchema(_))));
 }
@@ -281,22 +296,82 @@ async fn what_is_exported_is_the_same_registry_elsewhere() {
     for deletion in [Deletion::Soft, Deletion::Permanent] {
         registry.delete_subject(subject("gone"), deletion).await.expect("deleted");
     }
-    let lines = registry.with(export);
+    let lines = exported(&registry);
 
     let (store, elsewhere) = new().await;
     assert_eq!(elsewhere.import(lines.clone()).await.expect("taken"), 3);
-    assert_eq!(elsewhere.import(lines.clone()).await.expect("the same again"), 3);
-    assert_eq!(elsewhere.with(export), lines);
+    assert_eq!(elsewhere.import(lines.clone()).await.expect("the same again"), 0);
+    assert_eq!(exported(&elsewhere), lines);
     let elsewhere = open(&store).await;
-    assert_eq!(elsewhere.with(export), lines);
+    assert_eq!(exported(&elsewhere), lines);
     assert_eq!(register(&elsewhere, "n", text("\"bytes\"")).await.expect("taken"), (1, 4));
+}
+
+#[tokio::test]
+async fn an_import_takes_lines_in_any_order_and_leaves_what_is_there() {
+    let (_store, registry) = new().await;
+    register(&registry, "mine", text("\"int\"")).await.expect("taken");
+    let line = |subject: &str, id: i32, more: &str| {
+        format!(
+            r#"{{"keytype":"SCHEMA","subject":"{subject}","version":1}}	{{"subject":"{subject}","version":1,"id":{id},{more}}}"#
+        )
+    };
+    let user = r#""references":[{"name":"P","subject":"point","version":1}],"schema":"{\"type\":\"array\",\"items\":\"P\"}""#;
+    let point = r#""schema":"{\"type\":\"record\",\"name\":\"P\",\"fields\":[]}""#;
+    let lines = [
+        line("line", 7, user),
+        line("point", 8, point),
+        line("mine", 1, r#""schema":"\"int\"","deleted":true"#),
+        r#"{"keytype":"SCHEMA","subject":"mine","version":1}	null"#.to_owned(),
+        r#"{"keytype":"DELETE_SUBJECT","subject":"mine"}	{"subject":"mine","version":1}"#.to_owned(),
+    ];
+    assert_eq!(registry.import(lines.join("\n")).await.expect("taken"), 2);
+    assert!(!registry.version(&subject("mine"), Some(1), Deleted::Hidden).expect("it is there").is_deleted);
+    let missing = registry.import(line("other", 9, &user.replace("point", "nowhere"))).await.expect_err("refused");
+    assert!(missing.to_string().starts_with("line 1: ") && missing.to_string().contains("nowhere"), "{missing}");
+}
+
+#[tokio::test]
+async fn a_schema_with_two_ids_keeps_both() {
+    let (store, registry) = new().await;
+    register(&registry, "a", text("\"int\"")).await.expect("taken");
+    let again = r#"{"keytype":"SCHEMA","subject":"b","version":1}	{"subject":"b","version":1,"id":999,"schema":"\"int\""}"#;
+    registry.import(again.to_owned()).await.expect("taken");
+    for registry in [registry, open(&store).await] {
+        assert_eq!(register(&registry, "a", text("\"int\"")).await.expect("there"), (1, 1));
+        assert_eq!(register(&registry, "b", text("\"int\"")).await.expect("there"), (1, 999));
+    }
+    let registry = open(&store).await;
+    for deletion in [Deletion::Soft, Deletion::Permanent] {
+        registry.delete_subject(subject("b"), deletion).await.expect("deleted");
+    }
+    assert_eq!(register(&registry, "c", text("\"int\"")).await.expect("taken"), (1, 1));
+    assert_eq!(register(&registry, "c", text("\"long\"")).await.expect("taken"), (2, 1000));
+}
+
+#[tokio::test]
+async fn an_id_that_is_imported_again_means_the_new_schema() {
+    let (_store, registry) = new().await;
+    let line = |schema: &str| {
+        format!(
+            r#"{{"keytype":"SCHEMA","subject":"orders-value","version":1}}	{{"subject":"orders-value","version":1,"id":5,"schema":"\"{schema}\""}}"#
+        )
+    };
+    registry.import(line("int")).await.expect("taken");
+    let full = rules(&[("value.schema.validation", "full")]);
+    assert_eq!(judged(&registry, &full, &[&framed(5, b"\x02")]), [""]);
+    for deletion in [Deletion::Soft, Deletion::Permanent] {
+        registry.delete_subject(subject("orders-value"), deletion).await.expect("deleted");
+    }
+    registry.import(line("boolean")).await.expect("taken");
+    assert!(!judged(&registry, &full, &[&framed(5, b"\x02")])[0].is_empty(), "2 is no boolean");
 }
 
 #[tokio::test]
 async fn an_import_that_contradicts_what_is_there_changes_nothing() {
     let (_store, registry) = new().await;
     register(&registry, "a", text("\"int\"")).await.expect("taken");
-    let before = registry.with(export);
+    let before = exported(&registry);
     let good =
         r#"{"keytype":"SCHEMA","subject":"b","version":1,"magic":1}	{"subject":"b","version":1,"id":9,"schema":"\"long\""}"#;
     for bad in [
@@ -309,7 +384,7 @@ async fn an_import_that_contradicts_what_is_there_changes_nothing() {
     ] {
         let refused = registry.import(format!("{good}\n{bad}\n")).await.expect_err(bad);
         assert!(refused.to_string().starts_with("line 2: "), "{refused}");
-        assert_eq!(registry.with(export), before);
+        assert_eq!(exported(&registry), before);
     }
 }
 
@@ -441,4 +516,33 @@ async fn a_batch_of_nothing_but_bad_records_costs_bounded_memory() {
     let full = rules(&[("value.schema.validation", "full")]);
     let judgement = Validation::new(&registry, "orders", 0).judge(&full, &batch, LIMIT).expect("reads");
     assert_eq!((judgement.invalid.len(), judgement.is_cut, judgement.records), (INVALID_MAX, true, INVALID_MAX + 5));
+}
+
+#[test]
+fn what_would_be_kept_in_more_than_a_text_may_have_is_refused() {
+    let numbers = vec!["1e9"; 200_000].join(",");
+    let refused =
+        Parsed::parse(Format::Json, &format!(r#"{{"examples":[{numbers}]}}"#), &[]).expect_err("1000000000.0 is longer");
+    assert!(refused.0.contains("written out in full"), "{refused}");
+}
+
+#[tokio::test]
+async fn protobuf_named_in_a_header_has_its_indexes_there() {
+    let (_store, registry) = new().await;
+    let text = "syntax = \"proto3\"; message A { string s = 1; } message B { int32 n = 1; }";
+    let new = Registration { format: Format::Protobuf, ..self::text(text) };
+    let (_, id) = register(&registry, "orders-value", new).await.expect("taken");
+    let guid = registry.schema(".", id).expect("there").identity.guid();
+    let full = rules(&[("value.schema.validation", "full")]);
+    let judge = |header: &[u8], value: &[u8]| {
+        let batch =
+            BatchBuilder::new(Timestamp(1)).record_at(Timestamp(1), None, Some(value), &[("__value_schema_id", Some(header))]);
+        Validation::new(&registry, "orders", 0).judge(&full, &batch.build(), LIMIT).expect("reads").invalid.len()
+    };
+    let by_guid = |indexes: &[u8]| [&[1], guid.as_bytes().as_slice(), indexes].concat();
+    let by_id = |indexes: &[u8]| [&[0], &id.to_be_bytes()[..], indexes].concat();
+    assert_eq!(judge(&by_guid(&[0]), b"\x0a\x01x"), 0, "A");
+    assert_eq!(judge(&by_guid(&[2, 2]), b"\x08\x01"), 0, "B");
+    assert_eq!(judge(&by_guid(&[2, 2]), b"\x0a\x01x"), 1, "B has no text");
+    assert_eq!(judge(&by_id(&[]), b"\x0a\x01x"), 0, "without a word, the first");
 }

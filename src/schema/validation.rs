@@ -26,7 +26,7 @@ const GUID_MAGIC: u8 = 1;
 /// The most bad records of a batch that are found one by one; at more, the batch is refused whatever the topic does with bad ones.
 pub const INVALID_MAX: usize = 10_000;
 /// Schemas of one batch that are remembered while it is judged.
-const KNOWN_MAX: usize = 1000;
+const KNOWN_MAX: usize = 64;
 /// The longest message about a record.
 const MESSAGE_CHARS_MAX: usize = 400;
 
@@ -138,17 +138,21 @@ impl<'a> Validation<'a> {
                     record.offset_delta
                 )));
             }
+            let here = index;
+            index = index.saturating_add(1);
+            judgement.records += 1;
+            if judgement.is_cut {
+                return Ok(());
+            }
             if let Err(complaint) = self.judge_record(rules, record) {
                 if judgement.invalid.len() < INVALID_MAX {
-                    let place = format!("{}-{}, record {index}: ", self.topic, self.partition);
+                    let place = format!("{}-{}, record {here}: ", self.topic, self.partition);
                     let message = place + &cut(complaint.message);
-                    judgement.invalid.push(Invalid { index, reason: complaint.reason, message });
+                    judgement.invalid.push(Invalid { index: here, reason: complaint.reason, message });
                 } else {
                     judgement.is_cut = true;
                 }
             }
-            judgement.records += 1;
-            index = index.saturating_add(1);
             Ok(())
         })?;
         Ok(judgement)
@@ -165,9 +169,9 @@ impl<'a> Validation<'a> {
     }
 
     fn judge_part(&mut self, part: Part, rule: &Rule, bytes: &[u8], record: RawRecord<'_>) -> Result<(), Complaint> {
-        let in_header = guid_of(part, record);
+        let in_header = in_header(part, record);
         let (named, payload) = match (in_header, bytes.split_at_checked(PREFIX_BYTES)) {
-            (Some(guid), _) => (Named::Guid(guid), bytes),
+            (Some((named, _)), _) => (named, bytes),
             (None, Some(([MAGIC, a, b, c, d], payload))) => (Named::Id(i32::from_be_bytes([*a, *b, *c, *d])), payload),
             (None, _) => (Named::Plain, bytes),
         };
@@ -180,7 +184,15 @@ impl<'a> Validation<'a> {
             }
         };
         let Some(parsed) = &found.parsed else { return Ok(()) };
-        parsed.check_value(payload).map_err(|error| mismatch(part, &error, found))
+        let checked = match in_header {
+            // Which message it is stands in the header as well; without a word it is the first.
+            Some((_, indexes)) if parsed.format() == Format::Protobuf => {
+                let indexes = if indexes.is_empty() { &[0] } else { indexes };
+                parsed.check_value(&[indexes, payload].concat())
+            }
+            _ => parsed.check_value(payload),
+        };
+        checked.map_err(|error| mismatch(part, &error, found))
     }
 
     fn find_known(&mut self, part: Part, rule: &Rule, named: Named) -> Result<Arc<Found>, Complaint> {
@@ -288,11 +300,18 @@ impl fmt::Display for Part {
     }
 }
 
-/// The schema that a header of the record names.
-fn guid_of(part: Part, record: RawRecord<'_>) -> Option<Uuid> {
+/// The schema that a header of the record names, and what follows there: the message indexes of Protobuf.
+fn in_header<'a>(part: Part, record: RawRecord<'a>) -> Option<(Named, &'a [u8])> {
     let value = record.header(if part == Part::Key { b"__key_schema_id" } else { b"__value_schema_id" })?;
     match value.split_first()? {
-        (&GUID_MAGIC, guid) => Uuid::from_slice(guid).ok(),
+        (&GUID_MAGIC, rest) => {
+            let (guid, rest) = rest.split_first_chunk::<16>()?;
+            Some((Named::Guid(Uuid::from_bytes(*guid)), rest))
+        }
+        (&MAGIC, rest) => {
+            let (id, rest) = rest.split_first_chunk::<4>()?;
+            Some((Named::Id(i32::from_be_bytes(*id)), rest))
+        }
         _ => None,
     }
 }

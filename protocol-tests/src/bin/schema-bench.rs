@@ -1,6 +1,9 @@
 //! Measures what the validation of values costs: `schema-bench [--seconds N] [--rounds N]`. Batches of 64 KiB, made once, go to topics with
 //! `value.schema.validation` = none, id and full over four connections with five requests in flight, every batch synced; JSON, Avro and
 //! Protobuf values of about 200 bytes and 1 KiB. Prints medians: records per second, and processor time of the server for a million records.
+//!
+//! `schema-bench --plain N` sends N batches of one record each, one after the other, to a topic without validation, and prints nothing: under
+//! `perf stat -e instructions:u` it counts what a produce request costs, with the server named by FBF_BIN.
 
 use kafka_protocol::messages::ProduceRequest;
 use protocol_tests::batch::Batch;
@@ -125,6 +128,10 @@ fn main() {
         let at = arguments.iter().position(|argument| argument == name);
         at.and_then(|at| arguments.get(at + 1)).map_or(default, |value| value.parse().expect("a number"))
     };
+    let plain = option("--plain", 0);
+    if plain > 0 {
+        return produce_plain(plain);
+    }
     let (seconds, rounds) = (option("--seconds", 2), option("--rounds", 3));
     let server = Launch::new().set("schema.listen", "127.0.0.1:0").start();
     let mut client = server.connect();
@@ -172,6 +179,18 @@ fn main() {
         };
         let (rate, cpu) = (median(|one| one.0), median(|one| one.1));
         println!("| {} | {rate:.0} | {cpu:.2} | {:.0} |", row.name, 1e6 / cpu);
+    }
+}
+
+fn produce_plain(batches: u64) {
+    // Nothing is synced: the disk's pace would decide how often threads look for work.
+    let server = Launch::new().ephemeral().set("server.worker_threads", "1").start();
+    let mut client = server.connect();
+    let topic = client.create_topic("plain", 1, &[]);
+    let batch = Batch::of(&["a plain record"]).build();
+    for _ in 0..batches {
+        let answer = client.produce(&topic, 0, batch.clone());
+        assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
     }
 }
 

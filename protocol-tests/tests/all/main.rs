@@ -1,8 +1,8 @@
 //! One binary for all protocol tests; one module per area. See the crate's documentation for how the server is found.
 
+mod configs;
 mod consumer_groups;
 mod fetch;
-mod group_configs;
 mod group_offsets;
 mod groups;
 mod groups_rebalance;
@@ -16,6 +16,7 @@ mod metadata;
 mod odd_requests;
 mod produce;
 mod restart;
+mod schemas;
 mod start;
 mod topics;
 mod transactions;

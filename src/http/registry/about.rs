@@ -4,7 +4,8 @@ use super::errors::{Failure, Problem};
 use super::input::{Options, Visitor};
 use super::texts::Answer;
 use crate::http::room::Room;
-use crate::schema::export::export;
+use crate::schema::export::Export;
+use crate::tasks;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -40,14 +41,17 @@ pub async fn cluster(visitor: Visitor) -> Answer<Value> {
     (status = 429, body = Problem)))]
 pub async fn exported(visitor: Visitor) -> Result<Response, Failure> {
     visitor.check_everything()?;
-    let bytes = 2 * visitor.registry.with(|state| state.bytes());
+    let export = visitor.registry.with(Export::of);
+    let bytes = export.bytes();
     let room = Room::take(&visitor.shared, bytes)?;
     if room.bytes < bytes {
         return Err(super::super::busy().into());
     }
-    let lines = visitor.registry.with(export);
+    let lines = tasks::blocking("export schemas", move || export.lines()).await;
     let body = axum::body::Body::from(room.hold(&visitor.shared, lines.into_bytes()));
-    Ok(([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response())
+    let mut response = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response();
+    response.extensions_mut().insert(super::Charged);
+    Ok(response)
 }
 
 #[derive(Debug, Serialize, ToSchema)]

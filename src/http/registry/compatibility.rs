@@ -44,6 +44,7 @@ async fn tried(
     against: Against,
 ) -> Result<Answer<Compatibility>, Failure> {
     let registration = new.registration(options.normalize)?;
+    visitor.check_references(&registration)?;
     let registry = visitor.registry.clone();
     let conflicts = tasks::blocking("try a schema", move || registry.compatibility(&subject, &registration, against)).await;
     match conflicts {

@@ -2,7 +2,7 @@
 
 use super::errors::{Failure, Problem};
 use super::input::{GuidAsked, IdAsked, Options, Visitor};
-use super::subjects::{begins, text_of};
+use super::subjects::{ALL_CONTEXTS, begins, text_of};
 use super::texts::{Answer, CONTENT, ContextAndId, SchemaById, SubjectAndVersion, SubjectVersion, references_of, type_of};
 use crate::http::room::{Charged, Room};
 use crate::schema::{Deleted, RegistryError, Schema, Subject, Version};
@@ -19,10 +19,10 @@ const VERSION_BYTES: usize = 256;
     (status = 200, body = Vec<SubjectVersion>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
     (status = 429, body = Problem)))]
 pub async fn schemas(visitor: Visitor, options: Options) -> Result<Response, Failure> {
-    let prefix = options.subject_prefix.clone().unwrap_or_default();
+    let prefix = options.subject_prefix.as_deref().unwrap_or(ALL_CONTEXTS);
     let found: Vec<Version> = visitor.registry.with(|state| {
         let subjects: Vec<&Subject> =
-            state.subjects(options.which()).filter(|subject| visitor.may_see(subject) && begins(subject, &prefix)).collect();
+            state.subjects(options.which()).filter(|subject| visitor.may_see(subject) && begins(subject, prefix)).collect();
         let versions = subjects.into_iter().flat_map(|subject| {
             let all: Vec<Version> = state.versions(subject, options.which()).collect();
             let skipped = if options.latest_only { all.len().saturating_sub(1) } else { 0 };
@@ -31,7 +31,7 @@ pub async fn schemas(visitor: Visitor, options: Options) -> Result<Response, Fai
         options.page(versions)
     });
     // The texts are shared with the registry until here; the answer has its own.
-    let bytes: usize = found.iter().map(|version| version.schema.text.len() + VERSION_BYTES).sum();
+    let bytes: usize = found.iter().map(|version| version.schema.bytes() + VERSION_BYTES).sum();
     let room = Room::take(&visitor.shared, bytes)?;
     if room.bytes < bytes {
         return Err(super::super::busy().into());
@@ -40,6 +40,7 @@ pub async fn schemas(visitor: Visitor, options: Options) -> Result<Response, Fai
         found.iter().map(|version| SubjectVersion::of(version, version.schema.text.to_string())).collect();
     let mut response = Charged { value, room }.respond(&visitor.shared);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(CONTENT));
+    response.extensions_mut().insert(super::Charged);
     Ok(response)
 }
 

@@ -6,7 +6,7 @@ use crate::http::Shared;
 use crate::http::caller::Caller;
 use crate::http::errors::{HttpError, Refusal};
 use crate::http::input::path_param;
-use crate::schema::{Registry, Subject};
+use crate::schema::{Registration, Registry, Subject};
 use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::header::CONTENT_TYPE;
@@ -41,12 +41,19 @@ impl Visitor {
     }
 
     /// # Errors
-    /// When the visitor is of a project with a prefix: what holds for everybody is not the project's to set.
+    /// When some subjects are not the visitor's: what concerns everybody is not one project's affair.
     pub fn check_everything(&self) -> Result<(), Failure> {
-        if self.caller.prefix().is_empty() {
+        if self.caller.owns_everything() {
             return Ok(());
         }
-        Err(Failure::new(40301, "this holds for all projects, and a project with a topic_prefix may not change it"))
+        Err(Failure::new(40301, "this concerns all projects, and there are others than that of this key"))
+    }
+
+    /// # Errors
+    /// When one of the references is to another project's subject.
+    pub fn check_references(&self, registration: &Registration) -> Result<(), Failure> {
+        let subjects = registration.references.iter().filter_map(|reference| Subject::parse(&reference.subject));
+        subjects.into_iter().try_for_each(|subject| self.check(&subject))
     }
 }
 

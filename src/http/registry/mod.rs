@@ -5,9 +5,11 @@
 //! Source: Confluent Schema Registry API reference; its error codes are chosen in `errors.rs`.
 
 use super::errors::{HttpError, Refusal};
+use super::room::Room;
 use super::{Shared, budget, docs};
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Request};
+use axum::body::{Body, HttpBody, to_bytes};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
@@ -34,6 +36,13 @@ mod texts;
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct Described;
+
+/// Smaller answers are not worth counting.
+const CHARGED_FROM: usize = 16 * 1024;
+
+/// Marks an answer that has its room already.
+#[derive(Clone)]
+struct Charged;
 
 const PROJECT: &str = "/projects/{project_id}";
 
@@ -81,6 +90,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(shared.clone(), budget::read_body))
+        .layer(middleware::map_response_with_state(shared.clone(), charged))
         .layer(middleware::map_response(in_own_form))
         // The budget has seen to it.
         .layer(DefaultBodyLimit::disable())
@@ -101,6 +111,21 @@ async fn in_own_form(response: Response) -> Response {
             }
             own
         }
+    }
+}
+
+/// Answers of some size take their room until they have left.
+async fn charged(State(shared): State<Arc<Shared>>, response: Response) -> Response {
+    let size = response.body().size_hint().exact().and_then(|size| usize::try_from(size).ok()).unwrap_or(0);
+    let is_charged = response.extensions().get::<Charged>().is_some();
+    if size < CHARGED_FROM || is_charged {
+        return response;
+    }
+    let Ok(room) = Room::take(&shared, size) else { return Failure::from(super::busy()).into_response() };
+    let (parts, body) = response.into_parts();
+    match to_bytes(body, size).await {
+        Ok(bytes) => Response::from_parts(parts, Body::from(room.hold(&shared, bytes.into()))),
+        Err(error) => Failure::new(50001, format!("the answer: {error}")).into_response(),
     }
 }
 

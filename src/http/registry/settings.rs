@@ -217,6 +217,10 @@ async fn put_mode(visitor: Visitor, scope: Subject, options: Options, given: Mod
     let mode = given.mode.parse::<Mode>().map_err(|()| {
         Failure::new(42204, "Invalid mode. Valid values are READWRITE, READONLY, READONLY_OVERRIDE, and IMPORT.")
     })?;
+    if mode == Mode::Import {
+        // Imported ids are taken from all projects of the context.
+        visitor.check_everything()?;
+    }
     visitor.registry.set_mode(scope, Some(mode), options.force).await?;
     Ok(Answer(ModeBody { mode: mode.to_string() }))
 }

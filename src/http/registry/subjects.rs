@@ -18,18 +18,20 @@ const WHOLE: &str = "confluent-accept-unknown-properties";
 #[utoipa::path(get, path = "/subjects", tag = "subjects", params(Options), responses(
     (status = 200, body = Vec<String>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub async fn list(visitor: Visitor, options: Options) -> Answer<Vec<String>> {
-    // Without a context in the prefix, the default one's; `:*:` means all.
-    let prefix = options.subject_prefix.clone().unwrap_or_default();
+    let prefix = options.subject_prefix.as_deref().unwrap_or(ALL_CONTEXTS);
     let subjects = visitor.registry.with(|state| {
-        let named = state.subjects(options.which()).filter(|subject| visitor.may_see(subject) && begins(subject, &prefix));
-        named.map(ToString::to_string).collect::<Vec<_>>()
+        let named = state.subjects(options.which()).filter(|subject| visitor.may_see(subject) && begins(subject, prefix));
+        options.page(named.map(ToString::to_string))
     });
-    Answer(options.page(subjects.into_iter()))
+    Answer(subjects)
 }
 
-/// Whether a subject begins with a prefix, which may name a context.
+/// The prefix of all subjects of all contexts.
+pub const ALL_CONTEXTS: &str = ":*:";
+
+/// Whether a subject begins with a prefix, which may name a context; without one it is the default context's.
 pub fn begins(subject: &Subject, prefix: &str) -> bool {
-    if prefix == ":*:" {
+    if prefix == ALL_CONTEXTS {
         return true;
     }
     if prefix.starts_with(":.") {
@@ -49,6 +51,7 @@ pub async fn lookup(
     Body(new): Body<NewSchema>,
 ) -> Result<Answer<SubjectVersion>, Failure> {
     let registration = new.registration(options.normalize)?;
+    visitor.check_references(&registration)?;
     let (registry, which) = (visitor.registry.clone(), options.which());
     let found = tasks::blocking("look a schema up", move || registry.lookup(&subject, &registration, which)).await?;
     shown(&visitor, found, &options).await.map(Answer)
@@ -89,10 +92,12 @@ pub async fn register(
     headers: HeaderMap,
     Body(new): Body<NewSchema>,
 ) -> Result<Answer<Registered>, Failure> {
-    let registered = visitor.registry.register(subject, new.registration(options.normalize)?).await?;
+    let registration = new.registration(options.normalize)?;
+    visitor.check_references(&registration)?;
+    let registered = visitor.registry.register(subject, registration).await?;
     let wants_whole = headers.get(WHOLE).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"true"));
     Ok(Answer(match wants_whole {
-        true => Registered::Whole(shown(&visitor, registered, &options).await?),
+        true => Registered::Whole(Box::new(shown(&visitor, registered, &options).await?)),
         false => Registered::Id { id: registered.schema.id },
     }))
 }

@@ -151,7 +151,7 @@ pub struct SchemaById {
 #[serde(untagged)]
 pub enum Registered {
     Id { id: i32 },
-    Whole(SubjectVersion),
+    Whole(Box<SubjectVersion>),
 }
 
 #[derive(Debug, Serialize, ToSchema)]

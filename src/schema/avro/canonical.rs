@@ -55,8 +55,8 @@ impl Canonical {
     /// And what they end with: their aliases stand last.
     pub(super) fn close_named(&mut self, object: &Map<String, Value>, reserved: &[&str], name: &Name, aliases: &[Name]) {
         self.properties(object, reserved);
-        let aliases: Vec<&str> = aliases.iter().map(|alias| alias.relative_to(name.namespace())).collect();
-        self.aliases(&aliases);
+        let aliases: Vec<String> = aliases.iter().map(|alias| alias.exactly_relative_to(name.namespace()).into_owned()).collect();
+        self.aliases(&aliases.iter().map(String::as_str).collect::<Vec<_>>());
         self.push("}");
     }
 

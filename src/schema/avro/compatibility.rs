@@ -307,7 +307,8 @@ mod tests {
         };
         let no_default = |path: &str, name: &str| ("READER_FIELD_MISSING_DEFAULT_VALUE", path.to_owned(), name.to_owned());
         let wrong_name = |path: &str, name: &str| ("NAME_MISMATCH", path.to_owned(), format!("expected: {name}"));
-        let table: Vec<(String, String, Vec<(&str, String, String)>)> = vec![
+        type Row<'a> = (String, String, Vec<(&'a str, String, String)>);
+        let table: Vec<Row<'_>> = vec![
             (r#""null""#.into(), r#""int""#.into(), vec![type_mismatch("/", "NULL", "INT")]),
             (r#""boolean""#.into(), r#""int""#.into(), vec![type_mismatch("/", "BOOLEAN", "INT")]),
             (r#""int""#.into(), r#""long""#.into(), vec![type_mismatch("/", "INT", "LONG")]),

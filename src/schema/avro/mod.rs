@@ -18,6 +18,7 @@ mod tree;
 mod value;
 
 use super::format::{Incompatibility, InvalidSchema, Referenced, ValueError};
+use parse::Defaults;
 use tree::Tree;
 
 /// An Avro schema, with the types of its references.
@@ -33,7 +34,16 @@ impl AvroSchema {
     /// # Errors
     /// What is wrong with the text, or with that of a reference.
     pub fn parse(text: &str, references: &[Referenced]) -> Result<AvroSchema, InvalidSchema> {
-        let (tree, canonical) = parse::parse(text, references)?;
+        let (tree, canonical) = parse::parse(text, references, Defaults::Checked)?;
+        Ok(AvroSchema { tree, canonical })
+    }
+
+    /// As [`AvroSchema::parse`], but defaults may be anything: Java, and with it Confluent's registry, did not always check them.
+    ///
+    /// # Errors
+    /// What is wrong with the text.
+    pub fn parse_held(text: &str, references: &[Referenced]) -> Result<AvroSchema, InvalidSchema> {
+        let (tree, canonical) = parse::parse(text, references, Defaults::Trusted)?;
         Ok(AvroSchema { tree, canonical })
     }
 

@@ -1,6 +1,7 @@
 //! Full names: a namespace, or none, and a name in it.
 
 use crate::schema::format::InvalidSchema;
+use std::borrow::Cow;
 
 /// Longest full name. Types take on the namespace around them without writing it, so that a short text could make many long names.
 const NAME_BYTES_MAX: usize = 512;
@@ -50,6 +51,14 @@ impl Name {
     pub(super) fn relative_to(&self, namespace: Option<&str>) -> &str {
         let is_plain = self.namespace() == namespace && !TYPE_NAMES.contains(&self.local());
         if is_plain { self.local() } else { self.full() }
+    }
+
+    /// The same where a plain name is always one of the namespace: one without a namespace gets a dot in front.
+    pub(super) fn exactly_relative_to(&self, namespace: Option<&str>) -> Cow<'_, str> {
+        match (self.namespace(), namespace) {
+            (None, Some(_)) => Cow::Owned(format!(".{}", self.full())),
+            _ => Cow::Borrowed(self.relative_to(namespace)),
+        }
     }
 
     pub(super) fn memory_bytes(&self) -> usize {

@@ -22,8 +22,15 @@ const CANONICAL_BYTES_MAX: usize = 4 * TEXT_BYTES_MAX;
 
 type Object = Map<String, Value>;
 
+/// Whether a default value must be one of its field's type.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Defaults {
+    Checked,
+    Trusted,
+}
+
 /// The tree of `text` and its canonical text.
-pub(super) fn parse(text: &str, references: &[Referenced]) -> Result<(Tree, String), InvalidSchema> {
+pub(super) fn parse(text: &str, references: &[Referenced], defaults: Defaults) -> Result<(Tree, String), InvalidSchema> {
     let bytes = references.iter().fold(text.len(), |bytes, reference| bytes.saturating_add(reference.text.len()));
     if bytes > TEXTS_BYTES_MAX {
         return Err(InvalidSchema(format!("the schema and its references have {bytes} bytes, more than {TEXTS_BYTES_MAX}")));
@@ -38,7 +45,7 @@ pub(super) fn parse(text: &str, references: &[Referenced]) -> Result<(Tree, Stri
         }
     }
     let own = document(text)?;
-    let mut parser = Parser::new();
+    let mut parser = Parser::new(defaults);
     for (name, document) in &documents {
         parser.document(document).map_err(|error| of_reference(name, error))?;
     }
@@ -86,6 +93,7 @@ struct Parser<'a> {
     names_bytes: usize,
     /// Checked when the types are complete.
     defaults: Vec<FieldDefault<'a>>,
+    defaults_are: Defaults,
     /// The fields that the parser is in.
     path: Vec<&'a str>,
     /// The canonical text so far.
@@ -93,12 +101,13 @@ struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new() -> Parser<'a> {
+    fn new(defaults_are: Defaults) -> Parser<'a> {
         Parser {
             tree: Tree::new(),
             names: HashMap::new(),
             names_bytes: 0,
             defaults: Vec::new(),
+            defaults_are,
             path: Vec::new(),
             out: Canonical::default(),
         }
@@ -107,7 +116,9 @@ impl<'a> Parser<'a> {
     fn document(&mut self, json: &'a Value) -> Result<NodeId, InvalidSchema> {
         self.out.clear();
         let root = self.schema(json, None)?;
-        defaults::check(&self.tree, &self.defaults)?;
+        if self.defaults_are == Defaults::Checked {
+            defaults::check(&self.tree, &self.defaults)?;
+        }
         self.defaults.clear();
         Ok(root)
     }
@@ -162,7 +173,15 @@ impl<'a> Parser<'a> {
             return Err(self.invalid(&format!("{} is not a defined name", excerpt(&Value::from(name)))));
         };
         match self.tree.node(id).named() {
-            Some(named) => self.out.quoted(named.name.relative_to(namespace)),
+            Some(named) => {
+                // Java writes a plain name, which another type of the namespace may have as well.
+                let is_taken = named.name.namespace().is_none()
+                    && namespace.is_some_and(|namespace| self.names.contains_key(&format!("{namespace}.{}", named.name.local())));
+                match is_taken {
+                    true => self.out.quoted(&named.name.exactly_relative_to(namespace)),
+                    false => self.out.quoted(named.name.relative_to(namespace)),
+                }
+            }
             None => self.out.quoted(name),
         }
         Ok(id)

@@ -314,7 +314,8 @@ fn changes_break_those_readers_that_avro_says() {
     let a = r#"{"name":"a","type":"int"}"#;
     let typed = |kind: &str| record(&format!(r#"{{"name":"a","type":{kind}}}"#));
     let with = |more: &str| record(&format!("{a},{more}"));
-    let table: &[(&str, String, String, &[&str], &[&str])] = &[
+    type Row<'a> = (&'a str, String, String, &'a [&'a str], &'a [&'a str]);
+    let table: &[Row<'_>] = &[
         ("nothing", with(r#"{"name":"b","type":"int"}"#), with(r#"{"name":"b","type":"int"}"#), &[], &[]),
         ("documentation", record(a), record(r#"{"name":"a","type":"int","doc":"d","x":1}"#), &[], &[]),
         ("add a field with default", record(a), with(r#"{"name":"b","type":"int","default":0}"#), &[], &[]),
@@ -403,4 +404,25 @@ fn changes_break_those_readers_that_avro_says() {
         assert_eq!(rules(&before, &after), *forward, "{change}: old readers of new values");
         assert!(rules(&after, &after).is_empty() && rules(&before, &before).is_empty(), "{change}: values of one's own");
     }
+}
+
+#[test]
+fn names_without_a_namespace_stay_so_inside_one() {
+    let text = r#"{"type":"record","name":"Outer","namespace":"a","fields":[
+        {"name":"x","type":{"type":"record","name":"X","fields":[]}},
+        {"name":"e","type":{"type":"enum","name":"X","namespace":"","symbols":["S"]}},
+        {"name":"again","type":".X"}]}"#;
+    let schema = AvroSchema::parse(text, &[]).expect("a schema");
+    let again = AvroSchema::parse(schema.canonical(), &[]).expect("its own text");
+    assert_eq!(again.canonical(), schema.canonical());
+    // The record takes no bytes, the enum one each time.
+    assert!(schema.check_value(&[0, 0]).is_ok() && again.check_value(&[0, 0]).is_ok());
+    assert!(schema.check_value(&[0]).is_err() && again.check_value(&[0]).is_err());
+}
+
+#[test]
+fn what_registries_took_before_defaults_were_checked_is_read() {
+    let text = record(r#"{"name":"x","type":"string","default":null}"#);
+    assert!(AvroSchema::parse(&text, &[]).is_err());
+    assert!(AvroSchema::parse_held(&text, &[]).is_ok());
 }

@@ -206,7 +206,7 @@ impl Wrong {
         self
     }
 
-    fn into_error(self: Box<Self>) -> ValueError {
+    fn into_error(self) -> ValueError {
         let path = self.path.iter().rev().map(|part| format!("/{part}")).collect();
         ValueError { path, message: self.message }
     }

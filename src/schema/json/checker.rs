@@ -21,6 +21,8 @@ pub(super) struct Checker {
     validator: Validator<Metered>,
     costs: Costs,
     subschemas: usize,
+    /// Of values in `enum` and `const`, which the library copies, and of compiled patterns.
+    constants_bytes: usize,
 }
 
 impl Checker {
@@ -41,12 +43,16 @@ impl Checker {
         for document in std::iter::once(&mut documents.root).chain(&mut documents.references) {
             prepare::mark(&mut document.value, &marks, 0);
         }
-        Ok(Checker { validator: compile(documents)?, costs, subschemas: census.subschemas })
+        let documents = &*documents;
+        let texts = std::iter::once(&documents.root).chain(&documents.references);
+        let constants = texts.fold(0_usize, |sum, document| sum.saturating_add(constants_of(&document.value, false)));
+        let constants_bytes = constants.saturating_mul(2 * size_of::<Value>()).saturating_add(costs.compiled_bytes);
+        Ok(Checker { validator: compile(documents)?, costs, subschemas: census.subschemas, constants_bytes })
     }
 
     /// Bytes of memory, about.
     pub(super) fn memory_bytes(&self) -> usize {
-        self.subschemas.saturating_mul(BYTES_PER_SUBSCHEMA)
+        self.subschemas.saturating_mul(BYTES_PER_SUBSCHEMA).saturating_add(self.constants_bytes)
     }
 
     /// Holds a value, which is one JSON text, against the schema.
@@ -68,6 +74,18 @@ impl Checker {
             Ok(None) => whole("does not match the schema".to_owned()),
             Err(_) => whole("does not match the schema; it is too large to say where".to_owned()),
         }
+    }
+}
+
+/// The values in `enum` and `const`, all of their parts included.
+fn constants_of(value: &Value, is_constant: bool) -> usize {
+    let own = usize::from(is_constant);
+    match value {
+        Value::Array(items) => items.iter().fold(own, |sum, item| sum.saturating_add(constants_of(item, is_constant))),
+        Value::Object(members) => members.iter().fold(own, |sum, (name, member)| {
+            sum.saturating_add(constants_of(member, is_constant || name == "enum" || name == "const"))
+        }),
+        _ => own,
     }
 }
 

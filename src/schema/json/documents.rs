@@ -216,7 +216,7 @@ fn check_bounds(value: &Value, depth: usize) -> Result<(), InvalidSchema> {
 fn gather_refs(value: &Value, found: &mut HashSet<String>) {
     match value {
         Value::Object(map) => {
-            if let Some(reference) = map.get("$ref").and_then(Value::as_str) {
+            for reference in ["$ref", "$dynamicRef", "$recursiveRef"].iter().filter_map(|keyword| map.get(*keyword)?.as_str()) {
                 let document = reference.split('#').next().unwrap_or_default();
                 if !document.is_empty() {
                     found.insert(document.to_owned());

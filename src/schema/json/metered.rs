@@ -130,13 +130,8 @@ impl<'a> Node<'a, Metered> for &'a Value {
     }
 
     fn equals_value(&self, expected: &Value) -> bool {
-        let size = match *self {
-            Value::Array(items) => items.len(),
-            Value::Object(members) => members.len(),
-            Value::String(string) => string.len() / 64,
-            _ => 0,
-        };
-        meter::charge(u64::try_from(size).unwrap_or(u64::MAX).saturating_add(1));
+        // All of it may have to be compared.
+        meter::charge(count_nodes(self));
         cmp::equal(self, expected)
     }
 
@@ -164,7 +159,7 @@ impl<'a> Object<'a, Metered> for &'a Map<String, Value> {
 
     fn get(&self, key: &String) -> Option<&'a Value> {
         meter::charge(1);
-        let members: &'a Map<String, Value> = *self;
+        let members: &'a Map<String, Value> = self;
         if members.len() <= SCANNED_MEMBERS_MAX {
             return members.iter().find(|(name, _)| *name == key).map(|(_, value)| value);
         }
@@ -172,7 +167,7 @@ impl<'a> Object<'a, Metered> for &'a Map<String, Value> {
     }
 
     fn members(&self) -> Members<'a> {
-        let members: &'a Map<String, Value> = *self;
+        let members: &'a Map<String, Value> = self;
         meter::charge_members(members.len(), || members.keys().fold(0, |bytes, name| bytes.saturating_add(name.len())));
         Members(members.iter())
     }

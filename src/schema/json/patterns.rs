@@ -23,6 +23,8 @@ pub(super) struct Costs {
     pub(super) string: u64,
     /// Steps for a member of an object.
     pub(super) member: u64,
+    /// What all patterns take, at most.
+    pub(super) compiled_bytes: usize,
 }
 
 impl Costs {
@@ -38,7 +40,8 @@ impl Costs {
             }
         }
         let patterns = u64::try_from(census.pattern_properties).unwrap_or(u64::MAX);
-        Ok(Costs { string, member: if patterns == 0 { 1 } else { patterns.saturating_mul(string).saturating_add(1) } })
+        let member = if patterns == 0 { 1 } else { patterns.saturating_mul(string).saturating_add(1) };
+        Ok(Costs { string, member, compiled_bytes: bytes })
     }
 }
 

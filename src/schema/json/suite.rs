@@ -95,7 +95,7 @@ fn needed(text: &str, folder: &str, remotes: &[Remote]) -> Vec<Referenced> {
             let top = remote.path.split('/').next().unwrap_or_default();
             // Where a draft has its own, the one for all is written for others.
             let own = format!("{folder}/{}", remote.path);
-            let is_for_all = !(top.starts_with("draft") || top == "v1") && !remotes.iter().any(|other| other.path == own);
+            let is_for_all = !(top.starts_with("draft") || top == "v1" || remotes.iter().any(|other| other.path == own));
             top == folder || is_for_all
         })
         .collect();

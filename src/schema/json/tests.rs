@@ -162,7 +162,7 @@ fn explosions_on_values_end_with_an_error() {
             if draft == DRAFT_4 && leaf.is_boolean() {
                 continue;
             }
-            let definitions = merged(definitions(40, twice(*keyword)), "d40", leaf.clone());
+            let definitions = merged(definitions(40, twice(keyword)), "d40", leaf.clone());
             let exploding = json!({ "$schema": draft, "definitions": definitions, "allOf": [{ "$ref": "#/definitions/d0" }] });
             // Some of them the library finds a way through, or a first wrong branch.
             if let Err(error) = check(&schema(&exploding), &json!({ "a": 1 })) {
@@ -379,4 +379,26 @@ fn texts_are_the_same_without_layout() {
     let nothing = JsonSchema::parse("false", &[]).expect("a schema");
     assert_eq!((nothing.canonical(), nothing.record_name()), ("false", None));
     assert!(check(&nothing, &json!(1)).is_err());
+}
+
+#[test]
+fn large_values_in_enums_are_charged_for_each_comparison() {
+    let wide = |last: i32| {
+        let mut numbers = vec![1; 5000];
+        numbers.push(last);
+        json!([numbers])
+    };
+    let values: Vec<Value> = (2..102).map(wide).collect();
+    let many: Vec<Value> = (0..1500).map(|_| json!({ "$ref": "#/definitions/e" })).collect();
+    let schema = schema(&json!({ "items": { "anyOf": many }, "definitions": { "e": { "enum": values } } }));
+    let value = json!((0..100).map(|_| wide(0)).collect::<Vec<_>>());
+    let error = check(&schema, &value).expect_err("none of them");
+    assert!(error.message.contains("takes too long"), "{error}");
+}
+
+#[test]
+fn large_constants_count_as_memory() {
+    let small = schema(&json!({ "enum": [1] })).memory_bytes();
+    let numbers: Vec<i32> = (0..10_000).collect();
+    assert!(schema(&json!({ "enum": numbers })).memory_bytes() > small + 10_000 * size_of::<Value>());
 }

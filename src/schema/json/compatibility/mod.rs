@@ -24,13 +24,15 @@ use shape::{Kind, Part, Shape};
 use std::collections::{HashMap, HashSet};
 
 const FOUND_MAX: usize = 100;
-/// Pairs of places, properties and values that are looked at.
-const STEPS_MAX: usize = 200_000;
+/// Pairs of places, properties, values and parts that are looked at.
+const STEPS_MAX: usize = 1_000_000;
 /// Pairs inside of pairs: so many recursions are on the stack.
 const DEPTH_MAX: usize = 100;
 /// Compiling a pattern is as much work as so many pairs.
 const STEPS_PER_PATTERN: usize = 50;
 const PATTERN_BYTES_MAX: usize = 256 << 10;
+/// Of names and values that are looked through.
+const BYTES_PER_STEP: usize = 64;
 
 /// Why `new` does not accept all that `old` does.
 pub(super) fn compare(old: &Documents, new: &Documents) -> Result<Vec<Incompatibility>, InvalidSchema> {
@@ -77,6 +79,9 @@ impl Walk {
             return;
         }
         let (old_shape, new_shape) = (Shape::of(old), Shape::of(new));
+        if !self.spend(old_shape.size().saturating_add(new_shape.size())) {
+            return;
+        }
         // Where a $ref leads to one type, the place is the one that it leads to, whatever the way was.
         let pair = match (&old_shape, &new_shape) {
             (Shape::Typed(_, old), Shape::Typed(_, new)) => (old.address(), new.address()),
@@ -123,7 +128,7 @@ impl Walk {
     }
 
     fn shapes(&mut self, old: &Shape<'_>, new: &Shape<'_>, path: &str) {
-        if !self.spend(1) {
+        if !self.spend(old.size().saturating_add(new.size()).saturating_add(1)) {
             return;
         }
         match (old, new) {
@@ -198,7 +203,8 @@ impl Walk {
             let compiled = RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build().ok();
             self.patterns.insert(pattern.to_owned(), compiled);
         }
-        self.spend(1) && self.patterns.get(pattern).and_then(Option::as_ref).is_some_and(|regex| regex.is_match(name))
+        self.spend(1 + name.len() / BYTES_PER_STEP)
+            && self.patterns.get(pattern).and_then(Option::as_ref).is_some_and(|regex| regex.is_match(name))
     }
 }
 

@@ -64,6 +64,10 @@ fn rest_of<'a>(place: &Place<'a>) -> Rest<'a> {
 
 fn compare_properties(walk: &mut Walk, old: &Place<'_>, new: &Place<'_>, path: &str) {
     let (before, now) = (named(old, "properties"), named(new, "properties"));
+    let listed = |place: &Place<'_>| place.keyword("required").and_then(Value::as_array).map_or(0, Vec::len);
+    if !walk.spend(listed(old).saturating_add(listed(new))) {
+        return;
+    }
     let (required_before, required_now) = (names(old.keyword("required")), names(new.keyword("required")));
     for (name, schema) in before.into_iter().flatten() {
         let path = &below(&below(path, "properties"), name);

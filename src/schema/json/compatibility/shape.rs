@@ -94,6 +94,20 @@ impl<'a> Shape<'a> {
         Shape::Unknown
     }
 
+    /// How many values and parts were gathered for it: what it cost to make.
+    pub(super) fn size(&self) -> usize {
+        match self {
+            Shape::Enumeration(values) => values.len(),
+            Shape::Combined(_, parts) => parts.iter().fold(parts.len(), |size, part| {
+                size.saturating_add(match part {
+                    Part::Place(_) => 0,
+                    Part::Shape(shape) => shape.size(),
+                })
+            }),
+            _ => 0,
+        }
+    }
+
     pub(super) fn describe(&self) -> &'static str {
         match self {
             Shape::Anything => "anything",

@@ -419,3 +419,13 @@ fn work_and_answers_are_bounded() {
     assert!(rules(&definitions("integer"), &definitions("number")).is_empty());
     assert!(!rules(&definitions("number"), &definitions("integer")).is_empty());
 }
+
+#[test]
+fn parts_that_are_gathered_again_and_again_are_counted() {
+    let numbers: Vec<u32> = (0..100_000).collect();
+    let many: Vec<Value> = (0..250).map(|_| json!({ "$ref": "#/definitions/e" })).collect();
+    let old = schema(&json!({ "anyOf": many, "definitions": { "e": { "enum": numbers } } }));
+    let texts: Vec<Value> = (0..250).map(|_| json!({ "type": "string" })).collect();
+    let found = schema(&json!({ "anyOf": texts })).incompatibilities(&old);
+    assert_eq!(found.first().map(|found| found.rule), Some("TOO_COMPLEX"));
+}
