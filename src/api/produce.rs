@@ -182,7 +182,8 @@ async fn append(
         Some(rules) => {
             let (context, topic, rules) = (context.clone(), topic.clone(), rules.clone());
             let validated = Validated { context, topic, rules, index, partition: partition.clone() };
-            validated.append(records, origin).await?
+            // In a box, so that the others' requests carry none of its state.
+            Box::pin(validated.append(records, origin)).await?
         }
     };
     Ok((partition, accepted))

@@ -170,14 +170,16 @@ impl Server {
             stopping,
         });
         let room = Arc::new(Semaphore::new(http.connections));
-        let (api, registry) = (router::router(shared.clone()), registry::router(shared.clone()));
+        // Each describes all of its routes: milliseconds, which a broker without HTTP need not spend.
+        let api = self.api.map(|listener| (listener, router::router(shared.clone())));
+        let registry = self.registry.map(|listener| (listener, registry::router(shared.clone())));
         let graceful = GracefulShutdown::new();
         tokio::select! {
-            () = accept(self.api.as_ref(), &api, FIRST_CONNECTION, &graceful, &room) => {}
-            () = accept(self.registry.as_ref(), &registry, FIRST_REGISTRY_CONNECTION, &graceful, &room) => {}
+            () = accept(api.as_ref(), FIRST_CONNECTION, &graceful, &room) => {}
+            () = accept(registry.as_ref(), FIRST_REGISTRY_CONNECTION, &graceful, &room) => {}
             () = shutdown => {}
         }
-        drop((self.api, self.registry));
+        drop((api, registry));
         // Nobody listens only when no request is under way.
         let _ = stop.send(true);
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
@@ -202,8 +204,8 @@ async fn bind(wanted: &Wanted<'_>) -> anyhow::Result<Option<TcpListener>> {
 }
 
 /// Takes connections for ever; without a listener there are none.
-async fn accept(listener: Option<&TcpListener>, router: &Router, first: u64, graceful: &GracefulShutdown, room: &Arc<Semaphore>) {
-    let Some(listener) = listener else { return std::future::pending().await };
+async fn accept(served: Option<&(TcpListener, Router)>, first: u64, graceful: &GracefulShutdown, room: &Arc<Semaphore>) {
+    let Some((listener, router)) = served else { return std::future::pending().await };
     let mut next = first;
     loop {
         let Ok(place) = room.clone().acquire_owned().await else { return };

@@ -205,12 +205,8 @@ impl Partition {
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
-    pub async fn append(&self, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
-        let checked = match origin {
-            Origin::Client | Origin::Verified(_) | Origin::Marked(_) => self.check(&records)?,
-            Origin::DeadLetter(_) | Origin::Coordinator => Checked(BatchHeader::parse(&records).map_err(AppendError::Corrupt)?),
-        };
-        self.append_checked(checked, records, origin).await
+    pub fn append(&self, records: Bytes, origin: Origin) -> impl Future<Output = Result<Appended, AppendError>> + Send {
+        self.append_as(None, records, origin)
     }
 
     /// Whether a client's batch is one that this log could take: size, CRC, counts, timestamps.
@@ -225,8 +221,23 @@ impl Partition {
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
-    pub async fn append_checked(&self, checked: Checked, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
-        let Checked(mut header) = checked;
+    pub fn append_checked(
+        &self,
+        checked: Checked,
+        records: Bytes,
+        origin: Origin,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
+        self.append_as(Some(checked), records, origin)
+    }
+
+    async fn append_as(&self, checked: Option<Checked>, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+        let Checked(mut header) = match (checked, origin) {
+            (Some(checked), _) => checked,
+            (None, Origin::Client | Origin::Verified(_) | Origin::Marked(_)) => self.check(&records)?,
+            (None, Origin::DeadLetter(_) | Origin::Coordinator) => {
+                Checked(BatchHeader::parse(&records).map_err(AppendError::Corrupt)?)
+            }
+        };
         let settings = self.settings.load_full();
         let now = self.env.now();
         let end = match origin {

@@ -2,8 +2,8 @@
 //! `value.schema.validation` = none, id and full over four connections with five requests in flight, every batch synced; JSON, Avro and
 //! Protobuf values of about 200 bytes and 1 KiB. Prints medians: records per second, and processor time of the server for a million records.
 //!
-//! `schema-bench --plain N` sends N batches of one record each, one after the other, to a topic without validation, and prints nothing: under
-//! `perf stat -e instructions:u` it counts what a produce request costs, with the server named by FBF_BIN.
+//! `schema-bench --plain N` sends N batches of one record each, one after the other, to a topic without validation, and prints nothing: with
+//! FBF_BIN naming a script that starts the server under `valgrind --tool=callgrind`, two counts tell what a produce request costs.
 
 use kafka_protocol::messages::ProduceRequest;
 use protocol_tests::batch::Batch;
@@ -184,7 +184,7 @@ fn main() {
 
 fn produce_plain(batches: u64) {
     // Nothing is synced: the disk's pace would decide how often threads look for work.
-    let server = Launch::new().ephemeral().set("server.worker_threads", "1").start();
+    let mut server = Launch::new().ephemeral().set("server.worker_threads", "1").start();
     let mut client = server.connect();
     let topic = client.create_topic("plain", 1, &[]);
     let batch = Batch::of(&["a plain record"]).build();
@@ -192,6 +192,8 @@ fn produce_plain(batches: u64) {
         let answer = client.produce(&topic, 0, batch.clone());
         assert_eq!(answer.error_code, 0, "{:?}", answer.error_message);
     }
+    // In order, so that whoever counts hears of it.
+    server.terminate();
 }
 
 fn registry_address(server: &Server) -> SocketAddr {
