@@ -133,11 +133,13 @@ fn main() {
         return produce_plain(plain);
     }
     let (seconds, rounds) = (option("--seconds", 2), option("--rounds", 3));
-    let server = Launch::new().set("schema.listen", "127.0.0.1:0").start();
-    let mut client = server.connect();
-    let mut registry = HttpClient::connect(registry_address(&server));
-    let mut rows = Vec::new();
+    println!("| values | records/s | broker CPU s per million | records per second and core |\n|---|---|---|---|");
     for (format, schema) in [("JSON", json_schema()), ("AVRO", AVRO.to_owned()), ("PROTOBUF", PROTOBUF.to_owned())] {
+        // A server for each, so that the disk bears it.
+        let server = Launch::new().set("schema.listen", "127.0.0.1:0").start();
+        let mut client = server.connect();
+        let mut registry = HttpClient::connect(registry_address(&server));
+        let mut rows = Vec::new();
         for size in [200, 1024] {
             let of_items = |items| match (format, Order { items }) {
                 ("JSON", order) => order.json(),
@@ -163,23 +165,25 @@ fn main() {
                 });
             }
         }
-    }
-    for _ in 0..rounds {
-        for row in &mut rows {
-            let measured = measure(&server, row, Duration::from_secs(seconds));
-            row.measured.push(measured);
+        for _ in 0..rounds {
+            for row in &mut rows {
+                let measured = measure(&server, row, Duration::from_secs(seconds));
+                row.measured.push(measured);
+            }
         }
+        rows.iter().for_each(show);
     }
-    println!("| values | records/s | broker CPU s per million | records per second and core |\n|---|---|---|---|");
-    for row in rows {
-        let median = |pick: fn(&(f64, f64)) -> f64| {
-            let mut all: Vec<f64> = row.measured.iter().map(pick).collect();
-            all.sort_by(f64::total_cmp);
-            all[all.len() / 2]
-        };
-        let (rate, cpu) = (median(|one| one.0), median(|one| one.1));
-        println!("| {} | {rate:.0} | {cpu:.2} | {:.0} |", row.name, 1e6 / cpu);
-    }
+}
+
+/// The medians.
+fn show(row: &Row) {
+    let median = |pick: fn(&(f64, f64)) -> f64| {
+        let mut all: Vec<f64> = row.measured.iter().map(pick).collect();
+        all.sort_by(f64::total_cmp);
+        all[all.len() / 2]
+    };
+    let (rate, cpu) = (median(|one| one.0), median(|one| one.1));
+    println!("| {} | {rate:.0} | {cpu:.2} | {:.0} |", row.name, 1e6 / cpu);
 }
 
 fn produce_plain(batches: u64) {
