@@ -159,11 +159,10 @@ impl Validated {
         let there = there.await.map_err(AppendError::Corrupt)?;
         let mut messages: HashMap<i32, String> = invalid.into_iter().map(|one| (one.index, one.message)).collect();
         let lacking = (0..count).filter(|index| !there.contains(&i64::from(*index)));
-        let message = |index: i32| {
+        let mut message = |index: i32| {
             let then = || format!("{}-{}, record {index}: it did not fit when it came first", self.topic.name, self.index);
             messages.remove(&index).unwrap_or_else(then)
         };
-        let mut message = message;
         Ok(lacking.map(|index| (index, message(index))).collect())
     }
 

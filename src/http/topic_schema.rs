@@ -40,7 +40,6 @@ pub struct NewTopicSchema {
     #[schema(example = "JSON")]
     pub format: Option<SchemaType>,
     /// JSON Schema and Avro as JSON, or as a text with that in it; Protobuf as a text.
-    #[schema(value_type = Object)]
     pub schema: Value,
     /// Other schemas that this one names.
     #[serde(default)]
@@ -101,7 +100,6 @@ pub struct TopicSchema {
     #[serde(rename = "type")]
     pub format: SchemaType,
     /// As JSON where it is JSON, else as a text.
-    #[schema(value_type = Object)]
     pub schema: Value,
     pub validation: ValidationDepth,
     pub on_invalid: InvalidEvents,
