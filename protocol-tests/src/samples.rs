@@ -29,18 +29,20 @@ use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderPartition, OffsetForLeaderTopic};
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
-    ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
-    DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest, DescribeProducersRequest,
-    DescribeTopicPartitionsRequest, DescribeTransactionsRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
-    HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest,
-    ListGroupsRequest, ListOffsetsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest,
-    OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, TxnOffsetCommitRequest,
-    WriteTxnMarkersRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest,
+    ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, CreatePartitionsRequest,
+    CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest,
+    DescribeConfigsRequest, DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, DescribeTransactionsRequest, ElectLeadersRequest, EndTxnRequest, FetchRequest,
+    FindCoordinatorRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest, TxnOffsetCommitRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
 
+mod admin;
 mod transactions;
 
 /// One API key.
@@ -144,9 +146,14 @@ pub static SAMPLES: &[Sample] = &[
     sample_with::<WriteTxnMarkersRequest, AbortMarker>("WriteTxnMarkers"),
     sample::<TxnOffsetCommitRequest>("TxnOffsetCommit"),
     sample::<DescribeConfigsRequest>("DescribeConfigs"),
+    sample::<AlterConfigsRequest>("AlterConfigs"),
+    sample::<DescribeLogDirsRequest>("DescribeLogDirs"),
     sample::<CreatePartitionsRequest>("CreatePartitions"),
     sample::<DeleteGroupsRequest>("DeleteGroups"),
+    sample::<ElectLeadersRequest>("ElectLeaders"),
     sample::<IncrementalAlterConfigsRequest>("IncrementalAlterConfigs"),
+    sample::<AlterPartitionReassignmentsRequest>("AlterPartitionReassignments"),
+    sample::<ListPartitionReassignmentsRequest>("ListPartitionReassignments"),
     sample::<OffsetDeleteRequest>("OffsetDelete"),
     sample::<DescribeClusterRequest>("DescribeCluster"),
     sample::<DescribeProducersRequest>("DescribeProducers"),
@@ -154,6 +161,7 @@ pub static SAMPLES: &[Sample] = &[
     sample::<ListTransactionsRequest>("ListTransactions"),
     sample::<ConsumerGroupHeartbeatRequest>("ConsumerGroupHeartbeat"),
     sample::<ConsumerGroupDescribeRequest>("ConsumerGroupDescribe"),
+    sample::<ListConfigResourcesRequest>("ListConfigResources"),
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
 ];
 

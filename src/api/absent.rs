@@ -8,15 +8,13 @@ use super::errors::ResponseError;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddRaftVoterResponse, AlterClientQuotasResponse, AlterConfigsResponse, AlterPartitionReassignmentsResponse,
-    AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
-    CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
-    DescribeClientQuotasResponse, DescribeDelegationTokenResponse, DescribeLogDirsResponse, DescribeQuorumResponse,
-    DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse, ElectLeadersResponse, ExpireDelegationTokenResponse,
-    GetTelemetrySubscriptionsResponse, ListConfigResourcesResponse, ListPartitionReassignmentsResponse, PushTelemetryResponse,
-    RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
-    ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
-    UnregisterBrokerResponse, UpdateFeaturesResponse,
+    AddRaftVoterResponse, AlterClientQuotasResponse, AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse,
+    AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse, CreateDelegationTokenResponse, DeleteAclsResponse,
+    DeleteShareGroupOffsetsResponse, DescribeAclsResponse, DescribeClientQuotasResponse, DescribeDelegationTokenResponse,
+    DescribeQuorumResponse, DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse,
+    ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse, PushTelemetryResponse, RemoveRaftVoterResponse,
+    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -48,19 +46,14 @@ pub static ABSENT: &[Absent] = &[
     absent!(DescribeAcls, |_| DescribeAclsResponse::default().with_error_code(CODE)),
     absent!(CreateAcls, |_| CreateAclsResponse::default()),
     absent!(DeleteAcls, |_| DeleteAclsResponse::default()),
-    absent!(AlterConfigs, |_| AlterConfigsResponse::default()),
     absent!(AlterReplicaLogDirs, |_| AlterReplicaLogDirsResponse::default()),
     // Its top-level code came with version 3.
-    absent!(DescribeLogDirs, |version| DescribeLogDirsResponse::default().with_error_code(code_from(3, version))),
     absent!(SaslAuthenticate, |_| SaslAuthenticateResponse::default().with_error_code(CODE)),
     absent!(CreateDelegationToken, |_| CreateDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(RenewDelegationToken, |_| RenewDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(ExpireDelegationToken, |_| ExpireDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeDelegationToken, |_| DescribeDelegationTokenResponse::default().with_error_code(CODE)),
     // Its top-level code came with version 1.
-    absent!(ElectLeaders, |version| ElectLeadersResponse::default().with_error_code(code_from(1, version))),
-    absent!(AlterPartitionReassignments, |_| AlterPartitionReassignmentsResponse::default().with_error_code(CODE)),
-    absent!(ListPartitionReassignments, |_| ListPartitionReassignmentsResponse::default().with_error_code(CODE)),
     absent!(DescribeClientQuotas, |_| DescribeClientQuotasResponse::default().with_error_code(CODE)),
     absent!(AlterClientQuotas, |_| AlterClientQuotasResponse::default()),
     absent!(DescribeUserScramCredentials, |_| DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
@@ -70,7 +63,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(UnregisterBroker, |_| UnregisterBrokerResponse::default().with_error_code(CODE)),
     absent!(GetTelemetrySubscriptions, |_| GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
     absent!(PushTelemetry, |_| PushTelemetryResponse::default().with_error_code(CODE)),
-    absent!(ListConfigResources, |_| ListConfigResourcesResponse::default().with_error_code(CODE)),
     absent!(ShareGroupHeartbeat, |_| ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
     absent!(ShareGroupDescribe, |_| ShareGroupDescribeResponse::default()),
     absent!(ShareFetch, |_| ShareFetchResponse::default().with_error_code(CODE)),
@@ -86,11 +78,6 @@ pub static ABSENT: &[Absent] = &[
 #[must_use]
 pub fn find(key: i16) -> Option<&'static Absent> {
     ABSENT.iter().find(|absent| absent.key == key)
-}
-
-/// The code in versions that have the field, which came with version `since`.
-fn code_from(since: i16, version: i16) -> i16 {
-    if version >= since { CODE } else { 0 }
 }
 
 /// Encodes in the asked version, or in the nearest one that the response has; `response` gets that version.

@@ -24,8 +24,8 @@ const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
 const GROUP: i8 = 32;
 /// AlterConfigOp.OpType.
-const SET: i8 = 0;
-const DELETE: i8 = 1;
+pub(super) const SET: i8 = 0;
+pub(super) const DELETE: i8 = 1;
 const APPEND: i8 = 2;
 const SUBTRACT: i8 = 3;
 
@@ -63,13 +63,14 @@ impl Handler for IncrementalAlterConfigs {
     }
 }
 
-type Refusal = (ResponseError, String);
+pub(super) type Refusal = (ResponseError, String);
 
 fn invalid<T>(why: &str) -> Result<T, Refusal> {
     Err((ResponseError::InvalidRequest, why.to_owned()))
 }
 
-async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
+/// Changes settings of one resource, all or none.
+pub(super) async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only: bool) -> Result<(), Refusal> {
     let catalog = &context.broker.catalog;
     if resource.resource_type == TOPIC {
         let name = resource.resource_name.as_str();
@@ -89,6 +90,18 @@ async fn alter(context: &Context, resource: &AlterConfigsResource, validate_only
         false => catalog.alter(owner, changes).await,
     };
     altered.map_err(|error| (code(&error), error.to_string()))
+}
+
+/// The names of what is set for a resource; none for one that does not exist, or cannot be changed.
+pub(super) fn set_names(context: &Context, kind: i8, name: &str) -> Vec<String> {
+    let snapshot = context.broker.catalog.snapshot();
+    let of_owner = |owner: &Owner| snapshot.overrides(owner).map(|own| own.keys().cloned().collect()).unwrap_or_default();
+    match kind {
+        TOPIC => snapshot.topic(name).map(|topic| topic.overrides.keys().cloned().collect()).unwrap_or_default(),
+        GROUP => of_owner(&Owner::Group(name.to_owned())),
+        BROKER => of_owner(&Owner::Broker(name.parse().ok())),
+        _ => Vec::new(),
+    }
 }
 
 fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal> {

@@ -17,6 +17,8 @@ pub mod absent;
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod advertised;
+pub mod alter_configs;
+pub mod alter_partition_reassignments;
 pub mod api_versions;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
@@ -29,9 +31,11 @@ pub mod delete_topics;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
+pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod elect_leaders;
 pub mod end_txn;
 pub mod errors;
 pub mod fetch;
@@ -42,8 +46,10 @@ pub mod incremental_alter_configs;
 pub mod init_producer_id;
 pub mod join_group;
 pub mod leave_group;
+pub mod list_config_resources;
 pub mod list_groups;
 pub mod list_offsets;
+pub mod list_partition_reassignments;
 pub mod list_transactions;
 pub mod metadata;
 pub mod offset_commit;
@@ -169,9 +175,14 @@ pub static TABLE: &[Row] = &[
     row::<write_txn_markers::WriteTxnMarkers>("WriteTxnMarkers"),
     row::<txn_offset_commit::TxnOffsetCommit>("TxnOffsetCommit"),
     row::<describe_configs::DescribeConfigs>("DescribeConfigs"),
+    row::<alter_configs::AlterConfigs>("AlterConfigs"),
+    row::<describe_log_dirs::DescribeLogDirs>("DescribeLogDirs"),
     row::<create_partitions::CreatePartitions>("CreatePartitions"),
     row::<delete_groups::DeleteGroups>("DeleteGroups"),
+    row::<elect_leaders::ElectLeaders>("ElectLeaders"),
     row::<incremental_alter_configs::IncrementalAlterConfigs>("IncrementalAlterConfigs"),
+    row::<alter_partition_reassignments::AlterPartitionReassignments>("AlterPartitionReassignments"),
+    row::<list_partition_reassignments::ListPartitionReassignments>("ListPartitionReassignments"),
     row::<offset_delete::OffsetDelete>("OffsetDelete"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),
     row::<describe_producers::DescribeProducers>("DescribeProducers"),
@@ -179,6 +190,7 @@ pub static TABLE: &[Row] = &[
     row::<list_transactions::ListTransactions>("ListTransactions"),
     row::<consumer_group_heartbeat::ConsumerGroupHeartbeat>("ConsumerGroupHeartbeat"),
     row::<consumer_group_describe::ConsumerGroupDescribe>("ConsumerGroupDescribe"),
+    row::<list_config_resources::ListConfigResources>("ListConfigResources"),
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
 ];
 

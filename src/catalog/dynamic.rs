@@ -109,6 +109,11 @@ impl Snapshot {
         self.dynamic.0.get(&owner.key()).map(|overrides| &**overrides)
     }
 
+    /// The groups that have settings of their own.
+    pub fn groups_with_overrides(&self) -> impl Iterator<Item = &str> {
+        self.dynamic.0.keys().filter_map(|key| key.strip_prefix(GROUPS))
+    }
+
     /// What was set for brokers, what counts first in front: for the broker `id`, then for all.
     #[must_use]
     pub fn broker_overrides(&self, id: i32) -> [Option<&Overrides>; 2] {

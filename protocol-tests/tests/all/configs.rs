@@ -47,6 +47,15 @@ fn shown_of(client: &mut Client, kind: i8, name: &str, setting: &str) -> (String
     (config.value.map(|value| value.to_string()).unwrap_or_default(), config.config_source)
 }
 
+/// What is set for a topic itself, by name.
+pub(crate) fn set(client: &mut Client, kind: i8, name: &str) -> Vec<(String, String)> {
+    let resource =
+        DescribeConfigsResource::default().with_resource_type(kind).with_resource_name(text(name)).with_configuration_keys(None);
+    let mut response = client.call(4, &DescribeConfigsRequest::default().with_resources(vec![resource]));
+    let own = response.results.remove(0).configs.into_iter().filter(|config| config.config_source == 1);
+    own.map(|config| (config.name.to_string(), config.value.map(|value| value.to_string()).unwrap_or_default())).collect()
+}
+
 #[test]
 fn what_cannot_be_altered_says_why() {
     let server = Server::shared();
