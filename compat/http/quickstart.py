@@ -8,15 +8,14 @@ import os
 import pathlib
 import shutil
 import subprocess
-import sys
 
 import kafka_client as kafka
+import nodejs
 from server import HttpSuite
-from suite import Results, expect_equal, fresh
+from suite import expect_equal, fresh
 
 HERE = pathlib.Path(__file__).parent
 SDK = HERE.parent.parent / "sdk" / "typescript"
-NODE_MAJOR_MIN = 18
 COMMAND_SECONDS = 110
 # As ../../../shared/design/sdk-contract.md prints it.
 QUICK_START = """\
@@ -132,29 +131,5 @@ def subscribe_and_stream_of_the_package_live_through_kill_9(broker):
             program.kill()
 
 
-def missing():
-    """What has to be installed; None when all is there."""
-    needed = f"install Node {NODE_MAJOR_MIN} or newer with npm (Debian: apt-get install nodejs npm)"
-    if not shutil.which("node") or not shutil.which("npm"):
-        return f"node or npm is missing; {needed}"
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    return f"node is {version}; {needed}" if int(version.removeprefix("v").split(".")[0]) < NODE_MAJOR_MIN else None
-
-
-def main():
-    reason = missing()
-    if reason is None or "--list" in sys.argv:
-        suite.main()
-        return
-    results = Results("/nonexistent")
-    for test in suite.tests:
-        if os.environ.get("FBF_WITHOUT_NODE") == "1":
-            results.add_skip(test.__name__, reason)
-        else:
-            results.add_failure(test.__name__, f"{reason}, or set FBF_WITHOUT_NODE=1 to skip this")
-    results.finish()
-    sys.exit(1 if results.failed else 0)
-
-
 if __name__ == "__main__":
-    main()
+    nodejs.run(suite)

@@ -5,24 +5,13 @@ webhooks are 501 on purpose: both are left out. The seed is printed, FBF_SEED re
 curl command.
 """
 
-import importlib.util
-import os
-import pathlib
-import random
-import re
-import subprocess
-import sys
-import tempfile
-
+import documented
 import kafka_client as kafka
 from server import HttpSuite
 from suite import expect_equal, fresh
 
 CHECKS = ["not_a_server_error", "status_code_conformance", "content_type_conformance", "response_schema_conformance"]
 LEFT_OUT = r"(/stream|/webhooks.*)$"
-# Requests of each operation, besides the borders that the document itself has. Together about a minute.
-EXAMPLES = 80
-SECONDS = 110
 TOPICS, GROUP = ["schema.one", "schema.two", "schema.*"], "schema-readers"
 # The one that may be deleted: the others stay, for the requests that come then.
 DOOMED = "doomed"
@@ -53,35 +42,16 @@ suite = HttpSuite("http schema", settings={"http.wait_ms_max": 100})
 
 @suite.test
 def answers_are_as_the_served_document_says(broker):
-    if importlib.util.find_spec("schemathesis") is None:
-        raise AssertionError("schemathesis is not installed; compat/setup.sh compat does it, from compat/http/requirements.txt")
-    seed = int(os.environ.get("FBF_SEED") or random.randrange(1_000_000))
     client = broker.api()
-    for topic in TOPICS[:2]:
-        client.create(topic, partitions=2)
-        client.produce_all(topic, [{"value": {"n": number}, "key": f"k{number}"} for number in range(20)])
-    client.create(DOOMED)
-    with tempfile.TemporaryDirectory() as folder:
-        config = pathlib.Path(folder) / "schemathesis.toml"
-        config.write_text(CONFIG, encoding="utf-8")
-        command = [
-            *[sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", f"http://127.0.0.1:{broker.http_port}/openapi.json"],
-            *["--phases", "examples,coverage,fuzzing", "--checks", ",".join(CHECKS), "--exclude-path-regex", LEFT_OUT],
-            *["--max-examples", str(EXAMPLES), "--seed", str(seed), "--no-color", "--warnings", "off", "--continue-on-failure"],
-            *["--header", "Authorization: Bearer any-key", "--output-sanitize", "false"],
-        ]
-        found = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
-    said = found.stdout + found.stderr
-    if found.returncode != 0:
-        print(said, flush=True)
-        raise AssertionError(f"schemathesis ended with {found.returncode}, seed {seed}: {summary(said)}")
-    print(f"seed {seed}: {summary(said)}", flush=True)
 
+    def prepare():
+        for topic in TOPICS[:2]:
+            client.create(topic, partitions=2)
+            client.produce_all(topic, [{"value": {"n": number}, "key": f"k{number}"} for number in range(20)])
+        client.create(DOOMED)
 
-def summary(said):
-    """What stands under its last heading."""
-    parts = re.split(r"^=+ SUMMARY =+$", said, flags=re.MULTILINE)
-    return " ".join(parts[-1].split())[:400]
+    options = ["--exclude-path-regex", LEFT_OUT, "--header", "Authorization: Bearer any-key", "--output-sanitize", "false"]
+    documented.ask(f"http://127.0.0.1:{broker.http_port}", CONFIG, CHECKS, prepare, *options)
 
 
 @suite.test

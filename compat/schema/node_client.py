@@ -17,14 +17,14 @@ import subprocess
 import sys
 
 import kafka_client as kafka
+import nodejs
 from deliveries import deliver_one, expect_invalid, expect_taken
 from orders import FORMATS, PROTOBUF
 from registry import RegistrySuite
-from suite import Results, expect_equal, fresh
+from suite import expect_equal, fresh
 
 HERE = pathlib.Path(__file__).parent
 FILES = ["package.json", "package-lock.json", "registry.mjs"]
-NODE_MAJOR_MIN = 18
 COMMAND_SECONDS = 110
 RECORD, NEWER = {"id": "o-1", "total": 5}, {"id": "o-2", "total": 6, "note": "gift"}
 INPUT = [
@@ -108,34 +108,15 @@ def it_reads_what_others_write(broker):
         expect_equal(found[kind.type]["record"], {"id": "o-1", "total": "5"}, f"{kind.type}: read")
 
 
-def missing():
-    """What has to be installed; None when all is there."""
-    needed = f"install Node {NODE_MAJOR_MIN} or newer with npm (Debian: apt-get install nodejs npm)"
-    if not shutil.which("node") or not shutil.which("npm"):
-        return f"node or npm is missing; {needed}"
-    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout.strip()
-    return f"node is {version}; {needed}" if int(version.removeprefix("v").split(".")[0]) < NODE_MAJOR_MIN else None
-
-
 def main():
-    reason = missing()
-    if sys.argv[1:] == ["--fetch"]:
-        if reason is None:
-            fetched()
-        elif os.environ.get("FBF_WITHOUT_NODE") != "1":
-            sys.exit(reason)
+    if sys.argv[1:] != ["--fetch"]:
+        nodejs.run(suite)
         return
-    if reason is None or "--list" in sys.argv:
-        suite.main()
-        return
-    results = Results("/nonexistent")
-    for test in suite.tests:
-        if os.environ.get("FBF_WITHOUT_NODE") == "1":
-            results.add_skip(test.__name__, reason)
-        else:
-            results.add_failure(test.__name__, f"{reason}, or set FBF_WITHOUT_NODE=1 to skip this")
-    results.finish()
-    sys.exit(1 if results.failed else 0)
+    reason = nodejs.missing()
+    if reason is None:
+        fetched()
+    elif os.environ.get("FBF_WITHOUT_NODE") != "1":
+        sys.exit(reason)
 
 
 if __name__ == "__main__":

@@ -5,24 +5,13 @@ document, says what the answers are, so only what must never be is looked for. T
 prints each failing request as a curl command.
 """
 
-import importlib.util
-import os
-import pathlib
-import random
-import re
-import subprocess
-import sys
-import tempfile
-
+import documented
 from api import Refused
 from orders import FORMATS
 from registry import RegistrySuite
 from suite import expect_equal, fresh
 
 CHECKS = ["not_a_server_error"]
-# Requests of each operation, besides the borders that the document itself has. Together about a minute.
-EXAMPLES = 80
-SECONDS = 110
 SUBJECTS = [f"openapi-{kind.type.lower()}" for kind in FORMATS]
 CONFIG = f"""
 request-timeout = 10.0
@@ -46,33 +35,14 @@ suite = RegistrySuite("registry's OpenAPI")
 
 @suite.test
 def no_request_of_the_document_is_answered_with_5xx(broker):
-    if importlib.util.find_spec("schemathesis") is None:
-        raise AssertionError("schemathesis is not installed; compat/setup.sh test does it, from compat/http/requirements.txt")
-    seed = int(os.environ.get("FBF_SEED") or random.randrange(1_000_000))
     registry = broker.registry()
-    for subject, kind in zip(SUBJECTS, FORMATS, strict=True):
-        registry.register(subject, kind.first, kind.type)
-        registry.register(subject, kind.second, kind.type)
-    with tempfile.TemporaryDirectory() as folder:
-        config = pathlib.Path(folder) / "schemathesis.toml"
-        config.write_text(CONFIG, encoding="utf-8")
-        command = [
-            *[sys.executable, "-m", "schemathesis.cli", "--config-file", str(config), "run", f"{broker.registry_url}/openapi.json"],
-            *["--phases", "examples,coverage,fuzzing", "--checks", ",".join(CHECKS), "--url", broker.registry_url],
-            *["--max-examples", str(EXAMPLES), "--seed", str(seed), "--no-color", "--warnings", "off", "--continue-on-failure"],
-        ]
-        found = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
-    said = found.stdout + found.stderr
-    if found.returncode != 0:
-        print(said, flush=True)
-        raise AssertionError(f"schemathesis ended with {found.returncode}, seed {seed}: {summary(said)}")
-    print(f"seed {seed}: {summary(said)}", flush=True)
 
+    def prepare():
+        for subject, kind in zip(SUBJECTS, FORMATS, strict=True):
+            registry.register(subject, kind.first, kind.type)
+            registry.register(subject, kind.second, kind.type)
 
-def summary(said):
-    """What stands under its last heading."""
-    parts = re.split(r"^=+ SUMMARY =+$", said, flags=re.MULTILINE)
-    return " ".join(parts[-1].split())[:400]
+    documented.ask(broker.registry_url, CONFIG, CHECKS, prepare)
 
 
 @suite.test
