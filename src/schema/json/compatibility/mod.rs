@@ -25,7 +25,7 @@ use std::collections::{HashMap, HashSet};
 
 const FOUND_MAX: usize = 100;
 /// Pairs of places, properties, values and parts that are looked at.
-const STEPS_MAX: usize = 1_000_000;
+const STEPS_MAX: usize = 250_000;
 /// Pairs inside of pairs: so many recursions are on the stack.
 const DEPTH_MAX: usize = 100;
 /// Compiling a pattern is as much work as so many pairs.
