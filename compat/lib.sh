@@ -12,3 +12,21 @@ export LIBRDKAFKA=${LIBRDKAFKA:-$FBF_CACHE/librdkafka-2.12.1}
 export PYTHONDONTWRITEBYTECODE=1
 PYTHONPATH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export PYTHONPATH
+
+# run_parts FOLDER PARTS NAMES [NAME [WORDS]]: the Python part NAME, one of NAMES, with its words; without one, all PARTS in turn, and a
+# status of 1 when one of them failed. PARTS and NAMES are names between blanks.
+run_parts() {
+  local folder=$1 parts=$2 names=$3 part status=0
+  shift 3
+  if [ $# -gt 0 ]; then
+    [[ " $names " == *" $1 "* ]] || { echo "run.sh: no part $1; there are: $names" >&2; exit 2; }
+    part=$1
+    shift
+    exec "$FBF_VENV/bin/python" "$folder/$part.py" "$@"
+  fi
+  for part in $parts; do
+    echo "-- $part"
+    "$FBF_VENV/bin/python" "$folder/$part.py" || status=1
+  done
+  exit $status
+}

@@ -8,16 +8,4 @@ source "$here/../lib.sh"
 
 parts=(smoke records idempotency groups cursors live access python_package quickstart failures schema curl_tour)
 
-if [ $# -gt 0 ]; then
-  [[ " ${parts[*]} " == *" $1 "* ]] || { echo "run.sh: no part $1; there are: ${parts[*]}" >&2; exit 2; }
-  part=$1
-  shift
-  exec "$FBF_VENV/bin/python" "$here/$part.py" "$@"
-fi
-
-status=0
-for part in "${parts[@]}"; do
-  echo "-- $part"
-  "$FBF_VENV/bin/python" "$here/$part.py" || status=1
-done
-exit $status
+run_parts "$here" "${parts[*]}" "${parts[*]}" "$@"

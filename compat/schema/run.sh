@@ -11,16 +11,4 @@ PYTHONPATH=$PYTHONPATH:$here/../http
 
 parts=(registry_client registry_api serializers validation settings dead_letters topic_schemas node_client failures openapi)
 
-if [ $# -gt 0 ]; then
-  [[ " ${parts[*]} json_suite " == *" $1 "* ]] || { echo "run.sh: no part $1; there are: ${parts[*]} json_suite" >&2; exit 2; }
-  part=$1
-  shift
-  exec "$FBF_VENV/bin/python" "$here/$part.py" "$@"
-fi
-
-status=0
-for part in "${parts[@]}"; do
-  echo "-- $part"
-  "$FBF_VENV/bin/python" "$here/$part.py" || status=1
-done
-exit $status
+run_parts "$here" "${parts[*]}" "${parts[*]} json_suite" "$@"

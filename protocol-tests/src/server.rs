@@ -291,6 +291,17 @@ impl Server {
         read(&self.output("out"))
     }
 
+    /// Where it serves what its banner calls `name` (`http`, `schemas`), by its last line of that name.
+    ///
+    /// # Panics
+    /// When the banner has no such line, or one without an address.
+    #[must_use]
+    pub fn banner_address(&self, name: &str) -> SocketAddr {
+        let banner = self.stdout();
+        let url = banner.lines().rev().find_map(|line| line.trim().strip_prefix(name)?.trim().strip_prefix("http://"));
+        url.unwrap_or_else(|| panic!("the banner has no address of {name}: {banner}")).parse().expect("an address")
+    }
+
     /// What it has written to standard error since its last start.
     #[must_use]
     pub fn stderr(&self) -> String {

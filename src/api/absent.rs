@@ -34,44 +34,41 @@ macro_rules! absent {
         Absent {
             key: ApiKey::$key as i16,
             name: stringify!($key),
-            answer: |correlation_id, version| encode(correlation_id, version, $response),
+            answer: |correlation_id, version| encode(correlation_id, version, &$response),
         }
     };
 }
 
 /// All of them, by key.
 pub static ABSENT: &[Absent] = &[
-    absent!(SaslHandshake, |_| SaslHandshakeResponse::default().with_error_code(CODE)),
-    // Its top-level code came with version 4.
-    absent!(DescribeAcls, |_| DescribeAclsResponse::default().with_error_code(CODE)),
-    absent!(CreateAcls, |_| CreateAclsResponse::default()),
-    absent!(DeleteAcls, |_| DeleteAclsResponse::default()),
-    absent!(AlterReplicaLogDirs, |_| AlterReplicaLogDirsResponse::default()),
-    // Its top-level code came with version 3.
-    absent!(SaslAuthenticate, |_| SaslAuthenticateResponse::default().with_error_code(CODE)),
-    absent!(CreateDelegationToken, |_| CreateDelegationTokenResponse::default().with_error_code(CODE)),
-    absent!(RenewDelegationToken, |_| RenewDelegationTokenResponse::default().with_error_code(CODE)),
-    absent!(ExpireDelegationToken, |_| ExpireDelegationTokenResponse::default().with_error_code(CODE)),
-    absent!(DescribeDelegationToken, |_| DescribeDelegationTokenResponse::default().with_error_code(CODE)),
-    // Its top-level code came with version 1.
-    absent!(DescribeClientQuotas, |_| DescribeClientQuotasResponse::default().with_error_code(CODE)),
-    absent!(AlterClientQuotas, |_| AlterClientQuotasResponse::default()),
-    absent!(DescribeUserScramCredentials, |_| DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
-    absent!(AlterUserScramCredentials, |_| AlterUserScramCredentialsResponse::default()),
-    absent!(DescribeQuorum, |_| DescribeQuorumResponse::default().with_error_code(CODE)),
-    absent!(UpdateFeatures, |_| UpdateFeaturesResponse::default().with_error_code(CODE)),
-    absent!(UnregisterBroker, |_| UnregisterBrokerResponse::default().with_error_code(CODE)),
-    absent!(GetTelemetrySubscriptions, |_| GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
-    absent!(PushTelemetry, |_| PushTelemetryResponse::default().with_error_code(CODE)),
-    absent!(ShareGroupHeartbeat, |_| ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
-    absent!(ShareGroupDescribe, |_| ShareGroupDescribeResponse::default()),
-    absent!(ShareFetch, |_| ShareFetchResponse::default().with_error_code(CODE)),
-    absent!(ShareAcknowledge, |_| ShareAcknowledgeResponse::default().with_error_code(CODE)),
-    absent!(AddRaftVoter, |_| AddRaftVoterResponse::default().with_error_code(CODE)),
-    absent!(RemoveRaftVoter, |_| RemoveRaftVoterResponse::default().with_error_code(CODE)),
-    absent!(DescribeShareGroupOffsets, |_| DescribeShareGroupOffsetsResponse::default()),
-    absent!(AlterShareGroupOffsets, |_| AlterShareGroupOffsetsResponse::default().with_error_code(CODE)),
-    absent!(DeleteShareGroupOffsets, |_| DeleteShareGroupOffsetsResponse::default().with_error_code(CODE)),
+    absent!(SaslHandshake, SaslHandshakeResponse::default().with_error_code(CODE)),
+    absent!(DescribeAcls, DescribeAclsResponse::default().with_error_code(CODE)),
+    absent!(CreateAcls, CreateAclsResponse::default()),
+    absent!(DeleteAcls, DeleteAclsResponse::default()),
+    absent!(AlterReplicaLogDirs, AlterReplicaLogDirsResponse::default()),
+    absent!(SaslAuthenticate, SaslAuthenticateResponse::default().with_error_code(CODE)),
+    absent!(CreateDelegationToken, CreateDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(RenewDelegationToken, RenewDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(ExpireDelegationToken, ExpireDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
+    absent!(DescribeClientQuotas, DescribeClientQuotasResponse::default().with_error_code(CODE)),
+    absent!(AlterClientQuotas, AlterClientQuotasResponse::default()),
+    absent!(DescribeUserScramCredentials, DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
+    absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
+    absent!(DescribeQuorum, DescribeQuorumResponse::default().with_error_code(CODE)),
+    absent!(UpdateFeatures, UpdateFeaturesResponse::default().with_error_code(CODE)),
+    absent!(UnregisterBroker, UnregisterBrokerResponse::default().with_error_code(CODE)),
+    absent!(GetTelemetrySubscriptions, GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
+    absent!(PushTelemetry, PushTelemetryResponse::default().with_error_code(CODE)),
+    absent!(ShareGroupHeartbeat, ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
+    absent!(ShareGroupDescribe, ShareGroupDescribeResponse::default()),
+    absent!(ShareFetch, ShareFetchResponse::default().with_error_code(CODE)),
+    absent!(ShareAcknowledge, ShareAcknowledgeResponse::default().with_error_code(CODE)),
+    absent!(AddRaftVoter, AddRaftVoterResponse::default().with_error_code(CODE)),
+    absent!(RemoveRaftVoter, RemoveRaftVoterResponse::default().with_error_code(CODE)),
+    absent!(DescribeShareGroupOffsets, DescribeShareGroupOffsetsResponse::default()),
+    absent!(AlterShareGroupOffsets, AlterShareGroupOffsetsResponse::default().with_error_code(CODE)),
+    absent!(DeleteShareGroupOffsets, DeleteShareGroupOffsetsResponse::default().with_error_code(CODE)),
 ];
 
 /// The row of `key`, if it is one that we know of and do not have.
@@ -80,13 +77,13 @@ pub fn find(key: i16) -> Option<&'static Absent> {
     ABSENT.iter().find(|absent| absent.key == key)
 }
 
-/// Encodes in the asked version, or in the nearest one that the response has; `response` gets that version.
-fn encode<R>(correlation_id: i32, version: i16, response: impl FnOnce(i16) -> R) -> Result<Bytes, DecodeError>
+/// Encodes in the asked version, or in the nearest one that the response has.
+fn encode<R>(correlation_id: i32, version: i16, response: &R) -> Result<Bytes, DecodeError>
 where
     R: Encodable + HeaderVersion + Message,
 {
     let version = version.clamp(R::VERSIONS.min, R::VERSIONS.max);
-    message::encode(correlation_id, &response(version), version)
+    message::encode(correlation_id, response, version)
 }
 
 #[cfg(test)]

@@ -1,8 +1,9 @@
 //! The cluster's id: chosen once, then kept with the data.
 
 use super::OpenError;
-use super::commits::{self, Commits};
+use super::commits::Commits;
 use crate::env::Env;
+use crate::store::json;
 use bytes::Bytes;
 use uuid::Uuid;
 
@@ -16,7 +17,7 @@ pub(super) async fn establish(
     env: &Env,
 ) -> Result<String, OpenError> {
     if let Some(value) = stored {
-        let stored: String = commits::read(KEY, value)?;
+        let stored: String = json::read(KEY, value)?;
         return match configured {
             Some(configured) if configured != stored => Err(OpenError::OtherCluster { configured, stored }),
             _ => Ok(stored),

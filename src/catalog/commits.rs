@@ -6,11 +6,10 @@
 use super::dynamic::{self, Overrides, Owner};
 use super::{Topic, cluster, topics};
 use crate::ids::{LogId, TopicId};
+use crate::store::json::{put, read};
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
 use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::Arc;
@@ -136,16 +135,6 @@ impl Commits {
 
 fn deleted_key(id: TopicId) -> String {
     format!("{DELETED}{id}")
-}
-
-/// Decodes a stored value; `key` is for the message.
-pub(super) fn read<T: DeserializeOwned>(key: &str, value: &Bytes) -> Result<T, StoreError> {
-    serde_json::from_slice(value).map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))
-}
-
-fn put(key: String, value: &impl Serialize) -> MetaChange {
-    let json = serde_json::to_vec(value).expect("strings, numbers and maps with string keys always have a JSON form");
-    MetaChange { key, value: Some(Bytes::from(json)) }
 }
 
 fn exhausted(counter: &str) -> StoreError {

@@ -3,10 +3,10 @@
 //!
 //! Keys: `groups/{id}`, `brokers/{id}`, `brokers/default`.
 
-use super::{CatalogError, Inner, Snapshot, commits};
+use super::{CatalogError, Inner, Snapshot};
 use crate::config::properties::items;
 use crate::config::{KafkaSettings, dynamic, group};
-use crate::store::StoreError;
+use crate::store::{StoreError, json};
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -89,7 +89,7 @@ impl Dynamic {
         if !key.starts_with(GROUPS) && !key.starts_with(BROKERS) {
             return Ok(false);
         }
-        self.0.insert(key.to_owned(), Arc::new(commits::read(key, value)?));
+        self.0.insert(key.to_owned(), Arc::new(json::read(key, value)?));
         Ok(true)
     }
 

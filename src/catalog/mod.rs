@@ -9,7 +9,7 @@
 use crate::config::KafkaSettings;
 use crate::env::Env;
 use crate::ids::{LogId, TopicId};
-use crate::store::{MetaStore, StoreError};
+use crate::store::{MetaStore, StoreError, json};
 use crate::tasks;
 use arc_swap::ArcSwap;
 use commits::Commits;
@@ -178,7 +178,7 @@ impl Catalog {
             snapshot.dynamic.read(key, value)?;
             if let Some(id) = key.strip_prefix(commits::DELETED) {
                 let id = id.parse().map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))?;
-                unfinished.push(Deleted { id: TopicId(id), logs: commits::read(key, value)? });
+                unfinished.push(Deleted { id: TopicId(id), logs: json::read(key, value)? });
             }
         }
         let cluster_id = cluster::establish(&mut commits, values.get(cluster::KEY), cluster_id, &env).await?;

@@ -1,11 +1,11 @@
 //! Topics: what one is, how it is stored, and which ones may be created (Topic, ReplicationControlManager).
 
-use super::{CatalogError, Snapshot, cluster, commits};
+use super::{CatalogError, Snapshot, cluster};
 use crate::config::KafkaSettings;
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
 use crate::ids::{LogId, Timestamp, TopicId};
-use crate::store::StoreError;
+use crate::store::{StoreError, json};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -110,7 +110,7 @@ impl Topic {
     }
 
     pub(super) fn read(name: &str, value: &Bytes, kafka: &KafkaSettings) -> Result<Topic, StoreError> {
-        let record: TopicRecord = commits::read(&key(name), value)?;
+        let record: TopicRecord = json::read(&key(name), value)?;
         let settings = TopicSettings::resolve(&record.overrides, kafka)
             .map_err(|why| StoreError::Damaged(format!("metadata key {}: {why}", key(name))))?;
         Ok(Topic {

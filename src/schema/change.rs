@@ -3,10 +3,8 @@
 use super::state::State;
 use super::stored::{Assigned, NextRecord, Own, OwnRecord, Schema, id_key, next_key, settings_key, version_key};
 use super::subject::Subject;
-use crate::store::{MetaChange, StoreError};
-use bytes::Bytes;
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use crate::store::MetaChange;
+use crate::store::json::put;
 use std::sync::Arc;
 
 /// One change of the state.
@@ -54,14 +52,4 @@ impl Change {
 /// A version's record.
 pub(super) fn assigned(subject: &Subject, version: i32, id: i32, is_deleted: bool) -> Assigned {
     Assigned { context: subject.context.clone(), subject: subject.name.clone(), version, id, is_deleted }
-}
-
-/// Decodes a stored value.
-pub(super) fn read<T: DeserializeOwned>(key: &str, value: &Bytes) -> Result<T, StoreError> {
-    serde_json::from_slice(value).map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))
-}
-
-pub(super) fn put(key: String, value: &impl Serialize) -> MetaChange {
-    let json = serde_json::to_vec(value).expect("strings, numbers and maps with string keys always have a JSON form");
-    MetaChange { key, value: Some(Bytes::from(json)) }
 }

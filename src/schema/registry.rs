@@ -7,7 +7,7 @@
 //! Bounds: the texts of all schemas (`schema.memory_bytes`; a registration beyond it is refused), parsed ones (`schema.cache_bytes`).
 
 use super::cache::Cache;
-use super::change::{Change, assigned, put, read};
+use super::change::{Change, assigned};
 use super::error::RegistryError;
 use super::format::{Format, InvalidSchema, Parsed, TEXT_BYTES_MAX};
 use super::level::Level;
@@ -16,6 +16,7 @@ use super::references;
 use super::state::{Deleted, State, Version, own_bytes, version_bytes};
 use super::stored::{Identity, NextRecord, Own, OwnRecord, PREFIX, Reference, Schema, identity};
 use super::subject::Subject;
+use crate::store::json::{put, read};
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
 use serde_json::Value;

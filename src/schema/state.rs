@@ -5,6 +5,7 @@ use super::mode::Mode;
 use super::stored::{Assigned, Identity, Own, Reference, Schema};
 use super::subject::{DEFAULT_CONTEXT, Subject};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::hash::Hash;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -224,27 +225,12 @@ impl State {
         let Some(schema) = self.schemas.remove(&(context.to_owned(), id)) else { return };
         self.bytes -= schema.bytes();
         let identity = (context.to_owned(), schema.identity);
-        if let Some(ids) = self.identities.get_mut(&identity) {
-            ids.remove(&id);
-            if ids.is_empty() {
-                self.identities.remove(&identity);
-            }
-        }
-        let guid = schema.identity.guid();
-        if let Some(ids) = self.guids.get_mut(&guid) {
-            ids.remove(&(context.to_owned(), id));
-            if ids.is_empty() {
-                self.guids.remove(&guid);
-            }
-        }
+        forget(&mut self.identities, &identity, &id);
+        let place = (context.to_owned(), id);
+        forget(&mut self.guids, &schema.identity.guid(), &place);
         for reference in &schema.references {
             let Some(key) = referred(reference, context) else { continue };
-            if let Some(ids) = self.referring.get_mut(&key) {
-                ids.remove(&(context.to_owned(), id));
-                if ids.is_empty() {
-                    self.referring.remove(&key);
-                }
-            }
+            forget(&mut self.referring, &key, &place);
         }
     }
 
@@ -266,12 +252,7 @@ impl State {
             self.subjects.remove(subject);
         }
         let key = (subject.context.clone(), old.id);
-        if let Some(holders) = self.holders.get_mut(&key) {
-            holders.remove(&(subject.clone(), version));
-            if holders.is_empty() {
-                self.holders.remove(&key);
-            }
-        }
+        forget(&mut self.holders, &key, &(subject.clone(), version));
     }
 
     pub(super) fn put_own(&mut self, scope: Subject, own: Own) {
@@ -298,6 +279,16 @@ impl State {
 /// The subject that `text` names when it is said within the context of `beside`.
 pub(super) fn resolve(text: &str, beside: &Subject) -> Option<Subject> {
     if text.starts_with(":.") { Subject::parse(text) } else { Subject::parse(text).map(|subject| beside.beside(subject.name)) }
+}
+
+/// Takes `item` from the set of `key`; an empty set is not kept.
+fn forget<K: Eq + Hash, T: Ord>(sets: &mut HashMap<K, BTreeSet<T>>, key: &K, item: &T) {
+    if let Some(set) = sets.get_mut(key) {
+        set.remove(item);
+        if set.is_empty() {
+            sets.remove(key);
+        }
+    }
 }
 
 fn referred(reference: &Reference, context: &str) -> Option<(Subject, i32)> {

@@ -15,6 +15,7 @@ use thiserror::Error;
 pub mod contract;
 #[cfg(test)]
 pub mod faulty;
+pub mod json;
 pub mod local;
 pub mod memory;
 

@@ -14,7 +14,6 @@ use protocol_tests::records::produce_request;
 use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::Topic;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 const BATCH_BYTES: usize = 64 * 1024;
@@ -138,7 +137,7 @@ fn main() {
         // A server for each, so that the disk bears it.
         let server = Launch::new().set("schema.listen", "127.0.0.1:0").start();
         let mut client = server.connect();
-        let mut registry = HttpClient::connect(registry_address(&server));
+        let mut registry = HttpClient::connect(server.banner_address("schemas"));
         let mut rows = Vec::new();
         for size in [200, 1024] {
             let of_items = |items| match (format, Order { items }) {
@@ -198,12 +197,6 @@ fn produce_plain(batches: u64) {
     }
     // In order, so that whoever counts hears of it.
     server.terminate();
-}
-
-fn registry_address(server: &Server) -> SocketAddr {
-    let stdout = server.stdout();
-    let line = stdout.lines().find_map(|line| line.trim().strip_prefix("schemas")).expect("a line for the registry");
-    line.trim().trim_start_matches("http://").parse().expect("an address")
 }
 
 /// Records per second, and processor seconds of the server for a million of them.

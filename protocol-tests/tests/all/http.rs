@@ -4,20 +4,13 @@
 use protocol_tests::http::HttpClient;
 use protocol_tests::server::{Launch, Server};
 use serde_json::json;
-use std::net::SocketAddr;
 
 fn launch() -> Launch {
     Launch::new().set("http.listen", "127.0.0.1:0")
 }
 
-fn address(server: &Server) -> SocketAddr {
-    let banner = server.stdout();
-    let line = banner.lines().rev().find_map(|line| line.trim().strip_prefix("http ")).expect("the banner names HTTP's address");
-    line.trim().trim_start_matches("http://").parse().expect("an address")
-}
-
 fn connect(server: &Server) -> HttpClient {
-    HttpClient::connect(address(server))
+    HttpClient::connect(server.banner_address("http"))
 }
 
 fn create(client: &mut HttpClient, name: &str, partitions: i32) {
@@ -273,6 +266,6 @@ fn what_a_vanished_caller_held_goes_to_others_and_no_commit_passes_it() {
 #[test]
 fn an_address_that_was_asked_for_is_insisted_on() {
     let taken = launch().start();
-    let other = launch().set("http.listen", &address(&taken).to_string()).refused();
+    let other = launch().set("http.listen", &taken.banner_address("http").to_string()).refused();
     assert!(other.error_lines().iter().any(|line| line.contains("http.listen")));
 }

@@ -9,7 +9,6 @@ use protocol_tests::records::values;
 use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::Topic;
 use serde_json::json;
-use std::net::SocketAddr;
 
 const FULL: (&str, &str) = ("value.schema.validation", "full");
 const DEAD_LETTER: (&str, &str) = ("on.invalid.record", "dead-letter");
@@ -21,10 +20,7 @@ fn launch() -> Launch {
 }
 
 fn registry(server: &Server) -> HttpClient {
-    let banner = server.stdout();
-    let line = banner.lines().rev().find_map(|line| line.trim().strip_prefix("schemas ")).expect("the banner names the registry");
-    let address: SocketAddr = line.trim().trim_start_matches("http://").parse().expect("an address");
-    HttpClient::connect(address)
+    HttpClient::connect(server.banner_address("schemas"))
 }
 
 /// A topic whose values need a total that is not negative.
