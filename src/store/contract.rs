@@ -5,16 +5,18 @@
 use super::faulty::FaultyStore;
 use super::local::{LocalOptions, LocalStore, SyncPolicy};
 use super::memory::MemoryStore;
-use super::{
-    Append, Batch, CommitListener, LogStore, Mark, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit, StoreError,
-    SuffixChecksum,
-};
+use super::{Append, Batch, CommitListener, LogStore, Mark, MetaStore, Permit, StoreError, SuffixChecksum};
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use bytes::Bytes;
+use metadata::*;
+use replacement::*;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
+
+mod metadata;
+pub(crate) mod replacement;
 
 /// Longer than anything takes: a test that hangs fails instead.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -232,6 +234,10 @@ every_backend! {
     trim_to_the_end_keeps_the_next_offset
     deleted_log_is_gone_for_good
     newest_snapshot_wins
+    rewritten_batches_take_the_place_of_the_old_ones
+    removed_batches_leave_gaps_and_the_newest_stays
+    what_is_gone_or_of_another_owner_is_not_replaced
+    replaced_logs_are_still_searched_by_time_and_size
     reopened_store_shows_the_same
     marked_appends_are_found_by_their_marks_after_a_restart_too
     metadata_commits_compare_revisions
@@ -522,22 +528,6 @@ async fn reopened_store_shows_the_same(h: Harness) {
     assert_eq!(h.store.open(LOG, F0).await.expect("opens").next, Offset(201));
 }
 
-fn set(key: &str, value: &'static str) -> MetaChange {
-    MetaChange { key: key.to_owned(), value: Some(Bytes::from_static(value.as_bytes())) }
-}
-
-fn unset(key: &str) -> MetaChange {
-    MetaChange { key: key.to_owned(), value: None }
-}
-
-fn is_at(key: &str, revision: u64) -> MetaCompare {
-    MetaCompare { key: key.to_owned(), revision }
-}
-
-fn entry(key: &str, value: &'static str, revision: u64) -> MetaEntry {
-    MetaEntry { key: key.to_owned(), value: Bytes::from_static(value.as_bytes()), revision }
-}
-
 async fn open_both(h: &Harness) {
     h.store.open(LOG, F0).await.expect("opens");
     h.store.open(OTHER, F0).await.expect("opens");
@@ -569,46 +559,6 @@ async fn marked_appends_are_found_by_their_marks_after_a_restart_too(mut h: Harn
     }
     h.store.trim(LOG, F0, Offset(4)).await.expect("trimmed");
     assert!(h.store.find_mark(1).expect("looked up").is_some(), "the batch is gone, but what became of it is known");
-}
-
-async fn metadata_commits_compare_revisions(h: Harness) {
-    let stale = h.meta.commit(vec![is_at("a", 7)], vec![set("a", "x")]).await;
-    assert!(matches!(stale, Err(StoreError::Conflict)), "{stale:?}");
-    let first = h.meta.commit(vec![is_at("a", 0)], vec![set("a", "1")]).await.expect("the key does not exist");
-    assert_ne!(first, 0);
-    let twice = h.meta.commit(vec![is_at("a", 0)], vec![set("a", "2")]).await;
-    assert!(matches!(twice, Err(StoreError::Conflict)), "{twice:?}");
-    let second = h.meta.commit(vec![is_at("a", first)], vec![set("a", "2")]).await.expect("the revision is right");
-    assert!(second > first);
-    h.meta.commit(vec![is_at("a", second)], vec![unset("a")]).await.expect("deletes");
-    assert_eq!(h.meta.range("a").await.expect("read"), []);
-    h.meta.commit(vec![is_at("a", 0)], vec![set("a", "3")]).await.expect("a deleted key does not exist");
-}
-
-async fn metadata_commits_are_atomic(h: Harness) {
-    let first = h.meta.commit(vec![], vec![set("a", "1"), set("b", "1")]).await.expect("commits");
-    let refused =
-        h.meta.commit(vec![is_at("a", first), is_at("b", first + 1)], vec![set("a", "2"), unset("b"), set("c", "2")]).await;
-    assert!(matches!(refused, Err(StoreError::Conflict)), "{refused:?}");
-    assert_eq!(h.meta.range("").await.expect("read"), [entry("a", "1", first), entry("b", "1", first)]);
-    let second = h.meta.commit(vec![is_at("b", first)], vec![unset("b"), set("c", "2")]).await.expect("commits");
-    let expected = [entry("a", "1", first), entry("c", "2", second)];
-    assert_eq!(h.meta.range("").await.expect("read"), expected);
-    let h = h.reopen().await;
-    assert_eq!(h.meta.range("").await.expect("read"), expected);
-    let third = h.meta.commit(vec![], vec![set("d", "3")]).await.expect("commits");
-    assert!(third > second, "revisions go on after a restart");
-}
-
-async fn metadata_ranges_are_ordered_and_bounded_by_the_prefix(h: Harness) {
-    let keys = ["topic/b", "topic/a", "topics", "topic", "config/z", "topic/\u{10ffff}"];
-    for key in keys {
-        h.meta.commit(vec![], vec![set(key, "v")]).await.expect("commits");
-    }
-    let names: Vec<String> = h.meta.range("topic/").await.expect("read").into_iter().map(|entry| entry.key).collect();
-    assert_eq!(names, ["topic/a", "topic/b", "topic/\u{10ffff}"]);
-    assert_eq!(h.meta.range("").await.expect("read").len(), keys.len());
-    assert_eq!(h.meta.range("nothing").await.expect("read"), []);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

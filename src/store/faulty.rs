@@ -11,7 +11,7 @@
 use super::memory::MemoryStore;
 use super::{
     Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
-    StoreError,
+    Replacement, StoreError,
 };
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
@@ -203,6 +203,14 @@ impl LogStore for FaultyStore {
 
     fn size(&self, log: LogId) -> u64 {
         self.inner.size(log)
+    }
+
+    fn bytes_from(&self, log: LogId, from: Offset) -> BoxFuture<'_, Result<u64, StoreError>> {
+        self.inner.bytes_from(log, from)
+    }
+
+    fn replace(&self, log: LogId, fence: Fence, changes: Vec<Replacement>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.replace(log, fence, changes)
     }
 
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>> {

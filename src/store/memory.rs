@@ -6,7 +6,7 @@
 
 use super::{
     Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
-    StoreError,
+    Replacement, StoreError,
 };
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::tasks;
@@ -60,6 +60,8 @@ struct Log {
     start: Offset,
     next: Offset,
     bytes: u64,
+    /// Bytes that replacements took away, by the last offset of the batch.
+    replaced: BTreeMap<Offset, u64>,
     /// By last offset.
     batches: BTreeMap<Offset, Batch>,
     snapshot: Option<(Offset, Bytes)>,
@@ -232,6 +234,31 @@ impl Log {
         batches
     }
 
+    fn replace(&mut self, change: Replacement) {
+        match change {
+            Replacement::Rewrite { batch, .. } => {
+                let Some(old) = self.batches.get_mut(&batch.last).filter(|old| old.first == batch.first) else { return };
+                let (before, after) = (old.bytes.len() as u64, batch.bytes.len() as u64);
+                *self.replaced.entry(batch.last).or_default() += before.saturating_sub(after);
+                *old = batch;
+            }
+            Replacement::Remove { first, last } => {
+                let end = last.min(self.next.previous().previous());
+                let inside = |batch: &&Batch| batch.first >= first && batch.last <= end;
+                let removed: Vec<Offset> = self.living().filter(inside).map(|batch| batch.last).collect();
+                for batch in removed.iter().filter_map(|last| self.batches.remove(last)) {
+                    *self.replaced.entry(batch.last).or_default() += batch.bytes.len() as u64;
+                }
+            }
+        }
+        self.bytes = self.living().map(|batch| batch.bytes.len() as u64).sum();
+    }
+
+    fn bytes_from(&self, from: Offset) -> u64 {
+        let living: u64 = self.batches.range(from..).map(|(_, batch)| batch.bytes.len() as u64).sum();
+        living + self.replaced.range(from..).map(|(_, bytes)| bytes).sum::<u64>()
+    }
+
     fn keep_bytes(&self, bytes: u64) -> Offset {
         let mut kept = 0u64;
         let mut start = self.start;
@@ -269,7 +296,12 @@ impl LogStore for MemoryStore {
             }
             // Queued batches of an older fence are dropped when their turn comes, so these bounds stay true.
             opened.fence = fence;
-            Ok(LogBounds { start: opened.start, next: opened.next.max(opened.start), bytes: opened.bytes })
+            Ok(LogBounds {
+                start: opened.start,
+                next: opened.next.max(opened.start),
+                bytes: opened.bytes,
+                is_replaced: !opened.replaced.is_empty(),
+            })
         }))
     }
 
@@ -331,6 +363,21 @@ impl LogStore for MemoryStore {
 
     fn size(&self, log: LogId) -> u64 {
         self.inner.lock().kept.log(log).map_or(0, |log| log.bytes)
+    }
+
+    fn bytes_from(&self, log: LogId, from: Offset) -> BoxFuture<'_, Result<u64, StoreError>> {
+        ready(self.with(|kept| Ok(kept.log(log)?.bytes_from(from))))
+    }
+
+    fn replace(&self, log: LogId, fence: Fence, changes: Vec<Replacement>) -> BoxFuture<'_, Result<(), StoreError>> {
+        ready(self.with(|kept| {
+            let replaced = kept.log_mut(log)?;
+            if fence < replaced.fence {
+                return Err(StoreError::Fenced { log, held: fence, newest: replaced.fence });
+            }
+            changes.into_iter().for_each(|change| replaced.replace(change));
+            Ok(())
+        }))
     }
 
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -102,6 +102,15 @@ pub struct Batch {
     pub bytes: Bytes,
 }
 
+/// What [`LogStore::replace`] makes of committed batches.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Replacement {
+    /// The batch at exactly these offsets becomes this one. One that is gone meanwhile (trimmed) stays gone.
+    Rewrite { batch: Batch, checksum: SuffixChecksum },
+    /// The batches that lie within `first..=last` go, but for the log's newest batch, which remembers where the log ends.
+    Remove { first: Offset, last: Offset },
+}
+
 /// What a log holds when it is opened: `[start, next)`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct LogBounds {
@@ -111,6 +120,8 @@ pub struct LogBounds {
     pub next: Offset,
     /// Bytes of batches between the two, for retention by size and DescribeLogDirs.
     pub bytes: u64,
+    /// Batches of it were replaced at some time.
+    pub is_replaced: bool,
 }
 
 /// Room in the store's write queue, held until the batch is durable: back-pressure in bytes.
@@ -153,8 +164,16 @@ pub trait LogStore: Send + Sync {
     /// retention by size trims to. Batches are never split; at least the newest stays.
     fn keep_bytes(&self, log: LogId, bytes: u64) -> BoxFuture<'_, Result<Offset, StoreError>>;
 
-    /// Bytes of batches between start and next.
+    /// Bytes of batches between start and next. In a log with replaced batches, what was just trimmed may count for a moment.
     fn size(&self, log: LogId) -> u64;
+
+    /// Bytes of the batches that end at or behind `from`, as they were appended: what replacements took away there still counts.
+    fn bytes_from(&self, log: LogId, from: Offset) -> BoxFuture<'_, Result<u64, StoreError>>;
+
+    /// Changes committed batches, in order, each as a whole: after a crash a batch is the old one or the new one, and what comes later in
+    /// `changes` is not done without what comes before it. Durable when it returns, and so is every snapshot that was put before. Appends
+    /// go on meanwhile. One caller per log at a time.
+    fn replace(&self, log: LogId, fence: Fence, changes: Vec<Replacement>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Moves the log's start to `start` (never back). Durable when it returns. Batches wholly below are gone; their space is reclaimed.
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>>;

@@ -7,16 +7,16 @@
 //! What queues up meanwhile is the next commit; there is no timer, but for [`SyncPolicy::Interval`].
 //!
 //! It owns the place where the next commit goes. One commit is in flight at a time; with `SyncPolicy::Commit` the write itself carries the
-//! sync (`RWF_DSYNC`), one system call for both. Commits that contain moves are synced under every policy: the only other copy of such a
-//! batch may be recycled soon. No payload is copied or passed over; the buffers are used again for every commit.
+//! sync (`RWF_DSYNC`), one system call for both. Commits that contain anything but appends are synced under every policy: the only other copy
+//! of a moved batch may be recycled soon, and a replacement is promised to be durable. No payload is copied or passed over; the buffers are used again for every commit.
 
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
-use super::queue::{Item, Outcome, Taken};
+use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
-use crate::store::{StoreError, SuffixChecksum};
+use crate::store::{Append, StoreError, SuffixChecksum};
 use crate::tasks;
 use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
@@ -83,7 +83,7 @@ impl Committer {
             if self.shared.failure.get().is_some() {
                 return Ok(());
             }
-            self.drop_refused();
+            self.drop_refused()?;
             if !self.taken.items.is_empty() {
                 self.commit()?;
             }
@@ -109,19 +109,40 @@ impl Committer {
     }
 
     /// Drops batches of logs that were deleted, and of writers that were fenced off: they must not even reach the journal, where a
-    /// replay could not tell them from batches that their writer wrote in time.
-    fn drop_refused(&mut self) {
+    /// replay could not tell them from batches that their writer wrote in time. The same goes for moves of batches that were replaced or
+    /// moved since they were queued.
+    fn drop_refused(&mut self) -> Result<(), StoreError> {
+        let mut moves_to_drop = Vec::new();
+        for (number, item) in self.taken.items.iter().enumerate() {
+            if let Purpose::Move(from) = item.purpose
+                && !self.is_movable(item, from)?
+            {
+                moves_to_drop.push(number);
+            }
+        }
         let ledger = lock(&self.shared.ledger);
+        let (mut number, mut dropped) = (0, moves_to_drop.into_iter().peekable());
         self.taken.items.retain(|item| {
-            let refusal = match item.moved_from {
-                Some(_) => None,
-                None => ledger.fenced(item.append.log, item.append.fence).err(),
+            let is_stale_move = dropped.next_if_eq(&number).is_some();
+            number += 1;
+            let refusal = match item.purpose {
+                Purpose::Move(_) => None,
+                _ => ledger.fenced(item.append.log, item.append.fence).err(),
             };
             if let Some(error) = &refusal {
                 tracing::warn!(log = %item.append.log, first = %item.append.first, %error, "a batch is dropped");
             }
-            refusal.is_none()
+            refusal.is_none() && !is_stale_move
         });
+        Ok(())
+    }
+
+    /// Whether the batch that is to be moved still lies where it was found, and nothing in this commit replaces it.
+    fn is_movable(&self, item: &Item, from: Position) -> Result<bool, StoreError> {
+        let Append { log, last, .. } = item.append;
+        let replaces = |other: &Item| other.append.log == log && matches!(other.purpose, Purpose::Rewrite | Purpose::Remove);
+        let entry = self.index.entry(log, last)?;
+        Ok(entry.is_some_and(|entry| entry.place == from) && !self.taken.items.iter().any(replaces))
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
@@ -186,7 +207,7 @@ impl Committer {
             }
             return Ok(true);
         }
-        if self.taken.items.iter().any(|item| item.moved_from.is_some()) {
+        if self.taken.items.iter().any(|item| item.purpose != Purpose::Append) {
             self.sync_all()?;
             return Ok(true);
         }
@@ -242,13 +263,16 @@ impl Committer {
                 place: Position { seq: start.seq, at },
                 kind: record.kind,
                 mark: record.mark,
-                moved_from: item.moved_from,
+                moved_from: match item.purpose {
+                    Purpose::Move(from) => Some(from),
+                    _ => None,
+                },
             });
             at += u64::from(record.length);
         }
     }
 
-    /// Tells the listener once per log and run of batches. Moves are nobody's news.
+    /// Tells the listener once per log and run of batches. Only appends are news.
     fn tell(&self) {
         let Some(listener) = self.shared.listener.get() else { return };
         let mut placed = self.placed.iter().filter(|placed| placed.kind == RecordKind::New).peekable();
@@ -300,7 +324,12 @@ fn record(item: &Item) -> Record {
         max_timestamp: append.max_timestamp,
         length,
         checksum,
-        kind: if item.moved_from.is_some() { RecordKind::Moved } else { RecordKind::New },
+        kind: match item.purpose {
+            Purpose::Append => RecordKind::New,
+            Purpose::Move(_) => RecordKind::Moved,
+            Purpose::Rewrite => RecordKind::Rewritten,
+            Purpose::Remove => RecordKind::Removed,
+        },
         mark: append.mark,
     }
 }

@@ -8,8 +8,8 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
-/// The format of the directory as a whole; raised when an older binary could not read it any more.
-const FORMAT: u32 = 1;
+/// The format of the directory as a whole; raised when an older binary could not read it any more. 2: the journal may replace batches.
+const FORMAT: u32 = 2;
 const FORMAT_PREFIX: &str = "fbf data format ";
 
 /// Why a data directory cannot be opened; each is one line for the operator.
@@ -72,7 +72,9 @@ fn check_format(dir: &Path) -> Result<(), OpenError> {
         Err(error) => return Err(OpenError::file(&path, &error)),
     };
     match text.trim().strip_prefix(FORMAT_PREFIX).and_then(|number| number.parse::<u32>().ok()) {
-        Some(found) if found <= FORMAT => Ok(()),
+        Some(FORMAT) => Ok(()),
+        // Everything that an older version wrote is read as it is.
+        Some(found) if found < FORMAT => write_format(dir, &path).map_err(|error| OpenError::file(&path, &error)),
         Some(found) => Err(OpenError::NewerFormat { dir: dir.to_owned(), found, known: FORMAT }),
         None => {
             let why = format!("it should read {FORMAT_PREFIX:?} and a number");

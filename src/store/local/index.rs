@@ -8,10 +8,13 @@
 //! w seq        -> bytes            of batches that were put into a segment which is full
 //! d seq        -> bytes            of these, those that are dead
 //! r log        -> offset           below which the entries are gone and counted dead
+//! h log        -> Holes            what is left of a log of which batches were replaced; goes with every change of that
 //! m id         -> Marked, place    the append that bears a mark; compactions drop it once it has expired
 //! ```
 //! Entries carry two running values, the log's bytes and its largest timestamp up to that batch. So the size of a log, the place to
 //! trim to, and the batch of a time are two seeks or a binary search, and neither counters per log nor a time index are kept.
+//! Where batches are rewritten or removed, the entries that stay keep their running values: times are then upper bounds (a search walks
+//! on from what it finds), and bytes are counted by `h` instead.
 //! That replaces the sparse time index of the design: less is written per commit, nothing has to be kept in step, and opening a log
 //! needs two seeks. The price is 16 bytes per entry, and that a timestamp which only a trimmed batch had makes searches by time walk.
 //!
@@ -60,6 +63,30 @@ pub(super) struct Entry {
 pub(super) struct Located {
     pub last: Offset,
     pub entry: Entry,
+}
+
+/// The bytes of a log with replaced batches: `live` when its running count of bytes was `at_total`; what was appended since comes on top.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Holes {
+    /// Of every batch that has an entry, trimmed or not.
+    pub live: u64,
+    pub at_total: u64,
+}
+
+impl Holes {
+    /// Bytes of a log whose newest batch has the running count `total`.
+    pub fn bytes(&self, total: u64) -> u64 {
+        (self.live + total).saturating_sub(self.at_total)
+    }
+
+    /// After the removal of batches of `bytes`.
+    pub fn without(self, bytes: u64) -> Holes {
+        // What was appended since `at_total` may be removed as well.
+        match self.live.checked_sub(bytes) {
+            Some(live) => Holes { live, ..self },
+            None => Holes { live: 0, at_total: self.at_total + (bytes - self.live) },
+        }
+    }
 }
 
 /// How far the index has followed the journal.
@@ -174,6 +201,14 @@ impl Index {
     pub fn reclaimed(&self, log: LogId) -> Result<Offset, StoreError> {
         let Some(value) = self.get(&number_key(b'r', log.0))? else { return Ok(Offset(0)) };
         Fields(&value).offset().ok_or_else(|| garbled("a reclaimed offset"))
+    }
+
+    /// What is left of a log of which batches were replaced.
+    pub fn holes(&self, log: LogId) -> Result<Option<Holes>, StoreError> {
+        let Some(value) = self.get(&number_key(b'h', log.0))? else { return Ok(None) };
+        let mut fields = Fields(&value);
+        let (live, at_total) = (fields.u64(), fields.u64());
+        live.zip(at_total).map(|(live, at_total)| Some(Holes { live, at_total })).ok_or_else(|| garbled("a log's holes"))
     }
 
     /// `(seq, bytes written)` of full segments and `(seq, bytes dead)` of all.
@@ -318,6 +353,17 @@ impl Changes<'_> {
         self.batch.put_cf(self.index.family(), number_key(b'r', log.0), below.0.to_le_bytes());
     }
 
+    pub fn put_holes(&mut self, log: LogId, holes: Holes) {
+        let mut bytes = [0u8; 16];
+        bytes[..8].copy_from_slice(&holes.live.to_le_bytes());
+        bytes[8..].copy_from_slice(&holes.at_total.to_le_bytes());
+        self.batch.put_cf(self.index.family(), number_key(b'h', log.0), bytes);
+    }
+
+    pub fn forget_holes(&mut self, log: LogId) {
+        self.batch.delete_cf(self.index.family(), number_key(b'h', log.0));
+    }
+
     pub fn forget_reclaimed(&mut self, log: LogId) {
         self.batch.delete_cf(self.index.family(), number_key(b'r', log.0));
     }
@@ -343,6 +389,12 @@ impl Cursor<'_> {
     /// The batch after the current one.
     pub fn advance(&mut self) -> Result<Option<Located>, StoreError> {
         self.iterator.next();
+        self.current()
+    }
+
+    /// The batch before the current one.
+    pub fn back(&mut self) -> Result<Option<Located>, StoreError> {
+        self.iterator.prev();
         self.current()
     }
 

@@ -32,6 +32,8 @@ const MAGIC: u32 = u32::from_le_bytes(*b"FBFc");
 const KIND_NEW: u32 = 0;
 const KIND_MOVED: u32 = 1;
 const KIND_MARK: u32 = 2;
+const KIND_REWRITTEN: u32 = 3;
+const KIND_REMOVED: u32 = 4;
 const SCAN_BLOCK_BYTES: usize = 1024 * 1024;
 
 /// What a commit says about itself.
@@ -54,12 +56,17 @@ impl CommitHeader {
     }
 }
 
-/// Whether a batch came from a client or was copied by reclaim.
+/// What a record does to its log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RecordKind {
+    /// The batch is appended.
     New,
     /// An older copy of the batch exists or existed in another segment.
     Moved,
+    /// The batch takes the place of the one at the same offsets.
+    Rewritten,
+    /// There is no batch; those within the offsets are removed.
+    Removed,
 }
 
 /// What the journal says about one batch.
@@ -123,7 +130,12 @@ fn put_record(buffer: &mut Vec<u8>, record: &Record) {
     buffer.extend_from_slice(&record.length.to_le_bytes());
     buffer.extend_from_slice(&record.checksum.from.to_le_bytes());
     buffer.extend_from_slice(&record.checksum.crc.to_le_bytes());
-    let kind = if record.kind == RecordKind::Moved { KIND_MOVED } else { KIND_NEW };
+    let kind = match record.kind {
+        RecordKind::New => KIND_NEW,
+        RecordKind::Moved => KIND_MOVED,
+        RecordKind::Rewritten => KIND_REWRITTEN,
+        RecordKind::Removed => KIND_REMOVED,
+    };
     buffer.extend_from_slice(&kind.to_le_bytes());
 }
 
@@ -235,6 +247,8 @@ fn take_record(fields: &mut Fields<'_>) -> Option<Record> {
         kind: match fields.u32()? {
             KIND_NEW => RecordKind::New,
             KIND_MOVED => RecordKind::Moved,
+            KIND_REWRITTEN => RecordKind::Rewritten,
+            KIND_REMOVED => RecordKind::Removed,
             _ => return None,
         },
         mark: None,

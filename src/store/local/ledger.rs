@@ -7,13 +7,13 @@
 //!
 //! Order of locks: accounts, then ledger.
 
-use super::index::{Entry, Index, JournalState};
+use super::index::{Changes, Entry, Holes, Index, JournalState};
 use super::journal::RecordKind;
 use super::lock;
 use super::segment::Position;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::{LogBounds, Mark, Marked, StoreError};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, hash_map};
 use std::sync::Mutex;
 
 /// One open log.
@@ -27,12 +27,16 @@ pub(super) struct LogState {
     /// The same count just before the first batch that is not trimmed.
     pub total_before_start: u64,
     pub running_max: Timestamp,
+    /// Batches were replaced: then these count its bytes.
+    pub holes: Option<Holes>,
 }
 
 impl LogState {
     /// Reads what the index holds of a log whose first offset is `start`.
     pub fn load(index: &Index, log: LogId, start: Offset, fence: Fence) -> Result<LogState, StoreError> {
-        let mut state = LogState { fence, start, next: start, total: 0, total_before_start: 0, running_max: Timestamp::NONE };
+        let holes = index.holes(log)?;
+        let mut state =
+            LogState { fence, start, next: start, total: 0, total_before_start: 0, running_max: Timestamp::NONE, holes };
         let mut cursor = index.cursor(log, start);
         let Some(newest) = cursor.newest()? else { return Ok(state) };
         state.next = newest.last.next().max(start);
@@ -43,12 +47,27 @@ impl LogState {
         Ok(state)
     }
 
+    /// What counts the bytes of a log of which a batch is about to be replaced.
+    fn holes_or_none_yet(&self, index: &Index, log: LogId) -> Result<Holes, StoreError> {
+        if let Some(holes) = self.holes {
+            return Ok(holes);
+        }
+        // Trimmed batches count until their entries are removed, which is when they are taken off.
+        let below = index.reclaimed(log)?;
+        let oldest = index.cursor(log, below).seek(log, below)?;
+        let before = oldest.map_or(self.total, |oldest| oldest.entry.total.saturating_sub(u64::from(oldest.entry.length)));
+        Ok(Holes { live: self.total.saturating_sub(before), at_total: self.total })
+    }
+
     pub fn bytes(&self) -> u64 {
-        self.total.saturating_sub(self.total_before_start)
+        match self.holes {
+            Some(holes) => holes.bytes(self.total),
+            None => self.total.saturating_sub(self.total_before_start),
+        }
     }
 
     pub fn bounds(&self) -> LogBounds {
-        LogBounds { start: self.start, next: self.next.max(self.start), bytes: self.bytes() }
+        LogBounds { start: self.start, next: self.next.max(self.start), bytes: self.bytes(), is_replaced: self.holes.is_some() }
     }
 }
 
@@ -62,6 +81,17 @@ impl Ledger {
     /// The state of an open log.
     pub fn log(&self, log: LogId) -> Result<&LogState, StoreError> {
         self.logs.get(&log).ok_or(StoreError::UnknownLog(log))
+    }
+
+    /// Looks up a log that a replay meets, unless it is there already, or was deleted.
+    fn load(&mut self, index: &Index, log: LogId) -> Result<(), StoreError> {
+        if let hash_map::Entry::Vacant(vacant) = self.logs.entry(log) {
+            let row = index.row(log)?.unwrap_or_default();
+            if !row.is_deleted {
+                vacant.insert(LogState::load(index, log, row.start, row.fence)?);
+            }
+        }
+        Ok(())
     }
 
     /// The same, for a writer that holds `fence`.
@@ -145,9 +175,17 @@ pub(super) fn apply(
     let mut written = 0;
     let mut ledger = lock(ledger);
     for item in placed {
+        if applying == Applying::Replay && item.kind != RecordKind::Moved {
+            ledger.load(index, item.log)?;
+        }
         let entry = match item.kind {
-            RecordKind::New => new_entry(index, &mut ledger, item, applying)?,
+            RecordKind::New => new_entry(&mut ledger, item, applying)?,
             RecordKind::Moved => moved_entry(index, item)?,
+            RecordKind::Rewritten => rewritten_entry(index, &mut ledger, item, &mut changes)?,
+            RecordKind::Removed => {
+                remove_entries(index, &mut ledger, &mut accounts, item, &mut changes)?;
+                None
+            }
         };
         // Of a batch that was trimmed, too: what became of it is still to be known. Of a deleted log nothing is.
         if let Some(mark) = item.mark.filter(|_| ledger.logs.contains_key(&item.log)) {
@@ -156,8 +194,8 @@ pub(super) fn apply(
         let Some((entry, replaced)) = entry else { continue };
         changes.put_entry(item.log, item.last, &entry);
         written += u64::from(item.length);
-        if let Some(seq) = replaced {
-            let dead = accounts.bury(seq, u64::from(item.length));
+        if let Some(Buried { seq, bytes }) = replaced {
+            let dead = accounts.bury(seq, bytes);
             changes.put_dead(seq, dead);
         }
     }
@@ -171,17 +209,16 @@ pub(super) fn apply(
     Ok(())
 }
 
-/// An entry, and the segment in which the same batch died.
-type EntryAndReplaced = Option<(Entry, Option<u64>)>;
+/// What a batch took in the segment where it lay before.
+struct Buried {
+    seq: u64,
+    bytes: u64,
+}
 
-fn new_entry(index: &Index, ledger: &mut Ledger, item: &Placed, applying: Applying) -> Result<EntryAndReplaced, StoreError> {
-    if applying == Applying::Replay && !ledger.logs.contains_key(&item.log) {
-        let row = index.row(item.log)?.unwrap_or_default();
-        if row.is_deleted {
-            return Ok(None);
-        }
-        ledger.logs.insert(item.log, LogState::load(index, item.log, row.start, row.fence)?);
-    }
+/// An entry, and what it takes the place of.
+type EntryAndReplaced = Option<(Entry, Option<Buried>)>;
+
+fn new_entry(ledger: &mut Ledger, item: &Placed, applying: Applying) -> Result<EntryAndReplaced, StoreError> {
     // Deleted while its batch was on the way to disk: the bytes are dead on arrival.
     let Some(state) = ledger.logs.get_mut(&item.log) else { return Ok(None) };
     if item.last < state.start {
@@ -220,5 +257,50 @@ fn moved_entry(index: &Index, item: &Placed) -> Result<EntryAndReplaced, StoreEr
     if !is_expected || existing.first != item.first || existing.length != item.length {
         return Ok(None);
     }
-    Ok(Some((Entry { place: item.place, ..existing }, Some(existing.place.seq))))
+    let buried = Buried { seq: existing.place.seq, bytes: u64::from(existing.length) };
+    Ok(Some((Entry { place: item.place, ..existing }, Some(buried))))
+}
+
+/// The entry of a batch that takes the place of another one, unless that was trimmed or deleted meanwhile. The running values stay.
+fn rewritten_entry(
+    index: &Index,
+    ledger: &mut Ledger,
+    item: &Placed,
+    changes: &mut Changes<'_>,
+) -> Result<EntryAndReplaced, StoreError> {
+    let Some(existing) = index.entry(item.log, item.last)? else { return Ok(None) };
+    let Some(state) = ledger.logs.get_mut(&item.log).filter(|_| existing.first == item.first) else { return Ok(None) };
+    let holes = state.holes_or_none_yet(index, item.log)?.without(u64::from(existing.length));
+    let holes = Holes { live: holes.live + u64::from(item.length), ..holes };
+    state.holes = Some(holes);
+    changes.put_holes(item.log, holes);
+    let entry = Entry { place: item.place, length: item.length, max_timestamp: item.max_timestamp, ..existing };
+    Ok(Some((entry, Some(Buried { seq: existing.place.seq, bytes: u64::from(existing.length) }))))
+}
+
+/// Removes the entries of the batches within the offsets of `item`, but for the newest.
+fn remove_entries(
+    index: &Index,
+    ledger: &mut Ledger,
+    accounts: &mut Accounts,
+    item: &Placed,
+    changes: &mut Changes<'_>,
+) -> Result<(), StoreError> {
+    let Some(state) = ledger.logs.get_mut(&item.log) else { return Ok(()) };
+    let mut holes = state.holes_or_none_yet(index, item.log)?;
+    let mut cursor = index.cursor(item.log, item.first);
+    let mut next = cursor.seek(item.log, item.first)?;
+    while let Some(located) = next.filter(|located| located.last <= item.last && located.last.next() < state.next) {
+        next = cursor.advance()?;
+        if located.entry.first < item.first {
+            continue;
+        }
+        let (seq, bytes) = (located.entry.place.seq, u64::from(located.entry.length));
+        changes.delete_entry(item.log, located.last);
+        changes.put_dead(seq, accounts.bury(seq, bytes));
+        holes = holes.without(bytes);
+    }
+    state.holes = Some(holes);
+    changes.put_holes(item.log, holes);
+    Ok(())
 }

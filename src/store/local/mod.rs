@@ -47,13 +47,14 @@ use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::{
     Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
-    StoreError,
+    Replacement, StoreError, SuffixChecksum,
 };
 use crate::tasks;
 use bytes::Bytes;
 pub use directory::OpenError;
 use index::Index;
 use ledger::LogState;
+use queue::Purpose;
 use segment::SEGMENT_HEADER_BYTES;
 use shared::{Opened, Shared};
 use std::fs::File;
@@ -218,6 +219,16 @@ impl LocalStore {
         .await
     }
 
+    /// Waits until what was queued so far is committed.
+    async fn wait_for_queue(&self) -> Result<(), StoreError> {
+        let (passed, wait) = oneshot::channel();
+        self.shared.queue.push_barrier(Box::new(move || {
+            // Whoever waits may have lost interest.
+            let _ = passed.send(());
+        }));
+        wait.await.map_err(|_| StoreError::Closed)
+    }
+
     /// Runs `work`, which waits for a sync, on the blocking pool. A failure of the device ends the store.
     async fn changing<T: Send + 'static>(
         &self,
@@ -233,6 +244,20 @@ impl LocalStore {
         })
         .await
     }
+}
+
+/// A replacement as it is queued.
+fn replacing(log: LogId, fence: Fence, change: Replacement) -> (Append, Purpose) {
+    let (batch, checksum, purpose) = match change {
+        Replacement::Rewrite { batch, checksum } => (batch, checksum, Purpose::Rewrite),
+        Replacement::Remove { first, last } => {
+            let nothing = Batch { first, last, max_timestamp: Timestamp::NONE, bytes: Bytes::new() };
+            // CRC-32C of no bytes is 0.
+            (nothing, SuffixChecksum { from: 0, crc: 0 }, Purpose::Remove)
+        }
+    };
+    let Batch { first, last, max_timestamp, bytes } = batch;
+    (Append { log, fence, first, last, max_timestamp, bytes, checksum, mark: None }, purpose)
 }
 
 /// Stops the threads and gives the directory back; blocks until what is queued is committed. Later calls do nothing.
@@ -290,12 +315,7 @@ impl LogStore for LocalStore {
                 return Ok(bounds);
             }
             // Batches of the former writer may be on the way to disk: they count, so wait for them.
-            let (passed, wait) = oneshot::channel();
-            self.shared.queue.push_barrier(Box::new(move || {
-                // The opener may have lost interest.
-                let _ = passed.send(());
-            }));
-            wait.await.map_err(|_| StoreError::Closed)?;
+            self.wait_for_queue().await?;
             lock(&self.shared.ledger).log(log).map(LogState::bounds)
         })
     }
@@ -314,7 +334,7 @@ impl LogStore for LocalStore {
     }
 
     fn append(&self, permit: Permit, append: Append) {
-        self.shared.queue.push(queue::Item { permit: Some(permit), append, moved_from: None });
+        self.shared.queue.push(queue::Item { permit: Some(permit), append, purpose: Purpose::Append });
     }
 
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>> {
@@ -348,6 +368,27 @@ impl LogStore for LocalStore {
 
     fn size(&self, log: LogId) -> u64 {
         lock(&self.shared.ledger).log(log).map_or(0, LogState::bytes)
+    }
+
+    fn bytes_from(&self, log: LogId, from: Offset) -> BoxFuture<'_, Result<u64, StoreError>> {
+        Box::pin(self.reading(move |shared, index| {
+            let state = *lock(&shared.ledger).log(log)?;
+            search::bytes_from(index, log, &state, from)
+        }))
+    }
+
+    fn replace(&self, log: LogId, fence: Fence, changes: Vec<Replacement>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            lock(&self.shared.ledger).fenced(log, fence)?;
+            self.changing(|shared| shared.index()?.sync_rows()).await?;
+            for change in changes {
+                let (append, purpose) = replacing(log, fence, change);
+                let permit = self.reserve(append.bytes.len()).await?;
+                self.shared.queue.push(queue::Item { permit: Some(permit), append, purpose });
+            }
+            self.wait_for_queue().await?;
+            lock(&self.shared.ledger).fenced(log, fence).map(drop)
+        })
     }
 
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -17,8 +17,19 @@ pub(super) struct Item {
     #[expect(dead_code, reason = "dropping it gives the room back, once the batch is committed")]
     pub permit: Option<Permit>,
     pub append: Append,
-    /// Set when reclaim copies a batch from there.
-    pub moved_from: Option<Position>,
+    pub purpose: Purpose,
+}
+
+/// Why a batch is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Purpose {
+    Append,
+    /// Reclaim copies it from there.
+    Move(Position),
+    /// It takes the place of the batch at the same offsets.
+    Rewrite,
+    /// No batch at all (its bytes are empty): those within its offsets go.
+    Remove,
 }
 
 impl Item {

@@ -14,7 +14,7 @@
 
 use super::index::Index;
 use super::journal::{Found, SegmentReader};
-use super::queue::Item;
+use super::queue::{Item, Purpose};
 use super::segment::{Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, segment_path};
 use super::{OpenError, Shared, lock};
 use crate::ids::{LogId, Offset};
@@ -201,10 +201,20 @@ impl Worker {
         } else {
             changes.put_reclaimed(log, reached);
         }
+        let removed: u64 = dead.values().sum();
         for (seq, bytes) in dead {
             changes.put_dead(seq, accounts.bury(seq, bytes));
         }
+        let holes = self.index.holes(log)?.map(|holes| holes.without(removed));
+        match holes {
+            Some(holes) if reached < Offset(i64::MAX) => changes.put_holes(log, holes),
+            Some(_) => changes.forget_holes(log),
+            None => {}
+        }
         changes.apply()?;
+        if let Some(state) = lock(&self.shared.ledger).logs.get_mut(&log) {
+            state.holes = holes;
+        }
         Ok(reached)
     }
 
@@ -333,7 +343,7 @@ impl Worker {
             // The mark's key needs no journal: keys are flushed before the old segment is given away.
             mark: None,
         };
-        self.shared.queue.push(Item { permit: None, append, moved_from: Some(place) });
+        self.shared.queue.push(Item { permit: None, append, purpose: Purpose::Move(place) });
         Ok(batch.len())
     }
 

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! l log  -> start, fence, is deleted     synced when it changes something that was promised (trim, delete, a newer fence)
-//! s log  -> at, value                    not synced: a snapshot only saves replay
+//! s log  -> at, value                    not synced by itself: a snapshot only saves replay
 //! c      -> position                     the journal's end at a clean close; removed, synced, by the next open
 //! ```
 //! A log without a row exists all the same while the journal has batches of it: the row of a new log is not synced, because
@@ -112,6 +112,11 @@ impl Index {
         let Some(value) = self.db.get(key(b's', log)).map_err(index_error)? else { return Ok(None) };
         let at = Fields(&value).offset().ok_or_else(|| garbled("a snapshot"))?;
         Ok(Some((at, Bytes::from(value).slice(8..))))
+    }
+
+    /// Puts on disk every row and snapshot that was put before.
+    pub fn sync_rows(&self) -> Result<(), StoreError> {
+        self.db.flush_wal(true).map_err(index_error)
     }
 
     /// Removes the snapshot of `log`, synced: it must not come back once it has become wrong.

@@ -1,8 +1,8 @@
 //! Searches among the keys of a log: by time and by size, without reading a batch.
 //!
 //! The running values of the entries (see `index.rs`) only grow along a log, so a search is a binary search over offsets, each step one
-//! seek. Exception: when a batch that was trimmed had a larger timestamp than those that stayed, the running maximum says nothing about
-//! these, and the search walks the entries one by one (about a million per second).
+//! seek. Exceptions walk the entries one by one (about a million per second): when a batch that was trimmed had a larger timestamp than
+//! those that stayed, the running maximum says nothing about these; and where batches were replaced, the running values say too much.
 
 use super::index::{Cursor, Entry, Index, Located};
 use super::ledger::LogState;
@@ -34,7 +34,7 @@ pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Op
     let newest = cursor.newest()?.unwrap_or(first);
     let largest = newest.entry.running_max;
     let is_first_largest_so_far = first.entry.running_max == first.entry.max_timestamp;
-    if is_first_largest_so_far || largest > first.entry.running_max {
+    if state.holes.is_none() && (is_first_largest_so_far || largest > first.entry.running_max) {
         let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= largest)?.unwrap_or(newest);
         return Ok(Some((found.entry.first, found.entry.max_timestamp)));
     }
@@ -53,11 +53,35 @@ pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Op
 pub(super) fn keep_bytes(index: &Index, log: LogId, state: &LogState, bytes: u64) -> Result<Offset, StoreError> {
     let mut cursor = index.cursor(log, state.start);
     let Some(newest) = cursor.newest()? else { return Ok(state.start) };
+    if state.holes.is_some() {
+        return keep_bytes_by_walking(&mut cursor, state, newest, bytes);
+    }
     let surplus = newest.entry.total.saturating_sub(bytes);
     let total_before = |entry: &Entry| entry.total.saturating_sub(u64::from(entry.length));
     let kept = first_where(&mut cursor, log, state, |entry| total_before(entry) >= surplus)?.unwrap_or(newest);
     let is_first = cursor.seek(log, state.start)?.is_none_or(|first| first.last == kept.last);
     Ok(if is_first { state.start } else { kept.entry.first })
+}
+
+fn keep_bytes_by_walking(cursor: &mut Cursor<'_>, state: &LogState, newest: Located, bytes: u64) -> Result<Offset, StoreError> {
+    let mut kept = u64::from(newest.entry.length);
+    let mut start = newest.entry.first;
+    while let Some(located) = cursor.back()? {
+        kept += u64::from(located.entry.length);
+        if kept > bytes {
+            return Ok(start);
+        }
+        start = located.entry.first;
+    }
+    Ok(state.start)
+}
+
+/// Bytes of the batches that end at or behind `from`, as the running count has them.
+pub(super) fn bytes_from(index: &Index, log: LogId, state: &LogState, from: Offset) -> Result<u64, StoreError> {
+    let mut cursor = index.cursor(log, state.start);
+    let Some(newest) = cursor.newest()? else { return Ok(0) };
+    let Some(first) = cursor.seek(log, from.max(state.start))? else { return Ok(0) };
+    Ok(newest.entry.total.saturating_sub(first.entry.total) + u64::from(first.entry.length))
 }
 
 /// The first batch at or after the log's start of which `holds` is true, given that it stays true for all later ones.

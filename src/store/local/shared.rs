@@ -102,12 +102,15 @@ impl Shared {
             state.fence = state.fence.max(fence);
             return Ok(Opened::Again);
         }
+        // Held so that nobody changes the count of its bytes in between.
+        let accounts = lock(&self.accounts);
         let state = LogState::load(&index, log, known.start, fence)?;
         // A power failure may take batches that a kept snapshot was made of: others will come at their offsets.
         if index.snapshot(log)?.is_some_and(|(at, _)| at > state.bounds().next) {
             index.forget_snapshot(log)?;
         }
         lock(&self.ledger).logs.insert(log, state);
+        drop(accounts);
         Ok(Opened::First(state.bounds()))
     }
 

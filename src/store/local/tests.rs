@@ -19,6 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod replacement;
+
 const LOG: LogId = LogId(1);
 const FILLER: LogId = LogId(2);
 const F0: Fence = Fence(0);
@@ -475,9 +477,9 @@ fn directory_is_locked_for_one_process() {
 #[test]
 fn directory_of_a_newer_format_is_refused() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    std::fs::write(dir.path().join("VERSION"), "fbf data format 2\n").expect("written");
+    std::fs::write(dir.path().join("VERSION"), "fbf data format 3\n").expect("written");
     let error = LocalStore::open(options(dir.path())).err().expect("refused");
-    assert_eq!(error, OpenError::NewerFormat { dir: dir.path().to_owned(), found: 2, known: 1 });
+    assert_eq!(error, OpenError::NewerFormat { dir: dir.path().to_owned(), found: 3, known: 2 });
     std::fs::write(dir.path().join("VERSION"), "something else").expect("written");
     let error = LocalStore::open(options(dir.path())).err().expect("refused");
     assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
