@@ -37,6 +37,11 @@ impl LogState {
         let holes = index.holes(log)?;
         let mut state =
             LogState { fence, start, next: start, total: 0, total_before_start: 0, running_max: Timestamp::NONE, holes };
+        if let Some(holes) = holes {
+            // The count goes on from the newest batch, also from one that is trimmed and not removed yet.
+            let below = index.reclaimed(log)?.min(start);
+            state.total = index.cursor(log, below).newest()?.map_or(holes.at_total, |newest| newest.entry.total);
+        }
         let mut cursor = index.cursor(log, start);
         let Some(newest) = cursor.newest()? else { return Ok(state) };
         state.next = newest.last.next().max(start);
