@@ -9,6 +9,7 @@
 //! Version notes: 1 (KIP-226) brings sources and synonyms; 3 (KIP-569) types and documentation; 4 is flexible.
 //! Not implemented: a request for more than 500,000 configurations gets INVALID_REQUEST for what is beyond.
 
+use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::{Answer, Context, Handler};
@@ -27,13 +28,6 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use tracing::level_filters::LevelFilter;
-
-/// ConfigResource.Type.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
 
 /// ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG.
 const LOGGER_SOURCE: i8 = 6;

@@ -7,6 +7,7 @@
 //! Not implemented: loggers and client metrics are INVALID_REQUEST with a message that says so, and so are broker properties that Kafka can
 //! change while it runs and we cannot yet.
 
+use super::config_resource::{BROKER, GROUP, TOPIC};
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
@@ -19,10 +20,6 @@ use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsRe
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
 use std::ops::RangeInclusive;
 
-/// ConfigResource.Type.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const GROUP: i8 = 32;
 /// AlterConfigOp.OpType.
 pub(super) const SET: i8 = 0;
 pub(super) const DELETE: i8 = 1;

@@ -6,20 +6,13 @@
 //! Version notes: 0 (KIP-1000) lists client metrics subscriptions only; 1 (KIP-1142) has types.
 //! Not implemented: nothing.
 
+use super::config_resource::{ALL, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::errors::{NONE, ResponseError};
 use super::{Answer, Context, Handler};
 use kafka_protocol::messages::list_config_resources_response::ConfigResource;
 use kafka_protocol::messages::{ListConfigResourcesRequest, ListConfigResourcesResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
-
-/// ConfigResource.Type.
-const TOPIC: i8 = 2;
-const BROKER: i8 = 4;
-const BROKER_LOGGER: i8 = 8;
-const CLIENT_METRICS: i8 = 16;
-const GROUP: i8 = 32;
-const ALL: [i8; 5] = [TOPIC, BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP];
 
 pub struct ListConfigResources;
 

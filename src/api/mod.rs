@@ -20,6 +20,7 @@ pub mod advertised;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
+pub mod config_resource;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
 pub mod context;

@@ -4,6 +4,7 @@ use super::caller::Caller;
 use super::errors::{ErrorBody, HttpError, Refusal};
 use super::input::{Body, Name};
 use super::topics::resolve;
+use crate::api::config_resource::TOPIC;
 use crate::api::errors::ResponseError;
 use crate::api::incremental_alter_configs::IncrementalAlterConfigs;
 use crate::catalog::Topic;
@@ -20,8 +21,6 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 const ALTER: i16 = 1;
-/// ConfigResource.Type.
-const TOPIC: i8 = 2;
 /// AlterConfigOp.OpType.
 const SET: i8 = 0;
 const DELETE: i8 = 1;
