@@ -4,6 +4,7 @@
 //! store is noticed, never overwritten.
 
 use super::dynamic::{self, Overrides, Owner};
+use super::quotas::{self, Entity, Limits, limits};
 use super::{Topic, cluster, topics};
 use crate::ids::{LogId, TopicId};
 use crate::store::json::{put, read};
@@ -38,7 +39,7 @@ impl Commits {
     pub(super) async fn load(meta: Arc<dyn MetaStore>) -> Result<(Commits, BTreeMap<String, Bytes>), StoreError> {
         let mut values = BTreeMap::new();
         let mut revisions = HashMap::new();
-        for prefix in [cluster::KEY, "ids/", topics::PREFIX, dynamic::GROUPS, dynamic::BROKERS, DELETED] {
+        for prefix in [cluster::KEY, "ids/", topics::PREFIX, dynamic::GROUPS, dynamic::BROKERS, quotas::PREFIX, DELETED] {
             for entry in meta.range(prefix).await? {
                 revisions.insert(entry.key.clone(), entry.revision);
                 values.insert(entry.key, entry.value);
@@ -94,6 +95,15 @@ impl Commits {
         let key = owner.key();
         let change = if overrides.is_empty() { MetaChange { key, value: None } } else { put(key, overrides) };
         self.commit(vec![change]).await
+    }
+
+    /// Writes the limits of each of these entities, in one commit; no limits is no key.
+    pub(super) async fn put_quotas(&mut self, changed: &BTreeMap<Entity, Limits>) -> Result<(), StoreError> {
+        let change = |(entity, limits): (&Entity, &Limits)| match limits.is_empty() {
+            true => MetaChange { key: quotas::key(entity), value: None },
+            false => put(quotas::key(entity), &limits::stored(limits)),
+        };
+        self.commit(changed.iter().map(change).collect()).await
     }
 
     pub(super) async fn put_cluster_id(&mut self, id: &str) -> Result<(), StoreError> {

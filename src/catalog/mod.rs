@@ -4,7 +4,8 @@
 //! (compare-and-commit, durable), and only then becomes visible; one async mutex orders the changes. A change that has begun runs to
 //! its end even if whoever asked goes away, so that the snapshot never falls behind the store.
 //!
-//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `groups/{id}`, `brokers/{id}`, `ids/next_log`, `ids/next_producer`.
+//! Keys, all values JSON: `cluster/id`, `topics/{name}`, `groups/{id}`, `brokers/{id}`, `quotas/{entity}`, `ids/next_log`,
+//! `ids/next_producer`.
 
 use crate::config::KafkaSettings;
 use crate::env::Env;
@@ -26,6 +27,7 @@ pub mod cluster;
 mod commits;
 pub mod dynamic;
 mod feed;
+pub mod quotas;
 #[cfg(test)]
 mod tests;
 pub mod topics;
@@ -58,6 +60,9 @@ pub enum CatalogError {
     /// The request contradicts itself, or asks for what must not happen to an internal topic.
     #[error("{0}")]
     InvalidRequest(String),
+    /// There are as many of these as are kept.
+    #[error("{0}")]
+    LimitReached(String),
     /// The metadata store refused; nothing changed as far as readers can see.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -75,7 +80,7 @@ pub enum OpenError {
     Store(#[from] StoreError),
 }
 
-/// All topics, and all settings that change while the broker runs, at one moment.
+/// All topics, and all settings and quotas that change while the broker runs, at one moment.
 #[derive(Debug, Clone, Default)]
 pub struct Snapshot {
     /// Grows with every change; counts from the opening.
@@ -84,6 +89,7 @@ pub struct Snapshot {
     pub topics: BTreeMap<String, Arc<Topic>>,
     ids: HashMap<TopicId, Arc<Topic>>,
     dynamic: dynamic::Dynamic,
+    quotas: quotas::Quotas,
 }
 
 impl Snapshot {
@@ -176,6 +182,7 @@ impl Catalog {
                 snapshot.insert(Arc::new(topic));
             }
             snapshot.dynamic.read(key, value)?;
+            snapshot.quotas.read(key, value)?;
             if let Some(id) = key.strip_prefix(commits::DELETED) {
                 let id = id.parse().map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))?;
                 unfinished.push(Deleted { id: TopicId(id), logs: json::read(key, value)? });
@@ -302,6 +309,25 @@ impl Catalog {
     pub async fn alter(&self, owner: dynamic::Owner, changes: Vec<dynamic::Change>) -> Result<(), CatalogError> {
         let inner = self.inner.clone();
         tasks::to_the_end("catalog change", async move { inner.alter(&owner, &changes).await }).await
+    }
+
+    /// What [`Catalog::alter_quotas`] would answer now.
+    #[must_use]
+    pub fn validate_quotas(&self, alterations: &[quotas::Alteration]) -> Vec<Result<(), CatalogError>> {
+        self.inner.validate_quotas(alterations)
+    }
+
+    /// Changes quotas, each entity's all or none; no entity may come twice. Answers for each what became of it: nothing,
+    /// [`CatalogError::InvalidRequest`] or [`CatalogError::LimitReached`]. What was taken is durable and visible when it returns.
+    ///
+    /// # Errors
+    /// [`CatalogError::Store`]: no quota has changed.
+    pub async fn alter_quotas(
+        &self,
+        alterations: Vec<quotas::Alteration>,
+    ) -> Result<Vec<Result<(), CatalogError>>, CatalogError> {
+        let inner = self.inner.clone();
+        tasks::to_the_end("catalog change", async move { inner.alter_quotas(&alterations).await }).await
     }
 
     /// What a topic would become by these changes of its settings, if they were made now.

@@ -19,6 +19,8 @@ pub fn code(error: &CatalogError) -> ResponseError {
         CatalogError::InvalidReplicaAssignment(_) => ResponseError::InvalidReplicaAssignment,
         CatalogError::InvalidConfig(_) => ResponseError::InvalidConfig,
         CatalogError::InvalidRequest(_) => ResponseError::InvalidRequest,
+        // As for a request that is larger than a controller takes (BoundedListTooLongException).
+        CatalogError::LimitReached(_) => ResponseError::PolicyViolation,
         CatalogError::Store(_) => ResponseError::KafkaStorageError,
     }
 }
