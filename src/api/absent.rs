@@ -8,13 +8,13 @@ use super::errors::ResponseError;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddRaftVoterResponse, AlterClientQuotasResponse, AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse,
-    AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse, CreateDelegationTokenResponse, DeleteAclsResponse,
-    DeleteShareGroupOffsetsResponse, DescribeAclsResponse, DescribeClientQuotasResponse, DescribeDelegationTokenResponse,
-    DescribeQuorumResponse, DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse,
-    ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse, PushTelemetryResponse, RemoveRaftVoterResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
-    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse, UnregisterBrokerResponse, UpdateFeaturesResponse,
+    AddRaftVoterResponse, AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey,
+    CreateAclsResponse, CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
+    DescribeDelegationTokenResponse, DescribeQuorumResponse, DescribeShareGroupOffsetsResponse,
+    DescribeUserScramCredentialsResponse, ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse,
+    PushTelemetryResponse, RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
+    SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
+    UnregisterBrokerResponse, UpdateFeaturesResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -51,8 +51,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(RenewDelegationToken, RenewDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(ExpireDelegationToken, ExpireDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
-    absent!(DescribeClientQuotas, DescribeClientQuotasResponse::default().with_error_code(CODE)),
-    absent!(AlterClientQuotas, AlterClientQuotasResponse::default()),
     absent!(DescribeUserScramCredentials, DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
     absent!(DescribeQuorum, DescribeQuorumResponse::default().with_error_code(CODE)),

@@ -17,6 +17,7 @@ pub mod absent;
 pub mod add_offsets_to_txn;
 pub mod add_partitions_to_txn;
 pub mod advertised;
+pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod api_versions;
@@ -29,6 +30,7 @@ pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_topics;
+pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
 pub mod describe_groups;
@@ -185,6 +187,8 @@ pub static TABLE: &[Row] = &[
     row::<alter_partition_reassignments::AlterPartitionReassignments>("AlterPartitionReassignments"),
     row::<list_partition_reassignments::ListPartitionReassignments>("ListPartitionReassignments"),
     row::<offset_delete::OffsetDelete>("OffsetDelete"),
+    row::<describe_client_quotas::DescribeClientQuotas>("DescribeClientQuotas"),
+    row::<alter_client_quotas::AlterClientQuotas>("AlterClientQuotas"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),
     row::<describe_producers::DescribeProducers>("DescribeProducers"),
     row::<describe_transactions::DescribeTransactions>("DescribeTransactions"),

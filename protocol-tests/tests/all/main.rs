@@ -16,6 +16,7 @@ mod list_offsets;
 mod metadata;
 mod odd_requests;
 mod produce;
+mod quotas;
 mod restart;
 mod schemas;
 mod start;

@@ -1,0 +1,24 @@
+//! Administration of the cluster as a whole.
+
+use super::Ask;
+use crate::frame::text;
+use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
+use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
+
+const NOBODY: &str = "nobody";
+
+impl Ask for DescribeClientQuotasRequest {
+    fn filled(_version: i16) -> Self {
+        let component = ComponentData::default().with_entity_type(text("user")).with_match(Some(text(NOBODY)));
+        Self::default().with_components(vec![component])
+    }
+}
+
+impl Ask for AlterClientQuotasRequest {
+    fn filled(_version: i16) -> Self {
+        let entity = EntityData::default().with_entity_type(text("user")).with_entity_name(Some(text(NOBODY)));
+        let op = OpData::default().with_key(text("no_such_quota")).with_value(1.0);
+        Self::default().with_entries(vec![EntryData::default().with_entity(vec![entity]).with_ops(vec![op])])
+    }
+}
