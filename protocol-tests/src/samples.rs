@@ -30,7 +30,7 @@ use kafka_protocol::messages::offset_for_leader_epoch_request::{OffsetForLeaderP
 use kafka_protocol::messages::sync_group_request::SyncGroupRequestAssignment;
 use kafka_protocol::messages::{
     AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, AlterClientQuotasRequest, AlterConfigsRequest,
-    AlterPartitionReassignmentsRequest, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
+    AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, ApiVersionsRequest, BrokerId, ConsumerGroupDescribeRequest,
     ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
     DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, DescribeTransactionsRequest,
@@ -149,6 +149,7 @@ pub static SAMPLES: &[Sample] = &[
     sample::<TxnOffsetCommitRequest>("TxnOffsetCommit"),
     sample::<DescribeConfigsRequest>("DescribeConfigs"),
     sample::<AlterConfigsRequest>("AlterConfigs"),
+    sample::<AlterReplicaLogDirsRequest>("AlterReplicaLogDirs"),
     sample::<DescribeLogDirsRequest>("DescribeLogDirs"),
     sample::<CreatePartitionsRequest>("CreatePartitions"),
     sample::<DeleteGroupsRequest>("DeleteGroups"),

@@ -8,8 +8,8 @@ use super::errors::ResponseError;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddRaftVoterResponse, AlterReplicaLogDirsResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey,
-    CreateAclsResponse, CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
+    AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
+    CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
     DescribeDelegationTokenResponse, DescribeQuorumResponse, DescribeShareGroupOffsetsResponse,
     DescribeUserScramCredentialsResponse, ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse,
     PushTelemetryResponse, RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
@@ -45,7 +45,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(DescribeAcls, DescribeAclsResponse::default().with_error_code(CODE)),
     absent!(CreateAcls, CreateAclsResponse::default()),
     absent!(DeleteAcls, DeleteAclsResponse::default()),
-    absent!(AlterReplicaLogDirs, AlterReplicaLogDirsResponse::default()),
     absent!(SaslAuthenticate, SaslAuthenticateResponse::default().with_error_code(CODE)),
     absent!(CreateDelegationToken, CreateDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(RenewDelegationToken, RenewDelegationTokenResponse::default().with_error_code(CODE)),

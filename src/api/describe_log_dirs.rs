@@ -19,7 +19,7 @@ use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, 
 use kafka_protocol::protocol::StrBytes;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use std::path::{Path, absolute};
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 
 /// Where sizes come in.
@@ -47,10 +47,11 @@ impl Handler for DescribeLogDirs {
                 let name = TopicName(StrBytes::from_string(topic.name.clone()));
                 topics.push(DescribeLogDirsTopic::default().with_name(name).with_partitions(described));
             }
-            let (directory, sizes) = directory(&context.broker.config).await;
+            let config = &context.broker.config;
+            let sizes = sizes(config).await;
             let result = DescribeLogDirsResult::default()
                 .with_error_code(NONE)
-                .with_log_dir(StrBytes::from_string(directory))
+                .with_log_dir(StrBytes::from_string(directory_name(config)))
                 .with_topics(topics);
             let result = match context.version {
                 VOLUME.. => result.with_total_bytes(sizes.0).with_usable_bytes(sizes.1),
@@ -88,14 +89,25 @@ fn asked(context: &Context, topics: Option<Vec<DescribableLogDirTopic>>) -> Vec<
     }
 }
 
-/// The directory's name, and how large its file system is and how much of it is free.
-async fn directory(config: &Config) -> (String, (i64, i64)) {
-    if config.storage.ephemeral {
-        return ("memory".to_owned(), (UNKNOWN, UNKNOWN));
+/// The name of the one directory.
+pub(super) fn directory_name(config: &Config) -> String {
+    match config.storage.ephemeral {
+        true => "memory".to_owned(),
+        false => path(config).to_string_lossy().into_owned(),
     }
-    let path = absolute(&config.storage.path).unwrap_or_else(|_| config.storage.path.clone());
-    let name = path.to_string_lossy().into_owned();
-    (name, tasks::blocking("size of the data directory", move || volume(&path)).await)
+}
+
+fn path(config: &Config) -> PathBuf {
+    absolute(&config.storage.path).unwrap_or_else(|_| config.storage.path.clone())
+}
+
+/// How large the directory's file system is and how much of it is free.
+async fn sizes(config: &Config) -> (i64, i64) {
+    if config.storage.ephemeral {
+        return (UNKNOWN, UNKNOWN);
+    }
+    let path = path(config);
+    tasks::blocking("size of the data directory", move || volume(&path)).await
 }
 
 fn volume(path: &Path) -> (i64, i64) {

@@ -20,6 +20,7 @@ pub mod advertised;
 pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
+pub mod alter_replica_log_dirs;
 pub mod api_versions;
 pub mod config_resource;
 pub mod consumer_group_describe;
@@ -179,6 +180,7 @@ pub static TABLE: &[Row] = &[
     row::<txn_offset_commit::TxnOffsetCommit>("TxnOffsetCommit"),
     row::<describe_configs::DescribeConfigs>("DescribeConfigs"),
     row::<alter_configs::AlterConfigs>("AlterConfigs"),
+    row::<alter_replica_log_dirs::AlterReplicaLogDirs>("AlterReplicaLogDirs"),
     row::<describe_log_dirs::DescribeLogDirs>("DescribeLogDirs"),
     row::<create_partitions::CreatePartitions>("CreatePartitions"),
     row::<delete_groups::DeleteGroups>("DeleteGroups"),

@@ -4,12 +4,13 @@ use super::Ask;
 use crate::frame::{text, topic_name};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::list_partition_reassignments_request::ListPartitionReassignmentsTopics;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, BrokerId, DescribeLogDirsRequest, ElectLeadersRequest,
-    ListConfigResourcesRequest, ListPartitionReassignmentsRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, BrokerId, DescribeLogDirsRequest,
+    ElectLeadersRequest, ListConfigResourcesRequest, ListPartitionReassignmentsRequest,
 };
 
 const NOWHERE: &str = "no-such-topic";
@@ -20,6 +21,13 @@ impl Ask for AlterConfigsRequest {
         let resource =
             AlterConfigsResource::default().with_resource_type(2).with_resource_name(text(NOWHERE)).with_configs(vec![config]);
         Self::default().with_resources(vec![resource])
+    }
+}
+
+impl Ask for AlterReplicaLogDirsRequest {
+    fn filled(_version: i16) -> Self {
+        let topic = AlterReplicaLogDirTopic::default().with_name(topic_name(NOWHERE)).with_partitions(vec![0]);
+        Self::default().with_dirs(vec![AlterReplicaLogDir::default().with_path(text("/nowhere")).with_topics(vec![topic])])
     }
 }
 
