@@ -38,7 +38,7 @@ use kafka_protocol::messages::{
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest,
     ListOffsetsRequest, ListPartitionReassignmentsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
-    TxnOffsetCommitRequest, WriteTxnMarkersRequest,
+    TxnOffsetCommitRequest, UpdateFeaturesRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
@@ -160,6 +160,7 @@ pub static SAMPLES: &[Sample] = &[
     sample::<OffsetDeleteRequest>("OffsetDelete"),
     sample::<DescribeClientQuotasRequest>("DescribeClientQuotas"),
     sample::<AlterClientQuotasRequest>("AlterClientQuotas"),
+    sample::<UpdateFeaturesRequest>("UpdateFeatures"),
     sample::<DescribeClusterRequest>("DescribeCluster"),
     sample::<DescribeProducersRequest>("DescribeProducers"),
     sample::<DescribeTransactionsRequest>("DescribeTransactions"),

@@ -14,7 +14,7 @@ use kafka_protocol::messages::{
     DescribeUserScramCredentialsResponse, ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse,
     PushTelemetryResponse, RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
     SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
-    UnregisterBrokerResponse, UpdateFeaturesResponse,
+    UnregisterBrokerResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -53,7 +53,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(DescribeUserScramCredentials, DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
     absent!(DescribeQuorum, DescribeQuorumResponse::default().with_error_code(CODE)),
-    absent!(UpdateFeatures, UpdateFeaturesResponse::default().with_error_code(CODE)),
     absent!(UnregisterBroker, UnregisterBrokerResponse::default().with_error_code(CODE)),
     absent!(GetTelemetrySubscriptions, GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
     absent!(PushTelemetry, PushTelemetryResponse::default().with_error_code(CODE)),

@@ -6,10 +6,11 @@
 //! Version notes: 3 (KIP-511) is flexible and brings the client's software name and version, which must be well formed; 4
 //! (KIP-1022) may list features whose minimum is 0; earlier versions leave these out, as Kafka does.
 //! Produce is listed from 0 although 0-2 are refused: librdkafka turns compression off otherwise (KAFKA-18659).
-//! Features (KIP-584, 3+): `group.version`, the level that the consumer protocol (KIP-848) needs.
-//! Not implemented: `transaction.version`; a client keeps to transactions version 1.
+//! Features (KIP-584, 3+): see [`super::features`].
+//! Not implemented: nothing.
 
 use super::errors::ResponseError;
+use super::features::{self, Feature};
 use super::{Answer, Context, Handler, TABLE};
 use crate::config::KafkaSettings;
 use kafka_protocol::messages::api_versions_response::{ApiVersion, FinalizedFeatureKey, SupportedFeatureKey};
@@ -20,12 +21,6 @@ use std::ops::RangeInclusive;
 /// The first version with features, and the first that may list those whose minimum is 0.
 const FEATURES: i16 = 3;
 const FEATURES_FROM_0: i16 = 4;
-const GROUP_VERSION: &str = "group.version";
-/// The levels of `group.version` that we have: without and with the consumer protocol.
-const GROUP_VERSION_LEVELS: RangeInclusive<i16> = 0..=1;
-/// The feature that switches clients to the second protocol of transactions (KIP-890), with level 2.
-const TRANSACTION_VERSION: &str = "transaction.version";
-const TRANSACTION_VERSION_LEVELS: RangeInclusive<i16> = 0..=2;
 
 pub struct ApiVersions;
 
@@ -61,10 +56,7 @@ fn with_features(response: ApiVersionsResponse, kafka: &KafkaSettings, version: 
     }
     let mut supported = Vec::new();
     let mut finalized = Vec::new();
-    for (name, levels, level) in [
-        (GROUP_VERSION, GROUP_VERSION_LEVELS, kafka.feature_group_version),
-        (TRANSACTION_VERSION, TRANSACTION_VERSION_LEVELS, kafka.feature_transaction_version),
-    ] {
+    for Feature { name, levels, level, .. } in features::all(kafka) {
         let name = StrBytes::from_static_str(name);
         if version >= FEATURES_FROM_0 {
             let supports = SupportedFeatureKey::default().with_name(name.clone());

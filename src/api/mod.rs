@@ -42,6 +42,7 @@ pub mod describe_transactions;
 pub mod elect_leaders;
 pub mod end_txn;
 pub mod errors;
+pub mod features;
 pub mod fetch;
 pub mod fetch_sessions;
 pub mod find_coordinator;
@@ -67,6 +68,7 @@ pub mod sync_group;
 pub mod topic_overview;
 pub mod transactional_produce;
 pub mod txn_offset_commit;
+pub mod update_features;
 mod validated_produce;
 pub mod write_txn_markers;
 
@@ -191,6 +193,7 @@ pub static TABLE: &[Row] = &[
     row::<offset_delete::OffsetDelete>("OffsetDelete"),
     row::<describe_client_quotas::DescribeClientQuotas>("DescribeClientQuotas"),
     row::<alter_client_quotas::AlterClientQuotas>("AlterClientQuotas"),
+    row::<update_features::UpdateFeatures>("UpdateFeatures"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),
     row::<describe_producers::DescribeProducers>("DescribeProducers"),
     row::<describe_transactions::DescribeTransactions>("DescribeTransactions"),

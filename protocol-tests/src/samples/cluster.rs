@@ -4,7 +4,8 @@ use super::Ask;
 use crate::frame::text;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
-use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest};
+use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
+use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, UpdateFeaturesRequest};
 
 const NOBODY: &str = "nobody";
 
@@ -20,5 +21,12 @@ impl Ask for AlterClientQuotasRequest {
         let entity = EntityData::default().with_entity_type(text("user")).with_entity_name(Some(text(NOBODY)));
         let op = OpData::default().with_key(text("no_such_quota")).with_value(1.0);
         Self::default().with_entries(vec![EntryData::default().with_entity(vec![entity]).with_ops(vec![op])])
+    }
+}
+
+impl Ask for UpdateFeaturesRequest {
+    fn filled(_version: i16) -> Self {
+        let update = FeatureUpdateKey::default().with_feature(text("no-such.version")).with_max_version_level(1);
+        Self::default().with_feature_updates(vec![update])
     }
 }
