@@ -10,11 +10,10 @@ use bytes::Bytes;
 use kafka_protocol::messages::{
     AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
     CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
-    DescribeDelegationTokenResponse, DescribeQuorumResponse, DescribeShareGroupOffsetsResponse,
-    DescribeUserScramCredentialsResponse, ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse,
-    PushTelemetryResponse, RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
-    SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
-    UnregisterBrokerResponse,
+    DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse,
+    ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse, PushTelemetryResponse, RemoveRaftVoterResponse,
+    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -52,8 +51,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeUserScramCredentials, DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
-    absent!(DescribeQuorum, DescribeQuorumResponse::default().with_error_code(CODE)),
-    absent!(UnregisterBroker, UnregisterBrokerResponse::default().with_error_code(CODE)),
     absent!(GetTelemetrySubscriptions, GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
     absent!(PushTelemetry, PushTelemetryResponse::default().with_error_code(CODE)),
     absent!(ShareGroupHeartbeat, ShareGroupHeartbeatResponse::default().with_error_code(CODE)),

@@ -37,6 +37,7 @@ pub mod describe_configs;
 pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
+pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
 pub mod elect_leaders;
@@ -68,6 +69,7 @@ pub mod sync_group;
 pub mod topic_overview;
 pub mod transactional_produce;
 pub mod txn_offset_commit;
+pub mod unregister_broker;
 pub mod update_features;
 mod validated_produce;
 pub mod write_txn_markers;
@@ -193,9 +195,11 @@ pub static TABLE: &[Row] = &[
     row::<offset_delete::OffsetDelete>("OffsetDelete"),
     row::<describe_client_quotas::DescribeClientQuotas>("DescribeClientQuotas"),
     row::<alter_client_quotas::AlterClientQuotas>("AlterClientQuotas"),
+    row::<describe_quorum::DescribeQuorum>("DescribeQuorum"),
     row::<update_features::UpdateFeatures>("UpdateFeatures"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),
     row::<describe_producers::DescribeProducers>("DescribeProducers"),
+    row::<unregister_broker::UnregisterBroker>("UnregisterBroker"),
     row::<describe_transactions::DescribeTransactions>("DescribeTransactions"),
     row::<list_transactions::ListTransactions>("ListTransactions"),
     row::<consumer_group_heartbeat::ConsumerGroupHeartbeat>("ConsumerGroupHeartbeat"),

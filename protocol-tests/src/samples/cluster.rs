@@ -1,11 +1,15 @@
 //! Administration of the cluster as a whole.
 
 use super::Ask;
-use crate::frame::text;
+use crate::frame::{text, topic_name};
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
-use kafka_protocol::messages::{AlterClientQuotasRequest, DescribeClientQuotasRequest, UpdateFeaturesRequest};
+use kafka_protocol::messages::{
+    AlterClientQuotasRequest, BrokerId, DescribeClientQuotasRequest, DescribeQuorumRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest,
+};
 
 const NOBODY: &str = "nobody";
 
@@ -21,6 +25,20 @@ impl Ask for AlterClientQuotasRequest {
         let entity = EntityData::default().with_entity_type(text("user")).with_entity_name(Some(text(NOBODY)));
         let op = OpData::default().with_key(text("no_such_quota")).with_value(1.0);
         Self::default().with_entries(vec![EntryData::default().with_entity(vec![entity]).with_ops(vec![op])])
+    }
+}
+
+impl Ask for DescribeQuorumRequest {
+    fn filled(_version: i16) -> Self {
+        let topic =
+            TopicData::default().with_topic_name(topic_name("no-such-topic")).with_partitions(vec![PartitionData::default()]);
+        Self::default().with_topics(vec![topic])
+    }
+}
+
+impl Ask for UnregisterBrokerRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_broker_id(BrokerId(99))
     }
 }
 

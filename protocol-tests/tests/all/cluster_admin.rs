@@ -4,8 +4,13 @@
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use kafka_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
-use kafka_protocol::messages::{AlterReplicaLogDirsRequest, UpdateFeaturesRequest};
+use kafka_protocol::messages::{
+    AlterReplicaLogDirsRequest, BrokerId, DescribeQuorumRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+};
+use protocol_tests::client::Client;
 use protocol_tests::frame::{text, topic_name};
 use protocol_tests::server::{Launch, Server};
 
@@ -69,4 +74,63 @@ fn levels_of_features_stay_as_the_settings_give_them() {
     let answer = server.connect().call(0, &UpdateFeaturesRequest::default().with_feature_updates(vec![old]));
     assert_eq!((answer.error_code.err(), answer.results.len()), (None, 1));
     assert_eq!((answer.results[0].feature.as_str(), answer.results[0].error_code.err()), ("group.version", None));
+}
+
+/// The answer about these partitions.
+fn quorum(client: &mut Client, version: i16, asked: &[(&str, &[i32])]) -> DescribeQuorumResponse {
+    let topics = asked.iter().map(|(topic, partitions)| {
+        let partitions = partitions.iter().map(|index| PartitionData::default().with_partition_index(*index));
+        TopicData::default().with_topic_name(topic_name(topic)).with_partitions(partitions.collect())
+    });
+    client.call(version, &DescribeQuorumRequest::default().with_topics(topics.collect()))
+}
+
+#[test]
+fn the_quorum_is_this_node_and_has_one_partition() {
+    const METADATA: &str = "__cluster_metadata";
+    let server = Server::shared();
+    let mut client = server.connect();
+    let unknown: [&[(&str, &[i32])]; 4] =
+        [&[("no-such", &[0])], &[(METADATA, &[1])], &[(METADATA, &[0, 0])], &[(METADATA, &[0]), ("no-such", &[0])]];
+    for asked in unknown {
+        let response = quorum(&mut client, 2, asked);
+        assert_eq!((response.error_code.err(), response.topics.len()), (None, asked.len()));
+        for partition in response.topics.iter().flat_map(|topic| &topic.partitions) {
+            assert_eq!(partition.error_code.err(), Some(ResponseError::UnknownTopicOrPartition), "{asked:?}");
+        }
+    }
+    assert!(quorum(&mut client, 2, &[]).topics.is_empty());
+
+    for version in 0..=2 {
+        let response = quorum(&mut client, version, &[(METADATA, &[0])]);
+        let partition = &response.topics[0].partitions[0];
+        assert_eq!((response.error_code.err(), partition.error_code.err()), (None, None));
+        assert!(partition.leader_epoch > 0 && partition.high_watermark > 0);
+        assert!(partition.observers.is_empty());
+        let [voter] = &partition.current_voters[..] else { panic!("{partition:?}") };
+        assert_eq!((voter.replica_id, voter.log_end_offset), (partition.leader_id, partition.high_watermark));
+        assert_eq!(voter.last_caught_up_timestamp > 0, version > 0, "version {version}");
+        let nodes: Vec<_> = response.nodes.iter().map(|node| (node.node_id, node.listeners[0].port)).collect();
+        let expected = [(partition.leader_id, server.address().port())];
+        assert_eq!(nodes, if version == 2 { &expected[..] } else { &[] });
+    }
+
+    let before = quorum(&mut client, 2, &[(METADATA, &[0])]).topics[0].partitions[0].high_watermark;
+    client.create_topic("counted", 1, &[]);
+    assert!(quorum(&mut client, 2, &[(METADATA, &[0])]).topics[0].partitions[0].high_watermark > before);
+}
+
+#[test]
+fn the_only_broker_cannot_be_unregistered() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let node = client.metadata(&[], false).controller_id;
+    let mut unregistered = |id: BrokerId| {
+        let response = client.call(0, &UnregisterBrokerRequest::default().with_broker_id(id));
+        (response.error_code.err(), response.error_message.map(|why| why.to_string()).unwrap_or_default())
+    };
+    let other = BrokerId(node.0 + 1);
+    let expected = format!("Broker ID {} is not currently registered", other.0);
+    assert_eq!(unregistered(other), (Some(ResponseError::BrokerIdNotRegistered), expected));
+    assert_eq!(unregistered(node).0, Some(ResponseError::InvalidRequest));
 }
