@@ -34,11 +34,12 @@ use kafka_protocol::messages::{
     ConsumerGroupHeartbeatRequest, CreatePartitionsRequest, CreateTopicsRequest, DeleteGroupsRequest, DeleteRecordsRequest,
     DeleteTopicsRequest, DescribeClientQuotasRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
     DescribeLogDirsRequest, DescribeProducersRequest, DescribeQuorumRequest, DescribeTopicPartitionsRequest,
-    DescribeTransactionsRequest, ElectLeadersRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest,
-    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, ListTransactionsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, SyncGroupRequest,
-    TxnOffsetCommitRequest, UnregisterBrokerRequest, UpdateFeaturesRequest, WriteTxnMarkersRequest,
+    DescribeTransactionsRequest, ElectLeadersRequest, EndTxnRequest, FetchRequest, FindCoordinatorRequest,
+    GetTelemetrySubscriptionsRequest, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest,
+    LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest,
+    ListTransactionsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, ProduceRequest, PushTelemetryRequest, SyncGroupRequest, TxnOffsetCommitRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
@@ -54,6 +55,8 @@ pub struct Sample {
     /// The versions that the messages have: what the server is expected to advertise (Produce: from 0 on, see traps).
     pub min: i16,
     pub max: i16,
+    /// Whether the server tells clients of it.
+    pub listed: bool,
     /// The version of the request header at a version of the key.
     pub header_version: fn(i16) -> i16,
     /// Whole frames by correlation id and version.
@@ -81,11 +84,17 @@ const fn sample<R: Ask>(name: &'static str) -> Sample {
         name,
         min: R::VERSIONS.min,
         max: R::VERSIONS.max,
+        listed: true,
         header_version: R::header_version,
         empty: empty_frame::<R>,
         filled: filled_frame::<R>,
         decode: correlation_id::<R>,
     }
+}
+
+/// What a client may ask for although ApiVersions does not say so.
+const fn unlisted<R: Ask>(name: &'static str) -> Sample {
+    Sample { listed: false, ..sample::<R>(name) }
 }
 
 /// `R` up to its last version, then `T`: the message library ends earlier than the server.
@@ -169,6 +178,8 @@ pub static SAMPLES: &[Sample] = &[
     sample::<ListTransactionsRequest>("ListTransactions"),
     sample::<ConsumerGroupHeartbeatRequest>("ConsumerGroupHeartbeat"),
     sample::<ConsumerGroupDescribeRequest>("ConsumerGroupDescribe"),
+    unlisted::<GetTelemetrySubscriptionsRequest>("GetTelemetrySubscriptions"),
+    unlisted::<PushTelemetryRequest>("PushTelemetry"),
     sample::<ListConfigResourcesRequest>("ListConfigResources"),
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
 ];

@@ -11,9 +11,8 @@ use kafka_protocol::messages::{
     AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
     CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
     DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse,
-    ExpireDelegationTokenResponse, GetTelemetrySubscriptionsResponse, PushTelemetryResponse, RemoveRaftVoterResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
-    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
+    ExpireDelegationTokenResponse, RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
+    SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -51,8 +50,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeUserScramCredentials, DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
-    absent!(GetTelemetrySubscriptions, GetTelemetrySubscriptionsResponse::default().with_error_code(CODE)),
-    absent!(PushTelemetry, PushTelemetryResponse::default().with_error_code(CODE)),
     absent!(ShareGroupHeartbeat, ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
     absent!(ShareGroupDescribe, ShareGroupDescribeResponse::default()),
     absent!(ShareFetch, ShareFetchResponse::default().with_error_code(CODE)),

@@ -1,7 +1,8 @@
 //! ApiVersions, key 18, versions 0-4.
 //!
-//! Behaviour: lists [`super::TABLE`]. An unknown version is answered in the format of version 0 with UNSUPPORTED_VERSION and this key's
-//! range, and the connection lives (KIP-511); the response header is always version 0.
+//! Behaviour: lists [`super::TABLE`], as far as clients are meant to ask for it. An unknown version is answered in the format of
+//! version 0 with UNSUPPORTED_VERSION and this key's range, and the connection lives (KIP-511); the response header is always
+//! version 0.
 //!
 //! Version notes: 3 (KIP-511) is flexible and brings the client's software name and version, which must be well formed; 4
 //! (KIP-1022) may list features whose minimum is 0; earlier versions leave these out, as Kafka does.
@@ -35,7 +36,7 @@ impl Handler for ApiVersions {
         if context.version >= 3 && !named.into_iter().all(|name| is_well_formed(name)) {
             return Answer::Now(ApiVersionsResponse::default().with_error_code(ResponseError::InvalidRequest.code()));
         }
-        let response = ApiVersionsResponse::default().with_api_keys(TABLE.iter().map(listed).collect());
+        let response = ApiVersionsResponse::default().with_api_keys(TABLE.iter().filter(|row| row.listed).map(listed).collect());
         Answer::Now(with_features(response, &context.broker.config.kafka, context.version))
     }
 

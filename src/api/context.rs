@@ -1,5 +1,6 @@
 //! What a handler knows about who asks: the same for a Kafka connection and for HTTP.
 
+use super::client_instance::ClientInstance;
 use super::errors::{self, ResponseError};
 use super::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
@@ -8,7 +9,7 @@ use crate::log::Partition;
 use crate::store::Mark;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
 /// One request's surroundings. Cheap to clone.
@@ -34,7 +35,7 @@ pub struct Context {
 #[derive(Debug, Clone, Default)]
 pub struct Held(Arc<Mutex<Vec<OwnedSemaphorePermit>>>);
 
-/// What is fixed for a connection's life.
+/// What lives as long as a connection.
 #[derive(Debug)]
 pub struct Connection {
     /// Unique within the process.
@@ -42,6 +43,20 @@ pub struct Connection {
     pub peer: SocketAddr,
     /// The address at which the client reached us; what Metadata advertises when nothing else is configured.
     pub local: SocketAddr,
+    client_instance: Mutex<ClientInstance>,
+}
+
+impl Connection {
+    /// A connection that has just been accepted.
+    #[must_use]
+    pub fn new(id: u64, peer: SocketAddr, local: SocketAddr) -> Connection {
+        Connection { id, peer, local, client_instance: Mutex::default() }
+    }
+
+    /// The client whose metrics come over it.
+    pub fn client_instance(&self) -> MutexGuard<'_, ClientInstance> {
+        self.client_instance.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Held {

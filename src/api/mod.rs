@@ -22,6 +22,7 @@ pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod api_versions;
+pub mod client_instance;
 pub mod config_resource;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
@@ -47,6 +48,7 @@ pub mod features;
 pub mod fetch;
 pub mod fetch_sessions;
 pub mod find_coordinator;
+pub mod get_telemetry_subscriptions;
 pub mod heartbeat;
 pub mod incremental_alter_configs;
 pub mod init_producer_id;
@@ -64,6 +66,7 @@ pub mod offset_fetch;
 pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod produce;
+pub mod push_telemetry;
 pub mod repeated;
 pub mod sync_group;
 pub mod topic_overview;
@@ -86,6 +89,8 @@ pub trait Handler: 'static {
     const VERSIONS: RangeInclusive<i16>;
     /// Whether a connection that has not authenticated may ask this.
     const BEFORE_AUTH: bool = false;
+    /// Whether ApiVersions tells clients of it.
+    const LISTED: bool = true;
     /// Stage one. Never blocks for durability: that is what [`Answer::Later`] is for.
     fn handle(context: Context, request: Self::Request) -> impl Future<Output = Answer<ResponseOf<Self>>> + Send;
     /// The version in whose format a version outside [`Handler::VERSIONS`] is refused.
@@ -116,6 +121,7 @@ pub struct Row {
     pub min: i16,
     pub max: i16,
     pub before_auth: bool,
+    pub listed: bool,
     /// The request header's version for a request of the given version.
     pub header_version: fn(i16) -> i16,
     /// Decodes, handles (stage one) and prepares the encoding of the answer.
@@ -131,6 +137,7 @@ const fn row<H: Handler>(name: &'static str) -> Row {
         min: *H::VERSIONS.start(),
         max: *H::VERSIONS.end(),
         before_auth: H::BEFORE_AUTH,
+        listed: H::LISTED,
         header_version: <H::Request as HeaderVersion>::header_version,
         dispatch: |context, correlation_id, body| Box::pin(dispatch::<H>(context, correlation_id, body)),
         unsupported: |correlation_id| message::encode(correlation_id, &H::unsupported(), H::UNSUPPORTED_IN),
@@ -204,6 +211,8 @@ pub static TABLE: &[Row] = &[
     row::<list_transactions::ListTransactions>("ListTransactions"),
     row::<consumer_group_heartbeat::ConsumerGroupHeartbeat>("ConsumerGroupHeartbeat"),
     row::<consumer_group_describe::ConsumerGroupDescribe>("ConsumerGroupDescribe"),
+    row::<get_telemetry_subscriptions::GetTelemetrySubscriptions>("GetTelemetrySubscriptions"),
+    row::<push_telemetry::PushTelemetry>("PushTelemetry"),
     row::<list_config_resources::ListConfigResources>("ListConfigResources"),
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
 ];

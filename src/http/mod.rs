@@ -232,7 +232,7 @@ fn serve(
 ) {
     sockets::prepare(&stream);
     let Ok(local) = stream.local_addr() else { return };
-    let connection = Arc::new(Connection { id, peer, local });
+    let connection = Arc::new(Connection::new(id, peer, local));
     let begun = Arc::new(AtomicBool::new(false));
     let note = begun.clone();
     let router = router.clone().map_request(move |request: Request<Incoming>| {

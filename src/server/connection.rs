@@ -43,7 +43,7 @@ type Outgoing = (Encoded, Held);
 /// Serves `stream` until it ends. Never panics on what the peer sends.
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: Arc<Shared>) {
     let Ok(local) = stream.local_addr() else { return };
-    let connection = Arc::new(Connection { id, peer, local });
+    let connection = Arc::new(Connection::new(id, peer, local));
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));

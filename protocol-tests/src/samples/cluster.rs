@@ -2,16 +2,19 @@
 
 use super::Ask;
 use crate::frame::{text, topic_name};
+use bytes::Bytes;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, BrokerId, DescribeClientQuotasRequest, DescribeQuorumRequest, UnregisterBrokerRequest,
-    UpdateFeaturesRequest,
+    AlterClientQuotasRequest, BrokerId, DescribeClientQuotasRequest, DescribeQuorumRequest, GetTelemetrySubscriptionsRequest,
+    PushTelemetryRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
+use uuid::Uuid;
 
 const NOBODY: &str = "nobody";
+const CLIENT: Uuid = Uuid::from_u128(0x0123_4567_89ab_cdef);
 
 impl Ask for DescribeClientQuotasRequest {
     fn filled(_version: i16) -> Self {
@@ -46,5 +49,17 @@ impl Ask for UpdateFeaturesRequest {
     fn filled(_version: i16) -> Self {
         let update = FeatureUpdateKey::default().with_feature(text("no-such.version")).with_max_version_level(1);
         Self::default().with_feature_updates(vec![update])
+    }
+}
+
+impl Ask for GetTelemetrySubscriptionsRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_client_instance_id(CLIENT)
+    }
+}
+
+impl Ask for PushTelemetryRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_client_instance_id(CLIENT).with_metrics(Bytes::from_static(b"metrics"))
     }
 }

@@ -2,17 +2,20 @@
 //! answers where one node has one, and the protocol's own refusals where it has none.
 //! Method: the keys that Kafka's tools and clients use for it; error paths first.
 
+use bytes::Bytes;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterReplicaLogDirsRequest, BrokerId, DescribeQuorumRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AlterReplicaLogDirsRequest, BrokerId, DescribeQuorumRequest, GetTelemetrySubscriptionsRequest,
+    GetTelemetrySubscriptionsResponse, PushTelemetryRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use protocol_tests::client::Client;
 use protocol_tests::frame::{text, topic_name};
 use protocol_tests::server::{Launch, Server};
+use uuid::Uuid;
 
 /// FeatureUpdate.UpgradeType.
 const UPGRADE: i8 = 1;
@@ -133,4 +136,52 @@ fn the_only_broker_cannot_be_unregistered() {
     let expected = format!("Broker ID {} is not currently registered", other.0);
     assert_eq!(unregistered(other), (Some(ResponseError::BrokerIdNotRegistered), expected));
     assert_eq!(unregistered(node).0, Some(ResponseError::InvalidRequest));
+}
+
+/// What the client of a new connection is told to send, and the connection.
+fn subscribed(server: &Server) -> (GetTelemetrySubscriptionsResponse, Client) {
+    let mut client = server.connect();
+    let told = client.call(0, &GetTelemetrySubscriptionsRequest::default());
+    assert_eq!(told.error_code.err(), None);
+    (told, client)
+}
+
+#[test]
+fn metrics_that_nobody_asked_for_are_refused_or_dropped() {
+    let server = Server::shared();
+    let (told, mut client) = subscribed(&server);
+    assert!(!told.client_instance_id.is_nil());
+    assert_eq!((told.push_interval_ms, told.telemetry_max_bytes), (300_000, 1 << 20));
+    assert_eq!(told.accepted_compression_types, [4, 3, 1, 2]);
+    assert!(told.requested_metrics.is_empty());
+    let ask = |client: &mut Client, told: &GetTelemetrySubscriptionsResponse| {
+        let request = GetTelemetrySubscriptionsRequest::default().with_client_instance_id(told.client_instance_id);
+        client.call(0, &request).error_code.err()
+    };
+    let push = |told: &GetTelemetrySubscriptionsResponse| {
+        let request = PushTelemetryRequest::default().with_client_instance_id(told.client_instance_id);
+        request.with_subscription_id(told.subscription_id).with_metrics(Bytes::from_static(b"metrics"))
+    };
+    let send = |client: &mut Client, request: &PushTelemetryRequest| client.call(0, request).error_code.err();
+
+    for reserved in [Uuid::nil(), Uuid::from_u128(1)] {
+        let refused = send(&mut server.connect(), &push(&told).with_client_instance_id(reserved));
+        assert_eq!(refused, Some(ResponseError::InvalidRequest));
+    }
+    assert_eq!(ask(&mut client, &told), Some(ResponseError::ThrottlingQuotaExceeded));
+    let wrong = push(&told).with_subscription_id(told.subscription_id ^ 1);
+    assert_eq!(send(&mut client, &wrong), Some(ResponseError::UnknownSubscriptionId));
+    assert_eq!(ask(&mut client, &told), None, "it has to learn what it is to send");
+    let (told, mut client) = subscribed(&server);
+    let compressed = push(&told).with_compression_type(9);
+    assert_eq!(send(&mut client, &compressed), Some(ResponseError::UnsupportedCompressionType));
+    let (told, mut client) = subscribed(&server);
+    let large = push(&told).with_metrics(Bytes::from(vec![0; (1 << 20) + 1]));
+    assert_eq!(send(&mut client, &large), Some(ResponseError::TelemetryTooLarge));
+
+    let (told, mut client) = subscribed(&server);
+    assert_eq!(send(&mut client, &push(&told)), None);
+    assert_eq!(send(&mut client, &push(&told)), Some(ResponseError::ThrottlingQuotaExceeded));
+    assert_eq!(send(&mut client, &push(&told).with_terminating(true)), None);
+    assert_eq!(send(&mut client, &push(&told)), Some(ResponseError::InvalidRequest));
 }

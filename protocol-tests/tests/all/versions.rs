@@ -116,7 +116,9 @@ fn advertised_keys_and_versions_are_all_that_the_messages_have() {
     for sample in SAMPLES {
         // librdkafka turns compression off when Produce is not listed from version 0 on (KAFKA-18659).
         let min = if sample.key == PRODUCE { 0 } else { sample.min };
-        assert_eq!(advertised.get(&sample.key), Some(&(min, sample.max)), "{}", sample.name);
+        // A server without a plug-in for clients' metrics does not tell clients that they could send some.
+        let expected = sample.listed.then_some((min, sample.max));
+        assert_eq!(advertised.get(&sample.key).copied(), expected, "{}", sample.name);
     }
     let sampled: Vec<i16> = SAMPLES.iter().map(|sample| sample.key).collect();
     let unknown: Vec<_> = advertised.keys().filter(|key| !sampled.contains(key)).collect();
