@@ -9,6 +9,7 @@ use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::{CommitListener, LogStore, Marked, StoreError};
 use crate::tasks;
 use dashmap::DashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::OnceCell;
 use tracing::warn;
@@ -52,7 +53,8 @@ pub struct LogOptions {
 pub struct Logs {
     store: Arc<dyn LogStore>,
     env: Env,
-    options: LogOptions,
+    /// `producer.id.expiration.ms`, which may change while logs are open; partitions read it anew each time.
+    producer_expiration_ms: Arc<AtomicI64>,
     tail: Arc<Tail>,
     open: DashMap<LogId, Arc<OnceCell<Arc<Partition>>>>,
 }
@@ -61,7 +63,8 @@ impl Logs {
     /// Takes the store over: from here on its commits are told to these logs.
     pub fn new(store: Arc<dyn LogStore>, env: Env, options: LogOptions) -> Arc<Logs> {
         let tail = Arc::new(Tail::new(options.tail_bytes));
-        let logs = Arc::new(Logs { store: store.clone(), env, options, tail, open: DashMap::new() });
+        let producer_expiration_ms = Arc::new(AtomicI64::new(options.producer_expiration_ms));
+        let logs = Arc::new(Logs { store: store.clone(), env, producer_expiration_ms, tail, open: DashMap::new() });
         store.listen(Arc::new(Commits { logs: Arc::downgrade(&logs) }));
         logs
     }
@@ -88,13 +91,18 @@ impl Logs {
                     log,
                     Fence(0),
                     settings,
-                    self.options.producer_expiration_ms,
+                    self.producer_expiration_ms.clone(),
                 )
                 .await?;
                 Ok::<_, StoreError>(Arc::new(partition))
             })
             .await?;
         Ok(partition.clone())
+    }
+
+    /// Changes [`LogOptions::producer_expiration_ms`], also of open logs.
+    pub fn set_producer_expiration_ms(&self, ms: i64) {
+        self.producer_expiration_ms.store(ms, Ordering::Relaxed);
     }
 
     /// Stops serving `log` and removes it from the store; readers and writers under way get [`LogStopped`].

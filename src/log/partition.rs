@@ -137,7 +137,7 @@ pub struct Partition {
     store: Arc<dyn LogStore>,
     env: Env,
     settings: ArcSwap<TopicSettings>,
-    producer_expiration_ms: i64,
+    producer_expiration_ms: Arc<AtomicI64>,
     tail: Arc<Tail>,
     newest: Arc<PartitionTail>,
     start: AtomicI64,
@@ -164,7 +164,7 @@ impl Partition {
         tail: Arc<Tail>,
         (log, fence): (LogId, Fence),
         settings: Arc<TopicSettings>,
-        producer_expiration_ms: i64,
+        producer_expiration_ms: Arc<AtomicI64>,
         recovered: Recovered,
     ) -> Partition {
         let Recovered { start, next, producers, totals, unsaved_bytes } = recovered;
@@ -273,7 +273,7 @@ impl Partition {
             return Err(LogStopped.into());
         }
         if header.producer().is_some() {
-            state.producers.expire(now, self.producer_expiration_ms);
+            state.producers.expire(now, self.producer_expiration_ms.load(Ordering::Relaxed));
         }
         if let Some(id) = header.producer().filter(|_| is_of_client) {
             if let Verdict::Duplicate { first, last, timestamp } = state.producers.judge(id, &header)? {
@@ -509,7 +509,7 @@ impl Partition {
     #[must_use]
     pub fn producers(&self) -> Vec<ProducerStatus> {
         let mut state = self.lock();
-        state.producers.expire(self.env.now(), self.producer_expiration_ms);
+        state.producers.expire(self.env.now(), self.producer_expiration_ms.load(Ordering::Relaxed));
         state.producers.all()
     }
 

@@ -13,6 +13,7 @@ use crate::records::BatchHeader;
 use crate::records::control::EndTransaction;
 use crate::store::{Batch, LogBounds, LogStore, StoreError};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// Bytes appended to a log between two snapshots of its producers.
 pub const SNAPSHOT_EVERY_BYTES: u64 = 16 << 20;
@@ -29,7 +30,7 @@ pub(super) async fn open(
     log: LogId,
     fence: Fence,
     settings: Arc<TopicSettings>,
-    producer_expiration_ms: i64,
+    producer_expiration_ms: Arc<AtomicI64>,
 ) -> Result<Partition, StoreError> {
     let bounds = store.open(log, fence).await?;
     let found = snapshot(store.as_ref(), log, bounds).await?;
@@ -48,7 +49,7 @@ pub(super) async fn open(
     // What was read is durable, the markers included.
     producers.transactions.committed(bounds.next);
     producers.transactions.trimmed(bounds.start);
-    producers.expire(env.now(), producer_expiration_ms);
+    producers.expire(env.now(), producer_expiration_ms.load(Ordering::Relaxed));
     let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, unsaved_bytes };
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
 }
