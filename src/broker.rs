@@ -1,7 +1,7 @@
 //! One of everything: the handles that a request needs, opened and closed in order. No behaviour of its own beyond the glue between
 //! catalog (what exists) and logs (what it holds), which are peers and do not know each other.
 
-use crate::catalog::dynamic::Change;
+use crate::catalog::dynamic::{Change, Owner};
 use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
 use crate::config::{Config, Sync};
 use crate::coordinator::group::Groups;
@@ -77,6 +77,15 @@ impl Opening {
             partition.set_settings(newest.settings.clone());
         }
     }
+
+    /// After a change of the brokers' properties, which has changed the settings of `topics`.
+    fn brokers_changed(&self, topics: &[Arc<Topic>]) {
+        for topic in topics {
+            self.settings_changed(topic);
+        }
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        self.logs.set_producer_expiration_ms(self.catalog.effective_kafka().producer_id_expiration_ms);
+    }
 }
 
 impl Broker {
@@ -89,8 +98,8 @@ impl Broker {
         let kafka = Arc::new(config.kafka.clone());
         let schemas = Registry::open(meta_store.clone(), registry_settings(&config)).await?;
         let catalog = Arc::new(Catalog::open(meta_store, env.clone(), kafka, config.server.cluster_id.clone()).await?);
-        let options =
-            LogOptions { tail_bytes: config.limits.tail_bytes, producer_expiration_ms: config.kafka.producer_id_expiration_ms };
+        let producer_expiration_ms = catalog.effective_kafka().producer_id_expiration_ms;
+        let options = LogOptions { tail_bytes: config.limits.tail_bytes, producer_expiration_ms };
         let logs = Logs::new(log_store, env.clone(), options);
         let groups = Groups::new(logs.clone(), catalog.clone(), env.clone(), config.clone());
         groups.start();
@@ -187,6 +196,25 @@ impl Broker {
             let topic = broker.catalog.alter_topic(&name, changes).await?;
             broker.opening.settings_changed(&topic);
             Ok(topic)
+        })
+        .await
+    }
+
+    /// Changes the settings of a group or of brokers, all or none; what follows them does so when it returns.
+    ///
+    /// # Errors
+    /// See [`Catalog::alter`].
+    pub async fn alter_settings(self: &Arc<Broker>, owner: Owner, changes: Vec<Change>) -> Result<(), CatalogError> {
+        let broker = self.clone();
+        tasks::to_the_end("alter settings", async move {
+            let is_of_brokers = matches!(owner, Owner::Broker(_));
+            let topics = broker.catalog.alter(owner, changes).await?;
+            if is_of_brokers {
+                let opening = broker.opening.clone();
+                // It may be every open log.
+                tasks::blocking("hand out settings", move || opening.brokers_changed(&topics)).await;
+            }
+            Ok(())
         })
         .await
     }

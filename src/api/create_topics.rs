@@ -15,8 +15,8 @@ use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
 use crate::catalog::{Catalog, CatalogError, NewTopic, Shape, assignments};
-use crate::config::KafkaSettings;
-use crate::config::{describe, properties};
+use crate::config::describe::{self, Brokers};
+use crate::config::properties;
 use crate::ids::{NodeId, PartitionIndex};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;
 use kafka_protocol::messages::create_topics_response::{CreatableTopicConfigs, CreatableTopicResult};
@@ -84,16 +84,16 @@ async fn create(
     if context.version < ECHO {
         return Ok(result);
     }
-    Ok(echoed(result, &shape, &overrides, &broker.config.kafka))
+    Ok(echoed(result, &shape, &overrides, broker.catalog.snapshot().brokers()))
 }
 
 fn echoed(
     result: CreatableTopicResult,
     shape: &Shape,
     overrides: &BTreeMap<String, String>,
-    kafka: &KafkaSettings,
+    brokers: Brokers<'_>,
 ) -> CreatableTopicResult {
-    let all = properties::TOPIC.iter().filter_map(|topic| describe::topic(topic.property.name, overrides, kafka));
+    let all = properties::TOPIC.iter().filter_map(|topic| describe::topic(topic.property.name, overrides, brokers));
     let config = |described: describe::Described| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_string(described.name))
@@ -196,11 +196,11 @@ mod tests {
 
     #[test]
     fn every_configuration_is_echoed() {
-        let kafka = KafkaSettings::default();
+        let kafka = crate::config::KafkaSettings::default();
         let overrides = BTreeMap::from([("retention.ms".to_owned(), "60000".to_owned())]);
         let settings = crate::config::topic::TopicSettings::resolve(&overrides, &kafka).expect("valid");
         let shape = Shape { partitions: 3, replication_factor: 3, settings: settings.into() };
-        let result = echoed(CreatableTopicResult::default(), &shape, &overrides, &kafka);
+        let result = echoed(CreatableTopicResult::default(), &shape, &overrides, Brokers::unchanged(&kafka));
         assert_eq!((result.num_partitions, result.replication_factor), (3, 1));
         let configs = result.configs.expect("configurations");
         assert_eq!(configs.len(), properties::TOPIC.len());

@@ -2,9 +2,9 @@
 //!
 //! Behaviour: every configuration of a resource with its value, source, type, and, where asked for, synonyms and documentation; only the
 //! named ones if the request names any. Secrets have no value.
-//! Resources: a topic (2); this broker by its id, or "" for what was set for all brokers while they run (4); the
-//! broker's loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32), whether or not it exists: what was
-//! set for it, or the broker's values. Another broker's id is INVALID_REQUEST.
+//! Resources: a topic (2); this broker by its id, or "" for what was set for all brokers while they run (4); the broker's
+//! loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32), whether or not it exists:
+//! what was set for it, or the broker's values. Another broker's id is INVALID_REQUEST.
 //!
 //! Version notes: 1 (KIP-226) brings sources and synonyms; 3 (KIP-569) types and documentation; 4 is flexible.
 //! Not implemented: a request for more than 500,000 configurations gets INVALID_REQUEST for what is beyond.
@@ -16,8 +16,7 @@ use super::{Answer, Context, Handler};
 use crate::broker::Broker;
 use crate::catalog::check_name;
 use crate::catalog::dynamic::Owner;
-use crate::config::KafkaSettings;
-use crate::config::describe::{self, Described, Dynamic, Source, Synonym};
+use crate::config::describe::{self, Brokers, Described, Source, Synonym};
 use crate::config::properties::{self, Kind, Property};
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
@@ -31,6 +30,9 @@ use tracing::level_filters::LevelFilter;
 
 /// ConfigSource.DYNAMIC_BROKER_LOGGER_CONFIG.
 const LOGGER_SOURCE: i8 = 6;
+
+/// DescribeConfigsResponse.ConfigType.UNKNOWN.
+const UNKNOWN_TYPE: i8 = 0;
 
 /// Bound of one answer: some 15,000 topics, or a few hundred megabytes.
 const CONFIGS_PER_REQUEST: usize = 500_000;
@@ -102,22 +104,22 @@ fn configs(
     asked: Asked,
 ) -> Result<Vec<DescribeConfigsResourceResult>, Refusal> {
     let name = resource.resource_name.as_str();
-    let kafka = &broker.config.kafka;
     let catalog = broker.catalog.snapshot();
-    let dynamic = catalog.broker_overrides(broker.config.server.node_id);
+    let brokers = catalog.brokers();
     let shown = |described| shown(described, asked);
     match resource.resource_type {
         TOPIC => {
             check_name(name).map_err(|error| Refusal(code(&error), Some(error.to_string())))?;
-            let topic = broker.catalog.topic(name).ok_or(Refusal(ResponseError::UnknownTopicOrPartition, None))?;
+            let topic = catalog.topic(name).ok_or(Refusal(ResponseError::UnknownTopicOrPartition, None))?;
             let own = properties::TOPIC_OWN.iter().filter(|own| topic.overrides.contains_key(own.property.name));
             let all = properties::TOPIC.iter().chain(own);
-            Ok(all.filter_map(|known| describe::topic(known.property.name, &topic.overrides, kafka)).map(shown).collect())
+            Ok(all.filter_map(|known| describe::topic(known.property.name, &topic.overrides, brokers)).map(shown).collect())
         }
-        BROKER if name.is_empty() => Ok(default_broker(dynamic, kafka).into_iter().map(shown).collect()),
+        BROKER if name.is_empty() => Ok(default_broker(brokers).into_iter().map(shown).collect()),
         BROKER => {
             check_broker_id(name, broker.config.server.node_id, " or empty string,")?;
-            Ok(properties::BROKER.iter().filter_map(|known| describe::broker(known.name, dynamic, kafka)).map(shown).collect())
+            let names = properties::BROKER.iter().map(|known| known.name).chain(brokers.unknown_names());
+            Ok(names.filter_map(|name| describe::broker(name, brokers)).map(shown).collect())
         }
         BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".to_owned()),
         BROKER_LOGGER => {
@@ -129,7 +131,7 @@ fn configs(
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
         GROUP => {
             let own = catalog.overrides(&Owner::Group(name.to_owned()));
-            Ok(group(own, dynamic, kafka).into_iter().map(shown).collect())
+            Ok(group(own, brokers).into_iter().map(shown).collect())
         }
         other => invalid(format!("Unsupported resource type: {other}")),
     }
@@ -153,24 +155,24 @@ fn root_logger() -> DescribeConfigsResourceResult {
 }
 
 /// ConfigHelper.createGroupConfigEntry: what was set for the group comes first, then what brokers have.
-fn group(own: Option<&BTreeMap<String, String>>, dynamic: Dynamic, kafka: &KafkaSettings) -> Vec<Described> {
+fn group(own: Option<&BTreeMap<String, String>>, brokers: Brokers<'_>) -> Vec<Described> {
     let described = |property: &'static Property| {
         let broker_name = format!("group.{}", property.name);
         let of_broker = properties::broker(&broker_name);
         let synonym = |name: &str, value: &str, source| Synonym { name: name.to_owned(), value: Some(value.to_owned()), source };
         let own = own.and_then(|own| own.get(property.name)).map(|value| synonym(property.name, value, Source::DynamicGroup));
-        let given = kafka.given(&broker_name).map(|value| synonym(&broker_name, value, Source::StaticBroker));
+        let given = brokers.given.given(&broker_name).map(|value| synonym(&broker_name, value, Source::StaticBroker));
         let default = match of_broker.and_then(|property| property.default) {
             Some(default) => synonym(&broker_name, default, Source::Default),
             None => synonym(property.name, property.default.unwrap_or_default(), Source::Default),
         };
         let synonyms: Vec<_> =
-            own.into_iter().chain(describe::changed(&broker_name, dynamic)).chain(given).chain([default]).collect();
+            own.into_iter().chain(describe::changed(&broker_name, brokers.changed)).chain(given).chain([default]).collect();
         Described {
             name: property.name.to_owned(),
             value: synonyms.first().and_then(|first| first.value.clone()),
             source: synonyms.first().map_or(Source::Default, |first| first.source),
-            kind: property.kind,
+            kind: Some(property.kind),
             is_read_only: false,
             is_sensitive: false,
             doc: property.doc,
@@ -181,20 +183,21 @@ fn group(own: Option<&BTreeMap<String, String>>, dynamic: Dynamic, kafka: &Kafka
 }
 
 /// What was set for all brokers while they run: nothing else is shown of the default broker.
-fn default_broker(dynamic: Dynamic, kafka: &KafkaSettings) -> Vec<Described> {
-    let names = dynamic[1].into_iter().flat_map(BTreeMap::keys);
-    names.filter_map(|name| describe::broker(name, [None, dynamic[1]], kafka)).collect()
+fn default_broker(brokers: Brokers<'_>) -> Vec<Described> {
+    let [_, all] = brokers.changed;
+    all.into_iter().flat_map(BTreeMap::keys).filter_map(|name| describe::all_brokers(name, brokers)).collect()
 }
 
 fn shown(described: Described, asked: Asked) -> DescribeConfigsResourceResult {
+    let documentation = (asked.documentation && !described.doc.is_empty()).then(|| StrBytes::from_static_str(described.doc));
     let result = DescribeConfigsResourceResult::default()
         .with_name(StrBytes::from_string(described.name))
         .with_value(described.value.map(StrBytes::from_string))
         .with_read_only(described.is_read_only)
         .with_config_source(source_code(described.source))
         .with_is_sensitive(described.is_sensitive)
-        .with_config_type(type_code(described.kind))
-        .with_documentation(asked.documentation.then(|| StrBytes::from_static_str(described.doc)));
+        .with_config_type(described.kind.map_or(UNKNOWN_TYPE, type_code))
+        .with_documentation(documentation);
     if !asked.synonyms {
         return result;
     }
@@ -237,6 +240,7 @@ fn type_code(kind: Kind) -> i8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::KafkaSettings;
 
     const ALL: Asked = Asked { synonyms: true, documentation: true };
 
@@ -252,7 +256,7 @@ mod tests {
     fn synonyms_and_documentation_come_when_they_are_asked_for() {
         let describe = || {
             let overrides = BTreeMap::from([("retention.ms".to_owned(), "60000".to_owned())]);
-            describe::topic("retention.ms", &overrides, &KafkaSettings::default()).expect("known")
+            describe::topic("retention.ms", &overrides, Brokers::unchanged(&KafkaSettings::default())).expect("known")
         };
         let plain = shown(describe(), Asked { synonyms: false, documentation: false });
         assert!(plain.synonyms.is_empty() && plain.documentation.is_none());
@@ -268,8 +272,8 @@ mod tests {
 
     #[test]
     fn only_named_configurations_are_kept() {
-        let all =
-            || group(None, [None, None], &KafkaSettings::default()).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
+        let kafka = KafkaSettings::default();
+        let all = || group(None, Brokers::unchanged(&kafka)).into_iter().map(|one| shown(one, ALL)).collect::<Vec<_>>();
         let kept = |names: Option<&[&'static str]>| {
             let names = names.map(|names| names.iter().copied().map(StrBytes::from_static_str).collect::<Vec<_>>());
             let mut configs = all();
@@ -286,7 +290,7 @@ mod tests {
         let given = BTreeMap::from([("group.consumer.session.timeout.ms".to_owned(), "50000".to_owned())]);
         let kafka = KafkaSettings::new(given).expect("valid");
         let overrides = BTreeMap::from([("consumer.heartbeat.interval.ms".to_owned(), "6000".to_owned())]);
-        let configs = group(Some(&overrides), [None, None], &kafka);
+        let configs = group(Some(&overrides), Brokers::unchanged(&kafka));
         let shown = |name: &str| {
             let config = configs.iter().find(|config| config.name == name).expect("known");
             (config.value.as_deref().unwrap_or_default(), config.source)

@@ -1,13 +1,16 @@
 //! IncrementalAlterConfigs, key 44, versions 0-1.
 //!
-//! Behaviour: sets and deletes single settings of topics, of groups (KIP-848), which need not exist, and of this broker or all brokers (KIP-226),
-//! as far as they can change while it runs; appends to lists and subtracts from them. Each resource is taken whole or not at all.
+//! Behaviour: sets and deletes single settings of topics, of groups (KIP-848), which need not exist, and of this broker or all
+//! brokers (KIP-226); appends to lists and subtracts from them. Each resource is taken whole or not at all, and counts when the
+//! answer leaves. Of brokers, properties that Kafka does not have are kept and shown without their values, as in Kafka; the
+//! error is INVALID_REQUEST whatever is wrong, but for APPEND and SUBTRACT on what is no list.
 //!
 //! Version notes: 1 is flexible.
-//! Not implemented: loggers and client metrics are INVALID_REQUEST with a message that says so, and so are broker properties that Kafka can
-//! change while it runs and we cannot yet.
+//! Not implemented: loggers, client metrics subscriptions (KIP-714), and of brokers what would need TLS, SASL or settings by listener:
+//! INVALID_REQUEST with a message that says so. So are `listeners`, `listener.security.protocol.map` and `max.connections`,
+//! which are read at the start.
 
-use super::config_resource::{BROKER, GROUP, TOPIC};
+use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
@@ -84,7 +87,7 @@ pub(super) async fn alter(context: &Context, resource: &AlterConfigsResource, va
     let changes = changes(&kind, &resource.configs)?;
     let altered = match validate_only {
         true => catalog.validate_overrides(&owner, &changes),
-        false => catalog.alter(owner, changes).await,
+        false => context.broker.alter_settings(owner, changes).await,
     };
     altered.map_err(|error| (code(&error), error.to_string()))
 }
@@ -109,12 +112,12 @@ fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal
         BROKER if name.is_empty() => Ok(Owner::Broker(None)),
         BROKER => match name.parse::<i32>() {
             Ok(id) if id == node_id => Ok(Owner::Broker(Some(id))),
-            Ok(_) => invalid(&format!("Unexpected broker id, expected {node_id} but received {name}")),
+            Ok(_) => invalid(&format!("Unexpected broker id, expected {node_id}, but received {name}")),
             Err(_) => invalid(&format!("Node id must be an integer, but it is: {name}")),
         },
-        other => invalid(&format!(
-            "Only the settings of topics, groups and brokers can be changed, not those of resource type {other}."
-        )),
+        BROKER_LOGGER => invalid("Levels of loggers cannot be changed here yet."),
+        CLIENT_METRICS => invalid("Client metrics subscriptions are not supported here yet: no client is asked for its metrics."),
+        other => invalid(&format!("Unknown resource type {other}")),
     }
 }
 
@@ -125,10 +128,18 @@ enum Resource {
     Broker,
 }
 
-fn changes(resource: &Resource, configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
+/// Each name comes once, and each operation but DELETE has a value (ConfigAdminManager.preprocess).
+fn check_values(configs: &[AlterableConfig]) -> Result<(), Refusal> {
     if !repeated(configs.iter().map(|config| config.name.clone())).is_empty() {
         return invalid("Error due to duplicate config keys");
     }
+    let nulls = configs.iter().filter(|config| config.config_operation != DELETE && config.value.is_none());
+    let nulls: Vec<&str> = nulls.map(|config| config.name.as_str()).collect();
+    if nulls.is_empty() { Ok(()) } else { invalid(&format!("Null value not supported for : {}", nulls.join(", "))) }
+}
+
+fn changes(resource: &Resource, configs: &[AlterableConfig]) -> Result<Vec<Change>, Refusal> {
+    check_values(configs)?;
     configs.iter().map(|config| change(resource, config)).collect()
 }
 
@@ -145,15 +156,20 @@ fn change(resource: &Resource, config: &AlterableConfig) -> Result<Change, Refus
     let value = || config.value.as_ref().map(ToString::to_string).unwrap_or_default();
     match config.config_operation {
         DELETE => Ok(Change { name, edit: Edit::Delete }),
-        SET | APPEND | SUBTRACT if config.value.is_none() => invalid(&format!("Null value not supported for : {name}")),
         SET => Ok(Change { name, edit: Edit::Set(value()) }),
         APPEND | SUBTRACT if kind != Some(Kind::List) => {
-            let operation = if config.config_operation == APPEND { "APPEND" } else { "SUBTRACT" };
-            Err((ResponseError::InvalidConfig, format!("Can't {operation} to key {name} because its type is not LIST.")))
+            let (operation, verb) =
+                if config.config_operation == APPEND { ("APPEND", "append") } else { ("SUBTRACT", "subtract") };
+            // Of brokers the broker looks first (ConfigAdminManager), of others only the controller does
+            // (ConfigurationControlManager).
+            let why = match resource {
+                Resource::Broker => format!("Config value {verb} is not allowed for config key: {name}"),
+                Resource::Topic | Resource::Group => format!("Can't {operation} to key {name} because its type is not LIST."),
+            };
+            Err((ResponseError::InvalidConfig, why))
         }
-        APPEND if matches!(resource, Resource::Topic) => Ok(Change { name, edit: Edit::Append(value()) }),
-        SUBTRACT if matches!(resource, Resource::Topic) => Ok(Change { name, edit: Edit::Subtract(value()) }),
-        APPEND | SUBTRACT => invalid(&format!("Cannot update these configs dynamically: Set({name})")),
+        APPEND => Ok(Change { name, edit: Edit::Append(value()) }),
+        SUBTRACT => Ok(Change { name, edit: Edit::Subtract(value()) }),
         other => invalid(&format!("Unknown operation type {other} is specified in incremental configs")),
     }
 }
@@ -176,12 +192,23 @@ mod tests {
         let why = |configs: &[AlterableConfig]| changes(&Resource::Group, configs).err().map_or(String::new(), |(_, why)| why);
         assert_eq!(why(&[config("nonsense", SET, Some("1"))]), "Unknown group config name: nonsense");
         assert_eq!(why(&[config(SESSION, SET, None)]), format!("Null value not supported for : {SESSION}"));
-        assert_eq!(why(&[config(SESSION, 9, None)]), "Unknown operation type 9 is specified in incremental configs");
+        assert_eq!(why(&[config(SESSION, 9, Some("1"))]), "Unknown operation type 9 is specified in incremental configs");
         assert_eq!(
             why(&[config(SESSION, APPEND, Some("1"))]),
             format!("Can't APPEND to key {SESSION} because its type is not LIST.")
         );
         assert_eq!(why(&[config(SESSION, SET, Some("1")), config(SESSION, DELETE, None)]), "Error due to duplicate config keys");
         assert_eq!(why(&[config(SESSION, DELETE, None)]), "");
+    }
+
+    #[test]
+    fn only_lists_of_brokers_are_appended_to() {
+        let asked = |name, operation| changes(&Resource::Broker, &[config(name, operation, Some("delete"))]);
+        let (error, why) = asked("message.max.bytes", SUBTRACT).expect_err("refused");
+        assert_eq!(error, ResponseError::InvalidConfig);
+        assert_eq!(why, "Config value subtract is not allowed for config key: message.max.bytes");
+        assert!(asked("nobody.knows", APPEND).is_err());
+        let edit = Edit::Append("delete".to_owned());
+        assert_eq!(asked("log.cleanup.policy", APPEND).expect("taken"), [Change { name: "log.cleanup.policy".to_owned(), edit }]);
     }
 }

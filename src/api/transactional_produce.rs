@@ -68,7 +68,7 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
     }
     if let Some(producer) = producer.filter(|_| leave.refusal.is_none() && !partitions.is_empty()) {
         let version = context.version;
-        let verifies = context.broker.config.kafka.transaction_partition_verification_enable;
+        let verifies = context.broker.catalog.effective_kafka().transaction_partition_verification_enable;
         let intent = if version >= ADDS { Intent::Add(Protocol::V2) } else { Intent::Verify };
         if intent == Intent::Verify && !verifies {
             return leave;

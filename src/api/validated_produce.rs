@@ -197,7 +197,7 @@ impl Validated {
         hash.update(nth.to_be_bytes());
         let mut id = [0; 16];
         id.copy_from_slice(hash.finalize().get(..16).expect("SHA-256 has 32 bytes"));
-        let keep_ms = self.context.broker.config.kafka.producer_id_expiration_ms;
+        let keep_ms = self.context.broker.catalog.effective_kafka().producer_id_expiration_ms;
         Mark { id: u128::from_be_bytes(id), made: now, expires: now.plus_ms(keep_ms), note: 0 }
     }
 }

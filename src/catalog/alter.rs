@@ -2,13 +2,14 @@
 
 use super::dynamic::Change;
 use super::{CatalogError, Inner, Snapshot, Topic};
+use crate::config::properties;
 use crate::config::topic::{TopicSettings, broker_value};
-use crate::config::{KafkaSettings, properties};
 use std::sync::Arc;
 use tracing::info;
 
 /// The topic as it is after `changes`.
-pub(super) fn altered(snapshot: &Snapshot, name: &str, changes: &[Change], kafka: &KafkaSettings) -> Result<Topic, CatalogError> {
+pub(super) fn altered(snapshot: &Snapshot, name: &str, changes: &[Change]) -> Result<Topic, CatalogError> {
+    let kafka = snapshot.effective_kafka();
     let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
     let mut overrides = topic.overrides.clone();
     for change in changes {
@@ -23,7 +24,7 @@ impl Inner {
     pub(super) async fn alter_topic(&self, name: &str, changes: &[Change]) -> Result<Arc<Topic>, CatalogError> {
         let mut commits = self.commits.lock().await;
         let snapshot = self.snapshot.load_full();
-        let topic = altered(&snapshot, name, changes, &self.kafka)?;
+        let topic = altered(&snapshot, name, changes)?;
         commits.put_topic(&topic).await?;
         let topic = Arc::new(topic);
         self.publish(&snapshot, name, |next| next.insert(topic.clone()));

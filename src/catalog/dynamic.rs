@@ -3,14 +3,15 @@
 //!
 //! Keys: `groups/{id}`, `brokers/{id}`, `brokers/default`.
 
-use super::{CatalogError, Inner, Snapshot};
+use super::{CatalogError, Inner, Snapshot, Topic, brokers};
 use crate::config::properties::items;
-use crate::config::{KafkaSettings, dynamic, group};
+use crate::config::{KafkaSettings, describe, dynamic, group};
 use crate::store::{StoreError, json};
+use crate::tasks;
 use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use tracing::info;
+use tracing::{info, warn};
 
 pub(super) const GROUPS: &str = "groups/";
 pub(super) const BROKERS: &str = "brokers/";
@@ -120,41 +121,67 @@ impl Snapshot {
         [self.overrides(&Owner::Broker(Some(id))), self.overrides(&Owner::Broker(None))]
     }
 
-    /// The overrides of `owner` after `changes`.
+    /// The overrides of `owner` after `changes`, and what they make of the broker's properties; `None`: nothing.
     ///
     /// # Errors
-    /// [`CatalogError::InvalidConfig`]; [`CatalogError::InvalidRequest`] for a broker's setting that cannot change while it runs.
-    fn changed(&self, owner: &Owner, changes: &[Change], kafka: &KafkaSettings) -> Result<Overrides, CatalogError> {
+    /// [`CatalogError::InvalidConfig`] for a group, [`CatalogError::InvalidRequest`] for brokers.
+    fn changed(&self, owner: &Owner, changes: &[Change]) -> Result<(Overrides, Option<Arc<KafkaSettings>>), CatalogError> {
         let mut overrides = self.overrides(owner).cloned().unwrap_or_default();
         for change in changes {
-            if matches!(owner, Owner::Broker(_)) {
-                dynamic::check_name(&change.name).map_err(CatalogError::InvalidRequest)?;
+            change.apply(&mut overrides, || self.inherited(owner, &change.name));
+        }
+        let kafka = match owner {
+            Owner::Group(_) => {
+                group::check(&overrides, self.effective_kafka()).map_err(CatalogError::InvalidConfig)?;
+                None
             }
-            // No list among them has a default.
-            change.apply(&mut overrides, String::new);
+            Owner::Broker(_) => Some(self.with_brokers(owner, &overrides)?),
+        };
+        Ok((overrides, kafka))
+    }
+}
+
+/// Tells of a change, without what is secret.
+fn report(owner: &Owner, overrides: &Overrides) {
+    let is_secret = |name: &str| matches!(owner, Owner::Broker(_)) && describe::is_secret(name);
+    let shown = |name: &str, value: &str| if is_secret(name) { "[hidden]".to_owned() } else { value.to_owned() };
+    let shown: Overrides = overrides.iter().map(|(name, value)| (name.clone(), shown(name, value))).collect();
+    info!(?owner, overrides = ?shown, "settings changed");
+    if matches!(owner, Owner::Broker(_)) {
+        let idle: Vec<&String> = overrides.keys().filter(|name| !dynamic::has_effect(name)).collect();
+        if !idle.is_empty() {
+            warn!(names = ?idle, "these settings are kept and shown, but do nothing here");
         }
-        match owner {
-            Owner::Group(_) => group::check(&overrides, kafka),
-            Owner::Broker(_) => dynamic::check(&overrides, kafka),
-        }
-        .map_err(CatalogError::InvalidConfig)?;
-        Ok(overrides)
     }
 }
 
 impl Inner {
     pub(super) fn validate_overrides(&self, owner: &Owner, changes: &[Change]) -> Result<(), CatalogError> {
-        self.snapshot.load().changed(owner, changes, &self.kafka).map(|_| ())
+        self.snapshot.load().changed(owner, changes).map(|_| ())
     }
 
-    pub(super) async fn alter(&self, owner: &Owner, changes: &[Change]) -> Result<(), CatalogError> {
+    /// Answers the topics whose settings are others because of it.
+    pub(super) async fn alter(&self, owner: &Owner, changes: &[Change]) -> Result<Vec<Arc<Topic>>, CatalogError> {
         let mut commits = self.commits.lock().await;
         let snapshot = self.snapshot.load_full();
-        let overrides = snapshot.changed(owner, changes, &self.kafka)?;
+        let (overrides, kafka) = snapshot.changed(owner, changes)?;
+        let topics = match kafka.clone() {
+            Some(kafka) => {
+                let snapshot = snapshot.clone();
+                tasks::blocking("resolve topics' settings", move || brokers::resolved(&snapshot, &kafka)).await?
+            }
+            None => Vec::new(),
+        };
         commits.put_overrides(owner, &overrides).await?;
-        info!(?owner, ?overrides, "settings changed");
-        self.publish(&snapshot, "", |next| next.dynamic.insert(owner, overrides));
-        Ok(())
+        report(owner, &overrides);
+        self.publish(&snapshot, "", |next| {
+            next.dynamic.insert(owner, overrides);
+            next.kafka = kafka.unwrap_or_else(|| next.kafka.clone());
+            for topic in &topics {
+                next.insert(topic.clone());
+            }
+        });
+        Ok(topics)
     }
 }
 
@@ -207,7 +234,7 @@ mod tests {
         assert!(matches!(refused, CatalogError::InvalidRequest(_)), "{refused}");
         const INTERVAL: &str = "group.consumer.assignment.interval.ms";
         let refused = catalog.alter(Owner::Broker(None), set(INTERVAL, "99999")).await.expect_err("refused");
-        assert!(matches!(refused, CatalogError::InvalidConfig(_)), "{refused}");
+        assert!(matches!(refused, CatalogError::InvalidRequest(_)), "{refused}");
         catalog.alter(Owner::Broker(None), set(INTERVAL, "2000")).await.expect("taken");
         catalog.alter(Owner::Broker(Some(1)), set(INTERVAL, "1500")).await.expect("taken");
         let snapshot = catalog.snapshot();

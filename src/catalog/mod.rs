@@ -23,6 +23,7 @@ use tracing::info;
 
 mod alter;
 pub mod assignments;
+mod brokers;
 pub mod cluster;
 mod commits;
 pub mod dynamic;
@@ -90,6 +91,10 @@ pub struct Snapshot {
     ids: HashMap<TopicId, Arc<Topic>>,
     dynamic: dynamic::Dynamic,
     quotas: quotas::Quotas,
+    /// The broker's properties as it was started.
+    given: Arc<KafkaSettings>,
+    /// Together with what was set for brokers since.
+    kafka: Arc<KafkaSettings>,
 }
 
 impl Snapshot {
@@ -148,7 +153,6 @@ struct Inner {
     /// Held from the check of a change until its snapshot is visible.
     commits: Mutex<Commits>,
     env: Env,
-    kafka: Arc<KafkaSettings>,
     cluster_id: String,
     /// Found at the opening: topics whose deletion a crash cut short.
     unfinished: Vec<Deleted>,
@@ -173,15 +177,18 @@ impl Catalog {
         cluster_id: Option<String>,
     ) -> Result<Catalog, OpenError> {
         let (mut commits, values) = Commits::load(meta).await?;
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot { given: kafka.clone(), kafka, ..Snapshot::default() };
+        for (key, value) in &values {
+            snapshot.dynamic.read(key, value)?;
+        }
+        snapshot.load_brokers();
         let mut unfinished = Vec::new();
         for (key, value) in &values {
             if let Some(name) = key.strip_prefix(topics::PREFIX) {
-                let topic = Topic::read(name, value, &kafka)?;
+                let topic = Topic::read(name, value, &snapshot.kafka)?;
                 commits.check_log_ids(&topic)?;
                 snapshot.insert(Arc::new(topic));
             }
-            snapshot.dynamic.read(key, value)?;
             snapshot.quotas.read(key, value)?;
             if let Some(id) = key.strip_prefix(commits::DELETED) {
                 let id = id.parse().map_err(|error| StoreError::Damaged(format!("metadata key {key}: {error}")))?;
@@ -192,7 +199,7 @@ impl Catalog {
         info!(cluster_id, topics = snapshot.topics.len(), "catalog opened");
         let feed = Feed::new(snapshot.version);
         let (snapshot, commits) = (ArcSwap::from_pointee(snapshot), Mutex::new(commits));
-        let inner = Inner { snapshot, feed, commits, env, kafka, cluster_id, unfinished };
+        let inner = Inner { snapshot, feed, commits, env, cluster_id, unfinished };
         Ok(Catalog { inner: Arc::new(inner) })
     }
 
@@ -239,7 +246,7 @@ impl Catalog {
     /// # Errors
     /// Those of [`Catalog::create_topic`], without the store's.
     pub fn validate(&self, new: &NewTopic) -> Result<Shape, CatalogError> {
-        topics::shape(new, &self.snapshot(), &self.inner.kafka)
+        topics::shape(new, &self.snapshot())
     }
 
     /// Creates a topic: its id, and one log id per partition, committed together. Durable and visible when it returns.
@@ -302,11 +309,12 @@ impl Catalog {
         self.inner.validate_overrides(owner, changes)
     }
 
-    /// Changes the settings of a group, which need not exist, or of brokers. Durable and visible when it returns.
+    /// Changes the settings of a group, which need not exist, or of brokers. Durable and visible when it returns. Answers the
+    /// topics whose settings are others now, because they default to the brokers'; their logs are told by the caller.
     ///
     /// # Errors
-    /// [`CatalogError::InvalidConfig`], [`CatalogError::InvalidRequest`], [`CatalogError::Store`].
-    pub async fn alter(&self, owner: dynamic::Owner, changes: Vec<dynamic::Change>) -> Result<(), CatalogError> {
+    /// [`CatalogError::InvalidConfig`] for a group, [`CatalogError::InvalidRequest`] for brokers, [`CatalogError::Store`].
+    pub async fn alter(&self, owner: dynamic::Owner, changes: Vec<dynamic::Change>) -> Result<Vec<Arc<Topic>>, CatalogError> {
         let inner = self.inner.clone();
         tasks::to_the_end("catalog change", async move { inner.alter(&owner, &changes).await }).await
     }
@@ -335,7 +343,7 @@ impl Catalog {
     /// # Errors
     /// Those of [`Catalog::alter_topic`], without the store's.
     pub fn validate_topic(&self, name: &str, changes: &[dynamic::Change]) -> Result<Topic, CatalogError> {
-        alter::altered(&self.snapshot(), name, changes, &self.inner.kafka)
+        alter::altered(&self.snapshot(), name, changes)
     }
 
     /// Changes a topic's settings, all or none. Durable and visible when it returns; the logs are told by the caller.
@@ -362,7 +370,7 @@ impl Inner {
     async fn create_topic(&self, new: NewTopic) -> Result<Arc<Topic>, CatalogError> {
         let mut commits = self.commits.lock().await;
         let snapshot = self.snapshot.load_full();
-        let shape = topics::shape(&new, &snapshot, &self.kafka)?;
+        let shape = topics::shape(&new, &snapshot)?;
         let topic = Topic {
             id: topics::new_id(&self.env, &snapshot),
             created: self.env.now(),

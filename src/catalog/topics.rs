@@ -111,7 +111,7 @@ impl Topic {
 
     pub(super) fn read(name: &str, value: &Bytes, kafka: &KafkaSettings) -> Result<Topic, StoreError> {
         let record: TopicRecord = json::read(&key(name), value)?;
-        let settings = TopicSettings::resolve(&record.overrides, kafka)
+        let settings = TopicSettings::of_checked(&record.overrides, kafka)
             .map_err(|why| StoreError::Damaged(format!("metadata key {}: {why}", key(name))))?;
         Ok(Topic {
             name: name.to_owned(),
@@ -178,8 +178,9 @@ fn collides(a: &str, b: &str) -> bool {
 }
 
 /// Checks a new topic and fills in its defaults.
-pub(super) fn shape(new: &NewTopic, snapshot: &Snapshot, kafka: &KafkaSettings) -> Result<Shape, CatalogError> {
+pub(super) fn shape(new: &NewTopic, snapshot: &Snapshot) -> Result<Shape, CatalogError> {
     check_new_name(&new.name, snapshot)?;
+    let kafka = snapshot.effective_kafka();
     let settings = TopicSettings::resolve(&new.overrides, kafka).map_err(CatalogError::InvalidConfig)?;
     let replication_factor = replication_factor(new.replication_factor, kafka)?;
     let partitions = partitions(new.partitions, kafka)?;

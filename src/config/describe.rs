@@ -5,7 +5,7 @@
 use super::kafka::KafkaSettings;
 use super::properties::{self, Kind, Mutability, Property};
 use super::topic::broker_value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Where a value comes from (DescribeConfigs' config source).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,7 +39,8 @@ pub struct Described {
     /// `None`: unset or secret.
     pub value: Option<String>,
     pub source: Source,
-    pub kind: Kind,
+    /// `None`: nobody knows.
+    pub kind: Option<Kind>,
     pub is_read_only: bool,
     pub is_sensitive: bool,
     pub doc: &'static str,
@@ -47,35 +48,92 @@ pub struct Described {
     pub synonyms: Vec<Synonym>,
 }
 
+/// What was set for this broker, and for all brokers, while they run.
+pub type Dynamic<'a> = [Option<&'a BTreeMap<String, String>>; 2];
+
+/// A broker's properties and where they come from.
+#[derive(Debug, Clone, Copy)]
+pub struct Brokers<'a> {
+    /// As the broker was started.
+    pub given: &'a KafkaSettings,
+    /// As they are now.
+    pub effective: &'a KafkaSettings,
+    pub changed: Dynamic<'a>,
+}
+
+impl<'a> Brokers<'a> {
+    /// Those of a broker for which nothing was set since its start.
+    #[must_use]
+    pub fn unchanged(kafka: &'a KafkaSettings) -> Brokers<'a> {
+        Brokers { given: kafka, effective: kafka, changed: [None, None] }
+    }
+
+    /// The names that were set while the broker runs, and that Kafka does not have.
+    #[must_use]
+    pub fn unknown_names(&self) -> BTreeSet<&'a str> {
+        let set = self.changed.into_iter().flatten().flat_map(BTreeMap::keys).map(String::as_str);
+        set.filter(|name| properties::broker(name).is_none()).collect()
+    }
+
+    /// What one source says of the broker property `name`.
+    fn value_from(&self, source: Source, name: &str) -> Option<&'a str> {
+        let [broker, all] = self.changed;
+        match source {
+            Source::DynamicBroker => broker?.get(name).map(String::as_str),
+            Source::DynamicDefaultBroker => all?.get(name).map(String::as_str),
+            Source::StaticBroker => self.given.given(name),
+            Source::Default => properties::broker(name)?.default,
+            Source::DynamicTopic | Source::DynamicGroup => None,
+        }
+    }
+}
+
+/// Where the value of a broker property may come from, what counts first in front.
+const BROKER_SOURCES: [Source; 4] = [Source::DynamicBroker, Source::DynamicDefaultBroker, Source::StaticBroker, Source::Default];
+
+/// Whether the value of the broker property `name` is never shown: of one that nobody knows, nobody knows what it is
+/// (KafkaConfig.maybeSensitive).
+#[must_use]
+pub fn is_secret(name: &str) -> bool {
+    properties::broker(name).is_none_or(Property::is_sensitive)
+}
+
 /// The topic configuration `name` of a topic with these overrides; `None` when there is no such configuration.
 #[must_use]
-pub fn topic(name: &str, overrides: &BTreeMap<String, String>, kafka: &KafkaSettings) -> Option<Described> {
+pub fn topic(name: &str, overrides: &BTreeMap<String, String>, brokers: Brokers<'_>) -> Option<Described> {
     let topic = properties::topic(name)?;
     let own = overrides.get(name).cloned();
     let mut synonyms = Vec::new();
     if let Some(value) = &own {
         synonyms.push(Synonym { name: name.to_owned(), value: Some(value.clone()), source: Source::DynamicTopic });
     }
-    for synonym in topic.synonym {
-        synonyms.extend(ways_to_set(synonym, kafka));
-    }
-    let value = own.or_else(|| broker_value(topic, kafka));
+    synonyms.extend(ways_to_set(topic.synonym, brokers));
+    let value = own.or_else(|| broker_value(topic, brokers.effective));
     Some(described(&topic.property, value, synonyms, false))
 }
 
-/// What was set for this broker, and for all brokers, while they run.
-pub type Dynamic<'a> = [Option<&'a BTreeMap<String, String>>; 2];
-
-/// The broker configuration `name`; `None` when Kafka documents no such property.
+/// The broker configuration `name`; `None` when Kafka documents no such property, and nobody has set it while the broker runs.
 #[must_use]
-pub fn broker(name: &str, dynamic: Dynamic, kafka: &KafkaSettings) -> Option<Described> {
-    let property = properties::broker(name)?;
-    let mut synonyms = changed(name, dynamic);
-    let value = synonyms.first().and_then(|first| first.value.clone()).or_else(|| kafka.value(name).map(str::to_owned));
-    for synonym in broker_synonyms(name) {
-        synonyms.extend(ways_to_set(synonym, kafka));
-    }
+pub fn broker(name: &str, brokers: Brokers<'_>) -> Option<Described> {
+    let mut synonyms = ways_to_set(&broker_synonyms(name), brokers);
+    // What comes before the first under this very name gives the value of another property (ConfigHelper.configSynonyms).
+    let first = synonyms.iter().position(|synonym| synonym.name == name);
+    synonyms.drain(..first.unwrap_or_default());
+    let Some(property) = properties::broker(name) else { return unknown(name, synonyms) };
+    let value = brokers.effective.value(name).map(str::to_owned);
     Some(described(property, value, synonyms, property.mutability == Mutability::ReadOnly))
+}
+
+/// What was set of `name` for all brokers while they run, by itself; `None`: nothing.
+#[must_use]
+pub fn all_brokers(name: &str, brokers: Brokers<'_>) -> Option<Described> {
+    let [_, all] = brokers.changed;
+    let value = all?.get(name)?.clone();
+    let mut described = broker(name, Brokers { changed: [None, all], ..brokers })?;
+    described.value = (!described.is_sensitive).then_some(value);
+    described.source = Source::DynamicDefaultBroker;
+    described.synonyms.retain(|synonym| synonym.source == Source::DynamicDefaultBroker);
+    Some(described)
 }
 
 fn described(property: &Property, value: Option<String>, synonyms: Vec<Synonym>, is_read_only: bool) -> Described {
@@ -83,12 +141,27 @@ fn described(property: &Property, value: Option<String>, synonyms: Vec<Synonym>,
         name: property.name.to_owned(),
         value: value.filter(|_| !property.is_sensitive()),
         source: synonyms.first().map_or(Source::Default, |synonym| synonym.source),
-        kind: property.kind,
+        kind: Some(property.kind),
         is_read_only,
         is_sensitive: property.is_sensitive(),
         doc: property.doc,
         synonyms,
     }
+}
+
+/// A property that nobody knows, as Kafka shows one.
+fn unknown(name: &str, synonyms: Vec<Synonym>) -> Option<Described> {
+    let source = synonyms.first()?.source;
+    Some(Described {
+        name: name.to_owned(),
+        value: None,
+        source,
+        kind: None,
+        is_read_only: true,
+        is_sensitive: true,
+        doc: "",
+        synonyms,
+    })
 }
 
 /// As set while the broker runs: for it, then for all.
@@ -99,17 +172,18 @@ pub fn changed(name: &str, [broker, all]: Dynamic) -> Vec<Synonym> {
     set.map(|(value, source)| Synonym { name: name.to_owned(), value: Some(value), source }).collect()
 }
 
-/// As given to the broker, then Kafka's default; neither where the property is unset.
-fn ways_to_set(name: &str, kafka: &KafkaSettings) -> Vec<Synonym> {
-    let Some(property) = properties::broker(name) else { return Vec::new() };
-    let given = kafka.given(name).map(|value| (value, Source::StaticBroker));
-    let default = property.default.map(|value| (value, Source::Default));
-    let shown = |value: &str| (!property.is_sensitive()).then(|| value.to_owned());
-    given
-        .into_iter()
-        .chain(default)
-        .map(|(value, source)| Synonym { name: name.to_owned(), value: shown(value), source })
-        .collect()
+/// All that gives a value to one of the broker properties `names`, what counts first in front.
+fn ways_to_set(names: &[&str], brokers: Brokers<'_>) -> Vec<Synonym> {
+    let mut ways = Vec::new();
+    for source in BROKER_SOURCES {
+        for name in names {
+            if let Some(value) = brokers.value_from(source, name) {
+                let value = (!is_secret(name)).then(|| value.to_owned());
+                ways.push(Synonym { name: (*name).to_owned(), value, source });
+            }
+        }
+    }
+    ways
 }
 
 /// Broker properties that give each other's value in other units (DynamicBrokerConfig.brokerConfigSynonyms).

@@ -1,6 +1,7 @@
 //! The Kafka broker properties that we honour, typed, and all that the operator gave, by name.
 //!
-//! Owner: part of the configuration, fixed at start. What topics default from (`log.retention.ms` …) is resolved by [`super::topic`].
+//! Owner: part of the configuration, fixed at start; [`super::dynamic`] puts together what was given and what was set while the
+//! broker runs. What topics default from (`log.retention.ms` …) is resolved by [`super::topic`].
 
 use super::properties;
 use std::collections::BTreeMap;
@@ -163,7 +164,15 @@ impl KafkaSettings {
                 return Err(format!("{name} must be unlimited (-1) or, equal or greater than 1"));
             }
         }
+        given.check_logs()?;
         Ok(KafkaSettings { explicit, ..settings })
+    }
+
+    /// This broker's id; the default where there is no configuration around these settings, in tests.
+    #[must_use]
+    pub fn node_id(&self) -> i32 {
+        let id = self.given("node.id").and_then(|id| id.trim().parse().ok());
+        id.unwrap_or_else(|| super::Server::default().node_id)
     }
 
     /// What the broker property `name` is: as our own settings have it, as it was given, or its default. `None` when it is unset
@@ -280,6 +289,25 @@ impl Given<'_> {
     fn list(&self, name: &str) -> Vec<String> {
         let items = self.text(name).unwrap_or_default().split(',').map(str::trim);
         items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
+    }
+
+    /// Kafka's own checks (KafkaConfig.validateValues).
+    fn check_logs(&self) -> Result<(), String> {
+        let number = |name: &str| self.text(name).and_then(|value| value.parse::<i64>().ok());
+        if number("log.roll.ms").is_some_and(|ms| ms < 1) {
+            return Err("log.roll.ms must be greater than or equal to 1".to_owned());
+        }
+        if number("log.roll.jitter.ms").is_some_and(|ms| ms < 0) {
+            return Err("log.roll.jitter.ms must be greater than or equal to 0".to_owned());
+        }
+        let (bytes, threads) = (number("log.cleaner.dedupe.buffer.size"), number("log.cleaner.threads"));
+        if let (Some(bytes), Some(threads)) = (bytes, threads)
+            && threads > 0
+            && bytes / threads <= 1024 * 1024
+        {
+            return Err("log.cleaner.dedupe.buffer.size must be at least 1MB per cleaner thread.".to_owned());
+        }
+        Ok(())
     }
 
     fn assignors(&self) -> Result<Vec<String>, String> {

@@ -82,6 +82,8 @@ fn bad_values_name_source_key_value_and_what_is_valid() {
         ("[kafka]\nnum.partitions = 0", "Invalid value 0 for configuration num.partitions: Value must be at least 1"),
         ("[kafka]\n\"log.retention.ms\" = 0", "log.retention.ms must be unlimited (-1) or, equal or greater than 1"),
         ("[kafka]\n\"log.segment.bytes\" = 10000", "Value must be at least 1048576"),
+        ("[kafka]\n\"log.roll.ms\" = 0", "log.roll.ms must be greater than or equal to 1"),
+        ("[kafka]\n\"log.cleaner.dedupe.buffer.size\" = 1048576", "must be at least 1MB per cleaner thread"),
         ("[kafka]\n\"group.coordinator.rebalance.protocols\" = \"consumer\"", "must name classic: it cannot be turned off"),
         ("[kafka]\n\"group.consumer.assignors\" = \"range,range\"", "group.consumer.assignors names range twice"),
         ("[server\n", "not valid TOML"),
@@ -235,8 +237,8 @@ fn tables_are_whole_and_their_defaults_are_valid() {
     for property in BROKER {
         assert!(names.insert(property.name), "{} is there twice", property.name);
     }
-    // What the configuration reference of 4.1 lists, six of 4.3 about consumer groups, and three of our own.
-    assert_eq!((BROKER.len(), TOPIC.len()), (325, 33));
+    // What the configuration reference of 4.1 lists, six of 4.3 about consumer groups, three about throttles, and three of our own.
+    assert_eq!((BROKER.len(), TOPIC.len()), (328, 33));
     assert_eq!(BROKER.iter().filter(|property| property.effect == Effect::Works).count(), 59);
     for (row, topic) in properties::topic::synonym_rows().zip(TOPIC) {
         assert_eq!(row, topic.property.name, "the synonyms stand in the order of the properties");
@@ -318,32 +320,69 @@ fn topic_settings_that_contradict_each_other_are_refused_as_in_kafka() {
     assert!(refusal(&[("remote.storage.enable", "true")]).starts_with("Tiered Storage functionality is disabled"));
 }
 
+/// Name, value and source of each synonym.
+fn synonyms(described: &describe::Described) -> Vec<(&str, &str, describe::Source)> {
+    let shown = described.synonyms.iter().map(|one| (one.name.as_str(), one.value.as_deref().unwrap_or_default(), one.source));
+    shown.collect()
+}
+
 #[test]
 fn descriptions_tell_where_a_value_comes_from() {
     use describe::Source::{Default, DynamicTopic, StaticBroker};
-    let shown = |described: describe::Described| {
-        let synonyms = described.synonyms.into_iter().map(|one| (one.name, one.value.unwrap_or_default(), one.source));
-        (described.value, described.source, synonyms.collect::<Vec<_>>())
-    };
-    let synonym = |name: &str, value: &str, source| (name.to_owned(), value.to_owned(), source);
-    let overrides = map(&[("retention.ms", "5")]);
-    let broker = kafka(&[("log.retention.hours", "2"), ("ssl.key.password", "secret")]);
-    let topic = describe::topic("retention.ms", &overrides, &broker).expect("known");
-    let behind = [synonym("log.retention.hours", "2", StaticBroker), synonym("log.retention.hours", "168", Default)];
-    let all = [vec![synonym("retention.ms", "5", DynamicTopic)], behind.to_vec()].concat();
-    assert_eq!(shown(topic), (Some("5".to_owned()), DynamicTopic, all));
-    let topic = describe::topic("retention.ms", &BTreeMap::new(), &broker).expect("known");
-    assert_eq!(shown(topic), (Some("7200000".to_owned()), StaticBroker, behind.to_vec()));
-    let topic = describe::topic("remote.storage.enable", &BTreeMap::new(), &broker).expect("known");
-    assert_eq!(shown(topic), (Some("false".to_owned()), Default, Vec::new()));
-    let hours = describe::broker("log.retention.hours", [None, None], &broker).expect("known");
+    let given = kafka(&[("log.retention.hours", "2"), ("ssl.key.password", "secret")]);
+    let brokers = describe::Brokers::unchanged(&given);
+    let behind = [("log.retention.hours", "2", StaticBroker), ("log.retention.hours", "168", Default)];
+    let topic = describe::topic("retention.ms", &map(&[("retention.ms", "5")]), brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source), (Some("5"), DynamicTopic));
+    assert_eq!(synonyms(&topic), [vec![("retention.ms", "5", DynamicTopic)], behind.to_vec()].concat());
+    let topic = describe::topic("retention.ms", &BTreeMap::new(), brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source), (Some("7200000"), StaticBroker));
+    assert_eq!(synonyms(&topic), behind);
+    let topic = describe::topic("remote.storage.enable", &BTreeMap::new(), brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source, topic.synonyms.len()), (Some("false"), Default, 0));
+    let hours = describe::broker("log.retention.hours", brokers).expect("known");
     assert_eq!((hours.value.as_deref(), hours.source, hours.is_read_only), (Some("2"), StaticBroker, true));
-    let unset = describe::broker("log.dirs", [None, None], &broker).expect("known");
-    assert_eq!(shown(unset), (None, Default, Vec::new()));
-    let secret = describe::broker("ssl.key.password", [None, None], &broker).expect("known");
+    let unset = describe::broker("log.dirs", brokers).expect("known");
+    assert_eq!((unset.value, unset.source, unset.synonyms.len()), (None, Default, 0));
+    let secret = describe::broker("ssl.key.password", brokers).expect("known");
     assert!(secret.is_sensitive);
-    assert_eq!(shown(secret), (None, StaticBroker, vec![synonym("ssl.key.password", "", StaticBroker)]));
-    assert_eq!(describe::broker("no.such.thing", [None, None], &broker), None);
+    assert_eq!((secret.value.as_deref(), secret.source), (None, StaticBroker));
+    assert_eq!(synonyms(&secret), [("ssl.key.password", "", StaticBroker)]);
+    assert_eq!(describe::broker("no.such.thing", brokers), None);
+}
+
+#[test]
+fn what_was_set_while_the_broker_runs_is_shown_in_front() {
+    use describe::Source::{Default, DynamicBroker, DynamicDefaultBroker, StaticBroker};
+    let given = kafka(&[("log.retention.hours", "2"), ("message.max.bytes", "1")]);
+    let all = map(&[("log.retention.ms", "7"), ("message.max.bytes", "2"), ("odd", "secret")]);
+    let own = map(&[("message.max.bytes", "3")]);
+    let changed = [Some(&own), Some(&all)];
+    let effective = dynamic::effective(&given, changed).expect("valid");
+    let brokers = describe::Brokers { given: &given, effective: &effective, changed };
+
+    let bytes = describe::broker("message.max.bytes", brokers).expect("known");
+    assert_eq!((bytes.value.as_deref(), bytes.source, bytes.is_read_only), (Some("3"), DynamicBroker, false));
+    let name = "message.max.bytes";
+    let ways =
+        [(name, "3", DynamicBroker), (name, "2", DynamicDefaultBroker), (name, "1", StaticBroker), (name, "1048588", Default)];
+    assert_eq!(synonyms(&bytes), ways);
+    let topic = describe::topic("max.message.bytes", &BTreeMap::new(), brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source), (Some("3"), DynamicBroker));
+    assert_eq!(synonyms(&topic), ways);
+    let topic = describe::topic("retention.ms", &BTreeMap::new(), brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source), (Some("7"), DynamicDefaultBroker));
+    let hours = describe::broker("log.retention.hours", brokers).expect("known");
+    assert_eq!((hours.value.as_deref(), hours.source), (Some("2"), StaticBroker), "the milliseconds are another property");
+
+    let of_all = describe::all_brokers(name, brokers).expect("set");
+    assert_eq!((of_all.value.as_deref(), of_all.source), (Some("2"), DynamicDefaultBroker));
+    assert_eq!(synonyms(&of_all), [(name, "2", DynamicDefaultBroker)]);
+    assert_eq!(describe::all_brokers("log.segment.bytes", brokers), None);
+    let odd = describe::all_brokers("odd", brokers).expect("set");
+    assert_eq!((odd.value.as_deref(), odd.is_sensitive, odd.kind), (None, true, None));
+    assert_eq!(synonyms(&odd), [("odd", "", DynamicDefaultBroker)]);
+    assert_eq!(brokers.unknown_names().into_iter().collect::<Vec<_>>(), ["odd"]);
 }
 
 #[test]

@@ -60,8 +60,17 @@ impl TopicSettings {
             };
             known.property.check(value)?;
         }
+        Values { overrides, kafka }.check_conflicts()?;
+        TopicSettings::of_checked(overrides, kafka)
+    }
+
+    /// The settings of a topic that was given these overrides once. Whether they fit what brokers have become since is not
+    /// asked, as in Kafka, where that is no reason to refuse either.
+    ///
+    /// # Errors
+    /// When one of them is no value that its property takes.
+    pub fn of_checked(overrides: &BTreeMap<String, String>, kafka: &KafkaSettings) -> Result<TopicSettings, String> {
         let values = Values { overrides, kafka };
-        values.check_conflicts()?;
         let policy = values.text("cleanup.policy");
         let has = |wanted: &str| properties::items(&policy).any(|item| item == wanted);
         Ok(TopicSettings {

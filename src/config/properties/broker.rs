@@ -54,7 +54,13 @@ const PREFIXES: &[&str] = &["listener.name.", "rlmm.config.", "rsm.config.", "sa
 /// (`listener.name.internal.ssl.keystore.location`).
 #[must_use]
 pub fn is_undocumented(name: &str) -> bool {
-    UNDOCUMENTED.contains(&name) || PREFIXES.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+    is_internal(name) || PREFIXES.iter().any(|prefix| name.len() > prefix.len() && name.starts_with(prefix))
+}
+
+/// Whether `name` is one of those that Kafka knows but does not document.
+#[must_use]
+pub fn is_internal(name: &str) -> bool {
+    UNDOCUMENTED.contains(&name)
 }
 
 /// Not Kafka's: written among Kafka's properties because it changes how one of them behaves.

@@ -50,12 +50,16 @@ pub(super) const ALL: &[Property] = &properties! {
         "A Java class that may refuse new topics.";
     "early.start.listeners": String = null, Any, ReadOnly, NoMeaning,
         "Which listeners open before the authorizer is ready.";
+    "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), ClusterWide, NoMeaning,
+        "How many bytes a second a broker may fetch as the follower of throttled replicas.";
     "initial.broker.registration.timeout.ms": Int = "60000", Any, ReadOnly, NoMeaning,
         "How long a starting broker waits to be registered by the controller.";
     "inter.broker.listener.name": String = null, Any, ReadOnly, NoMeaning,
         "The listener through which brokers speak to each other.";
     "leader.imbalance.check.interval.seconds": Long = "300", AtLeast(1), ReadOnly, NoMeaning,
         "How often the controller looks whether leaderships are spread well.";
+    "leader.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), ClusterWide, NoMeaning,
+        "How many bytes a second a broker may send as the leader of throttled replicas.";
     "metadata.log.dir": String = null, Any, ReadOnly, NoMeaning,
         "Where the controller keeps the metadata log.";
     "metadata.log.max.record.bytes.between.snapshots": Long = "20971520", AtLeast(1), ReadOnly, NoMeaning,
@@ -80,6 +84,8 @@ pub(super) const ALL: &[Property] = &properties! {
         "Threads that fetch from each other broker.";
     "process.roles": List = "", EachOf(&["broker", "controller"]), ReadOnly, NoMeaning,
         "Whether this process is a broker, a controller, or both; here it is the whole cluster.";
+    "replica.alter.log.dirs.io.max.bytes.per.second": Long = "9223372036854775807", AtLeast(0), ClusterWide, NoMeaning,
+        "How many bytes a second moves between directories may take.";
     "replica.fetch.backoff.ms": Int = "1000", AtLeast(0), ReadOnly, NoMeaning,
         "How long a follower rests after an error of a partition.";
     "replica.fetch.max.bytes": Int = "1048576", AtLeast(0), ReadOnly, NoMeaning,
