@@ -1,14 +1,32 @@
-//! Tracing: events as text or JSON lines on standard error, and panics among them.
+//! Tracing: events as text or JSON lines on standard error, and panics among them. Owner of the levels, which may change while
+//! the process runs; they are not kept.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
 use std::panic::PanicHookInfo;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tracing_subscriber::EnvFilter;
+
+mod levels;
+
+use levels::Levels;
+pub use levels::ROOT;
 
 /// Overrides the configured level where it is set and not empty.
 pub const FILTER_VARIABLE: &str = "FBF_LOG";
 
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+
+/// Puts another filter in the place of the one that counts.
+type Reload = Box<dyn Fn(EnvFilter) -> Result<(), String> + Send + Sync>;
+
+/// What [`init`] started.
+struct Running {
+    levels: Mutex<Levels>,
+    reload: Reload,
+}
+
+static RUNNING: OnceLock<Running> = OnceLock::new();
 
 /// How events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +59,62 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
     if let Some(value) = &variable {
         check_filter(value).map_err(|valid| format!("{FILTER_VARIABLE} = {value:?} is not valid: expected {valid}"))?;
     }
-    let filter = EnvFilter::try_new(variable.as_deref().unwrap_or(filter)).map_err(|error| error.to_string())?;
+    let given = variable.as_deref().unwrap_or(filter);
+    let filter = EnvFilter::try_new(given).map_err(|error| error.to_string())?;
     let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = match format {
-        Format::Text => writer.with_ansi(std::io::stderr().is_terminal()).try_init(),
-        Format::Json => writer.json().flatten_event(true).with_current_span(false).with_span_list(false).try_init(),
+    let reload: Reload = match format {
+        Format::Text => {
+            let writer = writer.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();
+            let handle = writer.reload_handle();
+            writer.try_init().map_err(|error| error.to_string())?;
+            Box::new(move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string()))
+        }
+        Format::Json => {
+            let writer = writer.json().flatten_event(true).with_current_span(false).with_span_list(false);
+            let writer = writer.with_filter_reloading();
+            let handle = writer.reload_handle();
+            writer.try_init().map_err(|error| error.to_string())?;
+            Box::new(move |filter: EnvFilter| handle.reload(filter).map_err(|error| error.to_string()))
+        }
     };
-    started.map_err(|error| error.to_string())?;
+    // It is set once, because a second subscriber was refused above.
+    let _ = RUNNING.set(Running { levels: Mutex::new(Levels::of_filter(given)), reload });
     std::panic::set_hook(Box::new(log_panic));
+    Ok(())
+}
+
+impl Running {
+    fn levels(&self) -> MutexGuard<'_, Levels> {
+        self.levels.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Every logger and its level in capitals, by name; `None` before [`init`].
+#[must_use]
+pub fn levels() -> Option<Vec<(String, String)>> {
+    Some(RUNNING.get()?.levels().all())
+}
+
+/// Whether there is a logger `name`: `root`, this crate, one of its modules, or one that the filter names.
+#[must_use]
+pub fn has_logger(name: &str) -> bool {
+    RUNNING.get().is_some_and(|running| running.levels().has(name))
+}
+
+/// Changes levels, all or none: each logger gets the level, one of Kafka's, or with `None` that of the logger above it.
+///
+/// # Errors
+/// Why it could not be done; before [`init`] it cannot.
+pub fn change_levels(changes: &[(String, Option<String>)]) -> Result<(), String> {
+    let running = RUNNING.get().ok_or("this process does not write its events itself")?;
+    let mut levels = running.levels();
+    let mut next = levels.clone();
+    for (logger, level) in changes {
+        next.change(logger, level.as_deref());
+    }
+    let filter = EnvFilter::try_new(next.filter()).map_err(|error| error.to_string())?;
+    (running.reload)(filter)?;
+    *levels = next;
     Ok(())
 }
 

@@ -4,11 +4,11 @@
 //! Deprecated since Kafka 2.3 for just that; IncrementalAlterConfigs changes single ones. Each resource is taken whole or not at all.
 //!
 //! Version notes: 2 is flexible.
-//! Not implemented: as IncrementalAlterConfigs.
+//! Not implemented: as IncrementalAlterConfigs. Levels of loggers are not for this API, as in Kafka.
 
 use super::errors::catalog::message;
 use super::errors::{NONE, ResponseError};
-use super::incremental_alter_configs::{self, DELETE, SET};
+use super::incremental_alter_configs::{self, BROKER_LOGGER, DELETE, SET};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
@@ -31,6 +31,8 @@ impl Handler for AlterConfigs {
                 let (kind, name) = (resource.resource_type, resource.resource_name);
                 let altered = if twice.contains(&(kind, name.clone())) {
                     Err((ResponseError::InvalidRequest, "Each resource must appear at most once.".to_owned()))
+                } else if kind == BROKER_LOGGER {
+                    Err((ResponseError::InvalidRequest, format!("Unknown resource type {kind}")))
                 } else {
                     let given = resource.configs.into_iter().map(|config| (config.name, config.value)).collect();
                     let whole = replacing(&context, kind, &name, given);

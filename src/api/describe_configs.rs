@@ -3,7 +3,7 @@
 //! Behaviour: every configuration of a resource with its value, source, type, and, where asked for, synonyms and documentation; only the
 //! named ones if the request names any. Secrets have no value.
 //! Resources: a topic (2); this broker by its id, or "" for what was set for all brokers while they run (4); the broker's
-//! loggers (8): one, `root`; a client metrics subscription (16): there is none; a group (32), whether or not it exists:
+//! loggers and their levels (8); a client metrics subscription (16): there is none; a group (32), whether or not it exists:
 //! what was set for it, or the broker's values. Another broker's id is INVALID_REQUEST.
 //!
 //! Version notes: 1 (KIP-226) brings sources and synonyms; 3 (KIP-569) types and documentation; 4 is flexible.
@@ -18,6 +18,7 @@ use crate::catalog::check_name;
 use crate::catalog::dynamic::Owner;
 use crate::config::describe::{self, Brokers, Described, Source, Synonym};
 use crate::config::properties::{self, Kind, Property};
+use crate::telemetry;
 use kafka_protocol::messages::describe_configs_request::DescribeConfigsResource;
 use kafka_protocol::messages::describe_configs_response::{
     DescribeConfigsResourceResult, DescribeConfigsResult, DescribeConfigsSynonym,
@@ -124,7 +125,7 @@ fn configs(
         BROKER_LOGGER if name.is_empty() => invalid("Broker id must not be empty".to_owned()),
         BROKER_LOGGER => {
             check_broker_id(name, broker.config.server.node_id, "")?;
-            Ok(vec![root_logger()])
+            Ok(loggers())
         }
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
         CLIENT_METRICS => Ok(Vec::new()),
@@ -146,12 +147,19 @@ fn check_broker_id(name: &str, node: i32, alternative: &str) -> Result<(), Refus
     }
 }
 
-fn root_logger() -> DescribeConfigsResourceResult {
-    let level = LevelFilter::current().to_string().to_uppercase();
-    DescribeConfigsResourceResult::default()
-        .with_name(StrBytes::from_static_str("root"))
-        .with_value(Some(StrBytes::from_string(level)))
-        .with_config_source(LOGGER_SOURCE)
+fn loggers() -> Vec<DescribeConfigsResourceResult> {
+    // Inside of another program, which has its own way to write events, only that much is known.
+    let all = telemetry::levels().unwrap_or_else(|| {
+        let level = LevelFilter::current().to_string().to_uppercase();
+        vec![(telemetry::ROOT.to_owned(), level)]
+    });
+    let shown = |(name, level)| {
+        DescribeConfigsResourceResult::default()
+            .with_name(StrBytes::from_string(name))
+            .with_value(Some(StrBytes::from_string(level)))
+            .with_config_source(LOGGER_SOURCE)
+    };
+    all.into_iter().map(shown).collect()
 }
 
 /// ConfigHelper.createGroupConfigEntry: what was set for the group comes first, then what brokers have.

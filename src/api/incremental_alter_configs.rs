@@ -3,10 +3,11 @@
 //! Behaviour: sets and deletes single settings of topics, of groups (KIP-848), which need not exist, and of this broker or all
 //! brokers (KIP-226); appends to lists and subtracts from them. Each resource is taken whole or not at all, and counts when the
 //! answer leaves. Of brokers, properties that Kafka does not have are kept and shown without their values, as in Kafka; the
-//! error is INVALID_REQUEST whatever is wrong, but for APPEND and SUBTRACT on what is no list.
+//! error is INVALID_REQUEST whatever is wrong, but for APPEND and SUBTRACT on what is no list. Levels of loggers (KIP-412):
+//! `broker_loggers.rs`.
 //!
 //! Version notes: 1 is flexible.
-//! Not implemented: loggers, client metrics subscriptions (KIP-714), and of brokers what would need TLS, SASL or settings by listener:
+//! Not implemented: client metrics subscriptions (KIP-714), and of brokers what would need TLS, SASL or settings by listener:
 //! INVALID_REQUEST with a message that says so. So are `listeners`, `listener.security.protocol.map` and `max.connections`,
 //! which are read at the start.
 
@@ -14,7 +15,7 @@ use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC
 use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
-use super::{Answer, Context, Handler};
+use super::{Answer, Context, Handler, broker_loggers};
 use crate::catalog::check_name;
 use crate::catalog::dynamic::{Change, Edit, Owner};
 use crate::config::properties::{self, Kind};
@@ -26,8 +27,8 @@ use std::ops::RangeInclusive;
 /// AlterConfigOp.OpType.
 pub(super) const SET: i8 = 0;
 pub(super) const DELETE: i8 = 1;
-const APPEND: i8 = 2;
-const SUBTRACT: i8 = 3;
+pub(super) const APPEND: i8 = 2;
+pub(super) const SUBTRACT: i8 = 3;
 
 pub struct IncrementalAlterConfigs;
 
@@ -65,7 +66,7 @@ impl Handler for IncrementalAlterConfigs {
 
 pub(super) type Refusal = (ResponseError, String);
 
-fn invalid<T>(why: &str) -> Result<T, Refusal> {
+pub(super) fn invalid<T>(why: &str) -> Result<T, Refusal> {
     Err((ResponseError::InvalidRequest, why.to_owned()))
 }
 
@@ -81,6 +82,9 @@ pub(super) async fn alter(context: &Context, resource: &AlterConfigsResource, va
             false => context.broker.alter_topic(name, changes).await.map(drop),
         };
         return altered.map_err(|error| (code(&error), error.to_string()));
+    }
+    if resource.resource_type == BROKER_LOGGER {
+        return broker_loggers::alter(context, resource, validate_only);
     }
     let owner = owner(resource, context.broker.config.server.node_id)?;
     let kind = if matches!(owner, Owner::Group(_)) { Resource::Group } else { Resource::Broker };
@@ -115,7 +119,6 @@ fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal
             Ok(_) => invalid(&format!("Unexpected broker id, expected {node_id}, but received {name}")),
             Err(_) => invalid(&format!("Node id must be an integer, but it is: {name}")),
         },
-        BROKER_LOGGER => invalid("Levels of loggers cannot be changed here yet."),
         CLIENT_METRICS => invalid("Client metrics subscriptions are not supported here yet: no client is asked for its metrics."),
         other => invalid(&format!("Unknown resource type {other}")),
     }
@@ -129,7 +132,7 @@ enum Resource {
 }
 
 /// Each name comes once, and each operation but DELETE has a value (ConfigAdminManager.preprocess).
-fn check_values(configs: &[AlterableConfig]) -> Result<(), Refusal> {
+pub(super) fn check_values(configs: &[AlterableConfig]) -> Result<(), Refusal> {
     if !repeated(configs.iter().map(|config| config.name.clone())).is_empty() {
         return invalid("Error due to duplicate config keys");
     }

@@ -22,6 +22,7 @@ pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod api_versions;
+mod broker_loggers;
 pub mod client_instance;
 pub mod config_resource;
 pub mod consumer_group_describe;

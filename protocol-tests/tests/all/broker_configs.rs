@@ -1,6 +1,6 @@
 //! Goal: settings of brokers are checked as in Kafka, kept, shown with their source, and obeyed at once by topics that have
-//! none of their own (KIP-226). Method: IncrementalAlterConfigs, AlterConfigs and DescribeConfigs on a server of the test's own,
-//! error paths first.
+//! none of their own (KIP-226); levels of loggers likewise, but for being kept (KIP-412). Method: IncrementalAlterConfigs,
+//! AlterConfigs and DescribeConfigs on a server of the test's own, error paths first.
 
 use crate::configs::{APPEND, DELETE, SET, SUBTRACT, TOPIC, alter, shown_of};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
@@ -15,6 +15,7 @@ use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::Topic;
 
 const BROKER: i8 = 4;
+const LOGGER: i8 = 8;
 const CLIENT_METRICS: i8 = 16;
 /// The default node id, and what stands for all brokers.
 const THIS: &str = "1";
@@ -189,8 +190,37 @@ fn alter_configs_replaces_all_that_is_set_for_brokers() {
         response.responses[0].error_code.err()
     };
     assert_eq!(replace(&mut client, BROKER, ALL, "num.partitions", "2"), Some(ResponseError::InvalidRequest));
+    assert_eq!(replace(&mut client, LOGGER, THIS, "root", "INFO"), Some(ResponseError::InvalidRequest), "not for this API");
     assert_eq!(replace(&mut client, BROKER, ALL, "log.retention.ms", "1000"), None);
     assert_eq!(replace(&mut client, BROKER, ALL, BYTES, "2000"), None);
     assert_eq!(shown_of(&mut client, BROKER, ALL, BYTES), ("2000".to_owned(), FROM_ALL_BROKERS));
     assert_eq!(described(&mut client, BROKER, ALL).len(), 1, "the other one is gone");
+}
+
+#[test]
+fn levels_of_loggers_change_while_the_server_runs() {
+    const ACCEPTS: &str = "fourbyfour_stream::server";
+    let server = Server::start();
+    let mut client = server.connect();
+    for (name, changes, expected) in [
+        (THIS, ("no.such.Logger", SET, Some("INFO")), ResponseError::InvalidConfig),
+        (THIS, (ACCEPTS, SET, Some("LOUD")), ResponseError::InvalidConfig),
+        (THIS, ("root", DELETE, None), ResponseError::InvalidRequest),
+        (THIS, (ACCEPTS, APPEND, Some("DEBUG")), ResponseError::InvalidRequest),
+        ("2", (ACCEPTS, SET, Some("DEBUG")), ResponseError::InvalidRequest),
+        ("", (ACCEPTS, SET, Some("DEBUG")), ResponseError::InvalidRequest),
+    ] {
+        assert_eq!(alter(&mut client, LOGGER, name, &[changes]).0, Some(expected), "{name:?} {changes:?}");
+    }
+    let level = |client: &mut Client, name: &str| ways(client, LOGGER, THIS, name).expect("shown");
+    let root = level(&mut client, "root");
+    assert_eq!(level(&mut client, ACCEPTS), root, "inherited");
+    let accepted = |server: &Server| server.stderr().matches("accepted").count();
+    let before = accepted(&server);
+    taken(&mut client, LOGGER, THIS, &[(ACCEPTS, SET, Some("DEBUG"))]);
+    assert_eq!(level(&mut client, ACCEPTS), [("DEBUG".to_owned(), 6)]);
+    server.connect().assert_alive("a change of levels");
+    assert!(accepted(&server) > before, "{}", server.stderr());
+    taken(&mut client, LOGGER, THIS, &[(ACCEPTS, DELETE, None)]);
+    assert_eq!(level(&mut client, ACCEPTS), root);
 }
