@@ -6,9 +6,10 @@
 //! Version notes: 2 is flexible.
 //! Not implemented: as IncrementalAlterConfigs. Levels of loggers are not for this API, as in Kafka.
 
+use super::config_resource::BROKER_LOGGER;
 use super::errors::catalog::message;
 use super::errors::{NONE, ResponseError};
-use super::incremental_alter_configs::{self, BROKER_LOGGER, DELETE, SET};
+use super::incremental_alter_configs::{self, DELETE, SET};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
 use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceResponse;
