@@ -24,6 +24,14 @@ pub struct TopicSettings {
     pub timestamp_after_max_ms: i64,
     pub segment_bytes: i64,
     pub segment_ms: i64,
+    /// Compaction waits until more than this part of a log is dirty (0 to 1).
+    pub min_cleanable_dirty_ratio: f64,
+    /// How long tombstones outlive the pass that first meets them.
+    pub delete_retention_ms: i64,
+    /// Records younger than this are not compacted.
+    pub min_compaction_lag_ms: i64,
+    /// Records older than this are compacted, however little is dirty; `i64::MAX`: no limit.
+    pub max_compaction_lag_ms: i64,
     /// `producer`, or the codec that Kafka would recompress to. Stored; batches stay as they were sent.
     pub compression: String,
     pub min_insync_replicas: i32,
@@ -86,10 +94,22 @@ impl TopicSettings {
             timestamp_after_max_ms: values.number("message.timestamp.after.max.ms")?,
             segment_bytes: values.number("segment.bytes")?,
             segment_ms: values.number("segment.ms")?,
+            min_cleanable_dirty_ratio: values.fraction("min.cleanable.dirty.ratio")?,
+            delete_retention_ms: values.number("delete.retention.ms")?,
+            min_compaction_lag_ms: values.number("min.compaction.lag.ms")?,
+            max_compaction_lag_ms: values.number("max.compaction.lag.ms")?,
             compression: values.text("compression.type"),
             min_insync_replicas: values.number("min.insync.replicas")?,
             validation: validation::resolve(overrides)?.map(Arc::new),
         })
+    }
+}
+
+impl TopicSettings {
+    /// How much time a segment may cover (LogConfig.maxSegmentMs).
+    #[must_use]
+    pub fn segment_ms_max(&self) -> i64 {
+        if self.cleanup.compact { self.segment_ms.min(self.max_compaction_lag_ms) } else { self.segment_ms }
     }
 }
 
@@ -141,6 +161,11 @@ impl Values<'_> {
             .ok()
             .and_then(|number| T::try_from(number).ok())
             .ok_or_else(|| format!("Invalid value {value} for configuration {name}: out of range"))
+    }
+
+    fn fraction(&self, name: &str) -> Result<f64, String> {
+        let value = self.text(name);
+        value.parse().map_err(|_| format!("Invalid value {value} for configuration {name}: Not a number of type DOUBLE"))
     }
 
     fn check_conflicts(&self) -> Result<(), String> {

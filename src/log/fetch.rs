@@ -91,24 +91,30 @@ async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) 
         Isolation::ReadUncommitted => Offset(i64::MAX),
         Isolation::ReadCommitted => last_stable,
     };
-    let batches = if room == 0 && !is_first {
-        // Still an answer: offsets, and OFFSET_OUT_OF_RANGE where it applies.
-        partition.read(target.from, 0, target.from).await
-    } else {
-        partition.read(target.from, room, to).await.map(|mut batches| {
-            let is_too_large = batches.first().is_some_and(|batch| batch.bytes.len() > room);
-            if is_too_large && !is_first {
-                batches.clear();
-            }
-            batches
-        })
-    };
-    let (batches, aborted) = match (batches, limits.isolation) {
-        (Ok(batches), Isolation::ReadCommitted) => match aborted_among(partition, target.from, &batches) {
-            Ok(aborted) => (Ok(batches), aborted),
-            Err(error) => (Err(error), Vec::new()),
-        },
-        (batches, _) => (batches, Vec::new()),
+    let (batches, aborted) = loop {
+        let emptied_times = partition.emptied_times();
+        let batches = if room == 0 && !is_first {
+            // Still an answer: offsets, and OFFSET_OUT_OF_RANGE where it applies.
+            partition.read(target.from, 0, target.from).await
+        } else {
+            partition.read(target.from, room, to).await.map(|mut batches| {
+                let is_too_large = batches.first().is_some_and(|batch| batch.bytes.len() > room);
+                if is_too_large && !is_first {
+                    batches.clear();
+                }
+                batches
+            })
+        };
+        let answer = match (batches, limits.isolation) {
+            (Ok(batches), Isolation::ReadCommitted) => match aborted_among(partition, target.from, &batches) {
+                Ok(aborted) => (Ok(batches), aborted),
+                Err(error) => (Err(error), Vec::new()),
+            },
+            (batches, _) => (batches, Vec::new()),
+        };
+        if partition.emptied_times() == emptied_times {
+            break answer;
+        }
     };
     Fetched { batches, watermark: partition.watermark(), last_stable, start: partition.start(), aborted }
 }

@@ -15,12 +15,15 @@ use tokio::sync::OnceCell;
 use tracing::warn;
 
 mod append;
+pub mod compaction;
 pub mod fetch;
+mod markers;
 mod partition;
 mod producers;
 mod recovery;
 mod repeats;
 pub mod retention;
+mod segment;
 mod snapshot;
 mod tail;
 mod times;

@@ -11,24 +11,26 @@
 //! FIFO queue. Invariant 7: nothing past the watermark is read or acknowledged.
 
 use super::append::{Appended, Checked, Origin};
-use super::producers::{MarkerVerdict, ProducerError, ProducerStatus, Producers, Verdict};
+use super::markers::check_verified;
+use super::producers::{ProducerError, ProducerStatus, Producers, Verdict};
 use super::repeats::{Repeated, Repeats};
+use super::segment::ActiveSegment;
 use super::snapshot;
 use super::tail::{PartitionTail, Tail};
 use super::totals::{Rate, Totals};
-use super::transactions::{Aborted, Verification};
+use super::transactions::Aborted;
 use super::validate::{self, InvalidRecords};
 use super::waiters::{Waiter, Waiters};
 use crate::config::topic::{TimestampType, TopicSettings};
 use crate::env::Env;
-use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
+use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, Replacement, StoreError, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -93,6 +95,9 @@ pub(super) struct State {
     pub repeats: Repeats,
     pub totals: Totals,
     pub rate: Rate,
+    pub segment: ActiveSegment,
+    /// Up to here the log is compacted.
+    pub cleaned: Offset,
     /// Bytes appended since the newest snapshot.
     pub unsaved_bytes: u64,
 }
@@ -104,11 +109,12 @@ impl State {
     }
 
     /// Gives a batch its first and last offset, and counts it.
-    fn place(&mut self, header: &BatchHeader, now: Timestamp) -> (Offset, Offset) {
+    pub fn place(&mut self, header: &BatchHeader, settings: &TopicSettings, now: Timestamp) -> (Offset, Offset) {
         let first = self.next;
         let last = Offset(first.0.saturating_add(i64::from(header.last_offset_delta)));
         self.next = last.next();
         self.unsaved_bytes += header.batch_bytes as u64;
+        self.segment.add(first, header, settings, now);
         self.totals.add(header);
         self.rate.add(header, now);
         (first, last)
@@ -144,6 +150,8 @@ pub struct Partition {
     progress: watch::Sender<Progress>,
     /// Whether a commit changes what is under the lock: a marker, or an append that bears a mark, is not durable yet. Set under the lock.
     awaits_commit: AtomicBool,
+    /// How often compaction has forgotten aborted transactions; see [`Partition::emptied_times`].
+    emptied_times: AtomicU64,
     waiters: Waiters,
     state: Mutex<State>,
 }
@@ -154,6 +162,8 @@ pub(super) struct Recovered {
     pub next: Offset,
     pub producers: Producers,
     pub totals: Totals,
+    pub segment: ActiveSegment,
+    pub cleaned: Offset,
     pub unsaved_bytes: u64,
 }
 
@@ -167,7 +177,7 @@ impl Partition {
         producer_expiration_ms: Arc<AtomicI64>,
         recovered: Recovered,
     ) -> Partition {
-        let Recovered { start, next, producers, totals, unsaved_bytes } = recovered;
+        let Recovered { start, next, producers, totals, segment, cleaned, unsaved_bytes } = recovered;
         Partition {
             log,
             fence,
@@ -184,6 +194,7 @@ impl Partition {
                 is_stopped: false,
             }),
             awaits_commit: AtomicBool::new(false),
+            emptied_times: AtomicU64::new(0),
             waiters: Waiters::default(),
             state: Mutex::new(State {
                 next,
@@ -191,6 +202,8 @@ impl Partition {
                 repeats: Repeats::default(),
                 totals,
                 rate: Rate::default(),
+                segment,
+                cleaned,
                 unsaved_bytes,
             }),
         }
@@ -281,7 +294,7 @@ impl Partition {
             }
             check_verified(&state, id, &header, origin)?;
         }
-        let (first, last) = state.place(&header, now);
+        let (first, last) = state.place(&header, &settings, now);
         if let Some(id) = header.producer() {
             let epoch = ProducerEpoch(header.producer_epoch);
             match end {
@@ -300,67 +313,6 @@ impl Partition {
         }
         self.queue(permit, &header, batch, (first, last), now, mark);
         Ok(Appended { first, last, append_time, start, is_repeated: false })
-    }
-
-    /// Appends the marker that ends the transaction of `producer`, and says at which offset; `None` when it was written before.
-    /// `is_epoch_raised`: the transaction is of KIP-890's protocol. Durable as [`Partition::append`] is.
-    ///
-    /// # Errors
-    /// [`AppendError::Producer`] for a stale epoch, of the producer or of the coordinator.
-    pub async fn append_marker(
-        &self,
-        producer: ProducerId,
-        epoch: ProducerEpoch,
-        end: EndTransaction,
-        is_epoch_raised: bool,
-    ) -> Result<Option<Offset>, AppendError> {
-        let now = self.env.now();
-        let batch = end.batch(now, producer, epoch);
-        let header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
-        let permit = self.store.reserve(batch.len()).await?;
-        let mut state = self.lock();
-        if self.is_stopped() {
-            return Err(LogStopped.into());
-        }
-        match state.producers.judge_marker(producer, epoch, end.coordinator_epoch, is_epoch_raised)? {
-            MarkerVerdict::Repeated => return Ok(None),
-            MarkerVerdict::New => {}
-        }
-        let (first, last) = state.place(&header, now);
-        state.producers.end_transaction(producer, epoch, end, first, now);
-        self.transactions_changed(&state);
-        self.queue(permit, &header, BytesMut::from(&batch[..]), (first, last), now, None);
-        Ok(Some(first))
-    }
-
-    /// Whether a marker may be written; see [`Partition::append_marker`].
-    ///
-    /// # Errors
-    /// The stale epoch.
-    pub fn check_marker(
-        &self,
-        producer: ProducerId,
-        epoch: ProducerEpoch,
-        end: EndTransaction,
-        is_epoch_raised: bool,
-    ) -> Result<MarkerVerdict, ProducerError> {
-        self.lock().producers.judge_marker(producer, epoch, end.coordinator_epoch, is_epoch_raised)
-    }
-
-    /// Whether the coordinator has to be asked before a batch of `producer` may be part of its transaction, and if so, what
-    /// [`Origin::Verified`] proves then.
-    #[must_use]
-    pub fn verification(&self, producer: ProducerId, epoch: ProducerEpoch) -> Option<Verification> {
-        let mut state = self.lock();
-        if state.producers.is_open(producer, epoch) {
-            return None;
-        }
-        Some(state.producers.transactions.verify(producer, self.env.now()))
-    }
-
-    /// The coordinator refused what [`Partition::verification`] was begun for.
-    pub fn refused(&self, producer: ProducerId) {
-        self.lock().producers.transactions.forget_verification(producer);
     }
 
     /// The lock, unless an append with the same mark was made before; then where it went.
@@ -389,7 +341,7 @@ impl Partition {
     }
 
     /// Under the lock: tells readers where the first undecided transaction begins now.
-    fn transactions_changed(&self, state: &State) {
+    pub(super) fn transactions_changed(&self, state: &State) {
         let transactions = &state.producers.transactions;
         // Before the store learns of the batch, so that its commit finds this set.
         self.awaits_commit.store(state.awaits_commit(), Ordering::Release);
@@ -402,7 +354,7 @@ impl Partition {
     }
 
     /// Under the lock: stamps a batch that has its place, and hands it to the tail and to the store.
-    fn queue(
+    pub(super) fn queue(
         &self,
         permit: Permit,
         header: &BatchHeader,
@@ -586,12 +538,47 @@ impl Partition {
                 return Ok(());
             }
             state.unsaved_bytes = 0;
-            (state.next, snapshot::encode(state.totals, &state.producers))
+            (state.next, snapshot::encode(state.totals, state.segment, state.cleaned, &state.producers))
         };
         if self.wait_committed(at.previous()).await.is_err() {
             return Ok(());
         }
         self.store.put_snapshot(self.log, at, value).await
+    }
+
+    /// What compaction has still to look at: from the end of what is compacted to where the active segment or the first undecided
+    /// transaction begins.
+    pub(super) fn dirty(&self) -> (Offset, Offset) {
+        let end = self.last_stable();
+        let state = self.lock();
+        (state.cleaned.max(self.start()), end.min(state.segment.base))
+    }
+
+    /// The log is compacted up to `end`; goes into the next snapshot.
+    pub(super) fn cleaned(&self, end: Offset) {
+        let mut state = self.lock();
+        state.cleaned = state.cleaned.max(end);
+        state.unsaved_bytes = state.unsaved_bytes.max(1);
+    }
+
+    /// Compaction has removed all records of these aborted transactions, and is about to remove their markers.
+    pub(super) fn forget_aborted(&self, emptied: &[Aborted]) {
+        if !emptied.is_empty() {
+            self.lock().producers.transactions.emptied(emptied);
+            self.emptied_times.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// Whoever reads batches and asks then which of them are aborted does so again if this has changed in between: the answer may be about a log in
+    /// which the transaction's records are gone.
+    pub(super) fn emptied_times(&self) -> u64 {
+        self.emptied_times.load(Ordering::Acquire)
+    }
+
+    /// Puts what compaction made of committed batches in their place; durable when it returns.
+    pub(super) async fn replace(&self, changes: Vec<Replacement>) -> Result<(), StoreError> {
+        self.tail.forget(&self.newest);
+        self.store.replace(self.log, self.fence, changes).await
     }
 
     /// Registers a sleeping fetch; see [`Waiters`].
@@ -615,23 +602,15 @@ impl Partition {
         self.store.as_ref()
     }
 
-    fn is_stopped(&self) -> bool {
+    pub(super) fn now(&self) -> Timestamp {
+        self.env.now()
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
         self.progress.borrow().is_stopped
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A batch that begins a transaction here needs leave of the coordinator, and no marker since (KIP-890; UnifiedLog.analyzeAndValidateProducerState).
-fn check_verified(state: &State, id: ProducerId, header: &BatchHeader, origin: Origin) -> Result<(), ProducerError> {
-    let producers = &state.producers;
-    if !header.attributes.is_transactional() || producers.is_open(id, ProducerEpoch(header.producer_epoch)) {
-        return Ok(());
-    }
-    match origin {
-        Origin::Verified(verification) if producers.transactions.is_verified(id, verification) => Ok(()),
-        _ => Err(ProducerError::NotVerified(id)),
     }
 }

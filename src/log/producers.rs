@@ -104,6 +104,8 @@ pub struct ProducerStatus {
     pub epoch: ProducerEpoch,
     /// −1: none, as after a marker that raised the epoch.
     pub last_sequence: i32,
+    /// The end of its newest batch of data in this epoch.
+    pub last_offset: Option<Offset>,
     pub seen: Timestamp,
     /// −1: no marker yet.
     pub coordinator_epoch: i32,
@@ -381,6 +383,7 @@ impl Producer {
             id,
             epoch: self.epoch,
             last_sequence: self.batches.back().map_or(-1, |batch| batch.last_sequence),
+            last_offset: self.batches.back().map(|batch| batch.last),
             seen: self.seen,
             coordinator_epoch: self.coordinator_epoch,
             transaction: self.transaction,

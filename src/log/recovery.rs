@@ -4,8 +4,11 @@
 
 use super::partition::{Partition, Recovered};
 use super::producers::Producers;
+use super::segment::ActiveSegment;
+use super::snapshot::Snapshot;
 use super::tail::Tail;
 use super::totals::Totals;
+use super::transactions::Aborted;
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, ProducerEpoch, Timestamp};
@@ -34,8 +37,8 @@ pub(super) async fn open(
 ) -> Result<Partition, StoreError> {
     let bounds = store.open(log, fence).await?;
     let found = snapshot(store.as_ref(), log, bounds).await?;
-    let (from, totals, producers) = found.unwrap_or_else(|| (bounds.start, Totals::before(bounds.start), Producers::default()));
-    let (mut from, mut totals, mut producers) = (from.max(bounds.start), totals, producers);
+    let (mut from, mut known) = found.unwrap_or_else(|| (bounds.start, nothing_before(bounds.start)));
+    from = from.max(bounds.start);
     let mut unsaved_bytes = 0;
     while from < bounds.next {
         let batches = store.read(log, from, bounds.next, READ_BYTES).await?;
@@ -43,35 +46,62 @@ pub(super) async fn open(
         from = newest.last.next();
         for batch in &batches {
             unsaved_bytes += batch.bytes.len() as u64;
-            learn(&mut producers, &mut totals, log, batch)?;
+            learn(&mut known, &settings, log, batch)?;
         }
     }
+    let Snapshot { totals, segment, cleaned, mut producers } = known;
     // What was read is durable, the markers included.
     producers.transactions.committed(bounds.next);
     producers.transactions.trimmed(bounds.start);
+    if bounds.is_replaced {
+        let gone = without_marker(store.as_ref(), log, &producers).await?;
+        producers.transactions.emptied(&gone);
+    }
     producers.expire(env.now(), producer_expiration_ms.load(Ordering::Relaxed));
-    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, unsaved_bytes };
+    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, segment, cleaned, unsaved_bytes };
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
+}
+
+/// What is known of a log that begins at `start` and was not read yet.
+fn nothing_before(start: Offset) -> Snapshot {
+    Snapshot {
+        totals: Totals::before(start),
+        segment: ActiveSegment::empty(start),
+        cleaned: start,
+        producers: Producers::default(),
+    }
+}
+
+/// The aborted transactions of a snapshot whose markers were compacted away since: readers would take what their producers wrote later
+/// for aborted.
+async fn without_marker(store: &dyn LogStore, log: LogId, producers: &Producers) -> Result<Vec<Aborted>, StoreError> {
+    let mut gone = Vec::new();
+    for aborted in producers.transactions.all_aborted() {
+        let found = store.read(log, aborted.last, aborted.last.next(), 1).await?;
+        let has_marker = found.iter().any(|batch| BatchHeader::parse(&batch.bytes).is_ok_and(|header| header.record_count > 0));
+        if !has_marker {
+            gone.push(*aborted);
+        }
+    }
+    Ok(gone)
 }
 
 /// The newest snapshot, if it fits the log: it describes nothing beyond the end, and nothing between it and the first batch was deleted.
 /// A deleted batch may have been the marker of a transaction that the snapshot shows open; what such a snapshot describes is deleted as well.
-async fn snapshot(
-    store: &dyn LogStore,
-    log: LogId,
-    bounds: LogBounds,
-) -> Result<Option<(Offset, Totals, Producers)>, StoreError> {
+async fn snapshot(store: &dyn LogStore, log: LogId, bounds: LogBounds) -> Result<Option<(Offset, Snapshot)>, StoreError> {
     let Some((at, value)) = store.get_snapshot(log).await? else { return Ok(None) };
     if at > bounds.next || at < bounds.start {
         return Ok(None);
     }
-    Ok(super::snapshot::decode(value).map(|(totals, producers)| (at, totals, producers)))
+    Ok(super::snapshot::decode(value).map(|snapshot| (at, snapshot)))
 }
 
-fn learn(producers: &mut Producers, totals: &mut Totals, log: LogId, batch: &Batch) -> Result<(), StoreError> {
+fn learn(known: &mut Snapshot, settings: &TopicSettings, log: LogId, batch: &Batch) -> Result<(), StoreError> {
     let damaged = |error| StoreError::Damaged(format!("batch at offset {} of log {log}: {error}", batch.first));
     let header = BatchHeader::parse(&batch.bytes).map_err(damaged)?;
+    let Snapshot { totals, segment, producers, .. } = known;
     totals.add(&header);
+    segment.add(batch.first, &header, settings, batch.max_timestamp);
     let Some(id) = header.producer() else { return Ok(()) };
     let seen = if header.max_timestamp == Timestamp::NONE { batch.max_timestamp } else { header.max_timestamp };
     let epoch = ProducerEpoch(header.producer_epoch);

@@ -47,10 +47,24 @@ impl Tail {
         while arrivals.used_bytes > self.budget_bytes {
             let Some((oldest, bytes)) = arrivals.order.pop_front() else { break };
             arrivals.used_bytes -= bytes;
-            // Arrivals and the partition's batches are in the same order, so its front is the batch that arrived then; a
-            // partition that was cleared meanwhile holds nothing.
+            // Arrivals and the partition's batches are in the same order, so its front is the batch that arrived then.
             oldest.lock().pop_front();
         }
+    }
+}
+
+impl Tail {
+    /// Forgets what `partition` remembers: the store has something else in its place.
+    pub fn forget(&self, partition: &Arc<PartitionTail>) {
+        let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut freed = 0;
+        arrivals.order.retain(|(owner, bytes)| {
+            let stays = !Arc::ptr_eq(owner, partition);
+            freed += if stays { 0 } else { *bytes };
+            stays
+        });
+        arrivals.used_bytes -= freed;
+        partition.lock().clear();
     }
 }
 

@@ -116,6 +116,11 @@ impl Transactions {
         found
     }
 
+    /// Compaction has removed every record of these: only their markers are left.
+    pub fn emptied(&mut self, gone: &[Aborted]) {
+        self.aborted.retain(|one| !gone.contains(one));
+    }
+
     /// The log starts at `start` now: what ended before it is nobody's business any more.
     pub fn trimmed(&mut self, start: Offset) {
         while self.aborted.front().is_some_and(|aborted| aborted.last < start) {

@@ -27,8 +27,9 @@ pub(super) const LENGTH_AT: usize = 8;
 const LEADER_EPOCH_AT: usize = 12;
 const MAGIC_AT: usize = 16;
 const CRC_AT: usize = 17;
-const ATTRIBUTES_AT: usize = 21;
-const MAX_TIMESTAMP_AT: usize = 35;
+pub(super) const ATTRIBUTES_AT: usize = 21;
+pub(super) const BASE_TIMESTAMP_AT: usize = 27;
+pub(super) const MAX_TIMESTAMP_AT: usize = 35;
 pub(super) const RECORD_COUNT_AT: usize = 57;
 
 /// The attribute bits of a batch.
@@ -224,6 +225,6 @@ fn field<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], RecordError
     found.copied().ok_or(RecordError::Truncated { needed: HEADER_BYTES, left: bytes.len() })
 }
 
-fn put<const N: usize>(batch: &mut [u8], at: usize, value: [u8; N]) {
+pub(super) fn put<const N: usize>(batch: &mut [u8], at: usize, value: [u8; N]) {
     batch.get_mut(at..at + N).expect("a batch has a whole header").copy_from_slice(&value);
 }

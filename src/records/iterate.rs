@@ -234,7 +234,8 @@ pub fn each(
     Ok(())
 }
 
-fn take_record<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Result<RawRecord<'a>, RecordError> {
+/// Takes one record off the front of `input`.
+pub(super) fn take_record<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Result<RawRecord<'a>, RecordError> {
     let length = take_varint(input)?;
     let mut body = take_bytes(input, length, "record")?;
     // Record attributes have no meaning yet; Kafka ignores them too.

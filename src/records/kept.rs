@@ -1,42 +1,208 @@
-//! A batch without some of its records: what is left keeps its offsets and sequences, as after compaction.
+//! A batch without some of its records: those that stay keep their offsets, and the batch keeps its offsets and sequences. For compaction
+//! (MemoryRecords.filterTo), and for records that are moved to a dead-letter topic.
 
 use super::codec;
-use super::header::{HEADER_BYTES, LENGTH_AT, LOG_OVERHEAD, RECORD_COUNT_AT, write_crc};
-use super::varint::{put_varint, take_varint};
-use super::{BatchHeader, RecordError};
+use super::header::{
+    ATTRIBUTES_AT, Attributes, BASE_TIMESTAMP_AT, HEADER_BYTES, LENGTH_AT, LOG_OVERHEAD, MAX_TIMESTAMP_AT, RECORD_COUNT_AT, put,
+    write_crc,
+};
+use super::iterate::{RawRecord, take_record};
+use super::varint::{put_varint, take_varint, take_varlong};
+use super::{BatchHeader, RecordError, TimestampType};
+use crate::ids::Timestamp;
 use bytes::Bytes;
 use std::collections::HashSet;
 
-/// The batch without the records at `dropped` (indexes within the batch): same header but for count, length and CRC, so that the last offset and
-/// the producer's sequences stay what they were. Decompresses to at most `limit` bytes, and compresses again with the same codec.
+/// What is left of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Left {
+    pub records: usize,
+    /// Records without a value among them.
+    pub tombstones: usize,
+}
+
+/// Asks `keep` about each record, in order. Decompresses to at most `limit` bytes.
+///
+/// # Errors
+/// As [`super::iterate::records`].
+pub fn count(batch: &Bytes, limit: usize, mut keep: impl FnMut(RawRecord<'_>) -> bool) -> Result<Left, RecordError> {
+    let mut left = Left { records: 0, tombstones: 0 };
+    super::iterate::each(batch, limit, |raw| {
+        if keep(raw) {
+            left.records += 1;
+            left.tombstones += usize::from(raw.value.is_none());
+        }
+        Ok(())
+    })?;
+    Ok(left)
+}
+
+/// The batch with the records that `keep` keeps, compressed as before. `horizon`: from when on compaction may drop its tombstones, which takes the
+/// place of the base timestamp (KIP-534); `None` leaves what is there.
 ///
 /// # Errors
 /// [`RecordError`] when the batch does not read, or its codec gives up.
-pub fn without(batch: &Bytes, limit: usize, dropped: &HashSet<i32>) -> Result<Bytes, RecordError> {
+pub fn rewrite(
+    batch: &Bytes,
+    limit: usize,
+    horizon: Option<Timestamp>,
+    mut keep: impl FnMut(RawRecord<'_>) -> bool,
+) -> Result<Bytes, RecordError> {
     let header = BatchHeader::parse(batch)?;
     let compression = header.attributes.compression()?;
     let payload = codec::decompress(compression, &batch.slice(HEADER_BYTES..header.batch_bytes), limit)?;
+    let base = horizon.unwrap_or(header.base_timestamp);
     let mut body = Vec::with_capacity(payload.len());
-    let mut left = &payload[..];
-    let mut kept = 0_i32;
-    for index in 0..header.record_count {
-        let length = take_varint(&mut left)?;
-        let split = usize::try_from(length).ok().and_then(|length| left.split_at_checked(length));
-        let (record, rest) = split.ok_or(RecordError::BadCount(header.record_count))?;
-        left = rest;
-        if !dropped.contains(&index) {
-            put_varint(&mut body, i64::from(length));
-            body.extend_from_slice(record);
+    let mut rest = &payload[..];
+    let (mut kept, mut latest) = (0_i32, Timestamp::NONE);
+    for _ in 0..header.record_count {
+        let whole = rest;
+        let raw = take_record(&mut rest, &header)?;
+        if keep(raw) {
+            let record = &whole[..whole.len() - rest.len()];
+            put_record(&mut body, record, header.base_timestamp, base)?;
             kept += 1;
+            latest = latest.max(raw.timestamp);
         }
     }
     let body = codec::compress(compression, &body, None)?;
-    let mut filtered = Vec::with_capacity(HEADER_BYTES + body.len());
-    filtered.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
-    filtered.extend_from_slice(&body);
-    let length = i32::try_from(filtered.len() - LOG_OVERHEAD).map_err(|_| RecordError::TooLarge { limit })?;
-    filtered[LENGTH_AT..LENGTH_AT + 4].copy_from_slice(&length.to_be_bytes());
-    filtered[RECORD_COUNT_AT..RECORD_COUNT_AT + 4].copy_from_slice(&kept.to_be_bytes());
-    write_crc(&mut filtered);
-    Ok(Bytes::from(filtered))
+    let mut rewritten = with_body(batch, &body, kept, limit)?;
+    if let Some(horizon) = horizon {
+        let attributes = header.attributes.0 | Attributes::DELETE_HORIZON;
+        put(&mut rewritten, ATTRIBUTES_AT, attributes.to_be_bytes());
+        put(&mut rewritten, BASE_TIMESTAMP_AT, horizon.0.to_be_bytes());
+    }
+    if kept > 0 && header.attributes.timestamp_type() == TimestampType::CreateTime {
+        put(&mut rewritten, MAX_TIMESTAMP_AT, latest.0.to_be_bytes());
+    }
+    write_crc(&mut rewritten);
+    Ok(Bytes::from(rewritten))
+}
+
+/// The batch without the records at `dropped` (indexes within the batch). Decompresses to at most `limit` bytes.
+///
+/// # Errors
+/// As [`rewrite`].
+pub fn without(batch: &Bytes, limit: usize, dropped: &HashSet<i32>) -> Result<Bytes, RecordError> {
+    let mut index = -1;
+    rewrite(batch, limit, None, |_| {
+        index += 1;
+        !dropped.contains(&index)
+    })
+}
+
+/// The batch without any record: it remembers its producer's last sequence (DefaultRecordBatch.writeEmptyHeader).
+///
+/// # Errors
+/// [`RecordError`] when the batch does not read.
+pub fn emptied(batch: &Bytes) -> Result<Bytes, RecordError> {
+    let header = BatchHeader::parse(batch)?;
+    let mut empty = with_body(batch, &[], 0, HEADER_BYTES)?;
+    let attributes = header.attributes.0 & !(Attributes::COMPRESSION | Attributes::DELETE_HORIZON);
+    put(&mut empty, ATTRIBUTES_AT, attributes.to_be_bytes());
+    put(&mut empty, BASE_TIMESTAMP_AT, Timestamp::NONE.0.to_be_bytes());
+    write_crc(&mut empty);
+    Ok(Bytes::from(empty))
+}
+
+/// The header of `batch` before other records; its CRC is still to be written.
+fn with_body(batch: &Bytes, body: &[u8], count: i32, limit: usize) -> Result<Vec<u8>, RecordError> {
+    let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
+    bytes.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
+    bytes.extend_from_slice(body);
+    let length = i32::try_from(bytes.len() - LOG_OVERHEAD).map_err(|_| RecordError::TooLarge { limit })?;
+    put(&mut bytes, LENGTH_AT, length.to_be_bytes());
+    put(&mut bytes, RECORD_COUNT_AT, count.to_be_bytes());
+    Ok(bytes)
+}
+
+/// Copies one encoded record, whose time is counted from `from`, so that it counts from `to`.
+fn put_record(body: &mut Vec<u8>, record: &[u8], from: Timestamp, to: Timestamp) -> Result<(), RecordError> {
+    if from == to {
+        body.extend_from_slice(record);
+        return Ok(());
+    }
+    let mut rest = record;
+    take_varint(&mut rest)?;
+    let (attributes, mut rest) =
+        rest.split_first().ok_or_else(|| RecordError::BadRecord("it ends before its attributes".to_owned()))?;
+    let delta = take_varlong(&mut rest)?;
+    let mut fields = vec![*attributes];
+    put_varint(&mut fields, from.plus_ms(delta).ms_since(to));
+    fields.extend_from_slice(rest);
+    let length = i64::try_from(fields.len()).unwrap_or(i64::MAX);
+    put_varint(body, length);
+    body.extend_from_slice(&fields);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Offset, ProducerEpoch, ProducerId};
+    use crate::records::header::{stamp, verify_crc};
+    use crate::records::iterate::records;
+    use crate::records::{BatchBuilder, Compression};
+
+    const LIMIT: usize = 1 << 20;
+
+    fn batch(compression: Compression) -> Bytes {
+        let values: [(&[u8], Option<&[u8]>); 4] = [(b"a", Some(b"1")), (b"b", None), (b"c", Some(b"3")), (b"d", Some(b"4"))];
+        let mut builder =
+            BatchBuilder::new(Timestamp(1_000)).producer(ProducerId(7), ProducerEpoch(2), 5).compression(compression);
+        for (number, (key, value)) in (0_i64..).zip(values) {
+            builder = builder.record_at(Timestamp(1_000 + number * 500), Some(key), value, &[("h", Some(b"v"))]);
+        }
+        let mut bytes = builder.build().to_vec();
+        stamp(&mut bytes, Offset(40), crate::ids::LeaderEpoch(0));
+        Bytes::from(bytes)
+    }
+
+    fn shown(batch: &Bytes) -> Vec<(i64, i64, Option<Bytes>)> {
+        let read = |record: Result<crate::records::Record, RecordError>| record.expect("reads");
+        records(batch, LIMIT).expect("reads").map(read).map(|one| (one.offset.0, one.timestamp.0, one.value)).collect()
+    }
+
+    #[test]
+    fn what_stays_keeps_offset_time_and_sequence_in_every_codec() {
+        for codec in [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd] {
+            let whole = batch(codec);
+            for horizon in [None, Some(Timestamp(90_000_000))] {
+                let keep = |raw: RawRecord<'_>| matches!(raw.key, Some(b"b" | b"c"));
+                assert_eq!(count(&whole, LIMIT, keep), Ok(Left { records: 2, tombstones: 1 }));
+                let left = rewrite(&whole, LIMIT, horizon, keep).expect("rewrites");
+                let header = BatchHeader::parse(&left).expect("a batch");
+                verify_crc(&left, &header).expect("its CRC is right");
+                assert_eq!((header.base_offset, header.last_offset(), header.record_count), (Offset(40), Offset(43), 2));
+                assert_eq!((header.base_sequence, header.last_sequence()), (5, 8), "{codec}");
+                assert_eq!(header.max_timestamp, Timestamp(2_000), "the largest of those that stayed");
+                assert_eq!(header.attributes.has_delete_horizon(), horizon.is_some());
+                assert_eq!(header.base_timestamp, horizon.unwrap_or(Timestamp(1_000)));
+                assert_eq!(shown(&left), [(41, 1_500, None), (42, 2_000, Some(Bytes::from_static(b"3")))], "{codec}");
+                let again = rewrite(&left, LIMIT, None, |raw| raw.value.is_some()).expect("rewrites again");
+                assert_eq!(shown(&again), [(42, 2_000, Some(Bytes::from_static(b"3")))], "the horizon stays the base");
+            }
+        }
+    }
+
+    #[test]
+    fn an_emptied_batch_remembers_its_producer() {
+        let empty = emptied(&batch(Compression::Lz4)).expect("empties");
+        let header = BatchHeader::parse(&empty).expect("a batch");
+        verify_crc(&empty, &header).expect("its CRC is right");
+        assert_eq!((empty.len(), header.record_count), (HEADER_BYTES, 0));
+        assert_eq!((header.base_offset, header.last_offset()), (Offset(40), Offset(43)));
+        assert_eq!((header.producer(), header.last_sequence()), (Some(ProducerId(7)), 8));
+        assert!(shown(&empty).is_empty());
+    }
+
+    #[test]
+    fn a_damaged_batch_is_an_error() {
+        let whole = batch(Compression::None);
+        let cut = whole.slice(..whole.len() - 3);
+        assert!(rewrite(&cut, LIMIT, None, |_| true).is_err());
+        let mut garbled = whole.to_vec();
+        garbled[HEADER_BYTES] = 0xff;
+        assert!(rewrite(&Bytes::from(garbled), LIMIT, None, |_| true).is_err());
+    }
 }

@@ -28,6 +28,7 @@ pub struct FaultyStore {
     seed: Option<u64>,
     listener: OnceLock<Arc<dyn CommitListener>>,
     next_meta_failure: Mutex<Option<StoreError>>,
+    replacements_left: Mutex<Option<usize>>,
 }
 
 #[derive(Default)]
@@ -108,7 +109,14 @@ impl FaultyStore {
             let env = Env::manual(Timestamp(0), seed);
             tasks::thread("fbf-faulty", move || gate.release_randomly(&inner, &env));
         }
-        Arc::new(FaultyStore { inner, gate, seed, listener: OnceLock::new(), next_meta_failure: Mutex::default() })
+        Arc::new(FaultyStore {
+            inner,
+            gate,
+            seed,
+            listener: OnceLock::new(),
+            next_meta_failure: Mutex::default(),
+            replacements_left: Mutex::default(),
+        })
     }
 
     /// How many batches are held back.
@@ -139,6 +147,11 @@ impl FaultyStore {
     /// The next metadata commit answers `error` and changes nothing.
     pub fn fail_next_meta(&self, error: StoreError) {
         *self.next_meta_failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    /// After `count` more replaced batches, replacing answers [`StoreError::Closed`]: a crash in the middle of it.
+    pub fn stop_replacing_after(&self, count: usize) {
+        *self.replacements_left.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
     }
 
     /// The power fails: answers the store that is found afterwards, of the same kind. This one is dead.
@@ -210,7 +223,16 @@ impl LogStore for FaultyStore {
     }
 
     fn replace(&self, log: LogId, fence: Fence, changes: Vec<Replacement>) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.replace(log, fence, changes)
+        let mut left = self.replacements_left.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = *left else { return self.inner.replace(log, fence, changes) };
+        *left = Some(count.saturating_sub(changes.len()));
+        drop(left);
+        let is_whole = changes.len() <= count;
+        let done = changes.into_iter().take(count).collect();
+        Box::pin(async move {
+            self.inner.replace(log, fence, done).await?;
+            if is_whole { Ok(()) } else { Err(StoreError::Closed) }
+        })
     }
 
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -1,0 +1,109 @@
+//! Key → newest offset, for as many keys as a budget holds: what one compaction pass knows. Source: SkimpyOffsetMap.
+//!
+//! Keys are held as 16 bytes of their SHA-256, so that no two keys are taken for one, not even on purpose. One slot is 24 bytes, and the table
+//! is filled to nine tenths (`log.cleaner.io.buffer.load.factor` in Kafka). When it is full, the pass covers what it has seen so far.
+
+use crate::ids::Offset;
+use sha2::{Digest, Sha256};
+
+const SLOT_BYTES: usize = 24;
+
+/// Half a hash each, and the offset plus one; 0 marks a free slot.
+#[derive(Clone, Copy, Default)]
+struct Slot([u64; 3]);
+
+/// The newest offset of each key.
+pub struct KeyMap {
+    slots: Vec<Slot>,
+    used: usize,
+    latest: Option<Offset>,
+}
+
+impl KeyMap {
+    /// An empty map of at most `budget_bytes`, and no larger than `keys_max` keys need.
+    #[must_use]
+    pub fn new(budget_bytes: usize, keys_max: usize) -> KeyMap {
+        let wanted = keys_max.saturating_add(keys_max / 9).saturating_add(2);
+        let slots = (budget_bytes / SLOT_BYTES).min(wanted).max(2);
+        KeyMap { slots: vec![Slot::default(); slots], used: 0, latest: None }
+    }
+
+    /// Notes that `key` has a record at `offset`, which is above all before; `false` when there is no room for another key.
+    #[must_use]
+    pub fn put(&mut self, key: &[u8], offset: Offset) -> bool {
+        let (at, hash) = self.find(key);
+        if self.slots[at].0[2] == 0 {
+            if self.used >= self.slots.len() - self.slots.len().div_ceil(10) {
+                return false;
+            }
+            self.used += 1;
+        }
+        self.slots[at] = Slot([hash[0], hash[1], offset.0.cast_unsigned() + 1]);
+        self.latest = Some(offset);
+        true
+    }
+
+    /// The newest offset of `key`.
+    #[must_use]
+    pub fn get(&self, key: &[u8]) -> Option<Offset> {
+        let found = self.slots[self.find(key).0].0[2];
+        found.checked_sub(1).map(|offset| Offset(offset.cast_signed()))
+    }
+
+    /// The last offset that was put.
+    #[must_use]
+    pub fn latest(&self) -> Option<Offset> {
+        self.latest
+    }
+
+    /// The slot of `key`, or the free one where it belongs. There is always a free one.
+    fn find(&self, key: &[u8]) -> (usize, [u64; 2]) {
+        let digest = Sha256::digest(key);
+        let mut hash = [0u64; 2];
+        for (half, bytes) in hash.iter_mut().zip(digest.chunks_exact(8)) {
+            *half = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
+        }
+        let count = self.slots.len();
+        let mut at = usize::try_from(hash[0] % count as u64).unwrap_or(0);
+        while self.slots[at].0[2] != 0 && self.slots[at].0[..2] != hash {
+            at = (at + 1) % count;
+        }
+        (at, hash)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_newest_offset_of_each_key_is_found() {
+        let mut map = KeyMap::new(1 << 20, 1_000);
+        for offset in 0..3_000_i64 {
+            assert!(map.put(format!("key {}", offset % 1_000).as_bytes(), Offset(offset)));
+        }
+        for key in 0..1_000_i64 {
+            assert_eq!(map.get(format!("key {key}").as_bytes()), Some(Offset(2_000 + key)));
+        }
+        assert_eq!((map.get(b"another"), map.latest()), (None, Some(Offset(2_999))));
+    }
+
+    #[test]
+    fn a_full_map_takes_newer_offsets_of_its_keys_and_no_other_key() {
+        let mut map = KeyMap::new(100 * SLOT_BYTES, usize::MAX);
+        let taken = (0..200_i64).take_while(|number| map.put(&number.to_be_bytes(), Offset(*number))).count();
+        assert_eq!(taken, 90, "nine tenths of what the budget holds");
+        assert_eq!(map.latest(), Some(Offset(89)));
+        assert!(map.put(&5_i64.to_be_bytes(), Offset(300)));
+        assert!(!map.put(b"new", Offset(301)));
+        assert_eq!((map.get(&5_i64.to_be_bytes()), map.get(b"new")), (Some(Offset(300)), None));
+    }
+
+    #[test]
+    fn the_smallest_map_still_makes_progress() {
+        for keys_max in [0, 1] {
+            let mut map = KeyMap::new(0, keys_max);
+            assert!(map.put(b"a", Offset(0)) && !map.put(b"b", Offset(1)));
+        }
+    }
+}

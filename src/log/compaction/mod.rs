@@ -1,0 +1,291 @@
+//! Compaction: of each key, the newest record stays (`cleanup.policy` with `compact`).
+//!
+//! ```text
+//!  start ...... cleaned ............ end ............ next
+//!  |-- clean ----|-- dirty -----------|-- too young --|      end: the active segment, the last stable offset, min.compaction.lag.ms
+//!
+//!  read dirty -> keys (bounded) -> read start..end -> replacements, a mebibyte at a time -> cleaned = end, or as far as the keys reached
+//! ```
+//! Order is what makes it safe at any crash: batches are replaced from the front, so that a tombstone never goes before what it deletes,
+//! nor a marker before its transaction's records; and the record that supersedes another one was durable before the pass began. A pass that was
+//! cut short is simply done again. The producers' snapshot is durable before anything is replaced, so that recovery never has to read what is gone.
+//!
+//! Appends go on meanwhile: a pass takes the partition's lock for moments, and its writes wait for room in the store's queue like all others.
+//! Memory: the keys (`log.cleaner.dedupe.buffer.size`, but never more than the dirty part can fill), two mebibytes of batches read and rewritten,
+//! and one decompressed batch. One pass at a time. Source: LogCleaner, LogCleanerManager, Cleaner.
+
+mod cleaner;
+mod decided;
+mod key_map;
+#[cfg(test)]
+mod tests;
+
+use super::partition::Partition;
+use crate::ids::{Offset, Timestamp};
+use crate::records::RecordError;
+use crate::store::{Batch, Replacement, StoreError};
+use crate::tasks;
+use cleaner::Cleaner;
+use decided::Decided;
+use key_map::KeyMap;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tracing::{info, warn};
+
+const READ_BYTES: usize = 1 << 20;
+/// Replacements that are queued at a time.
+const WRITE_BYTES: usize = 1 << 20;
+
+/// What compaction may use.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// For the keys of one pass (`log.cleaner.dedupe.buffer.size`).
+    pub keys_bytes: usize,
+    /// Read and written together (`log.cleaner.io.max.bytes.per.second`).
+    pub bytes_per_second: f64,
+}
+
+/// Why a pass ended early. What it did until then stands.
+#[derive(Debug, Clone, Error)]
+pub enum CompactionError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("the batch at offset {at} does not read: {why}")]
+    Damaged { at: Offset, why: RecordError },
+}
+
+/// What one pass did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Compacted {
+    /// Up to here each key has one record.
+    pub cleaned: Offset,
+    pub bytes_before: u64,
+    pub bytes_after: u64,
+}
+
+/// What there is to do in one log.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Due {
+    from: Offset,
+    end: Offset,
+    /// How much of what may be compacted is dirty, 0 to 1.
+    ratio: f64,
+}
+
+/// Compacts each of `partitions` that is due, the dirtiest first.
+///
+/// One that fails is reported and tried again next time.
+pub async fn sweep(partitions: Vec<Arc<Partition>>, limits: Limits) {
+    let mut due = Vec::new();
+    for partition in partitions {
+        match partition.compaction_due().await {
+            Ok(Some(found)) => due.push((found.ratio, partition)),
+            Ok(None) => {}
+            Err(error) => warn!(log = %partition.log(), %error, "it cannot be told whether the log is to be compacted"),
+        }
+    }
+    due.sort_by(|one, other| other.0.total_cmp(&one.0));
+    for (_, partition) in due {
+        match partition.compact(limits).await {
+            Ok(Some(Compacted { cleaned, bytes_before, bytes_after })) => {
+                info!(log = %partition.log(), %cleaned, bytes_before, bytes_after, "a log is compacted");
+            }
+            Ok(None) | Err(CompactionError::Store(StoreError::UnknownLog(_) | StoreError::Closed)) => {}
+            Err(error) => warn!(log = %partition.log(), %error, "a log could not be compacted"),
+        }
+    }
+}
+
+impl Partition {
+    /// Does one pass, if the topic's settings say that it is time for one; `None`: it is not.
+    ///
+    /// # Errors
+    /// [`CompactionError`].
+    pub async fn compact(self: &Arc<Partition>, limits: Limits) -> Result<Option<Compacted>, CompactionError> {
+        let Some(due) = self.compaction_due().await? else { return Ok(None) };
+        let pace = Pace { since: tokio::time::Instant::now(), bytes: 0, per_second: limits.bytes_per_second };
+        let mut pass = Pass { partition: self.clone(), due, pace, bytes_before: self.size() };
+        pass.run(limits.keys_bytes).await.map(Some)
+    }
+
+    async fn compaction_due(&self) -> Result<Option<Due>, StoreError> {
+        let (settings, now) = (self.settings(), self.now());
+        if !settings.cleanup.compact {
+            return Ok(None);
+        }
+        let (from, mut end) = self.dirty();
+        if settings.min_compaction_lag_ms > 0 {
+            // The first batch that is too young, and all behind it.
+            let young = now.plus_ms(1 - settings.min_compaction_lag_ms);
+            end = end.min(self.store().at_time(self.log(), young).await?.unwrap_or(end));
+        }
+        if from >= end {
+            return Ok(None);
+        }
+        let to_end = self.store().bytes_from(self.log(), end).await?;
+        let to_from = self.store().bytes_from(self.log(), from).await?;
+        let clean = self.size().saturating_sub(to_from);
+        let dirty = to_from.saturating_sub(to_end);
+        // Sums of bytes that are on one disk: exact enough in a double.
+        let ratio = dirty as f64 / (clean + dirty).max(1) as f64;
+        let is_due =
+            ratio > settings.min_cleanable_dirty_ratio || self.is_overdue(from, settings.max_compaction_lag_ms, now).await?;
+        Ok(is_due.then_some(Due { from, end, ratio }))
+    }
+
+    /// Whether the first dirty batch has waited for longer than `max.compaction.lag.ms` (KIP-354).
+    async fn is_overdue(&self, from: Offset, lag_max_ms: i64, now: Timestamp) -> Result<bool, StoreError> {
+        if lag_max_ms == i64::MAX {
+            return Ok(false);
+        }
+        let first = self.store().read(self.log(), from, Offset(i64::MAX), 1).await?;
+        Ok(first.first().is_some_and(|batch| now.ms_since(batch.max_timestamp) > lag_max_ms))
+    }
+}
+
+struct Pass {
+    partition: Arc<Partition>,
+    due: Due,
+    pace: Pace,
+    bytes_before: u64,
+}
+
+impl Pass {
+    async fn run(&mut self, keys_bytes: usize) -> Result<Compacted, CompactionError> {
+        let partition = self.partition.clone();
+        let Due { from, end, .. } = self.due;
+        let keys_max = usize::try_from(end.0.saturating_sub(from.0)).unwrap_or(usize::MAX);
+        let decided = Decided::new(partition.aborted(from, end));
+        let retention_ms = partition.settings().delete_retention_ms;
+        let keys = KeyMap::new(keys_bytes, keys_max);
+        let cleaner = Cleaner::new(keys, decided, &partition.producers(), partition.now(), retention_ms);
+        let (mut cleaner, end) = self.learn(cleaner).await?;
+        // Durable with the first replacement.
+        partition.save_snapshot(0).await?;
+        let start = partition.start();
+        cleaner.decided = Decided::new(partition.aborted(start, end));
+        self.clean(cleaner, start, end).await?;
+        partition.cleaned(end);
+        partition.save_snapshot(0).await?;
+        Ok(Compacted { cleaned: end, bytes_before: self.bytes_before, bytes_after: partition.size() })
+    }
+
+    /// Reads the dirty part; answers up to where the keys are known.
+    async fn learn(&mut self, mut cleaner: Cleaner) -> Result<(Cleaner, Offset), CompactionError> {
+        let Due { from, end, .. } = self.due;
+        let mut at = from;
+        while let Some(batches) = self.read(at, end).await? {
+            at = batches.last().map_or(end, |newest| newest.last.next());
+            let (learned, is_full) = tasks::blocking("compaction", move || {
+                for batch in batches {
+                    match cleaner.learn(&batch, from) {
+                        Ok(true) => {}
+                        Ok(false) => return Ok((cleaner, true)),
+                        Err(why) => return Err(CompactionError::Damaged { at: batch.first, why }),
+                    }
+                }
+                Ok((cleaner, false))
+            })
+            .await?;
+            cleaner = learned;
+            if is_full {
+                let reached = cleaner.keys.latest().map_or(end, Offset::next);
+                return Ok((cleaner, reached));
+            }
+        }
+        Ok((cleaner, end))
+    }
+
+    /// Replaces what of `[start, end)` does not stay as it is.
+    async fn clean(&mut self, mut cleaner: Cleaner, start: Offset, end: Offset) -> Result<(), CompactionError> {
+        let mut at = start;
+        let mut changes = Changes::default();
+        while let Some(batches) = self.read(at, end).await? {
+            at = batches.last().map_or(end, |newest| newest.last.next());
+            (cleaner, changes) = tasks::blocking("compaction", move || {
+                for batch in batches {
+                    let change = cleaner.clean(&batch).map_err(|why| CompactionError::Damaged { at: batch.first, why })?;
+                    changes.add(change);
+                }
+                Ok::<_, CompactionError>((cleaner, changes))
+            })
+            .await?;
+            // The index of aborted transactions before the markers.
+            self.partition.forget_aborted(&cleaner.decided.take_empty());
+            if changes.bytes >= WRITE_BYTES {
+                self.replace(&mut changes).await?;
+            }
+        }
+        self.replace(&mut changes).await
+    }
+
+    async fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Vec<Batch>>, StoreError> {
+        if from >= end {
+            return Ok(None);
+        }
+        let partition = &self.partition;
+        let batches = partition.store().read(partition.log(), from, end, READ_BYTES).await?;
+        self.pace.spend(batches.iter().map(|batch| batch.bytes.len()).sum()).await;
+        Ok(Some(batches).filter(|batches| !batches.is_empty()))
+    }
+
+    async fn replace(&mut self, changes: &mut Changes) -> Result<(), CompactionError> {
+        let Changes { list, bytes, .. } = std::mem::take(changes);
+        if list.is_empty() {
+            return Ok(());
+        }
+        self.pace.spend(bytes).await;
+        Ok(self.partition.replace(list).await?)
+    }
+}
+
+/// What is to be replaced, in the order of the log.
+#[derive(Default)]
+struct Changes {
+    list: Vec<Replacement>,
+    bytes: usize,
+    /// The batch that was added last goes.
+    ends_in_removal: bool,
+}
+
+impl Changes {
+    /// What becomes of the next batch. Neighbours that go, go together.
+    fn add(&mut self, change: Option<Replacement>) {
+        let joins = std::mem::take(&mut self.ends_in_removal);
+        match change {
+            None => {}
+            Some(Replacement::Remove { first, last }) => {
+                self.ends_in_removal = true;
+                match self.list.last_mut() {
+                    Some(Replacement::Remove { last: end, .. }) if joins => *end = last,
+                    _ => self.list.push(Replacement::Remove { first, last }),
+                }
+            }
+            Some(rewrite) => {
+                if let Replacement::Rewrite { batch, .. } = &rewrite {
+                    self.bytes += batch.bytes.len();
+                }
+                self.list.push(rewrite);
+            }
+        }
+    }
+}
+
+/// Keeps to so many bytes per second.
+struct Pace {
+    since: tokio::time::Instant,
+    bytes: usize,
+    per_second: f64,
+}
+
+impl Pace {
+    async fn spend(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        // Counts of bytes are far below 2^53.
+        let seconds = self.bytes as f64 / self.per_second;
+        if let Ok(due) = Duration::try_from_secs_f64(seconds) {
+            tokio::time::sleep_until(self.since + due).await;
+        }
+    }
+}
