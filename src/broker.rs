@@ -9,7 +9,7 @@ use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::txn::Transactions;
 use crate::env::Env;
 use crate::ids::LogId;
-use crate::log::{LogOptions, Logs, Partition, retention};
+use crate::log::{LogOptions, Logs, Partition, compaction, retention};
 use crate::schema::counts::Counts;
 use crate::schema::{Level, Registry, Settings};
 use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
@@ -24,6 +24,8 @@ use tracing::warn;
 
 /// How often logs that grew enough save what recovery would otherwise read.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+/// Between two looks at what is to be compacted, whatever `log.cleaner.backoff.ms` says.
+const COMPACTION_REST_MIN: Duration = Duration::from_millis(10);
 /// Compressed batches that are unpacked at a time for validation: each may take 100 MiB.
 const UNPACKED_MAX: usize = 4;
 
@@ -112,6 +114,7 @@ impl Broker {
             tasks::spawn("finish deletions", finish_deletions(logs.clone(), catalog.clone())),
             tasks::spawn("open logs", open_all(opening.clone())),
             tasks::spawn("retention", sweep_retention(logs.clone(), config.kafka.log_retention_check_interval_ms)),
+            tasks::spawn("compaction", compact(logs.clone(), catalog.clone())),
             tasks::spawn("producer snapshots", save_snapshots(logs.clone())),
         ];
         Ok(Arc::new(Broker {
@@ -320,6 +323,27 @@ async fn sweep_retention(logs: Arc<Logs>, interval_ms: i64) {
     loop {
         tokio::time::sleep(interval).await;
         retention::sweep(&logs).await;
+    }
+}
+
+/// Compacts the topics that ask for it. Not the coordinators' own: they write their state anew instead, which their shards read back by order of
+/// the log, not by key.
+async fn compact(logs: Arc<Logs>, catalog: Arc<Catalog>) {
+    loop {
+        let kafka = catalog.effective_kafka();
+        let backoff_ms = u64::try_from(kafka.log_cleaner_backoff_ms).unwrap_or(0);
+        tokio::time::sleep(Duration::from_millis(backoff_ms).max(COMPACTION_REST_MIN)).await;
+        if !kafka.log_cleaner_enable {
+            continue;
+        }
+        let snapshot = catalog.snapshot();
+        let compacted = snapshot.topics.values().filter(|topic| topic.settings.cleanup.compact && !topic.internal);
+        let partitions = compacted.flat_map(|topic| &topic.logs).filter_map(|log| logs.get(*log)).collect();
+        let limits = compaction::Limits {
+            keys_bytes: kafka.log_cleaner_dedupe_buffer_size,
+            bytes_per_second: kafka.log_cleaner_io_max_bytes_per_second,
+        };
+        compaction::sweep(partitions, limits).await;
     }
 }
 

@@ -68,6 +68,7 @@ pub mod offset_for_leader_epoch;
 pub mod operations;
 pub mod produce;
 pub mod push_telemetry;
+mod recompressed;
 pub mod repeated;
 pub mod sync_group;
 pub mod topic_overview;

@@ -10,6 +10,7 @@
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::recompressed::recompressed;
 use super::transactional_produce::{self, Leave};
 use super::validated_produce::{Accepted, Refusal, Validated};
 use super::{Answer, Context, Handler};
@@ -177,6 +178,11 @@ async fn append(
     }
     // What is kept (in the store's queue, in the tail) is charged by its own length: a small part of a large frame is copied out of it.
     let records = if records.len() < context.frame_bytes / 2 { Bytes::copy_from_slice(&records) } else { records };
+    let records = match &topic.settings.compression {
+        None => records,
+        // In a box, as below.
+        Some(codec) => Box::pin(recompressed(context, &partition, codec, records)).await?,
+    };
     let accepted = match &topic.settings.validation {
         None => Accepted { appended: partition.append(records, origin).await?, dead_letters: None },
         Some(rules) => {

@@ -40,6 +40,11 @@ pub struct KafkaSettings {
     pub group_coordinator_rebalance_protocols: Vec<String>,
     /// Not a property of Kafka's brokers: there a feature level is set by the tool that formats their storage.
     pub feature_group_version: i16,
+    pub log_cleaner_backoff_ms: i64,
+    /// For the keys of a compaction pass.
+    pub log_cleaner_dedupe_buffer_size: usize,
+    pub log_cleaner_enable: bool,
+    pub log_cleaner_io_max_bytes_per_second: f64,
     pub log_retention_check_interval_ms: i64,
     pub producer_id_expiration_ms: i64,
     pub max_incremental_fetch_session_cache_slots: usize,
@@ -128,6 +133,10 @@ impl KafkaSettings {
             )?,
             group_coordinator_rebalance_protocols: given.list("group.coordinator.rebalance.protocols"),
             feature_group_version: given.number("feature.group.version", 0, 1)?,
+            log_cleaner_backoff_ms: given.number("log.cleaner.backoff.ms", 0, i64::MAX)?,
+            log_cleaner_dedupe_buffer_size: given.number("log.cleaner.dedupe.buffer.size", 1, i64::MAX)?,
+            log_cleaner_enable: given.boolean("log.cleaner.enable"),
+            log_cleaner_io_max_bytes_per_second: given.fraction("log.cleaner.io.max.bytes.per.second")?,
             log_retention_check_interval_ms: given.number("log.retention.check.interval.ms", 1, i64::MAX)?,
             producer_id_expiration_ms: given.number("producer.id.expiration.ms", 1, i32::MAX.into())?,
             max_incremental_fetch_session_cache_slots: given.number("max.incremental.fetch.session.cache.slots", 0, 1_000_000)?,
@@ -331,6 +340,11 @@ impl Given<'_> {
     }
 
     /// Our own bounds come on top of Kafka's, which leave many properties without any.
+    fn fraction(&self, name: &str) -> Result<f64, String> {
+        let value = self.text(name).unwrap_or_default();
+        value.parse().map_err(|_| format!("Invalid value {value} for configuration {name}: Not a number of type DOUBLE"))
+    }
+
     fn number<T: TryFrom<i64>>(&self, name: &str, least: i64, most: i64) -> Result<T, String> {
         let value = self.text(name).unwrap_or_default();
         let number = value.parse::<i64>().ok().filter(|number| (least..=most).contains(number));

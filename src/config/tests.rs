@@ -293,7 +293,7 @@ fn topic_settings_come_from_override_then_broker_then_default() {
     assert_eq!(defaults.cleanup, Cleanup { delete: true, compact: false });
     assert_eq!((defaults.retention_ms, defaults.retention_bytes, defaults.max_message_bytes), (604_800_000, -1, 1_048_588));
     assert_eq!((defaults.timestamp_type, defaults.timestamp_after_max_ms), (TimestampType::CreateTime, 3_600_000));
-    assert_eq!((defaults.segment_ms, defaults.segment_bytes, defaults.compression.as_str()), (604_800_000, 1 << 30, "producer"));
+    assert_eq!((defaults.segment_ms, defaults.segment_bytes, defaults.compression), (604_800_000, 1 << 30, None));
     let retention = |broker: &[(&str, &str)]| resolve(&[], broker).expect("valid").retention_ms;
     assert_eq!(retention(&[("log.retention.hours", "2")]), 7_200_000);
     assert_eq!(retention(&[("log.retention.hours", "2"), ("log.retention.minutes", "3")]), 180_000);

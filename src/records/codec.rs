@@ -33,6 +33,19 @@ impl Compression {
         }
     }
 
+    /// The codec of this name in `compression.type`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Compression> {
+        match name {
+            "uncompressed" | "none" => Some(Compression::None),
+            "gzip" => Some(Compression::Gzip),
+            "snappy" => Some(Compression::Snappy),
+            "lz4" => Some(Compression::Lz4),
+            "zstd" => Some(Compression::Zstd),
+            _ => None,
+        }
+    }
+
     /// The attribute bits that stand for this codec.
     #[must_use]
     pub fn bits(self) -> i16 {

@@ -3,6 +3,7 @@
 mod admin;
 mod broker_configs;
 mod cluster_admin;
+mod compaction;
 mod configs;
 mod consumer_groups;
 mod fetch;

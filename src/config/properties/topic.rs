@@ -12,7 +12,7 @@ pub const DESCRIPTION: &str = "fourbyfour.description";
 /// Ours, which Kafka does not have: shown where they are set.
 pub static TOPIC_OWN: &[TopicProperty] = &without_synonyms(OWN);
 
-const OWN_COUNT: usize = 14;
+const OWN_COUNT: usize = 15;
 const DEPTHS: Valid = OneOf(&["none", "id", "full"]);
 const STRATEGIES: Valid = OneOf(&["TopicNameStrategy", "RecordNameStrategy", "TopicRecordNameStrategy"]);
 const CONFLUENT_STRATEGIES: Valid = OneOf(&[
@@ -24,6 +24,8 @@ const CONFLUENT_STRATEGIES: Valid = OneOf(&[
 const OWN: [Property; OWN_COUNT] = properties! {
     "fourbyfour.description": String = null, AtMost(1000), ClusterWide, Works,
         "What the topic is for, in words.";
+    "internal.segment.bytes": Int = null, AtLeast(1), ClusterWide, Works,
+        "Kafka's hidden form of segment.bytes, without its lower bound; its own tests set it.";
     "value.schema.validation": String = "none", DEPTHS, ClusterWide, Works,
         "Whether values must name a schema of their subject (id), and fit it (full).";
     "value.schema.subject": String = null, AtMost(1024), ClusterWide, Works,
@@ -120,15 +122,15 @@ pub(crate) fn synonym_rows() -> impl Iterator<Item = &'static str> {
 const PROPERTIES: [Property; COUNT] = properties! {
     "cleanup.policy": List = "delete", EachOf(&["compact", "delete"]), ClusterWide, Works,
         "What happens to old records: delete them by age and size, compact them to the newest per key, or both.";
-    "compression.gzip.level": Int = "-1", GzipLevel, ClusterWide, Stored,
+    "compression.gzip.level": Int = "-1", GzipLevel, ClusterWide, Works,
         "The effort of gzip when the broker is the one that compresses.";
     "compression.lz4.level": Int = "9", Between(1, 17), ClusterWide, Stored,
         "The effort of lz4 when the broker is the one that compresses.";
-    "compression.type": String = "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), ClusterWide, Stored,
+    "compression.type": String = "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), ClusterWide, Works,
         "How batches are kept: producer leaves them as they came, the others name a codec.";
-    "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Stored,
+    "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Works,
         "The effort of zstd when the broker is the one that compresses.";
-    "delete.retention.ms": Long = "86400000", AtLeast(0), ClusterWide, Stored,
+    "delete.retention.ms": Long = "86400000", AtLeast(0), ClusterWide, Works,
         "How long a compacted topic keeps the markers of deleted keys, so that a reader from the start still sees them.";
     "file.delete.delay.ms": Long = "60000", AtLeast(0), ClusterWide, NoMeaning,
         "How long Kafka waits before it removes the file of a deleted segment.";
@@ -146,7 +148,7 @@ const PROPERTIES: [Property; COUNT] = properties! {
         "With tiered storage, how many bytes of a partition stay local; -2 means as many as retention.bytes says.";
     "local.retention.ms": Long = "-2", AtLeast(-2), ClusterWide, Stored,
         "With tiered storage, how long records stay local; -2 means as long as retention.ms says.";
-    "max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), ClusterWide, Stored,
+    "max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), ClusterWide, Works,
         "The longest time that a record of a compacted topic may wait for compaction.";
     "max.message.bytes": Int = "1048588", AtLeast(0), ClusterWide, Works,
         "The largest record batch that the topic takes, as it is sent (compressed, if it is).";
@@ -156,9 +158,9 @@ const PROPERTIES: [Property; COUNT] = properties! {
         "How far a producer's timestamp may lie in the past; not looked at with LogAppendTime.";
     "message.timestamp.type": String = "CreateTime", OneOf(&["CreateTime", "LogAppendTime"]), ClusterWide, Works,
         "Whether records carry the producer's time or the time at which the broker appended them.";
-    "min.cleanable.dirty.ratio": Double = "0.5", Fraction, ClusterWide, Stored,
+    "min.cleanable.dirty.ratio": Double = "0.5", Fraction, ClusterWide, Works,
         "The share of not yet compacted bytes from which a log is worth compacting.";
-    "min.compaction.lag.ms": Long = "0", AtLeast(0), ClusterWide, Stored,
+    "min.compaction.lag.ms": Long = "0", AtLeast(0), ClusterWide, Works,
         "The time during which a record is safe from compaction.";
     "min.insync.replicas": Int = "1", AtLeast(1), ClusterWide, Stored,
         "How many replicas must have a record before a producer with acks=all hears that it is written.";
@@ -174,13 +176,13 @@ const PROPERTIES: [Property; COUNT] = properties! {
         "How many bytes a partition may hold before its oldest records go; -1 sets no limit.";
     "retention.ms": Long = "604800000", AtLeast(-1), ClusterWide, Works,
         "How long records stay; -1 keeps them for ever.";
-    "segment.bytes": Int = "1073741824", AtLeast(14), ClusterWide, Stored,
-        "The size at which Kafka starts a new segment of a log; here partitions share a journal (storage.segment_bytes).";
+    "segment.bytes": Int = "1073741824", AtLeast(14), ClusterWide, Works,
+        "How many of a log's newest bytes compaction leaves alone at most; files of the journal have storage.segment_bytes.";
     "segment.index.bytes": Int = "10485760", AtLeast(4), ClusterWide, NoMeaning,
         "The size of Kafka's offset index of one segment.";
     "segment.jitter.ms": Long = "0", AtLeast(0), ClusterWide, NoMeaning,
         "A random part taken off segment.ms, so that segments do not all roll at once.";
-    "segment.ms": Long = "604800000", AtLeast(1), ClusterWide, Stored,
+    "segment.ms": Long = "604800000", AtLeast(1), ClusterWide, Works,
         "The time after which Kafka starts a new segment although the old one is not full.";
     "unclean.leader.election.enable": Boolean = "false", Any, ClusterWide, Stored,
         "Whether a replica that is behind may lead when no other is left, at the price of lost records.";

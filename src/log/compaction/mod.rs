@@ -31,7 +31,7 @@ use key_map::KeyMap;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::{debug, warn};
 
 const READ_BYTES: usize = 1 << 20;
 /// Replacements that are queued at a time.
@@ -89,7 +89,7 @@ pub async fn sweep(partitions: Vec<Arc<Partition>>, limits: Limits) {
     for (_, partition) in due {
         match partition.compact(limits).await {
             Ok(Some(Compacted { cleaned, bytes_before, bytes_after })) => {
-                info!(log = %partition.log(), %cleaned, bytes_before, bytes_after, "a log is compacted");
+                debug!(log = %partition.log(), %cleaned, bytes_before, bytes_after, "a log is compacted");
             }
             Ok(None) | Err(CompactionError::Store(StoreError::UnknownLog(_) | StoreError::Closed)) => {}
             Err(error) => warn!(log = %partition.log(), %error, "a log could not be compacted"),

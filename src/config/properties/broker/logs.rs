@@ -6,37 +6,37 @@ use Valid::{Any, AtLeast, Between, EachOf, Fraction, GzipLevel, NonEmpty, OneOf}
 pub(super) const ALL: &[Property] = &properties! {
     "auto.create.topics.enable": Boolean = "true", Any, ReadOnly, Works,
         "Whether a topic comes to exist when a client asks for it by name.";
-    "compression.gzip.level": Int = "-1", GzipLevel, ClusterWide, Stored,
+    "compression.gzip.level": Int = "-1", GzipLevel, ClusterWide, Works,
         "The effort of gzip when the broker is the one that compresses.";
     "compression.lz4.level": Int = "9", Between(1, 17), ClusterWide, Stored,
         "The effort of lz4 when the broker is the one that compresses.";
-    "compression.type": String = "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), ClusterWide, Stored,
+    "compression.type": String = "producer", OneOf(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), ClusterWide, Works,
         "How batches are kept: producer leaves them as they came, the others name a codec.";
-    "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Stored,
+    "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Works,
         "The effort of zstd when the broker is the one that compresses.";
     "default.replication.factor": Int = "1", Any, ReadOnly, Works,
         "Replicas of a topic that is created without saying how many.";
     "delete.topic.enable": Boolean = "true", Any, ReadOnly, Works,
         "Whether clients may delete topics.";
-    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), ClusterWide, Stored,
-        "How long compaction rests when it found nothing to do.";
-    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, ClusterWide, NoMeaning,
-        "Memory in which Kafka's compaction finds duplicate keys.";
-    "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), ClusterWide, Stored,
+    "log.cleaner.backoff.ms": Long = "15000", AtLeast(0), ClusterWide, Works,
+        "How long compaction rests between two looks at what is due.";
+    "log.cleaner.dedupe.buffer.size": Long = "134217728", Any, ClusterWide, Works,
+        "Memory in which compaction finds duplicate keys: 24 bytes a key.";
+    "log.cleaner.delete.retention.ms": Long = "86400000", AtLeast(0), ClusterWide, Works,
         "How long compacted topics keep the markers of deleted keys.";
-    "log.cleaner.enable": Boolean = "true", Any, ReadOnly, NoMeaning,
-        "Whether Kafka compacts at all; deprecated there.";
+    "log.cleaner.enable": Boolean = "true", Any, ReadOnly, Works,
+        "Whether topics are compacted at all; deprecated in Kafka.";
     "log.cleaner.io.buffer.load.factor": Double = "0.9", Any, ClusterWide, NoMeaning,
         "How full Kafka's buffer for duplicate keys may get.";
     "log.cleaner.io.buffer.size": Int = "524288", AtLeast(0), ClusterWide, NoMeaning,
         "Memory for reading and writing during compaction.";
-    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, ClusterWide, Stored,
+    "log.cleaner.io.max.bytes.per.second": Double = "1.7976931348623157E308", Any, ClusterWide, Works,
         "How many bytes a second compaction may read and write.";
-    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), ClusterWide, Stored,
+    "log.cleaner.max.compaction.lag.ms": Long = "9223372036854775807", AtLeast(1), ClusterWide, Works,
         "The longest time that a record of a compacted topic may wait for compaction.";
-    "log.cleaner.min.cleanable.ratio": Double = "0.5", Fraction, ClusterWide, Stored,
+    "log.cleaner.min.cleanable.ratio": Double = "0.5", Fraction, ClusterWide, Works,
         "The share of not yet compacted bytes from which a log is worth compacting.";
-    "log.cleaner.min.compaction.lag.ms": Long = "0", AtLeast(0), ClusterWide, Stored,
+    "log.cleaner.min.compaction.lag.ms": Long = "0", AtLeast(0), ClusterWide, Works,
         "The time during which a record is safe from compaction.";
     "log.cleaner.threads": Int = "1", AtLeast(0), ClusterWide, NoMeaning,
         "Threads that compact.";
@@ -84,16 +84,16 @@ pub(super) const ALL: &[Property] = &properties! {
         "How many minutes records stay, where log.retention.ms is not set; -1 keeps them for ever.";
     "log.retention.ms": Long = null, Any, ClusterWide, Works,
         "How long records stay; -1 keeps them for ever.";
-    "log.roll.hours": Int = "168", AtLeast(1), ReadOnly, Stored,
-        "After how many hours Kafka starts a new segment, where log.roll.ms is not set.";
+    "log.roll.hours": Int = "168", AtLeast(1), ReadOnly, Works,
+        "How many hours of a log's newest records compaction leaves alone at most, where log.roll.ms is not set.";
     "log.roll.jitter.hours": Int = "0", AtLeast(0), ReadOnly, NoMeaning,
         "A random part taken off log.roll.hours, where log.roll.jitter.ms is not set.";
     "log.roll.jitter.ms": Long = null, Any, ClusterWide, NoMeaning,
         "A random part taken off log.roll.ms, so that segments do not all roll at once.";
-    "log.roll.ms": Long = null, Any, ClusterWide, Stored,
+    "log.roll.ms": Long = null, Any, ClusterWide, Works,
         "After how long Kafka starts a new segment although the old one is not full.";
-    "log.segment.bytes": Int = "1073741824", AtLeast(1_048_576), ClusterWide, Stored,
-        "The size at which Kafka starts a new segment of a log; here partitions share a journal (storage.segment_bytes).";
+    "log.segment.bytes": Int = "1073741824", AtLeast(1_048_576), ClusterWide, Works,
+        "How many of a log's newest bytes compaction leaves alone at most; files of the journal have storage.segment_bytes.";
     "log.segment.delete.delay.ms": Long = "60000", AtLeast(0), ClusterWide, NoMeaning,
         "How long Kafka waits before it removes the file of a deleted segment.";
     "message.max.bytes": Int = "1048588", AtLeast(0), ClusterWide, Works,
