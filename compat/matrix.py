@@ -35,6 +35,7 @@ LISTS = {
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
         "schema": client("schema"),
+        "compaction": client("compaction"),
         "tour, 20,000 records": TOUR,
     },
     "compat": {
@@ -46,6 +47,7 @@ LISTS = {
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
         "streams": client("streams"),
+        "compaction, beside Kafka": [*client("compaction"), "--kafka", "--operations", "2000"],
         "copier, 3 rounds": [*client("copier"), "--rounds", "3"],
         "tour, 3,000,000 records": [*TOUR, "--all"],
     },
