@@ -128,7 +128,10 @@ fn configs(
             Ok(loggers())
         }
         CLIENT_METRICS if name.is_empty() => invalid("Client metrics subscription name must not be empty".to_owned()),
-        CLIENT_METRICS => Ok(Vec::new()),
+        CLIENT_METRICS => {
+            let own = catalog.overrides(&Owner::ClientMetrics(name.to_owned()));
+            Ok(client_metrics(own).into_iter().map(shown).collect())
+        }
         GROUP if name.is_empty() => invalid("Group name must not be empty".to_owned()),
         GROUP => {
             let own = catalog.overrides(&Owner::Group(name.to_owned()));
@@ -190,6 +193,26 @@ fn group(own: Option<&BTreeMap<String, String>>, brokers: Brokers<'_>) -> Vec<De
     properties::GROUP.iter().map(described).collect()
 }
 
+/// ConfigHelper.createClientMetricsConfigEntry.
+fn client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Described> {
+    let described = |property: &'static Property| {
+        let synonym = |value: &str, source| Synonym { name: property.name.to_owned(), value: Some(value.to_owned()), source };
+        let own = own.and_then(|own| own.get(property.name)).map(|value| synonym(value, Source::ClientMetrics));
+        let synonyms: Vec<_> = own.into_iter().chain(property.default.map(|default| synonym(default, Source::Default))).collect();
+        Described {
+            name: property.name.to_owned(),
+            value: synonyms.first().and_then(|first| first.value.clone()),
+            source: synonyms.first().map_or(Source::Default, |first| first.source),
+            kind: Some(property.kind),
+            is_read_only: false,
+            is_sensitive: false,
+            doc: property.doc,
+            synonyms,
+        }
+    };
+    properties::CLIENT_METRICS.iter().map(described).collect()
+}
+
 /// What was set for all brokers while they run: nothing else is shown of the default broker.
 fn default_broker(brokers: Brokers<'_>) -> Vec<Described> {
     let [_, all] = brokers.changed;
@@ -224,6 +247,7 @@ pub(super) fn source_code(source: Source) -> i8 {
         Source::DynamicTopic => 1,
         Source::DynamicBroker => 2,
         Source::DynamicDefaultBroker => 3,
+        Source::ClientMetrics => 7,
         Source::DynamicGroup => 8,
         Source::StaticBroker => 4,
         Source::Default => 5,

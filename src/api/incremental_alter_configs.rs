@@ -7,9 +7,10 @@
 //! `broker_loggers.rs`.
 //!
 //! Version notes: 1 is flexible.
-//! Not implemented: client metrics subscriptions (KIP-714), and of brokers what would need TLS, SASL or settings by listener:
-//! INVALID_REQUEST with a message that says so. So are `listeners`, `listener.security.protocol.map` and `max.connections`,
-//! which are read at the start.
+//! Client metrics subscriptions (KIP-714) are kept and shown; no client is asked for its metrics.
+//! Not implemented: of brokers what would need TLS or SASL: INVALID_REQUEST with a message that says so. So are `listeners`,
+//! `listener.security.protocol.map` and `max.connections`, which are read at the start. What is set under `listener.name.` is kept for
+//! listeners that do not exist.
 
 use super::config_resource::{BROKER, BROKER_LOGGER, CLIENT_METRICS, GROUP, TOPIC};
 use super::errors::catalog::{code, message};
@@ -87,7 +88,11 @@ pub(super) async fn alter(context: &Context, resource: &AlterConfigsResource, va
         return broker_loggers::alter(context, resource, validate_only);
     }
     let owner = owner(resource, context.broker.config.server.node_id)?;
-    let kind = if matches!(owner, Owner::Group(_)) { Resource::Group } else { Resource::Broker };
+    let kind = match owner {
+        Owner::Group(_) => Resource::Group,
+        Owner::Broker(_) => Resource::Broker,
+        Owner::ClientMetrics(_) => Resource::ClientMetrics,
+    };
     let changes = changes(&kind, &resource.configs)?;
     let altered = match validate_only {
         true => catalog.validate_overrides(&owner, &changes),
@@ -104,6 +109,7 @@ pub(super) fn set_names(context: &Context, kind: i8, name: &str) -> Vec<String> 
         TOPIC => snapshot.topic(name).map(|topic| topic.overrides.keys().cloned().collect()).unwrap_or_default(),
         GROUP => of_owner(&Owner::Group(name.to_owned())),
         BROKER => of_owner(&Owner::Broker(name.parse().ok())),
+        CLIENT_METRICS => of_owner(&Owner::ClientMetrics(name.to_owned())),
         _ => Vec::new(),
     }
 }
@@ -119,7 +125,8 @@ fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal
             Ok(_) => invalid(&format!("Unexpected broker id, expected {node_id}, but received {name}")),
             Err(_) => invalid(&format!("Node id must be an integer, but it is: {name}")),
         },
-        CLIENT_METRICS => invalid("Client metrics subscriptions are not supported here yet: no client is asked for its metrics."),
+        CLIENT_METRICS if name.is_empty() => invalid("Subscription name can't be empty"),
+        CLIENT_METRICS => Ok(Owner::ClientMetrics(name.to_owned())),
         other => invalid(&format!("Unknown resource type {other}")),
     }
 }
@@ -129,6 +136,7 @@ enum Resource {
     Topic,
     Group,
     Broker,
+    ClientMetrics,
 }
 
 /// Each name comes once, and each operation but DELETE has a value (ConfigAdminManager.preprocess).
@@ -155,6 +163,7 @@ fn change(resource: &Resource, config: &AlterableConfig) -> Result<Change, Refus
             None => return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}"))),
         },
         Resource::Broker => properties::broker(&name).map(|property| property.kind),
+        Resource::ClientMetrics => properties::client_metrics(&name).map(|property| property.kind),
     };
     let value = || config.value.as_ref().map(ToString::to_string).unwrap_or_default();
     match config.config_operation {
@@ -167,7 +176,9 @@ fn change(resource: &Resource, config: &AlterableConfig) -> Result<Change, Refus
             // (ConfigurationControlManager).
             let why = match resource {
                 Resource::Broker => format!("Config value {verb} is not allowed for config key: {name}"),
-                Resource::Topic | Resource::Group => format!("Can't {operation} to key {name} because its type is not LIST."),
+                Resource::Topic | Resource::Group | Resource::ClientMetrics => {
+                    format!("Can't {operation} to key {name} because its type is not LIST.")
+                }
             };
             Err((ResponseError::InvalidConfig, why))
         }

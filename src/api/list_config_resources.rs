@@ -1,7 +1,7 @@
 //! ListConfigResources, key 74, versions 0-1.
 //!
-//! Behaviour: who can be asked for settings: topics, this broker and its loggers, groups that have settings of their own. Without types, all of
-//! them; client metrics subscriptions do not exist here.
+//! Behaviour: who can be asked for settings: topics, this broker and its loggers, groups that have settings of their own, client metrics
+//! subscriptions. Without types, all of them.
 //!
 //! Version notes: 0 (KIP-1000) lists client metrics subscriptions only; 1 (KIP-1142) has types.
 //! Not implemented: nothing.
@@ -38,7 +38,7 @@ impl Handler for ListConfigResources {
                 TOPIC => snapshot.topics.keys().cloned().collect(),
                 BROKER | BROKER_LOGGER => vec![node.clone()],
                 GROUP => snapshot.groups_with_overrides().map(str::to_owned).collect(),
-                _ => Vec::new(),
+                _ => snapshot.client_metrics().map(str::to_owned).collect(),
             };
             resources.extend(names.into_iter().map(|name| {
                 let resource = ConfigResource::default().with_resource_name(StrBytes::from_string(name));

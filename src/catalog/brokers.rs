@@ -81,6 +81,7 @@ impl Snapshot {
             Owner::Group(_) => properties::group(name).and_then(|property| property.default),
             Owner::Broker(Some(_)) => of_all().or_else(|| self.given.value(name)),
             Owner::Broker(None) => self.given.value(name),
+            Owner::ClientMetrics(_) => properties::client_metrics(name).and_then(|property| property.default),
         };
         value.unwrap_or_default().to_owned()
     }

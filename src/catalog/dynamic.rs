@@ -1,11 +1,11 @@
-//! Settings that change while the broker runs: overrides by name, of a group (KIP-848), of this broker, or of all brokers. A group's are
-//! kept whether or not it has members, as in Kafka.
+//! Settings that change while the broker runs: overrides by name, of a group (KIP-848), of this broker, of all brokers, or of a client metrics
+//! subscription (KIP-714). A group's are kept whether or not it has members, as in Kafka.
 //!
-//! Keys: `groups/{id}`, `brokers/{id}`, `brokers/default`.
+//! Keys: `groups/{id}`, `brokers/{id}`, `brokers/default`, `client-metrics/{name}`.
 
 use super::{CatalogError, Inner, Snapshot, Topic, brokers};
 use crate::config::properties::items;
-use crate::config::{KafkaSettings, describe, dynamic, group};
+use crate::config::{KafkaSettings, client_metrics, describe, dynamic, group};
 use crate::store::{StoreError, json};
 use crate::tasks;
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use tracing::{info, warn};
 
 pub(super) const GROUPS: &str = "groups/";
 pub(super) const BROKERS: &str = "brokers/";
+pub(super) const CLIENT_METRICS: &str = "client-metrics/";
 const DEFAULT: &str = "default";
 
 /// Settings that were set, by Kafka's names.
@@ -26,6 +27,8 @@ pub enum Owner {
     Group(String),
     /// A broker by its id; `None`: all that have nothing of their own.
     Broker(Option<i32>),
+    /// A subscription, by its name.
+    ClientMetrics(String),
 }
 
 /// One change of somebody's settings.
@@ -76,6 +79,7 @@ impl Owner {
             Owner::Group(id) => format!("{GROUPS}{id}"),
             Owner::Broker(Some(id)) => format!("{BROKERS}{id}"),
             Owner::Broker(None) => format!("{BROKERS}{DEFAULT}"),
+            Owner::ClientMetrics(name) => format!("{CLIENT_METRICS}{name}"),
         }
     }
 }
@@ -87,7 +91,7 @@ pub(super) struct Dynamic(BTreeMap<String, Arc<Overrides>>);
 impl Dynamic {
     /// Takes over a stored value; whether `key` is one of ours.
     pub(super) fn read(&mut self, key: &str, value: &Bytes) -> Result<bool, StoreError> {
-        if !key.starts_with(GROUPS) && !key.starts_with(BROKERS) {
+        if ![GROUPS, BROKERS, CLIENT_METRICS].iter().any(|prefix| key.starts_with(prefix)) {
             return Ok(false);
         }
         self.0.insert(key.to_owned(), Arc::new(json::read(key, value)?));
@@ -115,6 +119,11 @@ impl Snapshot {
         self.dynamic.0.keys().filter_map(|key| key.strip_prefix(GROUPS))
     }
 
+    /// The client metrics subscriptions.
+    pub fn client_metrics(&self) -> impl Iterator<Item = &str> {
+        self.dynamic.0.keys().filter_map(|key| key.strip_prefix(CLIENT_METRICS))
+    }
+
     /// What was set for brokers, what counts first in front: for the broker `id`, then for all.
     #[must_use]
     pub fn broker_overrides(&self, id: i32) -> [Option<&Overrides>; 2] {
@@ -124,7 +133,7 @@ impl Snapshot {
     /// The overrides of `owner` after `changes`, and what they make of the broker's properties; `None`: nothing.
     ///
     /// # Errors
-    /// [`CatalogError::InvalidConfig`] for a group, [`CatalogError::InvalidRequest`] for brokers.
+    /// [`CatalogError::InvalidConfig`] for a group, [`CatalogError::InvalidRequest`] for brokers, both for client metrics.
     fn changed(&self, owner: &Owner, changes: &[Change]) -> Result<(Overrides, Option<Arc<KafkaSettings>>), CatalogError> {
         let mut overrides = self.overrides(owner).cloned().unwrap_or_default();
         for change in changes {
@@ -136,6 +145,13 @@ impl Snapshot {
                 None
             }
             Owner::Broker(_) => Some(self.with_brokers(owner, &overrides)?),
+            Owner::ClientMetrics(_) => {
+                client_metrics::check(&overrides).map_err(|refusal| match refusal {
+                    client_metrics::Refusal::Request(why) => CatalogError::InvalidRequest(why),
+                    client_metrics::Refusal::Config(why) => CatalogError::InvalidConfig(why),
+                })?;
+                None
+            }
         };
         Ok((overrides, kafka))
     }

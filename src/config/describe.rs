@@ -14,6 +14,8 @@ pub enum Source {
     DynamicTopic,
     /// The group's own override.
     DynamicGroup,
+    /// The client metrics subscription's own.
+    ClientMetrics,
     /// Set for this broker while it runs.
     DynamicBroker,
     /// Set for all brokers while they run.
@@ -83,7 +85,7 @@ impl<'a> Brokers<'a> {
             Source::DynamicDefaultBroker => all?.get(name).map(String::as_str),
             Source::StaticBroker => self.given.given(name),
             Source::Default => properties::broker(name)?.default,
-            Source::DynamicTopic | Source::DynamicGroup => None,
+            Source::DynamicTopic | Source::DynamicGroup | Source::ClientMetrics => None,
         }
     }
 }

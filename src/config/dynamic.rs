@@ -56,10 +56,7 @@ pub fn check(scope: Scope, overrides: &BTreeMap<String, String>, effective: &Kaf
     if scope == Scope::AllBrokers {
         refuse("Cannot update these configs at default cluster level, broker id must be specified", &is_per_broker)?;
     }
-    refuse(
-        "These configs are not supported here yet, since there is no TLS, no SASL and nothing that differs by listener",
-        &is_security,
-    )?;
+    refuse("These configs are not supported here yet, since there is no TLS and no SASL", &is_security)?;
     refuse("Cannot update these configs while the broker runs yet, give them at the start", &|name| {
         let value = overrides.get(name).map(|value| value.trim());
         AT_START.contains(&name) && value != effective.value(name).map(str::trim)
@@ -78,7 +75,7 @@ fn is_per_broker(name: &str) -> bool {
 
 /// What would pretend to secure something.
 fn is_security(name: &str) -> bool {
-    ["ssl.", "sasl.", "listener.name."].iter().any(|prefix| name.starts_with(prefix)) || name == "principal.builder.class"
+    ["ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix)) || name == "principal.builder.class"
 }
 
 /// The properties of a broker that was started with `given`, together with what was set while it runs.

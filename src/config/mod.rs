@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 pub mod address;
+pub mod client_metrics;
 pub mod describe;
 mod draft;
 pub mod dynamic;

@@ -73,7 +73,7 @@ fn what_brokers_cannot_be_set_to_says_why() {
         why(ALL, &[good, ("listener.name.in.ssl.key.password", SET, Some("secret"))]),
         "Cannot update these configs at default cluster level, broker id must be specified: [listener.name.in.ssl.key.password]"
     );
-    for name in ["ssl.truststore.type", "sasl.jaas.config", "listener.name.in.ssl.keystore.location", "principal.builder.class"] {
+    for name in ["ssl.truststore.type", "sasl.jaas.config", "principal.builder.class"] {
         let why = why(THIS, &[good, (name, SET, Some("PKCS12"))]);
         assert!(why.contains("not supported here yet") && why.ends_with(&format!("[{name}]")), "{why}");
     }
@@ -97,7 +97,9 @@ fn what_brokers_cannot_be_set_to_says_why() {
     let (error, why) = alter(&mut client, BROKER, ALL, &[(BYTES, APPEND, Some("1"))]);
     assert_eq!(error, Some(ResponseError::InvalidConfig));
     assert_eq!(why, "Config value append is not allowed for config key: message.max.bytes");
-    assert_eq!(alter(&mut client, CLIENT_METRICS, "m", &[("metrics", SET, Some("x"))]).0, Some(ResponseError::InvalidRequest));
+    assert_eq!(alter(&mut client, CLIENT_METRICS, "", &[("metrics", SET, Some("x"))]).0, Some(ResponseError::InvalidRequest));
+    assert_eq!(alter(&mut client, CLIENT_METRICS, "m", &[("nonsense", SET, Some("x"))]).0, Some(ResponseError::InvalidRequest));
+    assert_eq!(alter(&mut client, CLIENT_METRICS, "m", &[("match", SET, Some("x=y"))]).0, Some(ResponseError::InvalidConfig));
     assert_eq!(shown_of(&mut client, BROKER, THIS, BYTES), ("1048588".to_owned(), FROM_DEFAULT), "nothing was taken");
 }
 
@@ -223,4 +225,23 @@ fn levels_of_loggers_change_while_the_server_runs() {
     assert!(accepted(&server) > before, "{}", server.stderr());
     taken(&mut client, LOGGER, THIS, &[(ACCEPTS, DELETE, None)]);
     assert_eq!(level(&mut client, ACCEPTS), root);
+}
+
+#[test]
+fn client_metrics_subscriptions_and_settings_of_other_listeners_are_kept_and_shown() {
+    let mut server = Server::start();
+    let mut client = server.connect();
+    taken(&mut client, CLIENT_METRICS, "m", &[("interval.ms", SET, Some("1000")), ("metrics", APPEND, Some("a,b"))]);
+    const KEYSTORE: &str = "listener.name.other.ssl.keystore.location";
+    taken(&mut client, BROKER, THIS, &[(KEYSTORE, SET, Some("secret.jks"))]);
+    server.kill9();
+    server.restart();
+    let mut client = server.connect();
+    let shown = |client: &mut Client, name: &str| shown_of(client, CLIENT_METRICS, "m", name);
+    const FROM_SUBSCRIPTION: i8 = 7;
+    assert_eq!(shown(&mut client, "interval.ms"), ("1000".to_owned(), FROM_SUBSCRIPTION));
+    assert_eq!(shown(&mut client, "metrics"), ("a,b".to_owned(), FROM_SUBSCRIPTION));
+    assert_eq!(shown(&mut client, "match"), (String::new(), FROM_DEFAULT));
+    let kept = described(&mut client, BROKER, THIS).into_iter().find(|config| config.name.as_str() == KEYSTORE);
+    assert!(kept.is_some_and(|config| config.value.is_none() && config.is_sensitive), "what nobody knows is not shown");
 }

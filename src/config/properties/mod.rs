@@ -24,10 +24,12 @@ macro_rules! properties {
 }
 
 pub mod broker;
+pub mod client_metrics;
 pub mod group;
 pub mod topic;
 
 pub use broker::BROKER;
+pub use client_metrics::CLIENT_METRICS;
 pub use group::GROUP;
 pub use topic::{DESCRIPTION, TOPIC, TOPIC_OWN};
 
@@ -115,6 +117,12 @@ pub struct TopicProperty {
 #[must_use]
 pub fn broker(name: &str) -> Option<&'static Property> {
     BROKER.iter().find(|property| property.name == name)
+}
+
+/// The setting `name` of client metrics subscriptions.
+#[must_use]
+pub fn client_metrics(name: &str) -> Option<&'static Property> {
+    CLIENT_METRICS.iter().find(|property| property.name == name)
 }
 
 /// The setting `name` of groups.

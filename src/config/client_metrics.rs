@@ -1,0 +1,76 @@
+//! Client metrics subscriptions (KIP-714): whether one may be as it is asked for. They are kept and shown; no client is asked for its metrics.
+
+use super::properties::{self, items};
+use regex::Regex;
+use std::collections::BTreeMap;
+
+/// What a client may be matched by (ClientMetricsConfigs.isValidParam).
+const LABELS: [&str; 6] = [
+    "client_instance_id",
+    "client_id",
+    "client_software_name",
+    "client_software_version",
+    "client_source_address",
+    "client_source_port",
+];
+
+/// Why a subscription may not be as it is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refusal {
+    /// A name or an interval that is not possible.
+    Request(String),
+    /// A pattern that does not parse.
+    Config(String),
+}
+
+/// Whether a subscription may have these settings. Source: ClientMetricsConfigs.validate.
+///
+/// # Errors
+/// Kafka's message about the first that it may not have.
+pub fn check(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
+    if let Some(unknown) = overrides.keys().find(|name| properties::client_metrics(name).is_none()) {
+        return Err(Refusal::Request(format!("Unknown client metrics configuration: {unknown}")));
+    }
+    if let Some(interval) = overrides.get("interval.ms") {
+        let ms = interval.trim().parse::<i32>().map_err(|_| {
+            Refusal::Request(format!("Invalid value {interval} for configuration interval.ms: Not a number of type INT"))
+        })?;
+        if !(100..=3_600_000).contains(&ms) {
+            let why = format!("Invalid value {ms} for interval.ms, interval must be between 100 and 3600000 (1 hour)");
+            return Err(Refusal::Request(why));
+        }
+    }
+    let patterns = overrides.get("match").map(String::as_str).unwrap_or_default();
+    for pattern in items(patterns) {
+        let is_valid = pattern.split_once('=').is_some_and(|(label, expression)| {
+            LABELS.contains(&label.trim()) && !expression.contains('=') && Regex::new(expression.trim()).is_ok()
+        });
+        if !is_valid {
+            return Err(Refusal::Config(format!("Illegal client matching pattern: {pattern}")));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(name: &str, value: &str) -> Result<(), Refusal> {
+        check(&BTreeMap::from([(name.to_owned(), value.to_owned())]))
+    }
+
+    #[test]
+    fn what_no_subscription_can_be_is_refused() {
+        let request = |why: &str| Err(Refusal::Request(why.to_owned()));
+        assert_eq!(checked("nonsense", "1"), request("Unknown client metrics configuration: nonsense"));
+        let range = "Invalid value 99 for interval.ms, interval must be between 100 and 3600000 (1 hour)";
+        assert_eq!(checked("interval.ms", "99"), request(range));
+        assert!(checked("interval.ms", "x").is_err() && checked("interval.ms", "100").is_ok());
+        for wrong in ["client_id", "client=a", "client_id=a=b", "client_id=(", "client_id=a,b"] {
+            assert!(matches!(checked("match", wrong), Err(Refusal::Config(_))), "{wrong}");
+        }
+        assert_eq!(checked("match", "client_id=app.*, client_software_name = apache-kafka-java"), Ok(()));
+        assert_eq!(checked("metrics", "org.apache.kafka.consumer.,x"), Ok(()));
+    }
+}
