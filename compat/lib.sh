@@ -5,6 +5,7 @@ export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$FBF_CACHE/target}
 export FBF_BIN=${FBF_BIN:-$CARGO_TARGET_DIR/release/fbf}
 export FBF_VENV=${FBF_VENV:-$FBF_CACHE/venv}
 export KAFKA_LIBS=${KAFKA_LIBS:-$FBF_CACHE/kafka}
+export KAFKA_TEST_LIBS=${KAFKA_TEST_LIBS:-$FBF_CACHE/kafka-tests}
 export STREAMS_LIBS=${STREAMS_LIBS:-$FBF_CACHE/kafka-streams}
 # As compat/schema/json_suite.py puts them in place.
 export FBF_JSON_SCHEMA_SUITE=${FBF_JSON_SCHEMA_SUITE:-$FBF_CACHE/jsonschema-4.26.0/tests}

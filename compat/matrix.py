@@ -1,7 +1,7 @@
 """Runs a list of suites one after the other, shows what they print, and sums up their last lines.
 
-  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, the tour and, where Java is, Kafka's system test of transactions against
-                  the real binary: what `make test` runs
+  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, the tour and, where Java is, what WITH_JAVA names, against the real binary:
+                  what `make test` runs
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
 A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
@@ -44,6 +44,7 @@ LISTS = {
         "http": client("http"),
         "schema": client("schema"),
         "java": client("java"),
+        "kafka-clients": client("kafka-clients"),
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
         "streams": client("streams"),
@@ -52,6 +53,11 @@ LISTS = {
         "tour, 3,000,000 records": [*TOUR, "--all"],
     },
 }
+# Name -> command, program and folder of jars. A newcomer's machine need not have Java and Maven: what is missing is left to `make compat`.
+WITH_JAVA = {
+    "copier, 2 rounds": ([*client("copier"), "--rounds", "2"], "java", "KAFKA_LIBS"),
+    "kafka-clients, quick": ([*client("kafka-clients"), "quick"], "javac", "KAFKA_TEST_LIBS"),
+}
 OUTCOMES = ["passed", "failed", "known", "skipped"]
 # Rust says "ignored" where everybody else says "skipped".
 COUNT = re.compile(r"(\d+) (passed|failed|known|skipped|ignored)")
@@ -59,9 +65,10 @@ COUNT = re.compile(r"(\d+) (passed|failed|known|skipped|ignored)")
 
 def main():
     suites = LISTS[sys.argv[1]]
-    if sys.argv[1] == "test" and shutil.which("java") and pathlib.Path(os.environ["KAFKA_LIBS"], "stamp").exists():
-        # A newcomer's machine need not have Java and Maven, and this part is then left to `make compat`.
-        suites["copier, 2 rounds"] = [*client("copier"), "--rounds", "2"]
+    if sys.argv[1] == "test":
+        for name, (command, program, jars) in WITH_JAVA.items():
+            if shutil.which(program) and pathlib.Path(os.environ[jars], "stamp").exists():
+                suites[name] = command
     rows, notes = {}, []
     for name, command in suites.items():
         print(f"\n== {name}", flush=True)

@@ -6,8 +6,9 @@
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka and schemathesis; the published Python packages `fourbyfour`; the
 #         Node package @kafkajs/confluent-schema-registry; JSON Schema's own tests; the flight records; where Java and Maven are, Kafka's tools
+#         and its test jars
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
-# compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka Streams, and librdkafka's sources, built with its tests
+# compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, and librdkafka's sources, built with its tests
 #
 # System packages come through apt-get (as root, or with sudo); where that cannot be, one line names what is missing.
 # Go, Java and Maven are never installed, only asked for. Everything else lands in $FBF_CACHE.
@@ -173,6 +174,11 @@ if wants java; then
 elif wants test && [ -z "$(require_java)" ]; then
   # Where Java and Maven are, `make test` has the transactions' system test too; it is not worth failing for.
   (install_jars "$here/java/pom.xml" "$KAFKA_LIBS") || echo "setup: without Kafka's jars, Kafka's system test of transactions is left out" >&2
+fi
+if wants compat; then
+  install_jars "$here/kafka-clients/pom.xml" "$KAFKA_TEST_LIBS"
+elif wants test && [ -z "$(require_java; require_jdk)" ]; then
+  (install_jars "$here/kafka-clients/pom.xml" "$KAFKA_TEST_LIBS") || echo "setup: without Kafka's test jars, its integration tests are left out" >&2
 fi
 if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
 if wants compat; then install_librdkafka; fi
