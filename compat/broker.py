@@ -127,6 +127,8 @@ class Kafka(Broker):
 
     name = "kafka"
     heap = "1g"
+    # Of the storage tool, for a directory that is otherwise than by default.
+    format_options = ()
 
     def command(self):
         if self.port == 0:
@@ -154,7 +156,7 @@ class Kafka(Broker):
         file = self.home / "server.properties"
         file.write_text("".join(f"{key}={value}\n" for key, value in properties.items()))
         storage_tool = ["java", "-cp", kafka_classpath(), "kafka.tools.StorageTool"]
-        options = ["-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(file), "--ignore-formatted"]
+        options = ["-t", "AAAAAAAAAAAAAAAAAAAAAA", "-c", str(file), "--ignore-formatted", *self.format_options]
         subprocess.run([*storage_tool, "format", *options], check=True, stdout=subprocess.DEVNULL)
 
     def stop(self):

@@ -18,6 +18,26 @@ CLASSES = {
     "offsets": f"{TOOLS}.GetOffsetShell",
     "transactions": f"{TOOLS}.TransactionsCommand",
 }
+# Kafka's scripts without their .sh, and what they start (bin/ of its distribution).
+SCRIPTS = {
+    "kafka-broker-api-versions": f"{TOOLS}.BrokerApiVersionsCommand",
+    "kafka-client-metrics": f"{TOOLS}.ClientMetricsCommand",
+    "kafka-cluster": f"{TOOLS}.ClusterTool",
+    "kafka-configs": "kafka.admin.ConfigCommand",
+    "kafka-console-consumer": CLASSES["console-consumer"],
+    "kafka-console-producer": CLASSES["console-producer"],
+    "kafka-consumer-groups": CLASSES["groups"],
+    "kafka-delete-records": f"{TOOLS}.DeleteRecordsCommand",
+    "kafka-features": f"{TOOLS}.FeatureCommand",
+    "kafka-get-offsets": CLASSES["offsets"],
+    "kafka-groups": f"{TOOLS}.GroupsCommand",
+    "kafka-leader-election": f"{TOOLS}.LeaderElectionCommand",
+    "kafka-log-dirs": f"{TOOLS}.LogDirsCommand",
+    "kafka-metadata-quorum": f"{TOOLS}.MetadataQuorumCommand",
+    "kafka-reassign-partitions": f"{TOOLS}.reassign.ReassignPartitionsCommand",
+    "kafka-topics": CLASSES["topics"],
+    "kafka-transactions": CLASSES["transactions"],
+}
 
 
 class ToolFailed(Exception):

@@ -44,6 +44,7 @@ LISTS = {
         "http": client("http"),
         "schema": client("schema"),
         "java": client("java"),
+        "tools": client("tools"),
         "kafka-clients": client("kafka-clients"),
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
@@ -56,6 +57,7 @@ LISTS = {
 # Name -> command, program and folder of jars. A newcomer's machine need not have Java and Maven: what is missing is left to `make compat`.
 WITH_JAVA = {
     "copier, 2 rounds": ([*client("copier"), "--rounds", "2"], "java", "KAFKA_LIBS"),
+    "tools": (client("tools"), "javac", "KAFKA_LIBS"),
     "kafka-clients, quick": ([*client("kafka-clients"), "quick"], "javac", "KAFKA_TEST_LIBS"),
 }
 OUTCOMES = ["passed", "failed", "known", "skipped"]
