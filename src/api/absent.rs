@@ -10,9 +10,9 @@ use bytes::Bytes;
 use kafka_protocol::messages::{
     AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
     CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
-    DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, DescribeUserScramCredentialsResponse,
-    ExpireDelegationTokenResponse, RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse,
-    SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse, ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
+    DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, ExpireDelegationTokenResponse, RemoveRaftVoterResponse,
+    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
+    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -48,7 +48,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(RenewDelegationToken, RenewDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(ExpireDelegationToken, ExpireDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
-    absent!(DescribeUserScramCredentials, DescribeUserScramCredentialsResponse::default().with_error_code(CODE)),
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
     absent!(ShareGroupHeartbeat, ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
     absent!(ShareGroupDescribe, ShareGroupDescribeResponse::default()),

@@ -17,8 +17,8 @@ use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler, broker_loggers};
-use crate::catalog::check_name;
 use crate::catalog::dynamic::{Change, Edit, Owner};
+use crate::catalog::{CatalogError, check_name};
 use crate::config::properties::{self, Kind};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
@@ -82,7 +82,14 @@ pub(super) async fn alter(context: &Context, resource: &AlterConfigsResource, va
             true => catalog.validate_topic(name, &changes).map(drop),
             false => context.broker.alter_topic(name, changes).await.map(drop),
         };
-        return altered.map_err(|error| (code(&error), error.to_string()));
+        return altered.map_err(|error| {
+            // Here Kafka has words of its own (ConfigurationControlManager).
+            let why = match &error {
+                CatalogError::UnknownTopic(name) => format!("The topic '{name}' does not exist."),
+                other => other.to_string(),
+            };
+            (code(&error), why)
+        });
     }
     if resource.resource_type == BROKER_LOGGER {
         return broker_loggers::alter(context, resource, validate_only);

@@ -42,6 +42,7 @@ pub mod describe_producers;
 pub mod describe_quorum;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
+pub mod describe_user_scram_credentials;
 pub mod elect_leaders;
 pub mod end_txn;
 pub mod errors;
@@ -204,6 +205,7 @@ pub static TABLE: &[Row] = &[
     row::<offset_delete::OffsetDelete>("OffsetDelete"),
     row::<describe_client_quotas::DescribeClientQuotas>("DescribeClientQuotas"),
     row::<alter_client_quotas::AlterClientQuotas>("AlterClientQuotas"),
+    row::<describe_user_scram_credentials::DescribeUserScramCredentials>("DescribeUserScramCredentials"),
     row::<describe_quorum::DescribeQuorum>("DescribeQuorum"),
     row::<update_features::UpdateFeatures>("UpdateFeatures"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),

@@ -288,6 +288,6 @@ impl<M: StateMachine> Shards<M> {
 #[must_use]
 pub fn partition_of(key: &str, partitions: usize) -> usize {
     let hash = key.encode_utf16().fold(0i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(i32::from(unit)));
-    // Utils.abs clears the sign bit, so the conversion always succeeds.
-    usize::try_from(hash & i32::MAX).unwrap_or(0) % partitions.max(1)
+    // Utils.abs is Math.abs, and 0 for the one number that has no opposite.
+    usize::try_from(hash.checked_abs().unwrap_or(0)).unwrap_or(0) % partitions.max(1)
 }

@@ -6,10 +6,11 @@ use bytes::Bytes;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, BrokerId, DescribeClientQuotasRequest, DescribeQuorumRequest, GetTelemetrySubscriptionsRequest,
-    PushTelemetryRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AlterClientQuotasRequest, BrokerId, DescribeClientQuotasRequest, DescribeQuorumRequest, DescribeUserScramCredentialsRequest,
+    GetTelemetrySubscriptionsRequest, PushTelemetryRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use uuid::Uuid;
 
@@ -28,6 +29,12 @@ impl Ask for AlterClientQuotasRequest {
         let entity = EntityData::default().with_entity_type(text("user")).with_entity_name(Some(text(NOBODY)));
         let op = OpData::default().with_key(text("no_such_quota")).with_value(1.0);
         Self::default().with_entries(vec![EntryData::default().with_entity(vec![entity]).with_ops(vec![op])])
+    }
+}
+
+impl Ask for DescribeUserScramCredentialsRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_users(Some(vec![UserName::default().with_name(text(NOBODY))]))
     }
 }
 

@@ -7,10 +7,12 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
+use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterReplicaLogDirsRequest, BrokerId, DescribeQuorumRequest, GetTelemetrySubscriptionsRequest,
-    GetTelemetrySubscriptionsResponse, PushTelemetryRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
+    AlterReplicaLogDirsRequest, BrokerId, DescribeQuorumRequest, DescribeUserScramCredentialsRequest,
+    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse, PushTelemetryRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest,
 };
 use protocol_tests::client::Client;
 use protocol_tests::frame::{text, topic_name};
@@ -184,4 +186,19 @@ fn metrics_that_nobody_asked_for_are_refused_or_dropped() {
     assert_eq!(send(&mut client, &push(&told)), Some(ResponseError::ThrottlingQuotaExceeded));
     assert_eq!(send(&mut client, &push(&told).with_terminating(true)), None);
     assert_eq!(send(&mut client, &push(&told)), Some(ResponseError::InvalidRequest));
+}
+
+#[test]
+fn nobody_has_scram_credentials() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let mut ask = |users: &[&str]| {
+        let users = users.iter().map(|user| UserName::default().with_name(text(user))).collect();
+        let response = client.call(0, &DescribeUserScramCredentialsRequest::default().with_users(Some(users)));
+        assert_eq!(response.error_code.err(), None);
+        response.results.into_iter().map(|one| (one.user.to_string(), one.error_code.err())).collect::<Vec<_>>()
+    };
+    let twice = ("alice".to_owned(), Some(ResponseError::DuplicateResource));
+    assert_eq!(ask(&["alice", "bob", "alice"]), [twice, ("bob".to_owned(), Some(ResponseError::ResourceNotFound))]);
+    assert_eq!(ask(&[]), []);
 }
