@@ -7,6 +7,7 @@ export FBF_VENV=${FBF_VENV:-$FBF_CACHE/venv}
 export KAFKA_LIBS=${KAFKA_LIBS:-$FBF_CACHE/kafka}
 export KAFKA_TEST_LIBS=${KAFKA_TEST_LIBS:-$FBF_CACHE/kafka-tests}
 export STREAMS_LIBS=${STREAMS_LIBS:-$FBF_CACHE/kafka-streams}
+export CONNECT_LIBS=${CONNECT_LIBS:-$FBF_CACHE/kafka-connect}
 # As compat/schema/json_suite.py puts them in place.
 export FBF_JSON_SCHEMA_SUITE=${FBF_JSON_SCHEMA_SUITE:-$FBF_CACHE/jsonschema-4.26.0/tests}
 export LIBRDKAFKA=${LIBRDKAFKA:-$FBF_CACHE/librdkafka-2.12.1}

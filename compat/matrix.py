@@ -50,6 +50,7 @@ LISTS = {
         "librdkafka": client("librdkafka"),
         "streams": client("streams"),
         "compaction, beside Kafka": [*client("compaction"), "--kafka", "--operations", "2000"],
+        "connect": client("connect"),
         "copier, 3 rounds": [*client("copier"), "--rounds", "3"],
         "tour, 3,000,000 records": [*TOUR, "--all"],
     },

@@ -8,7 +8,8 @@
 #         Node package @kafkajs/confluent-schema-registry; JSON Schema's own tests; the flight records; where Java and Maven are, Kafka's tools
 #         and its test jars
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
-# compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, and librdkafka's sources, built with its tests
+# compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, Kafka Connect, and librdkafka's sources, built
+#         with its tests
 #
 # System packages come through apt-get (as root, or with sudo); where that cannot be, one line names what is missing.
 # Go, Java and Maven are never installed, only asked for. Everything else lands in $FBF_CACHE.
@@ -181,6 +182,7 @@ elif wants test && [ -z "$(require_java; require_jdk)" ]; then
   (install_jars "$here/kafka-clients/pom.xml" "$KAFKA_TEST_LIBS") || echo "setup: without Kafka's test jars, its integration tests are left out" >&2
 fi
 if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
+if wants compat; then install_jars "$here/connect/pom.xml" "$CONNECT_LIBS"; fi
 if wants compat; then install_librdkafka; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/http/python_package.py" --fetch; fi
