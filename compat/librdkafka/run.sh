@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# librdkafka's own regression tests against fbf: run.sh [classic|consumer]… [test number]… [--all] [--list] [--grow]
+# librdkafka's own regression tests against fbf: run.sh [classic|consumer]… [test number]… [--all] [--list] [--grow] [--table]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib.sh
