@@ -26,7 +26,7 @@ use tracing::warn;
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two looks at what is to be compacted, whatever `log.cleaner.backoff.ms` says.
 const COMPACTION_REST_MIN: Duration = Duration::from_millis(10);
-/// Compressed batches that are unpacked at a time for validation: each may take 100 MiB.
+/// Compressed batches that are unpacked at a time, for validation or another codec: each may take 100 MiB.
 const UNPACKED_MAX: usize = 4;
 
 /// Everything that a handler may use.
@@ -41,7 +41,7 @@ pub struct Broker {
     pub schemas: Arc<Registry>,
     /// Records that did not fit their schema.
     pub invalid_records: Counts,
-    /// Leave to unpack a compressed batch so that its records can be held against a schema.
+    /// Leave to unpack a compressed batch: to hold its records against a schema, or to compress them otherwise.
     pub unpacked: Semaphore,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
     pub fetch_memory: Arc<Semaphore>,

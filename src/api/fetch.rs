@@ -4,7 +4,7 @@
 //! `min_bytes` (an error answers at once). Incremental sessions (KIP-227): see `fetch_sessions.rs`. Stage two does all of it, so a long poll
 //! never holds up the connection's reader, and one connection holds one response in memory at a time.
 //!
-//! Version notes: 5 log start offset; 7 sessions; 9 current leader epoch (KIP-320); 11 rack; 12 is flexible; 13 topic ids (KIP-516); 15 and
+//! Version notes: 5 log start offset; 7 sessions; 9 current leader epoch (KIP-320); 10 zstd (KIP-110); 11 rack; 12 is flexible; 13 topic ids (KIP-516); 15 and
 //! later carry replica state, which consumers do not send.
 //! With `read_committed`, nothing at or behind the last stable offset, and the aborted transactions among what is answered.
 //! Not implemented: nothing.
@@ -26,6 +26,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
+const ZSTD: i16 = 10;
 const TOPIC_IDS: i16 = 13;
 const READ_COMMITTED: i8 = 1;
 /// What a fetch may hold at least, however little memory is free: progress for everybody.
@@ -114,6 +115,10 @@ async fn resolve(context: &Context, asked: &Asked) -> Result<Target, ResponseErr
     let topic = topic.ok_or(unknown)?;
     let partition = context.partition_of(&topic, asked.index).await?;
     check_leader_epoch(asked.current_leader_epoch)?;
+    if context.version < ZSTD && topic.settings.compression.as_ref().is_some_and(|codec| codec.name == "zstd") {
+        // A client that old could not read it (KIP-110).
+        return Err(ResponseError::UnsupportedCompressionType);
+    }
     Ok(Target { partition, from: asked.from, max_bytes: asked.max_bytes })
 }
 

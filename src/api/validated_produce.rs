@@ -145,6 +145,10 @@ impl Validated {
         invalid: Vec<Invalid>,
     ) -> Result<HashMap<i32, String>, Refusal> {
         self.partition.wait_committed(appended.last).await.map_err(AppendError::from)?;
+        if appended.last < self.partition.compacted_to() {
+            // What is missing may be missing because it was superseded.
+            return Ok(HashMap::new());
+        }
         let Ok(stored) = self.partition.read(appended.first, 1, appended.last.next()).await else { return Ok(HashMap::new()) };
         let Some(stored) = stored.into_iter().find(|batch| batch.first == appended.first) else { return Ok(HashMap::new()) };
         let (count, first) = (BatchHeader::parse(records).map_err(AppendError::Corrupt)?.record_count, appended.first);

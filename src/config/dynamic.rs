@@ -73,9 +73,9 @@ fn is_per_broker(name: &str) -> bool {
         || properties::broker(name).is_some_and(|property| property.mutability == Mutability::PerBroker)
 }
 
-/// What would pretend to secure something.
+/// What would pretend to secure something. What only tunes how SASL works elsewhere (`sasl.kerberos.*`, `sasl.login.*`) does not.
 fn is_security(name: &str) -> bool {
-    ["ssl.", "sasl."].iter().any(|prefix| name.starts_with(prefix)) || name == "principal.builder.class"
+    name.starts_with("ssl.") || ["sasl.jaas.config", "sasl.enabled.mechanisms", "principal.builder.class"].contains(&name)
 }
 
 /// The properties of a broker that was started with `given`, together with what was set while it runs.
@@ -216,11 +216,12 @@ mod tests {
             why(AllBrokers, &[("listeners", "PLAINTEXT://:9092"), ("listener.name.in.ssl.key.password", "secret")]),
             format!("{per_broker}: [listener.name.in.ssl.key.password, listeners]")
         );
-        let security =
-            [("ssl.keystore.type", "PEM"), ("sasl.enabled.mechanisms", "PLAIN"), ("listener.name.in.ssl.key.password", "s")];
+        let security = [("ssl.keystore.type", "PEM"), ("sasl.enabled.mechanisms", "PLAIN"), ("sasl.jaas.config", "s")];
         for one in security {
             assert!(why(ThisBroker, &[one]).starts_with("These configs are not supported here yet"), "{one:?}");
         }
+        let kept = [("listener.name.in.ssl.key.password", "s"), ("sasl.kerberos.min.time.before.relogin", "58000")];
+        assert_eq!(why(ThisBroker, &kept), "");
         assert!(why(ThisBroker, &[("max.connections", "5")]).ends_with("give them at the start: [max.connections]"));
         assert_eq!(why(ThisBroker, &[("max.connections", "2147483647"), ("listeners", "PLAINTEXT://:9092")]), "", "as they are");
         let long = "x".repeat(OVERRIDES_BYTES_MAX);

@@ -136,7 +136,7 @@ impl KafkaSettings {
             log_cleaner_backoff_ms: given.number("log.cleaner.backoff.ms", 0, i64::MAX)?,
             log_cleaner_dedupe_buffer_size: given.number("log.cleaner.dedupe.buffer.size", 1, i64::MAX)?,
             log_cleaner_enable: given.boolean("log.cleaner.enable"),
-            log_cleaner_io_max_bytes_per_second: given.fraction("log.cleaner.io.max.bytes.per.second")?,
+            log_cleaner_io_max_bytes_per_second: given.rate("log.cleaner.io.max.bytes.per.second")?,
             log_retention_check_interval_ms: given.number("log.retention.check.interval.ms", 1, i64::MAX)?,
             producer_id_expiration_ms: given.number("producer.id.expiration.ms", 1, i32::MAX.into())?,
             max_incremental_fetch_session_cache_slots: given.number("max.incremental.fetch.session.cache.slots", 0, 1_000_000)?,
@@ -340,9 +340,16 @@ impl Given<'_> {
     }
 
     /// Our own bounds come on top of Kafka's, which leave many properties without any.
-    fn fraction(&self, name: &str) -> Result<f64, String> {
+    /// So many a second: with less than one, nothing would ever be done.
+    fn rate(&self, name: &str) -> Result<f64, String> {
         let value = self.text(name).unwrap_or_default();
-        value.parse().map_err(|_| format!("Invalid value {value} for configuration {name}: Not a number of type DOUBLE"))
+        let rate =
+            value.parse().map_err(|_| format!("Invalid value {value} for configuration {name}: Not a number of type DOUBLE"))?;
+        if (1.0..=f64::MAX).contains(&rate) {
+            Ok(rate)
+        } else {
+            Err(format!("Invalid value {value} for configuration {name}: Value must be at least 1"))
+        }
     }
 
     fn number<T: TryFrom<i64>>(&self, name: &str, least: i64, most: i64) -> Result<T, String> {

@@ -233,6 +233,8 @@ fn take(shared: &Shared, data: &PartitionData, wanted: &Wanted, page: &mut Page,
         let header = BatchHeader::parse(&left)?;
         let batch = left.split_to(header.batch_bytes.min(left.len()));
         if header.base_offset.0 >= wanted.to {
+            // Compaction may have left nothing up to there.
+            page.next = wanted.to;
             break;
         }
         if !aborted.is_void(&header, &batch)? {

@@ -153,6 +153,7 @@ pub struct Partition {
     /// How often compaction has forgotten aborted transactions; see [`Partition::emptied_times`].
     emptied_times: AtomicU64,
     waiters: Waiters,
+    saving: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -196,6 +197,7 @@ impl Partition {
             awaits_commit: AtomicBool::new(false),
             emptied_times: AtomicU64::new(0),
             waiters: Waiters::default(),
+            saving: tokio::sync::Mutex::default(),
             state: Mutex::new(State {
                 next,
                 producers,
@@ -526,12 +528,20 @@ impl Partition {
         Ok(self.start())
     }
 
+    /// Up to where the log is compacted.
+    #[must_use]
+    pub fn compacted_to(&self) -> Offset {
+        self.lock().cleaned
+    }
+
     /// Saves what recovery would work out from the batches, if at least `unsaved_bytes_min` bytes were appended since the last time.
     /// Waits until what it describes is durable.
     ///
     /// # Errors
     /// What the store answers.
     pub async fn save_snapshot(&self, unsaved_bytes_min: u64) -> Result<(), StoreError> {
+        // One at a time: an older one must not be put last, and whoever finds nothing to save may rely on what was saved before.
+        let _turn = self.saving.lock().await;
         let (at, value) = {
             let mut state = self.lock();
             if state.unsaved_bytes == 0 || state.unsaved_bytes < unsaved_bytes_min {
@@ -564,8 +574,10 @@ impl Partition {
     /// Compaction has removed all records of these aborted transactions, and is about to remove their markers.
     pub(super) fn forget_aborted(&self, emptied: &[Aborted]) {
         if !emptied.is_empty() {
-            self.lock().producers.transactions.emptied(emptied);
+            let mut state = self.lock();
+            // Before they are forgotten: whoever asks afterwards sees that this has changed.
             self.emptied_times.fetch_add(1, Ordering::AcqRel);
+            state.producers.transactions.emptied(emptied);
         }
     }
 
@@ -577,7 +589,13 @@ impl Partition {
 
     /// Puts what compaction made of committed batches in their place; durable when it returns.
     pub(super) async fn replace(&self, changes: Vec<Replacement>) -> Result<(), StoreError> {
-        self.tail.forget(&self.newest);
+        let replaced = changes.last().map(|change| match change {
+            Replacement::Rewrite { batch, .. } => batch.last,
+            Replacement::Remove { last, .. } => *last,
+        });
+        if let Some(last) = replaced {
+            self.tail.forget(&self.newest, last.next());
+        }
         self.store.replace(self.log, self.fence, changes).await
     }
 

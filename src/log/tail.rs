@@ -54,17 +54,24 @@ impl Tail {
 }
 
 impl Tail {
-    /// Forgets what `partition` remembers: the store has something else in its place.
-    pub fn forget(&self, partition: &Arc<PartitionTail>) {
+    /// Forgets what `partition` remembers from below `end`: the store has something else in its place.
+    pub fn forget(&self, partition: &Arc<PartitionTail>, end: Offset) {
+        // Mostly nothing: what is compacted is old.
+        if partition.lock().front().is_none_or(|oldest| oldest.first >= end) {
+            return;
+        }
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut freed = 0;
+        let mut batches = partition.lock();
+        let count = batches.partition_point(|batch| batch.first < end);
+        batches.drain(..count);
+        let (mut left, mut freed) = (count, 0);
         arrivals.order.retain(|(owner, bytes)| {
-            let stays = !Arc::ptr_eq(owner, partition);
-            freed += if stays { 0 } else { *bytes };
-            stays
+            let goes = left > 0 && Arc::ptr_eq(owner, partition);
+            left -= usize::from(goes);
+            freed += if goes { *bytes } else { 0 };
+            !goes
         });
         arrivals.used_bytes -= freed;
-        partition.lock().clear();
     }
 }
 

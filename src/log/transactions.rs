@@ -15,7 +15,7 @@
 //! bytes each and is trimmed with the log.
 
 use crate::ids::{Offset, ProducerId, Timestamp};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// How long a verification that led to nothing is remembered: longer than any request takes.
 const VERIFICATION_MS: i64 = 15 * 60 * 1000;
@@ -118,7 +118,9 @@ impl Transactions {
 
     /// Compaction has removed every record of these: only their markers are left.
     pub fn emptied(&mut self, gone: &[Aborted]) {
-        self.aborted.retain(|one| !gone.contains(one));
+        // Each marker ends one transaction.
+        let markers: HashSet<Offset> = gone.iter().map(|one| one.last).collect();
+        self.aborted.retain(|one| !markers.contains(&one.last));
     }
 
     /// The log starts at `start` now: what ended before it is nobody's business any more.

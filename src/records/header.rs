@@ -195,7 +195,7 @@ pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
 }
 
 /// Computes and writes the CRC of one whole batch. Panics on less than a header.
-pub(super) fn write_crc(batch: &mut [u8]) {
+pub(crate) fn write_crc(batch: &mut [u8]) {
     let crc = crc32c::crc32c(batch.get(CRC_START..).expect("a batch has a whole header"));
     put(batch, CRC_AT, crc.to_be_bytes());
 }

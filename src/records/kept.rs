@@ -8,7 +8,7 @@ use super::header::{
 };
 use super::iterate::{RawRecord, take_record};
 use super::varint::{put_varint, take_varint, take_varlong};
-use super::{BatchHeader, Compression, RecordError, TimestampType};
+use super::{BatchHeader, RecordError, TimestampType};
 use crate::ids::Timestamp;
 use bytes::Bytes;
 use std::collections::HashSet;
@@ -91,21 +91,6 @@ pub fn without(batch: &Bytes, limit: usize, dropped: &HashSet<i32>) -> Result<By
     })
 }
 
-/// The batch with another codec, at `level` (`None`: the codec's default). Decompresses to at most `limit` bytes.
-///
-/// # Errors
-/// [`RecordError`] when the batch does not read, or a codec gives up.
-pub fn recompressed(batch: &Bytes, limit: usize, codec: Compression, level: Option<i32>) -> Result<Bytes, RecordError> {
-    let header = BatchHeader::parse(batch)?;
-    let payload = codec::decompress(header.attributes.compression()?, &batch.slice(HEADER_BYTES..header.batch_bytes), limit)?;
-    let body = codec::compress(codec, &payload, level)?;
-    let mut rewritten = with_body(batch, &body, header.record_count, limit)?;
-    let attributes = header.attributes.0 & !Attributes::COMPRESSION | codec.bits();
-    put(&mut rewritten, ATTRIBUTES_AT, attributes.to_be_bytes());
-    write_crc(&mut rewritten);
-    Ok(Bytes::from(rewritten))
-}
-
 /// The batch without any record: it remembers its producer's last sequence (DefaultRecordBatch.writeEmptyHeader).
 ///
 /// # Errors
@@ -121,7 +106,7 @@ pub fn emptied(batch: &Bytes) -> Result<Bytes, RecordError> {
 }
 
 /// The header of `batch` before other records; its CRC is still to be written.
-fn with_body(batch: &Bytes, body: &[u8], count: i32, limit: usize) -> Result<Vec<u8>, RecordError> {
+pub(super) fn with_body(batch: &Bytes, body: &[u8], count: i32, limit: usize) -> Result<Vec<u8>, RecordError> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
     bytes.extend_from_slice(body);
@@ -155,9 +140,9 @@ fn put_record(body: &mut Vec<u8>, record: &[u8], from: Timestamp, to: Timestamp)
 mod tests {
     use super::*;
     use crate::ids::{Offset, ProducerEpoch, ProducerId};
-    use crate::records::BatchBuilder;
     use crate::records::header::{stamp, verify_crc};
     use crate::records::iterate::records;
+    use crate::records::{BatchBuilder, Compression};
 
     const LIMIT: usize = 1 << 20;
 
@@ -197,19 +182,6 @@ mod tests {
                 let again = rewrite(&left, LIMIT, None, |raw| raw.value.is_some()).expect("rewrites again");
                 assert_eq!(shown(&again), [(42, 2_000, Some(Bytes::from_static(b"3")))], "the horizon stays the base");
             }
-        }
-    }
-
-    #[test]
-    fn another_codec_changes_nothing_but_the_bytes() {
-        let codecs = [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
-        for (from, to) in codecs.into_iter().flat_map(|from| codecs.map(|to| (from, to))) {
-            let whole = batch(from);
-            let other = recompressed(&whole, LIMIT, to, None).expect("recompresses");
-            let header = BatchHeader::parse(&other).expect("a batch");
-            verify_crc(&other, &header).expect("its CRC is right");
-            assert_eq!((header.attributes.compression(), header.record_count, header.base_sequence), (Ok(to), 4, 5));
-            assert_eq!(shown(&other), shown(&whole), "{from} to {to}");
         }
     }
 

@@ -9,6 +9,7 @@ pub mod control;
 pub mod header;
 pub mod iterate;
 pub mod kept;
+pub mod recompress;
 #[cfg(test)]
 mod tests;
 mod varint;

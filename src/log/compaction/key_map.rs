@@ -8,13 +8,13 @@ use sha2::{Digest, Sha256};
 
 const SLOT_BYTES: usize = 24;
 
-/// Half a hash each, and the offset plus one; 0 marks a free slot.
-#[derive(Clone, Copy, Default)]
-struct Slot([u64; 3]);
+/// Two halves of a hash, and the offset plus one; 0 there marks a free slot.
+const SLOT_WORDS: usize = 3;
 
 /// The newest offset of each key.
 pub struct KeyMap {
-    slots: Vec<Slot>,
+    /// [`SLOT_WORDS`] each. Zeros, which the system hands out untouched: making a large map costs nothing.
+    words: Vec<u64>,
     used: usize,
     latest: Option<Offset>,
 }
@@ -25,20 +25,22 @@ impl KeyMap {
     pub fn new(budget_bytes: usize, keys_max: usize) -> KeyMap {
         let wanted = keys_max.saturating_add(keys_max / 9).saturating_add(2);
         let slots = (budget_bytes / SLOT_BYTES).min(wanted).max(2);
-        KeyMap { slots: vec![Slot::default(); slots], used: 0, latest: None }
+        KeyMap { words: vec![0; slots * SLOT_WORDS], used: 0, latest: None }
     }
 
     /// Notes that `key` has a record at `offset`, which is above all before; `false` when there is no room for another key.
     #[must_use]
     pub fn put(&mut self, key: &[u8], offset: Offset) -> bool {
         let (at, hash) = self.find(key);
-        if self.slots[at].0[2] == 0 {
-            if self.used >= self.slots.len() - self.slots.len().div_ceil(10) {
+        let count = self.count();
+        let slot = &mut self.words[at..at + SLOT_WORDS];
+        if slot[2] == 0 {
+            if self.used >= count - count.div_ceil(10) {
                 return false;
             }
             self.used += 1;
         }
-        self.slots[at] = Slot([hash[0], hash[1], offset.0.cast_unsigned() + 1]);
+        slot.copy_from_slice(&[hash[0], hash[1], offset.0.cast_unsigned() + 1]);
         self.latest = Some(offset);
         true
     }
@@ -46,7 +48,7 @@ impl KeyMap {
     /// The newest offset of `key`.
     #[must_use]
     pub fn get(&self, key: &[u8]) -> Option<Offset> {
-        let found = self.slots[self.find(key).0].0[2];
+        let found = self.words[self.find(key).0 + 2];
         found.checked_sub(1).map(|offset| Offset(offset.cast_signed()))
     }
 
@@ -56,17 +58,21 @@ impl KeyMap {
         self.latest
     }
 
-    /// The slot of `key`, or the free one where it belongs. There is always a free one.
+    fn count(&self) -> usize {
+        self.words.len() / SLOT_WORDS
+    }
+
+    /// Where the slot of `key` begins, or the free one where it belongs. There is always a free one.
     fn find(&self, key: &[u8]) -> (usize, [u64; 2]) {
         let digest = Sha256::digest(key);
         let mut hash = [0u64; 2];
         for (half, bytes) in hash.iter_mut().zip(digest.chunks_exact(8)) {
             *half = bytes.iter().fold(0, |number, byte| number << 8 | u64::from(*byte));
         }
-        let count = self.slots.len();
-        let mut at = usize::try_from(hash[0] % count as u64).unwrap_or(0);
-        while self.slots[at].0[2] != 0 && self.slots[at].0[..2] != hash {
-            at = (at + 1) % count;
+        let count = self.count();
+        let mut at = usize::try_from(hash[0] % count as u64).unwrap_or(0) * SLOT_WORDS;
+        while self.words[at + 2] != 0 && self.words[at..at + 2] != hash {
+            at = (at + SLOT_WORDS) % self.words.len();
         }
         (at, hash)
     }

@@ -36,6 +36,10 @@ use tracing::{debug, warn};
 const READ_BYTES: usize = 1 << 20;
 /// Replacements that are queued at a time.
 const WRITE_BYTES: usize = 1 << 20;
+/// Neighbours that are removed together: the store does one removal at once.
+const REMOVED_MAX: usize = 512;
+/// What one removed batch counts for: its entry in the store's index.
+const REMOVED_BYTES: usize = 64;
 
 /// What compaction may use.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -51,17 +55,27 @@ pub struct Limits {
 pub enum CompactionError {
     #[error(transparent)]
     Store(#[from] StoreError),
-    #[error("the batch at offset {at} does not read: {why}")]
-    Damaged { at: Offset, why: RecordError },
+    /// The topic was deleted, or is not compacted any more.
+    #[error("the topic is not to be compacted any more")]
+    Ended,
+}
+
+/// A batch that does not read: a topic that was not compacted before keeps compressed ones unopened. It stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unreadable {
+    pub at: Offset,
+    pub why: RecordError,
 }
 
 /// What one pass did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compacted {
     /// Up to here each key has one record.
     pub cleaned: Offset,
     pub bytes_before: u64,
     pub bytes_after: u64,
+    /// The first batch that could not be looked into.
+    pub unreadable: Option<Unreadable>,
 }
 
 /// What there is to do in one log.
@@ -81,17 +95,20 @@ pub async fn sweep(partitions: Vec<Arc<Partition>>, limits: Limits) {
     for partition in partitions {
         match partition.compaction_due().await {
             Ok(Some(found)) => due.push((found.ratio, partition)),
-            Ok(None) => {}
+            Ok(None) | Err(StoreError::UnknownLog(_) | StoreError::Closed) => {}
             Err(error) => warn!(log = %partition.log(), %error, "it cannot be told whether the log is to be compacted"),
         }
     }
     due.sort_by(|one, other| other.0.total_cmp(&one.0));
     for (_, partition) in due {
         match partition.compact(limits).await {
-            Ok(Some(Compacted { cleaned, bytes_before, bytes_after })) => {
+            Ok(Some(Compacted { cleaned, bytes_before, bytes_after, unreadable })) => {
                 debug!(log = %partition.log(), %cleaned, bytes_before, bytes_after, "a log is compacted");
+                if let Some(Unreadable { at, why }) = unreadable {
+                    warn!(log = %partition.log(), %at, %why, "a batch cannot be compacted: its records do not read");
+                }
             }
-            Ok(None) | Err(CompactionError::Store(StoreError::UnknownLog(_) | StoreError::Closed)) => {}
+            Ok(None) | Err(CompactionError::Ended | CompactionError::Store(StoreError::UnknownLog(_) | StoreError::Closed)) => {}
             Err(error) => warn!(log = %partition.log(), %error, "a log could not be compacted"),
         }
     }
@@ -105,7 +122,7 @@ impl Partition {
     pub async fn compact(self: &Arc<Partition>, limits: Limits) -> Result<Option<Compacted>, CompactionError> {
         let Some(due) = self.compaction_due().await? else { return Ok(None) };
         let pace = Pace { since: tokio::time::Instant::now(), bytes: 0, per_second: limits.bytes_per_second };
-        let mut pass = Pass { partition: self.clone(), due, pace, bytes_before: self.size() };
+        let mut pass = Pass { partition: self.clone(), due, pace, bytes_before: self.size(), unreadable: None };
         pass.run(limits.keys_bytes).await.map(Some)
     }
 
@@ -149,6 +166,7 @@ struct Pass {
     due: Due,
     pace: Pace,
     bytes_before: u64,
+    unreadable: Option<Unreadable>,
 }
 
 impl Pass {
@@ -161,14 +179,19 @@ impl Pass {
         let keys = KeyMap::new(keys_bytes, keys_max);
         let cleaner = Cleaner::new(keys, decided, &partition.producers(), partition.now(), retention_ms);
         let (mut cleaner, end) = self.learn(cleaner).await?;
-        // Durable with the first replacement.
+        // What it puts is durable before the first replacement is (`LogStore::replace`).
         partition.save_snapshot(0).await?;
         let start = partition.start();
         cleaner.decided = Decided::new(partition.aborted(start, end));
         self.clean(cleaner, start, end).await?;
         partition.cleaned(end);
         partition.save_snapshot(0).await?;
-        Ok(Compacted { cleaned: end, bytes_before: self.bytes_before, bytes_after: partition.size() })
+        Ok(Compacted {
+            cleaned: end,
+            bytes_before: self.bytes_before,
+            bytes_after: partition.size(),
+            unreadable: self.unreadable.take(),
+        })
     }
 
     /// Reads the dirty part; answers up to where the keys are known.
@@ -177,18 +200,17 @@ impl Pass {
         let mut at = from;
         while let Some(batches) = self.read(at, end).await? {
             at = batches.last().map_or(end, |newest| newest.last.next());
-            let (learned, is_full) = tasks::blocking("compaction", move || {
+            let is_full;
+            (cleaner, is_full) = tasks::blocking("compaction", move || {
                 for batch in batches {
-                    match cleaner.learn(&batch, from) {
-                        Ok(true) => {}
-                        Ok(false) => return Ok((cleaner, true)),
-                        Err(why) => return Err(CompactionError::Damaged { at: batch.first, why }),
+                    // One that does not read is told by the second walk, and stays; what was learned of it is true.
+                    if cleaner.learn(&batch, from) == Ok(false) {
+                        return (cleaner, true);
                     }
                 }
-                Ok((cleaner, false))
+                (cleaner, false)
             })
-            .await?;
-            cleaner = learned;
+            .await;
             if is_full {
                 let reached = cleaner.keys.latest().map_or(end, Offset::next);
                 return Ok((cleaner, reached));
@@ -203,14 +225,18 @@ impl Pass {
         let mut changes = Changes::default();
         while let Some(batches) = self.read(at, end).await? {
             at = batches.last().map_or(end, |newest| newest.last.next());
-            (cleaner, changes) = tasks::blocking("compaction", move || {
+            let mut unreadable = self.unreadable.take();
+            (cleaner, changes, self.unreadable) = tasks::blocking("compaction", move || {
                 for batch in batches {
-                    let change = cleaner.clean(&batch).map_err(|why| CompactionError::Damaged { at: batch.first, why })?;
+                    let change = cleaner.clean(&batch).unwrap_or_else(|why| {
+                        unreadable.get_or_insert(Unreadable { at: batch.first, why });
+                        None
+                    });
                     changes.add(change);
                 }
-                Ok::<_, CompactionError>((cleaner, changes))
+                (cleaner, changes, unreadable)
             })
-            .await?;
+            .await;
             // The index of aborted transactions before the markers.
             self.partition.forget_aborted(&cleaner.decided.take_empty());
             if changes.bytes >= WRITE_BYTES {
@@ -220,11 +246,14 @@ impl Pass {
         self.replace(&mut changes).await
     }
 
-    async fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Vec<Batch>>, StoreError> {
+    async fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Vec<Batch>>, CompactionError> {
+        let partition = &self.partition;
+        if partition.is_stopped() || !partition.settings().cleanup.compact {
+            return Err(CompactionError::Ended);
+        }
         if from >= end {
             return Ok(None);
         }
-        let partition = &self.partition;
         let batches = partition.store().read(partition.log(), from, end, READ_BYTES).await?;
         self.pace.spend(batches.iter().map(|batch| batch.bytes.len()).sum()).await;
         Ok(Some(batches).filter(|batches| !batches.is_empty()))
@@ -245,18 +274,20 @@ impl Pass {
 struct Changes {
     list: Vec<Replacement>,
     bytes: usize,
-    /// The batch that was added last goes.
-    ends_in_removal: bool,
+    /// How many batches the removal at the end takes; 0: the batch that was added last stays.
+    removed_at_end: usize,
 }
 
 impl Changes {
     /// What becomes of the next batch. Neighbours that go, go together.
     fn add(&mut self, change: Option<Replacement>) {
-        let joins = std::mem::take(&mut self.ends_in_removal);
+        let removed = std::mem::take(&mut self.removed_at_end);
+        let joins = (1..REMOVED_MAX).contains(&removed);
         match change {
             None => {}
             Some(Replacement::Remove { first, last }) => {
-                self.ends_in_removal = true;
+                self.removed_at_end = if joins { removed + 1 } else { 1 };
+                self.bytes += REMOVED_BYTES;
                 match self.list.last_mut() {
                     Some(Replacement::Remove { last: end, .. }) if joins => *end = last,
                     _ => self.list.push(Replacement::Remove { first, last }),
@@ -284,8 +315,9 @@ impl Pace {
         self.bytes += bytes;
         // Counts of bytes are far below 2^53.
         let seconds = self.bytes as f64 / self.per_second;
-        if let Ok(due) = Duration::try_from_secs_f64(seconds) {
-            tokio::time::sleep_until(self.since + due).await;
+        let due = Duration::try_from_secs_f64(seconds).ok().and_then(|spent| self.since.checked_add(spent));
+        if let Some(due) = due {
+            tokio::time::sleep_until(due).await;
         }
     }
 }

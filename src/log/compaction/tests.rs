@@ -262,6 +262,52 @@ async fn only_topics_that_say_so_are_compacted() {
     assert_eq!(house.partition.compact(ROOMY).await.expect("looks"), None);
 }
 
+#[tokio::test]
+async fn a_batch_that_does_not_read_stays_and_holds_nothing_up() {
+    let house = House::new(1, &[("cleanup.policy", "delete")]).await;
+    house.put("a", Some("1")).await;
+    // Compressed batches are stored unopened as long as nobody asks what is in them.
+    let good = BatchBuilder::new(NOW).compression(Compression::Lz4).record(Some(b"a"), Some(b"2")).build();
+    let mut garbled = good.to_vec();
+    let at = garbled.len() - 1;
+    garbled[crate::records::header::HEADER_BYTES..at].fill(7);
+    crate::records::header::write_crc(&mut garbled);
+    house.append(Bytes::from(garbled)).await;
+    house.put("a", Some("3")).await;
+    house.put("b", Some("4")).await;
+    house.partition.set_settings(Arc::new(settings(&[])));
+    let compacted = house.compact().await;
+    assert_eq!((compacted.cleaned, compacted.unreadable.map(|one| one.at)), (Offset(3), Some(Offset(1))));
+    let batches = house.partition.read(Offset(0), 1 << 20, Offset(i64::MAX)).await.expect("readable");
+    assert_eq!(batches.iter().map(|batch| batch.first.0).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_topic_that_is_not_compacted_any_more_ends_the_pass() {
+    let house = House::new(1, &[]).await;
+    for key in ["a", "a", "b"] {
+        house.put(key, Some("v")).await;
+    }
+    let slow = Limits { bytes_per_second: 2_000.0, ..ROOMY };
+    let (partition, pass) = (house.partition.clone(), house.partition.clone());
+    let pass = tokio::spawn(async move { pass.compact(slow).await });
+    tokio::task::yield_now().await;
+    partition.set_settings(Arc::new(settings(&[("cleanup.policy", "delete")])));
+    assert!(matches!(pass.await.expect("ends"), Err(CompactionError::Ended)));
+    assert_eq!(house.seen().await.len(), 3);
+}
+
+#[tokio::test]
+async fn many_neighbours_are_removed_in_pieces() {
+    let house = House::new(1, &[]).await;
+    for _ in 0..1_500 {
+        house.put("a", Some("v")).await;
+    }
+    house.put("b", Some("v")).await;
+    assert_eq!(house.compact().await.cleaned, Offset(1_500));
+    assert_eq!(house.keys().await, shown(&[(1_499, "a"), (1_500, "b")]));
+}
+
 // --- against a model -------------------------------------------------------------------------------------------------------
 
 #[derive(Debug, Clone)]

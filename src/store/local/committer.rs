@@ -16,12 +16,14 @@ use super::ledger::{self, Applying, Placed};
 use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
+use crate::ids::{LogId, Offset};
 use crate::store::{Append, StoreError, SuffixChecksum};
 use crate::tasks;
 use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
 use std::io::IoSlice;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -112,12 +114,20 @@ impl Committer {
     /// replay could not tell them from batches that their writer wrote in time. The same goes for moves of batches that were replaced or
     /// moved since they were queued.
     fn drop_refused(&mut self) -> Result<(), StoreError> {
+        let replaced: Vec<(LogId, Offset, Offset)> = self
+            .taken
+            .items
+            .iter()
+            .filter(|item| matches!(item.purpose, Purpose::Rewrite | Purpose::Remove))
+            .map(|item| (item.append.log, item.append.first, item.append.last))
+            .collect();
         let mut moves_to_drop = Vec::new();
         for (number, item) in self.taken.items.iter().enumerate() {
             if let Purpose::Move(from) = item.purpose
-                && !self.is_movable(item, from)?
+                && !self.is_movable(&item.append, from, &replaced)?
             {
                 moves_to_drop.push(number);
+                self.shared.stale_moves.fetch_add(1, Ordering::Relaxed);
             }
         }
         let ledger = lock(&self.shared.ledger);
@@ -137,12 +147,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Whether the batch that is to be moved still lies where it was found, and nothing in this commit replaces it.
-    fn is_movable(&self, item: &Item, from: Position) -> Result<bool, StoreError> {
-        let Append { log, last, .. } = item.append;
-        let replaces = |other: &Item| other.append.log == log && matches!(other.purpose, Purpose::Rewrite | Purpose::Remove);
-        let entry = self.index.entry(log, last)?;
-        Ok(entry.is_some_and(|entry| entry.place == from) && !self.taken.items.iter().any(replaces))
+    /// Whether the batch that is to be moved still lies where it was found, and is not among what this commit replaces, which is in the order
+    /// of each log.
+    fn is_movable(&self, moved: &Append, from: Position, replaced: &[(LogId, Offset, Offset)]) -> Result<bool, StoreError> {
+        let entry = self.index.entry(moved.log, moved.last)?;
+        let overlaps =
+            |(log, first, last): &(LogId, Offset, Offset)| *log == moved.log && *first <= moved.last && *last >= moved.first;
+        Ok(entry.is_some_and(|entry| entry.place == from) && !replaced.iter().any(overlaps))
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

@@ -37,6 +37,8 @@ const INDEX: &str = "index";
 const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 const STATE_KEY: &[u8] = b"p";
+/// From this many on, one range deletion is cheaper for later seeks than one deletion each.
+const RANGE_MIN: usize = 64;
 
 /// An open RocksDB with the store's two column families.
 pub(super) struct Index {
@@ -319,8 +321,16 @@ impl Changes<'_> {
         self.batch.delete_cf(self.index.family(), entry_key(log, last));
     }
 
+    /// Deletes the entries that end at `lasts`, which are neighbours, in order.
+    pub fn delete_run(&mut self, log: LogId, lasts: &[Offset]) {
+        match (lasts.first(), lasts.last()) {
+            (Some(first), Some(last)) if lasts.len() >= RANGE_MIN => self.delete_entries(log, *first, last.next()),
+            _ => lasts.iter().for_each(|last| self.delete_entry(log, *last)),
+        }
+    }
+
     /// Deletes the entries of `log` whose last offset is in `[first, end)`.
-    pub fn delete_entries(&mut self, log: LogId, first: Offset, end: Offset) {
+    fn delete_entries(&mut self, log: LogId, first: Offset, end: Offset) {
         self.batch.delete_range_cf(self.index.family(), entry_key(log, first), entry_key(log, end));
     }
 

@@ -35,17 +35,22 @@ impl LogState {
     /// Reads what the index holds of a log whose first offset is `start`.
     pub fn load(index: &Index, log: LogId, start: Offset, fence: Fence) -> Result<LogState, StoreError> {
         let holes = index.holes(log)?;
+        let below = index.reclaimed(log)?.min(start);
+        let mut cursor = index.cursor(log, below);
         let mut state =
             LogState { fence, start, next: start, total: 0, total_before_start: 0, running_max: Timestamp::NONE, holes };
-        if let Some(holes) = holes {
-            // The count goes on from the newest batch, also from one that is trimmed and not removed yet.
-            let below = index.reclaimed(log)?.min(start);
-            state.total = index.cursor(log, below).newest()?.map_or(holes.at_total, |newest| newest.entry.total);
-        }
-        let mut cursor = index.cursor(log, start);
-        let Some(newest) = cursor.newest()? else { return Ok(state) };
-        state.next = newest.last.next().max(start);
+        let Some(newest) = cursor.newest()? else {
+            state.total = holes.map_or(0, |holes| holes.at_total);
+            state.total_before_start = state.total;
+            return Ok(state);
+        };
+        // The count goes on from the newest batch, also from one that is trimmed and not removed yet.
         state.total = newest.entry.total;
+        state.total_before_start = state.total;
+        if newest.last < start {
+            return Ok(state);
+        }
+        state.next = newest.last.next().max(start);
         state.running_max = newest.entry.running_max;
         let first = cursor.seek(log, start)?.unwrap_or(newest);
         state.total_before_start = first.entry.total.saturating_sub(u64::from(first.entry.length));
@@ -295,13 +300,18 @@ fn remove_entries(
     let mut holes = state.holes_or_none_yet(index, item.log)?;
     let mut cursor = index.cursor(item.log, item.first);
     let mut next = cursor.seek(item.log, item.first)?;
+    let mut lasts = Vec::new();
+    let mut dead: BTreeMap<u64, u64> = BTreeMap::new();
     while let Some(located) = next.filter(|located| located.last <= item.last && located.last.next() < state.next) {
         next = cursor.advance()?;
-        if located.entry.first < item.first {
-            continue;
+        // The first one may reach in from below.
+        if located.entry.first >= item.first {
+            lasts.push(located.last);
+            *dead.entry(located.entry.place.seq).or_default() += u64::from(located.entry.length);
         }
-        let (seq, bytes) = (located.entry.place.seq, u64::from(located.entry.length));
-        changes.delete_entry(item.log, located.last);
+    }
+    changes.delete_run(item.log, &lasts);
+    for (seq, bytes) in dead {
         changes.put_dead(seq, accounts.bury(seq, bytes));
         holes = holes.without(bytes);
     }

@@ -59,6 +59,7 @@ use segment::SEGMENT_HEADER_BYTES;
 use shared::{Opened, Shared};
 use std::fs::File;
 use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -187,6 +188,7 @@ impl LocalStore {
             queue: queue::Queue::default(),
             preparer: preparer::Preparer::new(recovered.spares),
             reclaim: reclaim::Reclaim::default(),
+            stale_moves: AtomicU64::new(0),
             listener: OnceLock::new(),
             failure: OnceLock::new(),
             rows: std::array::from_fn(|_| Mutex::default()),

@@ -22,13 +22,12 @@ use crate::store::{Append, StoreError};
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
 use std::thread::JoinHandle;
 
 /// Keys removed at a time; commits wait meanwhile.
 const PIECE: usize = 512;
-/// From this many on, one range deletion is cheaper for later seeks than one deletion each.
-const RANGE_MIN: usize = 64;
 /// Bytes of moves that are queued at a time.
 const MOVE_BYTES: usize = 1024 * 1024;
 /// The newest segments are left alone: what dies soon is not worth moving.
@@ -188,10 +187,7 @@ impl Worker {
             next = cursor.advance()?;
         }
         let mut changes = self.index.changes();
-        match (lasts.first(), lasts.last()) {
-            (Some(first), Some(last)) if lasts.len() >= RANGE_MIN => changes.delete_entries(log, *first, last.next()),
-            _ => lasts.iter().for_each(|last| changes.delete_entry(log, *last)),
-        }
+        changes.delete_run(log, &lasts);
         let reached = match lasts.last() {
             Some(last) if lasts.len() == PIECE => last.next(),
             _ => end,
@@ -292,6 +288,7 @@ impl Worker {
         })?;
         let io_error = |error: std::io::Error| StoreError::Io(format!("journal segment {seq:016x}: {error}"));
         let mut reader = SegmentReader::new(segment);
+        let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
         let (mut at, mut queued) = (SEGMENT_HEADER_BYTES, 0);
         while let Some(commit) = reader.commit_at(at).map_err(io_error)? {
             for found in &commit.found {
@@ -309,6 +306,10 @@ impl Worker {
             return Ok(false);
         }
         let left = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        if left > 0 && self.shared.stale_moves.load(Ordering::Relaxed) != stale_moves {
+            // Some of its batches are being replaced: tried again when the next segment is left.
+            return Ok(true);
+        }
         if left > 0 {
             tracing::warn!(seq, left, "a mostly dead journal segment cannot be emptied; it stays as it is");
             self.unmovable.insert(seq);

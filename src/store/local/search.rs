@@ -34,7 +34,10 @@ pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Op
     let newest = cursor.newest()?.unwrap_or(first);
     let largest = newest.entry.running_max;
     let is_first_largest_so_far = first.entry.running_max == first.entry.max_timestamp;
-    if state.holes.is_none() && (is_first_largest_so_far || largest > first.entry.running_max) {
+    if state.holes.is_some() {
+        return max_time_from_the_end(&mut cursor, newest).map(Some);
+    }
+    if is_first_largest_so_far || largest > first.entry.running_max {
         let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= largest)?.unwrap_or(newest);
         return Ok(Some((found.entry.first, found.entry.max_timestamp)));
     }
@@ -47,6 +50,17 @@ pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Op
         next = cursor.advance()?;
     }
     Ok(Some((best.first, best.max_timestamp)))
+}
+
+/// Walks back for as long as something earlier may be as large: the running maximum of a batch bounds all before it, those that are gone included.
+fn max_time_from_the_end(cursor: &mut Cursor<'_>, newest: Located) -> Result<(Offset, Timestamp), StoreError> {
+    let mut best = newest.entry;
+    while let Some(located) = cursor.back()?.filter(|located| located.entry.running_max >= best.max_timestamp) {
+        if located.entry.max_timestamp >= best.max_timestamp {
+            best = located.entry;
+        }
+    }
+    Ok((best.first, best.max_timestamp))
 }
 
 /// The first offset to keep so that at most `bytes` of whole batches, and at least the newest, stay.

@@ -15,6 +15,7 @@ use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset};
 use crate::store::{CommitListener, LogBounds, StoreError};
 use std::fs::File;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
@@ -37,6 +38,8 @@ pub(super) struct Shared {
     pub queue: Queue,
     pub preparer: Preparer,
     pub reclaim: Reclaim,
+    /// Moves of reclaim that were dropped because their batch was replaced or moved meanwhile.
+    pub stale_moves: AtomicU64,
     pub listener: OnceLock<Arc<dyn CommitListener>>,
     pub room: Arc<Semaphore>,
     pub reads: Arc<Semaphore>,
