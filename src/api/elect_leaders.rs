@@ -23,7 +23,7 @@ impl Handler for ElectLeaders {
     async fn handle(context: Context, request: ElectLeadersRequest) -> Answer<ElectLeadersResponse> {
         let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.topic);
-            let results = asked.partitions.iter().map(|index| result(topic.as_deref(), *index)).collect();
+            let results = asked.partitions.iter().map(|index| result(&asked.topic, topic.as_deref(), *index)).collect();
             ReplicaElectionResult::default().with_topic(asked.topic).with_partition_result(results)
         });
         Answer::Now(ElectLeadersResponse::default().with_error_code(NONE).with_replica_election_results(results.collect()))
@@ -34,12 +34,14 @@ impl Handler for ElectLeaders {
     }
 }
 
-fn result(topic: Option<&Topic>, index: i32) -> PartitionResult {
+fn result(name: &str, topic: Option<&Topic>, index: i32) -> PartitionResult {
     // Kafka's words (ReplicationControlManager.electLeader).
     let (error, why) = match topic {
-        None => (ResponseError::UnknownTopicOrPartition, "No such topic as requested."),
-        Some(topic) if !topic.has(index) => (ResponseError::UnknownTopicOrPartition, "No such partition as requested."),
-        Some(_) => (ResponseError::ElectionNotNeeded, "Leader election not needed for topic partition."),
+        None => (ResponseError::UnknownTopicOrPartition, format!("No such topic as {name}")),
+        Some(topic) if !topic.has(index) => {
+            (ResponseError::UnknownTopicOrPartition, format!("No such partition as {name}-{index}"))
+        }
+        Some(_) => (ResponseError::ElectionNotNeeded, "Leader election not needed for topic partition.".to_owned()),
     };
-    PartitionResult::default().with_partition_id(index).with_error_code(error.code()).with_error_message(Some(message(why)))
+    PartitionResult::default().with_partition_id(index).with_error_code(error.code()).with_error_message(Some(message(&why)))
 }

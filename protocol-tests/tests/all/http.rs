@@ -1,9 +1,13 @@
 //! Goal: HTTP keeps its promises where no client library goes: hostile requests, budgets, keys, repetitions over a crash, leases of callers
 //! that vanish. Method: requests as text, error paths first. What clients see is in `compat/http`.
 
+use protocol_tests::batch::Batch;
+use protocol_tests::client::Client;
 use protocol_tests::http::HttpClient;
+use protocol_tests::now_ms;
 use protocol_tests::server::{Launch, Server};
 use serde_json::json;
+use std::time::{Duration, Instant};
 
 fn launch() -> Launch {
     Launch::new().set("http.listen", "127.0.0.1:0")
@@ -268,4 +272,36 @@ fn an_address_that_was_asked_for_is_insisted_on() {
     let taken = launch().start();
     let other = launch().set("http.listen", &taken.banner_address("http").to_string()).refused();
     assert!(other.error_lines().iter().any(|line| line.contains("http.listen")));
+}
+
+#[test]
+fn a_lease_over_records_that_compaction_has_removed_holds_nobody_up() {
+    let server = launch().set("http.consume_lease_ms", "300").set("log.cleaner.backoff.ms", "10").start();
+    let settings = [("cleanup.policy", "compact"), ("segment.bytes", "14"), ("min.cleanable.dirty.ratio", "0")];
+    let mut kafka = server.connect();
+    let topic = kafka.create_topic("leased", 1, &settings);
+    let put = |kafka: &mut Client, value: i32| {
+        let batch = Batch::of(&[]).record(now_ms(), Some(b"k"), Some(value.to_string().as_bytes()));
+        kafka.produced(&topic, 0, batch.build());
+    };
+    let path = format!("/topics/{}/consume?group=g&limit=1", topic.name);
+    put(&mut kafka, 0);
+    assert_eq!(connect(&server).call("GET", &path, None).json()["records"].as_array().map(Vec::len), Some(1));
+    for value in 1..10 {
+        put(&mut kafka, value);
+    }
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while kafka.read_all(&topic, 0).iter().map(|batch| batch.records.len()).sum::<usize>() > 2 {
+        assert!(Instant::now() < deadline, "nothing was compacted");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    std::thread::sleep(Duration::from_millis(400));
+    let mut client = connect(&server);
+    let mut seen = Vec::new();
+    while seen.len() < 2 {
+        assert!(Instant::now() < deadline, "only {seen:?} was handed out");
+        let answer = client.call("GET", &path, None).json();
+        seen.extend(answer["records"].as_array().into_iter().flatten().map(|one| one["offset"].to_string()));
+    }
+    assert_eq!(seen, ["8", "9"]);
 }
