@@ -198,7 +198,9 @@ fn client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Described> {
     let described = |property: &'static Property| {
         let synonym = |value: &str, source| Synonym { name: property.name.to_owned(), value: Some(value.to_owned()), source };
         let own = own.and_then(|own| own.get(property.name)).map(|value| synonym(value, Source::ClientMetrics));
-        let synonyms: Vec<_> = own.into_iter().chain(property.default.map(|default| synonym(default, Source::Default))).collect();
+        // One way only, as in Kafka.
+        let only = own.or_else(|| property.default.map(|default| synonym(default, Source::Default)));
+        let synonyms: Vec<_> = only.into_iter().collect();
         Described {
             name: property.name.to_owned(),
             value: synonyms.first().and_then(|first| first.value.clone()),

@@ -97,7 +97,7 @@ const BROKER_SOURCES: [Source; 4] = [Source::DynamicBroker, Source::DynamicDefau
 /// (KafkaConfig.maybeSensitive).
 #[must_use]
 pub fn is_secret(name: &str) -> bool {
-    properties::broker(name).is_none_or(Property::is_sensitive)
+    properties::broker_or_listener(name).is_none_or(Property::is_sensitive)
 }
 
 /// The topic configuration `name` of a topic with these overrides; `None` when there is no such configuration.
@@ -121,7 +121,12 @@ pub fn broker(name: &str, brokers: Brokers<'_>) -> Option<Described> {
     // What comes before the first under this very name gives the value of another property (ConfigHelper.configSynonyms).
     let first = synonyms.iter().position(|synonym| synonym.name == name);
     synonyms.drain(..first.unwrap_or_default());
-    let Some(property) = properties::broker(name) else { return unknown(name, synonyms) };
+    let Some(property) = properties::broker(name) else {
+        return match properties::broker_or_listener(name) {
+            Some(property) => of_listener(name, property, synonyms),
+            None => unknown(name, synonyms),
+        };
+    };
     let value = brokers.effective.value(name).map(str::to_owned);
     Some(described(property, value, synonyms, property.mutability == Mutability::ReadOnly))
 }
@@ -149,6 +154,12 @@ fn described(property: &Property, value: Option<String>, synonyms: Vec<Synonym>,
         doc: property.doc,
         synonyms,
     }
+}
+
+/// What was set for one listener.
+fn of_listener(name: &str, property: &Property, synonyms: Vec<Synonym>) -> Option<Described> {
+    let value = synonyms.first()?.value.clone();
+    Some(Described { name: name.to_owned(), ..described(property, value, synonyms, false) })
 }
 
 /// A property that nobody knows, as Kafka shows one.

@@ -233,7 +233,8 @@ fn client_metrics_subscriptions_and_settings_of_other_listeners_are_kept_and_sho
     let mut client = server.connect();
     taken(&mut client, CLIENT_METRICS, "m", &[("interval.ms", SET, Some("1000")), ("metrics", APPEND, Some("a,b"))]);
     const KEYSTORE: &str = "listener.name.other.ssl.keystore.location";
-    taken(&mut client, BROKER, THIS, &[(KEYSTORE, SET, Some("secret.jks"))]);
+    const PASSWORD: &str = "listener.name.other.ssl.keystore.password";
+    taken(&mut client, BROKER, THIS, &[(KEYSTORE, SET, Some("some.jks")), (PASSWORD, SET, Some("secret"))]);
     server.kill9();
     server.restart();
     let mut client = server.connect();
@@ -242,6 +243,7 @@ fn client_metrics_subscriptions_and_settings_of_other_listeners_are_kept_and_sho
     assert_eq!(shown(&mut client, "interval.ms"), ("1000".to_owned(), FROM_SUBSCRIPTION));
     assert_eq!(shown(&mut client, "metrics"), ("a,b".to_owned(), FROM_SUBSCRIPTION));
     assert_eq!(shown(&mut client, "match"), (String::new(), FROM_DEFAULT));
-    let kept = described(&mut client, BROKER, THIS).into_iter().find(|config| config.name.as_str() == KEYSTORE);
-    assert!(kept.is_some_and(|config| config.value.is_none() && config.is_sensitive), "what nobody knows is not shown");
+    assert_eq!(shown_of(&mut client, BROKER, THIS, KEYSTORE), ("some.jks".to_owned(), FROM_BROKER));
+    let secret = described(&mut client, BROKER, THIS).into_iter().find(|config| config.name.as_str() == PASSWORD);
+    assert!(secret.is_some_and(|config| config.value.is_none() && config.is_sensitive), "secrets are not shown");
 }

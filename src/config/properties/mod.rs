@@ -119,6 +119,16 @@ pub fn broker(name: &str) -> Option<&'static Property> {
     BROKER.iter().find(|property| property.name == name)
 }
 
+/// The broker property `name`, also when it names a listener (`listener.name.{listener}.ssl.keystore.type`) and a mechanism
+/// (`listener.name.{listener}.plain.sasl.jaas.config`); DynamicBrokerConfig.brokerConfigSynonyms.
+#[must_use]
+pub fn broker_or_listener(name: &str) -> Option<&'static Property> {
+    broker(name).or_else(|| {
+        let (_, own) = name.strip_prefix("listener.name.")?.split_once('.')?;
+        broker(own).or_else(|| broker(own.split_once('.')?.1))
+    })
+}
+
 /// The setting `name` of client metrics subscriptions.
 #[must_use]
 pub fn client_metrics(name: &str) -> Option<&'static Property> {

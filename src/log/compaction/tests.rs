@@ -290,7 +290,7 @@ async fn a_topic_that_is_not_compacted_any_more_ends_the_pass() {
     }
     let slow = Limits { bytes_per_second: 2_000.0, ..ROOMY };
     let (partition, pass) = (house.partition.clone(), house.partition.clone());
-    let pass = tokio::spawn(async move { pass.compact(slow).await });
+    let pass = crate::tasks::spawn("a pass", async move { pass.compact(slow).await });
     tokio::task::yield_now().await;
     partition.set_settings(Arc::new(settings(&[("cleanup.policy", "delete")])));
     assert!(matches!(pass.await.expect("ends"), Err(CompactionError::Ended)));
