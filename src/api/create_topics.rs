@@ -93,7 +93,8 @@ fn echoed(
     overrides: &BTreeMap<String, String>,
     brokers: Brokers<'_>,
 ) -> CreatableTopicResult {
-    let all = properties::TOPIC.iter().filter_map(|topic| describe::topic(topic.property.name, overrides, brokers));
+    let own = properties::TOPIC_OWN.iter().filter(|own| overrides.contains_key(own.property.name));
+    let all = properties::TOPIC.iter().chain(own).filter_map(|topic| describe::topic(topic.property.name, overrides, brokers));
     let config = |described: describe::Described| {
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_string(described.name))

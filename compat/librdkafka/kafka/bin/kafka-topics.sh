@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# kafka-topics of Apache Kafka's distribution. Since 4.0 it refuses segments as small as 0077 asks for (KIP-1030): Kafka has a setting for
-# tests that still takes them, and fbf, whose partitions have no segments of their own, is not told.
+# kafka-topics of Apache Kafka's distribution. Since 4.0 it refuses segments as small as 0077 asks for (KIP-1030), but for a setting of its own tests.
 set -euo pipefail
 settings=()
 for word in "$@"; do
   case $word in
-    segment.bytes=*) if [ "${COMPAT_BROKER:-fbf}" = kafka ]; then settings+=("internal.$word"); else unset 'settings[-1]'; fi ;;
+    segment.bytes=*) settings+=("internal.$word") ;;
     *) settings+=("$word") ;;
   esac
 done
