@@ -639,10 +639,11 @@ def delete_before(client, topic, offset):
 def what_is_not_there_yet_is_refused_and_the_broker_lives(broker):
     topic = create(broker, "not-yet")
     produce(broker, topic, numbers(10), partition=0)
-    entry = ConfigEntry("log.cleaner.threads", "2", incremental_operation=AlterConfigOpType.SET)
-    resource = ConfigResource(ConfigResource.Type.BROKER, "1", incremental_configs=[entry])
-    altering = admin(broker).incremental_alter_configs([resource])
-    expect_equal(error_code(lambda: altering[resource].result(SECONDS)), KafkaError.INVALID_REQUEST, "a broker's settings")
+    for name, value in [("ssl.keystore.type", "PEM"), ("num.partitions", "3")]:
+        entry = ConfigEntry(name, value, incremental_operation=AlterConfigOpType.SET)
+        resource = ConfigResource(ConfigResource.Type.BROKER, "1", incremental_configs=[entry])
+        altering = admin(broker).incremental_alter_configs([resource])
+        expect_equal(error_code(lambda altered=altering[resource]: altered.result(SECONDS)), KafkaError.INVALID_REQUEST, name)
     expect_equal(produce(broker, topic, ["still there"], partition=0), [10], "offset")
 
 
