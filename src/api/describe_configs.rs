@@ -179,16 +179,7 @@ fn group(own: Option<&BTreeMap<String, String>>, brokers: Brokers<'_>) -> Vec<De
         };
         let synonyms: Vec<_> =
             own.into_iter().chain(describe::changed(&broker_name, brokers.changed)).chain(given).chain([default]).collect();
-        Described {
-            name: property.name.to_owned(),
-            value: synonyms.first().and_then(|first| first.value.clone()),
-            source: synonyms.first().map_or(Source::Default, |first| first.source),
-            kind: Some(property.kind),
-            is_read_only: false,
-            is_sensitive: false,
-            doc: property.doc,
-            synonyms,
-        }
+        describe::by_synonyms(property, synonyms)
     };
     properties::GROUP.iter().map(described).collect()
 }
@@ -201,16 +192,7 @@ fn client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Described> {
         // One way only, as in Kafka.
         let only = own.or_else(|| property.default.map(|default| synonym(default, Source::Default)));
         let synonyms: Vec<_> = only.into_iter().collect();
-        Described {
-            name: property.name.to_owned(),
-            value: synonyms.first().and_then(|first| first.value.clone()),
-            source: synonyms.first().map_or(Source::Default, |first| first.source),
-            kind: Some(property.kind),
-            is_read_only: false,
-            is_sensitive: false,
-            doc: property.doc,
-            synonyms,
-        }
+        describe::by_synonyms(property, synonyms)
     };
     properties::CLIENT_METRICS.iter().map(described).collect()
 }

@@ -4,7 +4,7 @@ use super::Context;
 use crate::config::topic::Codec;
 use crate::log::{AppendError, DECOMPRESSED_BYTES_MAX, Partition};
 use crate::records::Compression;
-use crate::records::recompress::recompressed as compress_anew;
+use crate::records::recompress::recompress;
 use crate::tasks;
 use bytes::Bytes;
 
@@ -27,7 +27,7 @@ pub(super) async fn recompressed(
         _ => context.broker.unpacked.acquire().await.ok(),
     };
     let level = codec.level;
-    let work = move || compress_anew(&records, DECOMPRESSED_BYTES_MAX, wanted, level);
+    let work = move || recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level);
     let done = tasks::blocking("recompress", work).await.map_err(AppendError::Corrupt);
     drop(room);
     done

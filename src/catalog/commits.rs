@@ -39,16 +39,8 @@ impl Commits {
     pub(super) async fn load(meta: Arc<dyn MetaStore>) -> Result<(Commits, BTreeMap<String, Bytes>), StoreError> {
         let mut values = BTreeMap::new();
         let mut revisions = HashMap::new();
-        for prefix in [
-            cluster::KEY,
-            "ids/",
-            topics::PREFIX,
-            dynamic::GROUPS,
-            dynamic::BROKERS,
-            dynamic::CLIENT_METRICS,
-            quotas::PREFIX,
-            DELETED,
-        ] {
+        let own = [cluster::KEY, "ids/", topics::PREFIX, quotas::PREFIX, DELETED];
+        for prefix in own.into_iter().chain(dynamic::PREFIXES) {
             for entry in meta.range(prefix).await? {
                 revisions.insert(entry.key.clone(), entry.revision);
                 values.insert(entry.key, entry.value);

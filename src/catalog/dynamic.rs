@@ -13,9 +13,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::{info, warn};
 
-pub(super) const GROUPS: &str = "groups/";
-pub(super) const BROKERS: &str = "brokers/";
-pub(super) const CLIENT_METRICS: &str = "client-metrics/";
+const GROUPS: &str = "groups/";
+const BROKERS: &str = "brokers/";
+const CLIENT_METRICS: &str = "client-metrics/";
+/// All of them.
+pub(super) const PREFIXES: [&str; 3] = [GROUPS, BROKERS, CLIENT_METRICS];
 const DEFAULT: &str = "default";
 
 /// Settings that were set, by Kafka's names.
@@ -91,7 +93,7 @@ pub(super) struct Dynamic(BTreeMap<String, Arc<Overrides>>);
 impl Dynamic {
     /// Takes over a stored value; whether `key` is one of ours.
     pub(super) fn read(&mut self, key: &str, value: &Bytes) -> Result<bool, StoreError> {
-        if ![GROUPS, BROKERS, CLIENT_METRICS].iter().any(|prefix| key.starts_with(prefix)) {
+        if !PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
             return Ok(false);
         }
         self.0.insert(key.to_owned(), Arc::new(json::read(key, value)?));

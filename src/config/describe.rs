@@ -123,8 +123,11 @@ pub fn broker(name: &str, brokers: Brokers<'_>) -> Option<Described> {
     synonyms.drain(..first.unwrap_or_default());
     let Some(property) = properties::broker(name) else {
         return match properties::broker_or_listener(name) {
-            Some(property) => of_listener(name, property, synonyms),
-            None => unknown(name, synonyms),
+            // What was set for one listener.
+            Some(property) if !synonyms.is_empty() => {
+                Some(Described { name: name.to_owned(), ..by_synonyms(property, synonyms) })
+            }
+            _ => unknown(name, synonyms),
         };
     };
     let value = brokers.effective.value(name).map(str::to_owned);
@@ -143,6 +146,13 @@ pub fn all_brokers(name: &str, brokers: Brokers<'_>) -> Option<Described> {
     Some(described)
 }
 
+/// A configuration that has its value from the first of `synonyms`.
+#[must_use]
+pub fn by_synonyms(property: &Property, synonyms: Vec<Synonym>) -> Described {
+    let value = synonyms.first().and_then(|first| first.value.clone());
+    described(property, value, synonyms, false)
+}
+
 fn described(property: &Property, value: Option<String>, synonyms: Vec<Synonym>, is_read_only: bool) -> Described {
     Described {
         name: property.name.to_owned(),
@@ -154,12 +164,6 @@ fn described(property: &Property, value: Option<String>, synonyms: Vec<Synonym>,
         doc: property.doc,
         synonyms,
     }
-}
-
-/// What was set for one listener.
-fn of_listener(name: &str, property: &Property, synonyms: Vec<Synonym>) -> Option<Described> {
-    let value = synonyms.first()?.value.clone();
-    Some(Described { name: name.to_owned(), ..described(property, value, synonyms, false) })
 }
 
 /// A property that nobody knows, as Kafka shows one.

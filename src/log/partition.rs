@@ -27,7 +27,7 @@ use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, Replacement, StoreError, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -139,19 +139,19 @@ impl Progress {
 /// One open log.
 pub struct Partition {
     log: LogId,
-    fence: Fence,
+    pub(super) fence: Fence,
     store: Arc<dyn LogStore>,
     env: Env,
     settings: ArcSwap<TopicSettings>,
     producer_expiration_ms: Arc<AtomicI64>,
-    tail: Arc<Tail>,
-    newest: Arc<PartitionTail>,
+    pub(super) tail: Arc<Tail>,
+    pub(super) newest: Arc<PartitionTail>,
     start: AtomicI64,
     progress: watch::Sender<Progress>,
     /// Whether a commit changes what is under the lock: a marker, or an append that bears a mark, is not durable yet. Set under the lock.
     awaits_commit: AtomicBool,
     /// How often compaction has forgotten aborted transactions; see [`Partition::emptied_times`].
-    emptied_times: AtomicU64,
+    pub(super) emptied_times: AtomicU64,
     waiters: Waiters,
     saving: tokio::sync::Mutex<()>,
     state: Mutex<State>,
@@ -528,12 +528,6 @@ impl Partition {
         Ok(self.start())
     }
 
-    /// Up to where the log is compacted.
-    #[must_use]
-    pub fn compacted_to(&self) -> Offset {
-        self.lock().cleaned
-    }
-
     /// Saves what recovery would work out from the batches, if at least `unsaved_bytes_min` bytes were appended since the last time.
     /// Waits until what it describes is durable.
     ///
@@ -554,49 +548,6 @@ impl Partition {
             return Ok(());
         }
         self.store.put_snapshot(self.log, at, value).await
-    }
-
-    /// What compaction has still to look at: from the end of what is compacted to where the active segment or the first undecided
-    /// transaction begins.
-    pub(super) fn dirty(&self) -> (Offset, Offset) {
-        let end = self.last_stable();
-        let state = self.lock();
-        (state.cleaned.max(self.start()), end.min(state.segment.base))
-    }
-
-    /// The log is compacted up to `end`; goes into the next snapshot.
-    pub(super) fn cleaned(&self, end: Offset) {
-        let mut state = self.lock();
-        state.cleaned = state.cleaned.max(end);
-        state.unsaved_bytes = state.unsaved_bytes.max(1);
-    }
-
-    /// Compaction has removed all records of these aborted transactions, and is about to remove their markers.
-    pub(super) fn forget_aborted(&self, emptied: &[Aborted]) {
-        if !emptied.is_empty() {
-            let mut state = self.lock();
-            // Before they are forgotten: whoever asks afterwards sees that this has changed.
-            self.emptied_times.fetch_add(1, Ordering::AcqRel);
-            state.producers.transactions.emptied(emptied);
-        }
-    }
-
-    /// Whoever reads batches and asks then which of them are aborted does so again if this has changed in between: the answer may be about a log in
-    /// which the transaction's records are gone.
-    pub(super) fn emptied_times(&self) -> u64 {
-        self.emptied_times.load(Ordering::Acquire)
-    }
-
-    /// Puts what compaction made of committed batches in their place; durable when it returns.
-    pub(super) async fn replace(&self, changes: Vec<Replacement>) -> Result<(), StoreError> {
-        let replaced = changes.last().map(|change| match change {
-            Replacement::Rewrite { batch, .. } => batch.last,
-            Replacement::Remove { last, .. } => *last,
-        });
-        if let Some(last) = replaced {
-            self.tail.forget(&self.newest, last.next());
-        }
-        self.store.replace(self.log, self.fence, changes).await
     }
 
     /// Registers a sleeping fetch; see [`Waiters`].

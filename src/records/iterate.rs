@@ -102,8 +102,17 @@ impl RecordIter {
         self.payload.len()
     }
 
+    pub(super) fn header(&self) -> &BatchHeader {
+        &self.header
+    }
+
+    /// All records, decompressed.
+    pub(super) fn payload(&self) -> &Bytes {
+        &self.payload
+    }
+
     /// Reads the next record and hands it to `take` as borrowed fields; `None` at the end. After an error there is nothing left.
-    fn advance<T>(&mut self, take: impl FnOnce(RawRecord<'_>, &RecordIter) -> T) -> Result<Option<T>, RecordError> {
+    pub(super) fn advance<T>(&mut self, take: impl FnOnce(RawRecord<'_>, &RecordIter) -> T) -> Result<Option<T>, RecordError> {
         let mut left = self.payload.get(self.position..).unwrap_or_default();
         let available = left.len();
         if self.remaining == 0 {
@@ -234,8 +243,7 @@ pub fn each(
     Ok(())
 }
 
-/// Takes one record off the front of `input`.
-pub(super) fn take_record<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Result<RawRecord<'a>, RecordError> {
+fn take_record<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Result<RawRecord<'a>, RecordError> {
     let length = take_varint(input)?;
     let mut body = take_bytes(input, length, "record")?;
     // Record attributes have no meaning yet; Kafka ignores them too.

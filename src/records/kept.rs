@@ -6,7 +6,7 @@ use super::header::{
     ATTRIBUTES_AT, Attributes, BASE_TIMESTAMP_AT, HEADER_BYTES, LENGTH_AT, LOG_OVERHEAD, MAX_TIMESTAMP_AT, RECORD_COUNT_AT, put,
     write_crc,
 };
-use super::iterate::{RawRecord, take_record};
+use super::iterate::{self, RawRecord};
 use super::varint::{put_varint, take_varint, take_varlong};
 use super::{BatchHeader, RecordError, TimestampType};
 use crate::ids::Timestamp;
@@ -21,74 +21,92 @@ pub struct Left {
     pub tombstones: usize,
 }
 
+/// A batch, unpacked, and which of its records stay.
+pub struct Sifted {
+    batch: Bytes,
+    header: BatchHeader,
+    payload: Bytes,
+    /// A byte for each record, where the smallest record takes seven.
+    stays: Vec<bool>,
+    left: Left,
+    /// The largest timestamp among those that stay.
+    latest: Timestamp,
+}
+
 /// Asks `keep` about each record, in order. Decompresses to at most `limit` bytes.
 ///
 /// # Errors
-/// As [`super::iterate::records`].
-pub fn count(batch: &Bytes, limit: usize, mut keep: impl FnMut(RawRecord<'_>) -> bool) -> Result<Left, RecordError> {
-    let mut left = Left { records: 0, tombstones: 0 };
-    super::iterate::each(batch, limit, |raw| {
-        if keep(raw) {
-            left.records += 1;
-            left.tombstones += usize::from(raw.value.is_none());
+/// As [`iterate::records`].
+pub fn sift(batch: &Bytes, limit: usize, mut keep: impl FnMut(RawRecord<'_>) -> bool) -> Result<Sifted, RecordError> {
+    let mut records = iterate::records(batch, limit)?;
+    let (header, payload) = (*records.header(), records.payload().clone());
+    let left = Left { records: 0, tombstones: 0 };
+    let mut sifted = Sifted { batch: batch.clone(), header, payload, stays: Vec::new(), left, latest: Timestamp::NONE };
+    while let Some((stays, timestamp, is_tombstone)) =
+        records.advance(|raw, _| (keep(raw), raw.timestamp, raw.value.is_none()))?
+    {
+        sifted.stays.push(stays);
+        if stays {
+            sifted.left.records += 1;
+            sifted.left.tombstones += usize::from(is_tombstone);
+            sifted.latest = sifted.latest.max(timestamp);
         }
-        Ok(())
-    })?;
-    Ok(left)
+    }
+    Ok(sifted)
 }
 
-/// The batch with the records that `keep` keeps, compressed as before. `horizon`: from when on compaction may drop its tombstones, which takes the
-/// place of the base timestamp (KIP-534); `None` leaves what is there.
-///
-/// # Errors
-/// [`RecordError`] when the batch does not read, or its codec gives up.
-pub fn rewrite(
-    batch: &Bytes,
-    limit: usize,
-    horizon: Option<Timestamp>,
-    mut keep: impl FnMut(RawRecord<'_>) -> bool,
-) -> Result<Bytes, RecordError> {
-    let header = BatchHeader::parse(batch)?;
-    let compression = header.attributes.compression()?;
-    let payload = codec::decompress(compression, &batch.slice(HEADER_BYTES..header.batch_bytes), limit)?;
-    let base = horizon.unwrap_or(header.base_timestamp);
-    let mut body = Vec::with_capacity(payload.len());
-    let mut rest = &payload[..];
-    let (mut kept, mut latest) = (0_i32, Timestamp::NONE);
-    for _ in 0..header.record_count {
-        let whole = rest;
-        let raw = take_record(&mut rest, &header)?;
-        if keep(raw) {
-            let record = &whole[..whole.len() - rest.len()];
-            put_record(&mut body, record, header.base_timestamp, base)?;
-            kept += 1;
-            latest = latest.max(raw.timestamp);
+impl Sifted {
+    #[must_use]
+    pub fn left(&self) -> Left {
+        self.left
+    }
+
+    /// The batch with the records that stay, compressed as before. `horizon`: from when on compaction may drop its tombstones, which takes the
+    /// place of the base timestamp (KIP-534); `None` leaves what is there.
+    ///
+    /// # Errors
+    /// [`RecordError`] when its codec gives up.
+    pub fn rewrite(&self, horizon: Option<Timestamp>) -> Result<Bytes, RecordError> {
+        let header = &self.header;
+        let base = horizon.unwrap_or(header.base_timestamp);
+        let mut body = Vec::with_capacity(self.payload.len());
+        let mut rest = &self.payload[..];
+        for stays in &self.stays {
+            let whole = rest;
+            let length = take_varint(&mut rest)?;
+            let length = usize::try_from(length).map_err(|_| RecordError::BadCount(header.record_count))?;
+            rest = rest.get(length..).ok_or(RecordError::BadCount(header.record_count))?;
+            if *stays {
+                put_record(&mut body, &whole[..whole.len() - rest.len()], header.base_timestamp, base)?;
+            }
         }
+        let body = codec::compress(header.attributes.compression()?, &body, None)?;
+        let count = i32::try_from(self.left.records).map_err(|_| RecordError::BadCount(header.record_count))?;
+        let mut rewritten = with_body(&self.batch, &body, count)?;
+        if let Some(horizon) = horizon {
+            let attributes = header.attributes.0 | Attributes::DELETE_HORIZON;
+            put(&mut rewritten, ATTRIBUTES_AT, attributes.to_be_bytes());
+            put(&mut rewritten, BASE_TIMESTAMP_AT, horizon.0.to_be_bytes());
+        }
+        if count > 0 && header.attributes.timestamp_type() == TimestampType::CreateTime {
+            put(&mut rewritten, MAX_TIMESTAMP_AT, self.latest.0.to_be_bytes());
+        }
+        write_crc(&mut rewritten);
+        Ok(Bytes::from(rewritten))
     }
-    let body = codec::compress(compression, &body, None)?;
-    let mut rewritten = with_body(batch, &body, kept, limit)?;
-    if let Some(horizon) = horizon {
-        let attributes = header.attributes.0 | Attributes::DELETE_HORIZON;
-        put(&mut rewritten, ATTRIBUTES_AT, attributes.to_be_bytes());
-        put(&mut rewritten, BASE_TIMESTAMP_AT, horizon.0.to_be_bytes());
-    }
-    if kept > 0 && header.attributes.timestamp_type() == TimestampType::CreateTime {
-        put(&mut rewritten, MAX_TIMESTAMP_AT, latest.0.to_be_bytes());
-    }
-    write_crc(&mut rewritten);
-    Ok(Bytes::from(rewritten))
 }
 
 /// The batch without the records at `dropped` (indexes within the batch). Decompresses to at most `limit` bytes.
 ///
 /// # Errors
-/// As [`rewrite`].
+/// As [`sift`] and [`Sifted::rewrite`].
 pub fn without(batch: &Bytes, limit: usize, dropped: &HashSet<i32>) -> Result<Bytes, RecordError> {
     let mut index = -1;
-    rewrite(batch, limit, None, |_| {
+    let sifted = sift(batch, limit, |_| {
         index += 1;
         !dropped.contains(&index)
-    })
+    })?;
+    sifted.rewrite(None)
 }
 
 /// The batch without any record: it remembers its producer's last sequence (DefaultRecordBatch.writeEmptyHeader).
@@ -97,7 +115,7 @@ pub fn without(batch: &Bytes, limit: usize, dropped: &HashSet<i32>) -> Result<By
 /// [`RecordError`] when the batch does not read.
 pub fn emptied(batch: &Bytes) -> Result<Bytes, RecordError> {
     let header = BatchHeader::parse(batch)?;
-    let mut empty = with_body(batch, &[], 0, HEADER_BYTES)?;
+    let mut empty = with_body(batch, &[], 0)?;
     let attributes = header.attributes.0 & !(Attributes::COMPRESSION | Attributes::DELETE_HORIZON);
     put(&mut empty, ATTRIBUTES_AT, attributes.to_be_bytes());
     put(&mut empty, BASE_TIMESTAMP_AT, Timestamp::NONE.0.to_be_bytes());
@@ -106,11 +124,11 @@ pub fn emptied(batch: &Bytes) -> Result<Bytes, RecordError> {
 }
 
 /// The header of `batch` before other records; its CRC is still to be written.
-pub(super) fn with_body(batch: &Bytes, body: &[u8], count: i32, limit: usize) -> Result<Vec<u8>, RecordError> {
+pub(super) fn with_body(batch: &Bytes, body: &[u8], count: i32) -> Result<Vec<u8>, RecordError> {
     let mut bytes = Vec::with_capacity(HEADER_BYTES + body.len());
     bytes.extend_from_slice(batch.get(..HEADER_BYTES).unwrap_or_default());
     bytes.extend_from_slice(body);
-    let length = i32::try_from(bytes.len() - LOG_OVERHEAD).map_err(|_| RecordError::TooLarge { limit })?;
+    let length = i32::try_from(bytes.len() - LOG_OVERHEAD).map_err(|_| RecordError::TooLarge { limit: i32::MAX as usize })?;
     put(&mut bytes, LENGTH_AT, length.to_be_bytes());
     put(&mut bytes, RECORD_COUNT_AT, count.to_be_bytes());
     Ok(bytes)
@@ -169,8 +187,9 @@ mod tests {
             let whole = batch(codec);
             for horizon in [None, Some(Timestamp(90_000_000))] {
                 let keep = |raw: RawRecord<'_>| matches!(raw.key, Some(b"b" | b"c"));
-                assert_eq!(count(&whole, LIMIT, keep), Ok(Left { records: 2, tombstones: 1 }));
-                let left = rewrite(&whole, LIMIT, horizon, keep).expect("rewrites");
+                let sifted = sift(&whole, LIMIT, keep).expect("reads");
+                assert_eq!(sifted.left(), Left { records: 2, tombstones: 1 });
+                let left = sifted.rewrite(horizon).expect("rewrites");
                 let header = BatchHeader::parse(&left).expect("a batch");
                 verify_crc(&left, &header).expect("its CRC is right");
                 assert_eq!((header.base_offset, header.last_offset(), header.record_count), (Offset(40), Offset(43), 2));
@@ -179,7 +198,9 @@ mod tests {
                 assert_eq!(header.attributes.has_delete_horizon(), horizon.is_some());
                 assert_eq!(header.base_timestamp, horizon.unwrap_or(Timestamp(1_000)));
                 assert_eq!(shown(&left), [(41, 1_500, None), (42, 2_000, Some(Bytes::from_static(b"3")))], "{codec}");
-                let again = rewrite(&left, LIMIT, None, |raw| raw.value.is_some()).expect("rewrites again");
+                let again = sift(&left, LIMIT, |raw| raw.value.is_some())
+                    .and_then(|sifted| sifted.rewrite(None))
+                    .expect("rewrites again");
                 assert_eq!(shown(&again), [(42, 2_000, Some(Bytes::from_static(b"3")))], "the horizon stays the base");
             }
         }
@@ -200,9 +221,9 @@ mod tests {
     fn a_damaged_batch_is_an_error() {
         let whole = batch(Compression::None);
         let cut = whole.slice(..whole.len() - 3);
-        assert!(rewrite(&cut, LIMIT, None, |_| true).is_err());
+        assert!(sift(&cut, LIMIT, |_| true).is_err());
         let mut garbled = whole.to_vec();
         garbled[HEADER_BYTES] = 0xff;
-        assert!(rewrite(&Bytes::from(garbled), LIMIT, None, |_| true).is_err());
+        assert!(sift(&Bytes::from(garbled), LIMIT, |_| true).is_err());
     }
 }

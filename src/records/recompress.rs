@@ -9,11 +9,11 @@ use bytes::Bytes;
 ///
 /// # Errors
 /// [`RecordError`] when the batch does not read, or a codec gives up.
-pub fn recompressed(batch: &Bytes, limit: usize, codec: Compression, level: Option<i32>) -> Result<Bytes, RecordError> {
+pub fn recompress(batch: &Bytes, limit: usize, codec: Compression, level: Option<i32>) -> Result<Bytes, RecordError> {
     let header = BatchHeader::parse(batch)?;
     let payload = codec::decompress(header.attributes.compression()?, &batch.slice(HEADER_BYTES..header.batch_bytes), limit)?;
     let body = codec::compress(codec, &payload, level)?;
-    let mut rewritten = with_body(batch, &body, header.record_count, limit)?;
+    let mut rewritten = with_body(batch, &body, header.record_count)?;
     let attributes = header.attributes.0 & !Attributes::COMPRESSION | codec.bits();
     put(&mut rewritten, ATTRIBUTES_AT, attributes.to_be_bytes());
     write_crc(&mut rewritten);
@@ -36,7 +36,7 @@ mod tests {
         for (from, to) in codecs.into_iter().flat_map(|from| codecs.map(|to| (from, to))) {
             let batch = BatchBuilder::new(Timestamp(1_000)).producer(ProducerId(7), ProducerEpoch(2), 5).compression(from);
             let whole = batch.record(Some(b"a"), Some(b"1")).record(Some(b"b"), None).build();
-            let other = recompressed(&whole, LIMIT, to, None).expect("recompresses");
+            let other = recompress(&whole, LIMIT, to, None).expect("recompresses");
             let header = BatchHeader::parse(&other).expect("a batch");
             verify_crc(&other, &header).expect("its CRC is right");
             assert_eq!((header.attributes.compression(), header.record_count, header.base_sequence), (Ok(to), 2, 5));

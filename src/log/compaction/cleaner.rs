@@ -59,7 +59,8 @@ impl Cleaner {
         let has_horizon = header.attributes.has_delete_horizon();
         let keeps_tombstones = !has_horizon || self.now < header.base_timestamp;
         let keep = |raw: RawRecord<'_>| self.stays(raw, keeps_tombstones);
-        let left = kept::count(&batch.bytes, DECOMPRESSED_BYTES_MAX, keep)?;
+        let sifted = kept::sift(&batch.bytes, DECOMPRESSED_BYTES_MAX, keep)?;
+        let left = sifted.left();
         if left.records == 0 {
             return self.without_records(batch, &header);
         }
@@ -68,7 +69,7 @@ impl Cleaner {
             return Ok(None);
         }
         let horizon = needs_horizon.then_some(self.horizon);
-        rewritten(batch, kept::rewrite(&batch.bytes, DECOMPRESSED_BYTES_MAX, horizon, keep)?).map(Some)
+        rewritten(batch, sifted.rewrite(horizon)?).map(Some)
     }
 
     /// Adds what `batch` says from `from` on to the keys; `false` when they are full.
@@ -79,7 +80,7 @@ impl Cleaner {
         let header = BatchHeader::parse(&batch.bytes)?;
         if header.attributes.is_control() {
             if let Some(end) = EndTransaction::read(&batch.bytes)? {
-                self.decided.is_needless(&header, batch.last, end.marker);
+                self.decided.end(&header, batch.last, end.marker);
             }
             return Ok(true);
         }
@@ -112,11 +113,12 @@ impl Cleaner {
         }
         // Control records of other kinds stay.
         let Some(end) = EndTransaction::read(&batch.bytes)? else { return Ok(None) };
-        let is_needless = self.decided.is_needless(header, batch.last, end.marker);
+        let is_needless = self.decided.end(header, batch.last, end.marker);
         match (is_needless, header.attributes.has_delete_horizon()) {
             (true, true) if header.base_timestamp <= self.now => self.without_records(batch, header),
             (true, false) => {
-                rewritten(batch, kept::rewrite(&batch.bytes, DECOMPRESSED_BYTES_MAX, Some(self.horizon), |_| true)?).map(Some)
+                let whole = kept::sift(&batch.bytes, DECOMPRESSED_BYTES_MAX, |_| true)?;
+                rewritten(batch, whole.rewrite(Some(self.horizon))?).map(Some)
             }
             _ => Ok(None),
         }

@@ -45,8 +45,8 @@ impl Decided {
         }
     }
 
-    /// A marker at `last`: whether it may go.
-    pub fn is_needless(&mut self, header: &BatchHeader, last: Offset, marker: Marker) -> bool {
+    /// A marker at `last` ends its transaction. Whether nobody needs the marker any more.
+    pub fn end(&mut self, header: &BatchHeader, last: Offset, marker: Marker) -> bool {
         self.reach(last);
         let Some(id) = header.producer() else { return false };
         match marker {

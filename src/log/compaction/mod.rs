@@ -17,6 +17,7 @@
 mod cleaner;
 mod decided;
 mod key_map;
+mod partition;
 #[cfg(test)]
 mod tests;
 

@@ -20,6 +20,7 @@ use crate::ids::{LogId, Offset};
 use crate::store::{Append, StoreError, SuffixChecksum};
 use crate::tasks;
 use rustix::io::{Errno, ReadWriteFlags};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::IoSlice;
 use std::sync::Arc;
@@ -114,27 +115,9 @@ impl Committer {
     /// replay could not tell them from batches that their writer wrote in time. The same goes for moves of batches that were replaced or
     /// moved since they were queued.
     fn drop_refused(&mut self) -> Result<(), StoreError> {
-        let replaced: Vec<(LogId, Offset, Offset)> = self
-            .taken
-            .items
-            .iter()
-            .filter(|item| matches!(item.purpose, Purpose::Rewrite | Purpose::Remove))
-            .map(|item| (item.append.log, item.append.first, item.append.last))
-            .collect();
-        let mut moves_to_drop = Vec::new();
-        for (number, item) in self.taken.items.iter().enumerate() {
-            if let Purpose::Move(from) = item.purpose
-                && !self.is_movable(&item.append, from, &replaced)?
-            {
-                moves_to_drop.push(number);
-                self.shared.stale_moves.fetch_add(1, Ordering::Relaxed);
-            }
-        }
+        self.drop_stale_moves()?;
         let ledger = lock(&self.shared.ledger);
-        let (mut number, mut dropped) = (0, moves_to_drop.into_iter().peekable());
         self.taken.items.retain(|item| {
-            let is_stale_move = dropped.next_if_eq(&number).is_some();
-            number += 1;
             let refusal = match item.purpose {
                 Purpose::Move(_) => None,
                 _ => ledger.fenced(item.append.log, item.append.fence).err(),
@@ -142,18 +125,45 @@ impl Committer {
             if let Some(error) = &refusal {
                 tracing::warn!(log = %item.append.log, first = %item.append.first, %error, "a batch is dropped");
             }
-            refusal.is_none() && !is_stale_move
+            refusal.is_none()
         });
         Ok(())
     }
 
-    /// Whether the batch that is to be moved still lies where it was found, and is not among what this commit replaces, which is in the order
-    /// of each log.
-    fn is_movable(&self, moved: &Append, from: Position, replaced: &[(LogId, Offset, Offset)]) -> Result<bool, StoreError> {
-        let entry = self.index.entry(moved.log, moved.last)?;
-        let overlaps =
-            |(log, first, last): &(LogId, Offset, Offset)| *log == moved.log && *first <= moved.last && *last >= moved.first;
-        Ok(entry.is_some_and(|entry| entry.place == from) && !replaced.iter().any(overlaps))
+    /// Drops moves of batches that do not lie any more where they were found, or that this very commit replaces.
+    fn drop_stale_moves(&mut self) -> Result<(), StoreError> {
+        // By last offset, the first: what a log's replacements cover does not overlap.
+        let mut replaced: BTreeMap<(LogId, Offset), Offset> = BTreeMap::new();
+        let mut stale: BTreeSet<Position> = BTreeSet::new();
+        for Item { append, purpose, .. } in &self.taken.items {
+            match purpose {
+                Purpose::Append => {}
+                Purpose::Rewrite | Purpose::Remove => {
+                    replaced.insert((append.log, append.last), append.first);
+                }
+                Purpose::Move(from) => {
+                    if self.index.entry(append.log, append.last)?.is_none_or(|entry| entry.place != *from) {
+                        stale.insert(*from);
+                    }
+                }
+            }
+        }
+        if replaced.is_empty() && stale.is_empty() {
+            return Ok(());
+        }
+        let is_stale = |item: &Item| {
+            let Append { log, first, last, .. } = item.append;
+            let is_replaced = || {
+                let nearest = replaced.range((log, first)..).next();
+                nearest.is_some_and(|((other, _), begin)| *other == log && *begin <= last)
+            };
+            matches!(item.purpose, Purpose::Move(from) if stale.contains(&from) || is_replaced())
+        };
+        let before = self.taken.items.len();
+        self.taken.items.retain(|item| !is_stale(item));
+        let dropped = before - self.taken.items.len();
+        self.shared.stale_moves.fetch_add(dropped as u64, Ordering::Relaxed);
+        Ok(())
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {

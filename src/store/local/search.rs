@@ -34,22 +34,11 @@ pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Op
     let newest = cursor.newest()?.unwrap_or(first);
     let largest = newest.entry.running_max;
     let is_first_largest_so_far = first.entry.running_max == first.entry.max_timestamp;
-    if state.holes.is_some() {
-        return max_time_from_the_end(&mut cursor, newest).map(Some);
-    }
-    if is_first_largest_so_far || largest > first.entry.running_max {
+    if state.holes.is_none() && (is_first_largest_so_far || largest > first.entry.running_max) {
         let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= largest)?.unwrap_or(newest);
         return Ok(Some((found.entry.first, found.entry.max_timestamp)));
     }
-    let mut best = first.entry;
-    let mut next = cursor.seek(log, first.last.next())?;
-    while let Some(located) = next {
-        if located.entry.max_timestamp > best.max_timestamp {
-            best = located.entry;
-        }
-        next = cursor.advance()?;
-    }
-    Ok(Some((best.first, best.max_timestamp)))
+    max_time_from_the_end(&mut cursor, newest).map(Some)
 }
 
 /// Walks back for as long as something earlier may be as large: the running maximum of a batch bounds all before it, those that are gone included.

@@ -1,0 +1,58 @@
+//! What compaction sees of a partition, and what it changes there.
+
+use crate::ids::Offset;
+use crate::log::partition::Partition;
+use crate::log::transactions::Aborted;
+use crate::store::{Replacement, StoreError};
+use std::sync::atomic::Ordering;
+
+impl Partition {
+    /// Up to where the log is compacted.
+    #[must_use]
+    pub fn compacted_to(&self) -> Offset {
+        self.lock().cleaned
+    }
+
+    /// What compaction has still to look at: from the end of what is compacted to where the active segment or the first undecided
+    /// transaction begins.
+    pub(in crate::log) fn dirty(&self) -> (Offset, Offset) {
+        let end = self.last_stable();
+        let state = self.lock();
+        (state.cleaned.max(self.start()), end.min(state.segment.base))
+    }
+
+    /// The log is compacted up to `end`; goes into the next snapshot.
+    pub(in crate::log) fn cleaned(&self, end: Offset) {
+        let mut state = self.lock();
+        state.cleaned = state.cleaned.max(end);
+        state.unsaved_bytes = state.unsaved_bytes.max(1);
+    }
+
+    /// Compaction has removed all records of these aborted transactions, and is about to remove their markers.
+    pub(in crate::log) fn forget_aborted(&self, emptied: &[Aborted]) {
+        if !emptied.is_empty() {
+            let mut state = self.lock();
+            // Before they are forgotten: whoever asks afterwards sees that this has changed.
+            self.emptied_times.fetch_add(1, Ordering::AcqRel);
+            state.producers.transactions.emptied(emptied);
+        }
+    }
+
+    /// Whoever reads batches and asks then which of them are aborted does so again if this has changed in between: the answer may be about a log in
+    /// which the transaction's records are gone.
+    pub(in crate::log) fn emptied_times(&self) -> u64 {
+        self.emptied_times.load(Ordering::Acquire)
+    }
+
+    /// Puts what compaction made of committed batches in their place; durable when it returns.
+    pub(super) async fn replace(&self, changes: Vec<Replacement>) -> Result<(), StoreError> {
+        let replaced = changes.last().map(|change| match change {
+            Replacement::Rewrite { batch, .. } => batch.last,
+            Replacement::Remove { last, .. } => *last,
+        });
+        if let Some(last) = replaced {
+            self.tail.forget(&self.newest, last.next());
+        }
+        self.store().replace(self.log(), self.fence, changes).await
+    }
+}
