@@ -17,6 +17,7 @@ The last line is always `N passed, N failed`, then, where there are any, `, N kn
 
 import argparse
 import faulthandler
+import os
 import pathlib
 import signal
 import sys
@@ -176,6 +177,15 @@ def read_notes(file, name_words=1):
     """The name, which is the first word or as many as asked for -> the rest, for each line; `#` begins a comment."""
     lines = (line.split("#")[0].split() for line in pathlib.Path(file).read_text(encoding="utf-8").splitlines())
     return {" ".join(words[:name_words]): " ".join(words[name_words:]) for words in lines if words}
+
+
+def end_group(process):
+    """Kills a process that leads a group of its own, and all that it has started."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
 
 
 def fresh(prefix):

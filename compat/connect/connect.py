@@ -25,20 +25,18 @@ logs, the files and the broker's data stay in $FBF_CACHE/compat/connect.
 
 import argparse
 import collections
-import dataclasses
 import os
 import pathlib
 import random
-import shutil
 import signal
 import sys
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource
 
 import broker as brokers
-from suite import Results, eventually, expect_equal, fresh
+from killing import CLIENT_SECONDS, Kill, Reader, client_settings, one_run
+from suite import Results, expect_equal
 from worker import Worker, has_jars
 
 HERE = pathlib.Path(__file__).parent
@@ -60,7 +58,6 @@ SECONDS_BETWEEN_KILLS = (0.5, 8)
 SECONDS_AWAY = {"broker": (0, 2), "worker": (0, 8)}
 # How much of the files is there after the last kill; the rest comes while one source is paused, and after that.
 SHARE_KILLS, SHARE_PAUSED = 0.8, 0.9
-CLIENT_SECONDS = 30
 # Nothing more comes after the last line; this long is looked.
 SECONDS_AFTER_LINES = 2
 # A line that has not come by then does not come: longer than a transaction may last.
@@ -84,15 +81,6 @@ WORKER_SETTINGS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Kill:
-    """`after` seconds since the last one, the victim ("broker", or a worker's name) dies for `away` seconds."""
-
-    victim: str
-    after: float
-    away: float
-
-
 def main():
     options = argparse.ArgumentParser(description="Kafka Connect in distributed mode, with kills")
     options.add_argument("--lines", type=int, default=10_000, metavar="N", help="of each of the two files (10000)")
@@ -112,24 +100,6 @@ def main():
         folder.mkdir(parents=True)
         one_run(Run(asked, guarantee, folder), results)
     sys.exit(results.finish())
-
-
-def one_run(run, results):
-    started = time.monotonic()
-    print(f"{run.name}; to repeat it: {run.command()}", flush=True)
-    try:
-        run.run()
-        results.add_pass(run.name, time.monotonic() - started)
-        failed = False
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is the run's result
-        results.add_failure(run.name, " ".join(str(error).split())[:1000] or type(error).__name__, time.monotonic() - started)
-        failed = True
-    finally:
-        run.close()
-    if failed:
-        print(f"    logs and data: {run.folder}\n    to repeat it: {run.command()}", flush=True)
-    else:
-        shutil.rmtree(run.folder)
 
 
 class Run:
@@ -157,7 +127,7 @@ class Run:
         self.workers = {name: Worker(name, self.worker_settings(), self.folder) for name in WORKERS}
         for worker in self.workers.values():
             worker.start()
-        self.seen = Reader(self.broker.bootstrap, self.isolation_level)
+        self.seen = LineReader(self.broker.bootstrap, self.isolation_level)
         for name, settings in self.connectors().items():
             self.tell("PUT", f"/connectors/{name}/config", settings, expected=(200, 201))
         self.wait_for_states(dict.fromkeys(self.connectors(), "RUNNING"))
@@ -299,10 +269,10 @@ class Run:
 
     def check_lines(self):
         """What lies in the topics when nothing is left to come."""
-        committed, everything = (Reader(self.broker.bootstrap, level) for level in ("read_committed", "read_uncommitted"))
+        committed, everything = (LineReader(self.broker.bootstrap, level) for level in ("read_committed", "read_uncommitted"))
         for topic in SOURCES:
             # The last transaction may have to wait for its connector's next commit.
-            self.watch(lambda topic=topic: committed.end(topic) == everything.end(topic), f"no open transaction in {topic}")
+            self.watch(lambda topic=topic: committed.end(topic, 0) == everything.end(topic, 0), f"no open transaction in {topic}")
         for reader in (self.seen, committed, everything):
             reader.read_to_end()
         for topic, file in self.files.items():
@@ -432,58 +402,21 @@ class LineFile:
                 file.write(f"{self.lines[-1]}\n".encode())
 
 
-class Reader:
+class LineReader(Reader):
     """Reads both topics from their beginnings. `records`: topic -> (offset, line) in the topic's order; `values`: topic -> set of lines."""
 
     def __init__(self, bootstrap, isolation_level):
-        self.consumer = Consumer(
-            {
-                **client_settings(bootstrap),
-                "group.id": fresh("reader"),
-                "enable.auto.commit": False,
-                "isolation.level": isolation_level,
-                "enable.partition.eof": True,
-                # An offset that is not there any more is an error of the broker, and no reason to go on elsewhere.
-                "auto.offset.reset": "error",
-            }
-        )
-        self.consumer.assign([TopicPartition(topic, 0, OFFSET_BEGINNING) for topic in SOURCES])
+        super().__init__(bootstrap, isolation_level, [(topic, 0) for topic in SOURCES], "the topics of lines")
         self.records = {topic: [] for topic in SOURCES}
         self.values = {topic: set() for topic in SOURCES}
-        self.at_end = set()
 
     def count(self):
         return sum(map(len, self.records.values()))
 
-    def read(self, seconds):
-        for message in self.consumer.consume(1000, seconds):
-            topic = message.topic()
-            if not message.error():
-                line = message.value().decode()
-                self.records[topic].append((message.offset(), line))
-                self.values[topic].add(line)
-                self.at_end.discard(topic)
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                self.at_end.add(topic)
-            elif message.error().code() == KafkaError._AUTO_OFFSET_RESET:
-                raise AssertionError(f"the reader of the lines: {message.error()}")
-            # Anything else is a topic that is not there yet, or a connection that the client mends.
-
-    def read_to_end(self):
-        self.at_end.clear()
-        # A reader that is at the end already is not told so again: it starts anew, behind what it has.
-        positions = self.consumer.position([TopicPartition(topic, 0) for topic in SOURCES])
-        self.consumer.assign([TopicPartition(at.topic, 0, at.offset if at.offset >= 0 else OFFSET_BEGINNING) for at in positions])
-
-        def is_at_end():
-            self.read(0.1)
-            return len(self.at_end) == len(SOURCES)
-
-        eventually(is_at_end, CLIENT_SECONDS, "the end of the topics of lines")
-
-    def end(self, topic):
-        """The end of what this reader may read: at read_committed the last stable offset."""
-        return self.consumer.get_watermark_offsets(TopicPartition(topic, 0), timeout=CLIENT_SECONDS)[1]
+    def take(self, message):
+        line = message.value().decode()
+        self.records[message.topic()].append((message.offset(), line))
+        self.values[message.topic()].add(line)
 
 
 def source_settings(file, topic):
@@ -497,11 +430,6 @@ def source_settings(file, topic):
         "topic.creation.default.partitions": "1",
         "topic.creation.default.replication.factor": "1",
     }
-
-
-def client_settings(bootstrap):
-    """No log lines about a broker that is away, and back at once when it is there again."""
-    return {"bootstrap.servers": bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
 
 
 def kill_plan(chance, kills):

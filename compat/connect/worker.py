@@ -3,13 +3,13 @@
 import json
 import os
 import pathlib
-import re
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 
 from broker import free_port
+from killing import last_exception
 
 MAIN_CLASS = "org.apache.kafka.connect.cli.ConnectDistributed"
 # Short-lived, and several of them on a small machine: less compiling, one thread that collects, a small heap.
@@ -58,11 +58,7 @@ class Worker:
         return status
 
     def last_error(self):
-        """The last exception of the log with its causes."""
-        said = self.log.read_text(errors="replace")
-        errors = re.findall(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error)\b.*", said, re.MULTILINE)
-        last = next((at for at in reversed(range(len(errors))) if not errors[at].startswith("Caused by")), 0)
-        return " ".join(errors[last:]) or "no exception in its log"
+        return last_exception(self.log.read_text(errors="replace"))
 
     def ask(self, method, path, body=None):
         """(status, decoded answer) of a request to the REST interface; (None, why) when there is no answer."""

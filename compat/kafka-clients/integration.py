@@ -16,13 +16,12 @@ import argparse
 import os
 import pathlib
 import re
-import signal
 import subprocess
 import sys
 import tempfile
 import time
 
-from suite import Results, read_notes
+from suite import Results, end_group, read_notes
 
 HERE = pathlib.Path(__file__).parent
 KEPT = pathlib.Path(os.environ["FBF_CACHE"]) / "compat" / "kafka-clients"
@@ -176,14 +175,6 @@ def run_jvm(one, shim, left_out):
     finally:
         end_group(process)
     return status, read_cases(cases), log
-
-
-def end_group(process):
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
 
 
 def read_cases(file):

@@ -19,7 +19,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -27,7 +26,7 @@ import time
 import broker as brokers
 import table
 from confluent_kafka import Consumer, KafkaException, TopicPartition
-from suite import Results, eventually, read_notes
+from suite import Results, end_group, eventually, read_notes
 
 HERE = pathlib.Path(__file__).parent
 PROTOCOLS = ["classic", "consumer"]
@@ -221,14 +220,6 @@ def environment_of(part):
     if part == NO_AUTO_CREATE:
         return {"TEST_SCENARIO": NO_AUTO_CREATE}
     return {"SUBTESTS": f"do_test_{part}:"} if part else {}
-
-
-def end_group(process):
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-    process.wait()
 
 
 def reason_of(outcomes, said, status):

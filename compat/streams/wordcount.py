@@ -21,12 +21,9 @@ data and the application's state stay in $FBF_CACHE/compat/streams.
 
 import argparse
 import collections
-import dataclasses
 import os
 import pathlib
 import random
-import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -34,10 +31,11 @@ import tempfile
 import threading
 import time
 
-from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, Producer, TopicPartition
+from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 import broker as brokers
+from killing import CLIENT_SECONDS, Kill, Reader, client_settings, last_exception, one_run
 from suite import Results, eventually, expect_equal, fresh
 
 HERE = pathlib.Path(__file__).parent
@@ -49,7 +47,6 @@ VOCABULARY = [f"word{number}" for number in range(200)]
 SECONDS_BETWEEN_KILLS = (0.5, 10)
 # The application's absence may be longer than session.timeout.ms: then its tasks move, or nobody is left.
 SECONDS_AWAY = {"broker": (0, 2), "application": (0, 9)}
-CLIENT_SECONDS = 30
 # Nothing more comes after the last count; this long is looked.
 SECONDS_AFTER_COUNTS = 2
 # A count that has not come by then does not come: longer than any timeout of the settings below.
@@ -62,15 +59,6 @@ SETTINGS = {
     "heartbeat.interval.ms": 1_000,
 }
 JAVA_LOG = {"showDateTime": "true", "dateTimeFormat": "HH:mm:ss.SSS", "showThreadName": "false", "showShortLogName": "true"}
-
-
-@dataclasses.dataclass(frozen=True)
-class Kill:
-    """`after` seconds since the last one, the victim ("broker", or the number of an instance) dies for `away` seconds."""
-
-    victim: str
-    after: float
-    away: float
 
 
 def main():
@@ -104,24 +92,6 @@ def classpath(*folders):
     return ":".join([*folders, f"{os.environ['STREAMS_LIBS']}/*"])
 
 
-def one_run(run, results):
-    started = time.monotonic()
-    print(f"{run.name}; to repeat it: {run.command()}", flush=True)
-    try:
-        run.run()
-        results.add_pass(run.name, time.monotonic() - started)
-        failed = False
-    except Exception as error:  # noqa: BLE001 - whatever went wrong is the run's result
-        results.add_failure(run.name, " ".join(str(error).split())[:1000] or type(error).__name__, time.monotonic() - started)
-        failed = True
-    finally:
-        run.close()
-    if failed:
-        print(f"    logs and data: {run.folder}\n    to repeat it: {run.command()}", flush=True)
-    else:
-        shutil.rmtree(run.folder)
-
-
 class WordCount:
     """One run: a broker, the instances of the application, the lines, and a reader that sees the counts as they come."""
 
@@ -149,7 +119,7 @@ class WordCount:
     def run(self):
         self.broker.start()
         create_topics(self.broker.bootstrap)
-        self.seen = Reader(self.broker.bootstrap, "read_committed")
+        self.seen = CountReader(self.broker.bootstrap, "read_committed")
         for number in range(1, self.asked.instances + 1):
             self.start_instance(str(number))
         self.feed = Feed(self.broker.bootstrap, self.lines, sum(kill.after + kill.away for kill in self.kills))
@@ -160,7 +130,7 @@ class WordCount:
         self.feed.planned = self.feed.seconds
         self.watch(lambda: not self.feed.is_alive(), "the last line sent")
         self.feed.check()
-        end = Reader(self.broker.bootstrap, "read_uncommitted").ends(LINES)
+        end = CountReader(self.broker.bootstrap, "read_uncommitted").ends(LINES)
         expect_equal(sum(end.values()), len(self.lines), "records of the topic of lines")
         self.settle()
         for number in list(self.instances):
@@ -184,7 +154,7 @@ class WordCount:
 
     def check_counts(self):
         """What lies in the topic of counts when nobody writes to it any more."""
-        committed, everything = (Reader(self.broker.bootstrap, level) for level in ("read_committed", "read_uncommitted"))
+        committed, everything = (CountReader(self.broker.bootstrap, level) for level in ("read_committed", "read_uncommitted"))
         eventually(lambda: committed.ends(COUNTS) == everything.ends(COUNTS), CLIENT_SECONDS, "no open transaction in the topic of counts")
         for reader in (self.seen, committed, everything):
             reader.read_to_end()
@@ -270,11 +240,7 @@ class WordCount:
                 raise AssertionError(f"{what}: not within {self.asked.limit} s; {len(self.seen.records):,} of {self.total:,} counts read")
 
     def last_error(self, number):
-        """The last exception of the log with its causes."""
-        said = self.instance_log(number).read_text(errors="replace")
-        errors = re.findall(r"^(?:Caused by: )?[\w.$]+(?:Exception|Error)\b.*", said, re.MULTILINE)
-        last = next((at for at in reversed(range(len(errors))) if not errors[at].startswith("Caused by")), 0)
-        return " ".join(errors[last:]) or "no exception in its log"
+        return last_exception(self.instance_log(number).read_text(errors="replace"))
 
     def say(self, text):
         print(f"{time.monotonic() - self.started:7.1f} s  {text}", flush=True)
@@ -324,57 +290,20 @@ class Feed(threading.Thread):
         expect_equal(self.acknowledged, len(self.lines), "acknowledged lines")
 
 
-class Reader:
+class CountReader(Reader):
     """Reads the topic of counts from its beginning. `records`: (partition, offset, word, count), in the order of each partition."""
 
     def __init__(self, bootstrap, isolation_level):
-        self.consumer = Consumer(
-            {
-                **client_settings(bootstrap),
-                "group.id": fresh("reader"),
-                "enable.auto.commit": False,
-                "isolation.level": isolation_level,
-                "enable.partition.eof": True,
-                # An offset that is not there any more is an error of the broker, and no reason to go on elsewhere.
-                "auto.offset.reset": "error",
-            }
-        )
-        self.consumer.assign([TopicPartition(COUNTS, number, OFFSET_BEGINNING) for number in range(PARTITIONS)])
-        self.records, self.at_end = [], set()
+        super().__init__(bootstrap, isolation_level, [(COUNTS, number) for number in range(PARTITIONS)], "the topic of counts")
+        self.records = []
 
-    def read(self, seconds):
-        for message in self.consumer.consume(1000, seconds):
-            if not message.error():
-                count = int.from_bytes(message.value(), "big", signed=True)
-                self.records.append((message.partition(), message.offset(), message.key().decode(), count))
-                self.at_end.discard(message.partition())
-            elif message.error().code() == KafkaError._PARTITION_EOF:
-                self.at_end.add(message.partition())
-            elif message.error().code() == KafkaError._AUTO_OFFSET_RESET:
-                raise AssertionError(f"the reader of the counts: {message.error()}")
-            # Anything else is a connection that the client mends.
-
-    def read_to_end(self):
-        self.at_end.clear()
-        # A reader that is at the end already is not told so again: it starts anew, behind what it has.
-        positions = self.consumer.position([TopicPartition(COUNTS, number) for number in range(PARTITIONS)])
-        self.consumer.assign([TopicPartition(COUNTS, at.partition, at.offset if at.offset >= 0 else OFFSET_BEGINNING) for at in positions])
-
-        def is_at_end():
-            self.read(0.1)
-            return len(self.at_end) == PARTITIONS
-
-        eventually(is_at_end, CLIENT_SECONDS, "the end of the topic of counts")
+    def take(self, message):
+        count = int.from_bytes(message.value(), "big", signed=True)
+        self.records.append((message.partition(), message.offset(), message.key().decode(), count))
 
     def ends(self, topic):
-        """Partition -> end of what this reader may read: at read_committed the last stable offset."""
-        partitions = {number: TopicPartition(topic, number) for number in range(PARTITIONS)}
-        return {number: self.consumer.get_watermark_offsets(at, timeout=CLIENT_SECONDS)[1] for number, at in partitions.items()}
-
-
-def client_settings(bootstrap):
-    """No log lines about a broker that is away, and back at once when it is there again."""
-    return {"bootstrap.servers": bootstrap, "log_level": 2, "reconnect.backoff.max.ms": 500}
+        """Partition -> end."""
+        return {number: self.end(topic, number) for number in range(PARTITIONS)}
 
 
 def create_topics(bootstrap):
