@@ -16,6 +16,8 @@ use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, MetaStore, StoreError};
 use crate::tasks;
+use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -26,6 +28,8 @@ use tracing::warn;
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
 /// Between two looks at what is to be compacted, whatever `log.cleaner.backoff.ms` says.
 const COMPACTION_REST_MIN: Duration = Duration::from_millis(10);
+/// Logs of one topic that are opened at once.
+const OPENED_AT_ONCE: usize = 16;
 /// Compressed batches that are unpacked at a time, for validation or another codec: each may take 100 MiB.
 const UNPACKED_MAX: usize = 4;
 
@@ -69,6 +73,13 @@ impl Opening {
             partition.set_settings(newest.settings.clone());
         }
         Ok(partition)
+    }
+
+    /// Opens every partition of `topic`, some at once: one after the other, the hand-overs to the blocking threads would cost ten times what
+    /// is done there.
+    fn open_all<'a>(&'a self, topic: &'a Topic) -> impl Stream<Item = Result<Arc<Partition>, (LogId, StoreError)>> + 'a {
+        let one = move |log: LogId| async move { self.open(topic, log).await.map_err(|error| (log, error)) };
+        stream::iter(topic.logs.iter().copied()).map(one).buffer_unordered(OPENED_AT_ONCE)
     }
 
     fn settings_changed(&self, topic: &Topic) {
@@ -237,10 +248,11 @@ impl Broker {
     }
 
     async fn open_partitions(&self, topic: &Topic) -> Result<(), CatalogError> {
-        for log in &topic.logs {
-            self.opening.open(topic, *log).await.map_err(CatalogError::Store)?;
-        }
-        Ok(())
+        self.opening
+            .open_all(topic)
+            .try_for_each(|_| std::future::ready(Ok(())))
+            .await
+            .map_err(|(_, error)| CatalogError::Store(error))
     }
 
     /// Stops the coordinators and background tasks, then closes logs and store. After it, the directory may be opened again.
@@ -292,9 +304,7 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LogStore>, Arc<d
 
 /// Removes what a deleted topic left in the store, and then the note about it.
 async fn purge(logs: &Logs, catalog: &Catalog, deleted: &Deleted) -> Result<(), CatalogError> {
-    for log in &deleted.logs {
-        logs.delete(*log).await.map_err(CatalogError::Store)?;
-    }
+    logs.delete(&deleted.logs).await.map_err(CatalogError::Store)?;
     catalog.forget_deleted(deleted.id).await
 }
 
@@ -310,8 +320,9 @@ async fn finish_deletions(logs: Arc<Logs>, catalog: Arc<Catalog>) {
 /// Opens every log once, so that first requests find them open and retention reaches them.
 async fn open_all(opening: Opening) {
     for topic in opening.catalog.snapshot().topics.values() {
-        for log in &topic.logs {
-            if let Err(error) = opening.open(topic, *log).await {
+        let mut opened = pin!(opening.open_all(topic));
+        while let Some(opened) = opened.next().await {
+            if let Err((log, error)) = opened {
                 warn!(topic = topic.name, %log, %error, "a log could not be opened; it is tried again when it is asked for");
             }
         }

@@ -16,7 +16,7 @@ TOPICS, GROUP = ["schema.one", "schema.two", "schema.*"], "schema-readers"
 # The one that may be deleted: the others stay, for the requests that come then.
 DOOMED = "doomed"
 CONFIG = f"""
-request-timeout = 10.0
+request-timeout = 20.0
 [dictionaries.topics]
 values = {TOPICS}
 [dictionaries.groups]

@@ -108,16 +108,23 @@ impl Logs {
         self.producer_expiration_ms.store(ms, Ordering::Relaxed);
     }
 
-    /// Stops serving `log` and removes it from the store; readers and writers under way get [`LogStopped`].
+    /// Stops serving these logs and removes them from the store; readers and writers under way get [`LogStopped`].
     ///
     /// # Errors
     /// What the store answers.
-    pub async fn delete(&self, log: LogId) -> Result<(), StoreError> {
-        // The cell stays until the store has forgotten the log, so that nobody opens it beside this.
-        if let Some(partition) = self.get(log) {
+    pub async fn delete(&self, logs: &[LogId]) -> Result<(), StoreError> {
+        // The cells stay until the store has forgotten the logs, so that nobody opens one beside this.
+        for partition in logs.iter().filter_map(|log| self.get(*log)) {
             partition.stop();
         }
-        self.store.delete(log).await?;
+        self.store.delete(logs.to_vec()).await?;
+        for log in logs {
+            self.close_deleted(*log).await;
+        }
+        Ok(())
+    }
+
+    async fn close_deleted(&self, log: LogId) {
         // Somebody with the topic in hand may have opened the log while the store still knew it, or be about to: their opening is
         // waited for, and stopped.
         let cell = self.open.entry(log).or_default().clone();
@@ -126,7 +133,6 @@ impl Logs {
             partition.stop();
         }
         self.open.remove(&log);
-        Ok(())
     }
 
     /// The append that bears the mark `id`, if it has not expired: in which log it is, durably.

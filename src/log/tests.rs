@@ -260,7 +260,7 @@ async fn a_deleted_log_answers_stopped_and_wakes_who_waits() {
     append(&partition, batch(1)).await.expect("appended");
     let waiting = partition.clone();
     let waiter = crate::tasks::spawn("test", async move { waiting.wait_committed(Offset(10)).await });
-    house.logs.delete(LOG).await.expect("deleted");
+    house.logs.delete(&[LOG]).await.expect("deleted");
     assert!(waiter.await.expect("joins").is_err());
     assert!(matches!(append(&partition, batch(1)).await, Err(AppendError::Stopped(_))));
     assert!(matches!(partition.read(Offset(0), 1, Offset(1)).await, Err(ReadError::Stopped(_))));

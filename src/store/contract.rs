@@ -232,7 +232,7 @@ every_backend! {
     kept_bytes_are_whole_batches
     trim_never_goes_back
     trim_to_the_end_keeps_the_next_offset
-    deleted_log_is_gone_for_good
+    deleted_logs_are_gone_for_good
     newest_snapshot_wins
     rewritten_batches_take_the_place_of_the_old_ones
     removed_batches_leave_gaps_and_the_newest_stays
@@ -477,17 +477,29 @@ async fn trim_to_the_end_keeps_the_next_offset(h: Harness) {
     assert_eq!(h.store.size(LOG), 77);
 }
 
-async fn deleted_log_is_gone_for_good(h: Harness) {
+async fn deleted_logs_are_gone_for_good(h: Harness) {
+    const NEVER_OPENED: LogId = LogId(77);
+    let deleted = [LOG, LogId(71), LogId(72), NEVER_OPENED];
     ten_by_ten(&h, 3).await;
+    for log in &deleted[1..3] {
+        h.store.open(*log, F0).await.expect("opens");
+        h.put(*log, 0, 9, 0, 10).await;
+    }
     h.store.put_snapshot(LOG, Offset(10), Bytes::from_static(b"x")).await.expect("kept");
-    h.store.delete(LOG).await.expect("deletes");
-    assert!(matches!(h.store.read(LOG, Offset(0), END, ALL).await, Err(StoreError::UnknownLog(LOG))));
-    assert!(matches!(h.store.open(LOG, F0).await, Err(StoreError::UnknownLog(LOG))));
+    h.store.delete(deleted.to_vec()).await.expect("deletes");
+    h.store.delete(deleted.to_vec()).await.expect("what is deleted already is no error");
+    for log in deleted {
+        assert!(matches!(h.store.read(log, Offset(0), END, ALL).await, Err(StoreError::UnknownLog(unknown)) if unknown == log));
+        assert!(matches!(h.store.open(log, F0).await, Err(StoreError::UnknownLog(unknown)) if unknown == log));
+    }
     // A batch that was on its way is dropped, and harms nobody else.
     put(&*h.store, LOG, 30, 39, 0, 10).await;
     h.store.open(OTHER, F0).await.expect("opens");
     h.put(OTHER, 0, 9, 0, 10).await;
     let h = h.reopen().await;
+    for log in deleted {
+        assert!(matches!(h.store.open(log, F0).await, Err(StoreError::UnknownLog(unknown)) if unknown == log));
+    }
     h.store.open(OTHER, F0).await.expect("opens");
     assert_eq!(firsts(OTHER, &h.read(OTHER, 0, END, ALL).await), [0]);
 }

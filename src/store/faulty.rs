@@ -239,8 +239,8 @@ impl LogStore for FaultyStore {
         self.inner.trim(log, fence, start)
     }
 
-    fn delete(&self, log: LogId) -> BoxFuture<'_, Result<(), StoreError>> {
-        self.inner.delete(log)
+    fn delete(&self, logs: Vec<LogId>) -> BoxFuture<'_, Result<(), StoreError>> {
+        self.inner.delete(logs)
     }
 
     fn put_snapshot(&self, log: LogId, at: Offset, value: Bytes) -> BoxFuture<'_, Result<(), StoreError>> {

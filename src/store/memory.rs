@@ -391,10 +391,12 @@ impl LogStore for MemoryStore {
         }))
     }
 
-    fn delete(&self, log: LogId) -> BoxFuture<'_, Result<(), StoreError>> {
+    fn delete(&self, logs: Vec<LogId>) -> BoxFuture<'_, Result<(), StoreError>> {
         ready(self.with(|kept| {
-            kept.logs.remove(&log);
-            kept.deleted.insert(log);
+            for log in logs {
+                kept.logs.remove(&log);
+                kept.deleted.insert(log);
+            }
             Ok(())
         }))
     }

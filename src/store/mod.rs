@@ -178,8 +178,9 @@ pub trait LogStore: Send + Sync {
     /// Moves the log's start to `start` (never back). Durable when it returns. Batches wholly below are gone; their space is reclaimed.
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>>;
 
-    /// Removes the log. Durable when it returns. Its id is never opened again.
-    fn delete(&self, log: LogId) -> BoxFuture<'_, Result<(), StoreError>>;
+    /// Removes these logs. Durable when it returns; a crash before may have removed some. Their ids are never opened again. All of a topic's
+    /// logs in one call cost one sync.
+    fn delete(&self, logs: Vec<LogId>) -> BoxFuture<'_, Result<(), StoreError>>;
 
     /// Keeps one small value beside the log (the owner's snapshot of what it derived from the batches before `at`). Newest wins; may be
     /// lost in a power failure, in which case an older one, or none, is found: a snapshot only saves replay.

@@ -397,8 +397,8 @@ impl LogStore for LocalStore {
         Box::pin(self.changing(move |shared| shared.trim_log(log, fence, start)))
     }
 
-    fn delete(&self, log: LogId) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(self.changing(move |shared| shared.delete_log(log)))
+    fn delete(&self, logs: Vec<LogId>) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(self.changing(move |shared| shared.delete_logs(&logs)))
     }
 
     fn put_snapshot(&self, log: LogId, at: Offset, value: Bytes) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -53,11 +53,18 @@ struct State {
 }
 
 impl Reclaim {
-    /// Has the keys of `log` below `end` removed; `Offset(i64::MAX)` for a deleted log.
+    /// Has the keys of `log` below `end` removed.
     pub fn remove_below(&self, log: LogId, end: Offset) {
         let mut state = lock(&self.state);
         let below = state.below.entry(log).or_insert(end);
         *below = end.max(*below);
+        self.wake.notify_one();
+    }
+
+    /// Has all keys of these deleted logs removed.
+    pub fn remove_logs(&self, logs: &[LogId]) {
+        let mut state = lock(&self.state);
+        state.below.extend(logs.iter().map(|log| (*log, Offset(i64::MAX))));
         self.wake.notify_one();
     }
 

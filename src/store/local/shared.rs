@@ -139,14 +139,19 @@ impl Shared {
         Ok(())
     }
 
-    /// Removes `log`, durably. Blocks for a sync.
-    pub fn delete_log(&self, log: LogId) -> Result<(), StoreError> {
+    /// Removes `logs`, durably. Blocks for one sync, whatever their number.
+    pub fn delete_logs(&self, logs: &[LogId]) -> Result<(), StoreError> {
         let index = self.index()?;
-        let _row = self.row_lock(log);
-        let known = index.row(log)?.unwrap_or_default();
-        index.put_row(log, &Row { is_deleted: true, ..known }, Durability::Synced)?;
-        lock(&self.ledger).logs.remove(&log);
-        self.reclaim.remove_below(log, Offset(i64::MAX));
+        for log in logs {
+            let _row = self.row_lock(*log);
+            let known = index.row(*log)?.unwrap_or_default();
+            // The lock need not wait for the sync: nothing changes the row of a deleted log.
+            index.put_row(*log, &Row { is_deleted: true, ..known }, Durability::Eventual)?;
+            lock(&self.ledger).logs.remove(log);
+        }
+        index.sync_rows()?;
+        // Only now: keys must not go before it is certain that their log does.
+        self.reclaim.remove_logs(logs);
         Ok(())
     }
 }

@@ -139,7 +139,7 @@ async fn killed_store_replays_its_journal() {
         }
     }
     store.trim(LOG, F0, Offset(12)).await.expect("trims");
-    store.delete(FILLER).await.expect("deletes");
+    store.delete(vec![FILLER]).await.expect("deletes");
     let change = MetaChange { key: "k".into(), value: Some(Bytes::from_static(b"v")) };
     store.commit(vec![], vec![change]).await.expect("commits");
 
