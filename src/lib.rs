@@ -17,6 +17,7 @@ pub mod records;
 pub mod schema;
 pub mod server;
 pub mod sockets;
+pub mod span;
 pub mod store;
 pub mod tasks;
 pub mod telemetry;

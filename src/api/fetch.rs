@@ -14,12 +14,12 @@ use super::fetch_sessions::{Asked, Opened, SessionError, Told, TopicKey, Turn};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
-use crate::log::Aborted;
-use crate::log::fetch::{Fetched, Isolation, Limits, Target, fetch};
-use crate::store::Batch;
-use bytes::{Bytes, BytesMut};
-use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
-use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId, TopicName};
+use crate::log::fetch::{Fetched, Isolation, Limits, Target, total};
+use crate::log::{self, Aborted};
+use crate::wire::fetch::{self, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic};
+use crate::wire::frame::Frame;
+use crate::wire::message::DecodeError;
+use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -41,6 +41,10 @@ impl Handler for Fetch {
     type Request = FetchRequest;
     const VERSIONS: RangeInclusive<i16> = 4..=18;
 
+    fn frame(correlation_id: i32, response: FetchResponse, version: i16) -> Result<Frame, DecodeError> {
+        fetch::frame(correlation_id, &response, version)
+    }
+
     async fn handle(context: Context, request: FetchRequest) -> Answer<FetchResponse> {
         Answer::Later(Box::pin(answer(context, request)))
     }
@@ -50,7 +54,7 @@ impl Handler for Fetch {
     }
 }
 
-async fn answer(context: Context, request: FetchRequest) -> FetchResponse {
+async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchResponse {
     let turn = match open(&context, &request) {
         Ok(turn) => turn,
         Err(error) => return refused(session_error(&error)),
@@ -73,7 +77,7 @@ async fn answer(context: Context, request: FetchRequest) -> FetchResponse {
         // Some partition is answered with an error, so nothing is waited for.
         limits.max_wait = Duration::ZERO;
     }
-    let fetched = fetch(&targets, limits).await;
+    let fetched = log::fetch::fetch(&targets, limits).await;
     context.hold(charge(&context, &fetched).await);
     let mut fetched = fetched.into_iter();
     let answers = turn.asked.iter().zip(resolved).map(|(asked, resolved)| match resolved {
@@ -85,7 +89,7 @@ async fn answer(context: Context, request: FetchRequest) -> FetchResponse {
 }
 
 /// What this request asks for, in the light of its session.
-fn open(context: &Context, request: &FetchRequest) -> Result<Turn, SessionError> {
+fn open(context: &Context, request: &fetch::Head) -> Result<Turn, SessionError> {
     let by_id = context.version >= TOPIC_IDS;
     let key = |name: &TopicName, id| if by_id { TopicKey::Id(TopicId(id)) } else { TopicKey::Name(name.to_string()) };
     let asked = request.topics.iter().flat_map(|topic| {
@@ -130,7 +134,7 @@ pub fn check_leader_epoch(believed: i32) -> Result<(), ResponseError> {
     if believed > 0 { Err(ResponseError::UnknownLeaderEpoch) } else { Ok(()) }
 }
 
-fn limits(context: &Context, request: &FetchRequest) -> Limits {
+fn limits(context: &Context, request: &fetch::Head) -> Limits {
     let bytes = |value: i32| usize::try_from(value).unwrap_or(0);
     let allowed = bytes(request.max_bytes).min(bytes(context.broker.config.kafka.fetch_max_bytes));
     let max_bytes = allowed.min(room(context));
@@ -150,96 +154,79 @@ fn room(context: &Context) -> usize {
 }
 
 /// Charges an answer to the memory for answers, until it is on its socket; waits while others use it up. A long poll that sleeps is
-/// charged nothing.
+/// charged nothing. What lies in files is charged too: it keeps segments from being given back.
 async fn charge(context: &Context, fetched: &[Fetched]) -> Option<OwnedSemaphorePermit> {
-    let bytes = |one: &Fetched| one.batches.iter().flatten().map(|batch| batch.bytes.len()).sum::<usize>();
-    let total: usize = fetched.iter().map(bytes).sum();
+    let total: usize = fetched.iter().filter_map(|one| one.stretches.as_deref().ok()).map(total).sum();
     let all = context.broker.config.limits.memory_bytes / 1024;
     let permits = u32::try_from(total.div_ceil(1024).min(all)).unwrap_or(u32::MAX);
     context.broker.fetch_memory.clone().acquire_many_owned(permits).await.ok()
 }
 
-fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> PartitionData {
-    let Fetched { batches, watermark, last_stable, start, aborted } = fetched;
-    let batches = match batches {
-        Ok(batches) => batches,
+fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> FetchedPartition {
+    let Fetched { stretches, watermark, last_stable, start, aborted } = fetched;
+    let stretches = match stretches {
+        Ok(stretches) => stretches,
         Err(error) => return failure(asked, errors::read(&error)),
     };
-    PartitionData::default()
-        .with_partition_index(asked.index)
-        .with_high_watermark(watermark.0)
-        .with_last_stable_offset(last_stable.0)
-        .with_log_start_offset(start.0)
-        .with_aborted_transactions((isolation == Isolation::ReadCommitted).then(|| void(&aborted)))
-        .with_records(Some(joined(&batches)))
+    FetchedPartition {
+        index: asked.index,
+        error_code: errors::NONE,
+        high_watermark: watermark.0,
+        last_stable_offset: last_stable.0,
+        log_start_offset: start.0,
+        aborted: (isolation == Isolation::ReadCommitted).then(|| void(&aborted)),
+        records: stretches.into_iter().map(|stretch| stretch.bytes).collect(),
+    }
 }
 
 /// Whose records a read_committed consumer skips, from which offset on, until it meets the marker (KIP-98).
-fn void(aborted: &[Aborted]) -> Vec<AbortedTransaction> {
-    let transactions = aborted
-        .iter()
-        .map(|one| AbortedTransaction::default().with_producer_id(ProducerId(one.producer.0)).with_first_offset(one.first.0));
-    transactions.collect()
+fn void(aborted: &[Aborted]) -> Vec<(i64, i64)> {
+    aborted.iter().map(|one| (one.producer.0, one.first.0)).collect()
 }
 
-/// One batch is shared; several are copied behind one another.
-fn joined(batches: &[Batch]) -> Bytes {
-    match batches {
-        [] => Bytes::new(),
-        [one] => one.bytes.clone(),
-        several => {
-            let mut records = BytesMut::with_capacity(several.iter().map(|batch| batch.bytes.len()).sum());
-            for batch in several {
-                records.extend_from_slice(&batch.bytes);
-            }
-            records.freeze()
-        }
+fn failure(asked: &Asked, error: ResponseError) -> FetchedPartition {
+    FetchedPartition {
+        index: asked.index,
+        error_code: error.code(),
+        high_watermark: -1,
+        last_stable_offset: -1,
+        log_start_offset: -1,
+        aborted: None,
+        records: Vec::new(),
     }
-}
-
-fn failure(asked: &Asked, error: ResponseError) -> PartitionData {
-    PartitionData::default()
-        .with_partition_index(asked.index)
-        .with_error_code(error.code())
-        .with_high_watermark(-1)
-        .with_last_stable_offset(-1)
-        .with_log_start_offset(-1)
-        .with_aborted_transactions(None)
-        .with_records(Some(Bytes::new()))
 }
 
 /// Puts the answers under their topics; an incremental session leaves out what has nothing new to say.
-fn respond(context: &Context, turn: &Turn, answers: Vec<PartitionData>) -> FetchResponse {
+fn respond(context: &Context, turn: &Turn, answers: Vec<FetchedPartition>) -> FetchResponse {
     let told: Vec<Told> = answers.iter().map(told).collect();
     let news = context.sessions.news(turn, &told);
-    let mut topics: Vec<(&TopicKey, FetchableTopicResponse)> = Vec::new();
+    let mut topics: Vec<(&TopicKey, FetchedTopic)> = Vec::new();
     for ((asked, answer), _) in turn.asked.iter().zip(answers).zip(news).filter(|(_, is_news)| *is_news) {
         match topics.last_mut() {
             Some((key, topic)) if **key == asked.topic => topic.partitions.push(answer),
-            _ => topics.push((&asked.topic, topic_response(&asked.topic).with_partitions(vec![answer]))),
+            _ => topics.push((&asked.topic, FetchedTopic { partitions: vec![answer], ..topic_response(&asked.topic) })),
         }
     }
-    let responses = topics.into_iter().map(|(_, topic)| topic).collect();
     let session_id = match turn.session {
         Opened::Sessionless => 0,
         Opened::New(id) | Opened::Incremental(id) => id,
     };
-    FetchResponse::default().with_session_id(session_id).with_responses(responses)
+    FetchResponse { error_code: errors::NONE, session_id, topics: topics.into_iter().map(|(_, topic)| topic).collect() }
 }
 
-fn told(answer: &PartitionData) -> Told {
+fn told(answer: &FetchedPartition) -> Told {
     Told {
         watermark: answer.high_watermark,
         start: answer.log_start_offset,
         is_error: answer.error_code != errors::NONE,
-        has_records: answer.records.as_ref().is_some_and(|records| !records.is_empty()),
+        has_records: answer.has_records(),
     }
 }
 
-fn topic_response(key: &TopicKey) -> FetchableTopicResponse {
+fn topic_response(key: &TopicKey) -> FetchedTopic {
     match key {
-        TopicKey::Id(id) => FetchableTopicResponse::default().with_topic_id(id.0),
-        TopicKey::Name(name) => FetchableTopicResponse::default().with_topic(TopicName(StrBytes::from_string(name.clone()))),
+        TopicKey::Id(id) => FetchedTopic { id: id.0, ..FetchedTopic::default() },
+        TopicKey::Name(name) => FetchedTopic { name: TopicName(StrBytes::from_string(name.clone())), ..FetchedTopic::default() },
     }
 }
 
@@ -252,5 +239,5 @@ fn session_error(error: &SessionError) -> ResponseError {
 }
 
 fn refused(error: ResponseError) -> FetchResponse {
-    FetchResponse::default().with_error_code(error.code())
+    FetchResponse { error_code: error.code(), ..FetchResponse::default() }
 }

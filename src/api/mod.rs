@@ -7,6 +7,7 @@
 //! A new API key is one new file and two lines here: its `mod` and its row in [`TABLE`].
 
 use crate::store::BoxFuture;
+use crate::wire::frame::Frame;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::protocol::{HeaderVersion, Request};
@@ -101,6 +102,13 @@ pub trait Handler: 'static {
     /// What a client gets that asks for a version outside [`Handler::VERSIONS`]. Where the response has a
     /// top-level error code, it says UNSUPPORTED_VERSION (35).
     fn unsupported() -> ResponseOf<Self>;
+    /// The response as it leaves.
+    ///
+    /// # Errors
+    /// See [`message::encode`].
+    fn frame(correlation_id: i32, response: ResponseOf<Self>, version: i16) -> Result<Frame, DecodeError> {
+        message::encode(correlation_id, &response, version).map(Frame::from)
+    }
 }
 
 /// What a handler answers.
@@ -115,7 +123,7 @@ pub enum Answer<R> {
 }
 
 /// A response frame, or the way to it. What the connection handles.
-pub type Encoded = Answer<Bytes>;
+pub type Encoded = Answer<Frame>;
 
 /// One line of [`TABLE`]: a handler with its type erased.
 pub struct Row {
@@ -130,7 +138,7 @@ pub struct Row {
     /// Decodes, handles (stage one) and prepares the encoding of the answer.
     pub dispatch: fn(Context, i32, Bytes) -> BoxFuture<'static, Result<Encoded, DecodeError>>,
     /// The frame for a version outside `min..=max`.
-    pub unsupported: fn(i32) -> Result<Bytes, DecodeError>,
+    pub unsupported: fn(i32) -> Result<Frame, DecodeError>,
 }
 
 const fn row<H: Handler>(name: &'static str) -> Row {
@@ -143,19 +151,19 @@ const fn row<H: Handler>(name: &'static str) -> Row {
         listed: H::LISTED,
         header_version: <H::Request as HeaderVersion>::header_version,
         dispatch: |context, correlation_id, body| Box::pin(dispatch::<H>(context, correlation_id, body)),
-        unsupported: |correlation_id| message::encode(correlation_id, &H::unsupported(), H::UNSUPPORTED_IN),
+        unsupported: |correlation_id| H::frame(correlation_id, H::unsupported(), H::UNSUPPORTED_IN),
     }
 }
 
 async fn dispatch<H: Handler>(context: Context, correlation_id: i32, body: Bytes) -> Result<Encoded, DecodeError> {
     let version = context.version;
     let request = message::decode::<H::Request>(body, version)?;
-    let encode = move |response: ResponseOf<H>| match message::encode(correlation_id, &response, version) {
+    let encode = move |response: ResponseOf<H>| match H::frame(correlation_id, response, version) {
         Ok(frame) => frame,
         Err(error) => {
             // A field that this version lacks: our bug. An empty frame ends the connection; the client asks again.
             tracing::error!(key = <H::Request as Request>::KEY, version, %error, "a response does not encode");
-            Bytes::new()
+            Frame::default()
         }
     };
     Ok(match H::handle(context, request).await {

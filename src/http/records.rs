@@ -10,14 +10,16 @@ use crate::catalog::Topic;
 use crate::ids::ProducerId;
 use crate::records::control::{EndTransaction, Marker};
 use crate::records::{BatchHeader, Compression, Record, RecordError, iterate};
+use crate::span::{self, Span};
 use crate::tasks;
+use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::PartitionData;
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
-use kafka_protocol::messages::{BrokerId, FetchRequest, ListOffsetsRequest, TopicName};
+use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashSet};
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -113,10 +115,10 @@ pub enum Arrived {
 /// Waits until there are batches at `wanted`, without looking into them.
 pub async fn arrived(caller: &Caller, wanted: &[Wanted], wait: Duration) -> Arrived {
     let answers = fetch(caller, wanted, Limits { records: 1, bytes: 1, wait }).await;
-    if answers.iter().any(|(_, data)| data.records.as_ref().is_some_and(|records| !records.is_empty())) {
+    if answers.iter().any(|(_, data)| data.has_records()) {
         return Arrived::Records;
     }
-    let is_out = |data: &PartitionData| ResponseError::try_from_code(data.error_code) == Some(ResponseError::OffsetOutOfRange);
+    let is_out = |data: &FetchedPartition| ResponseError::try_from_code(data.error_code) == Some(ResponseError::OffsetOutOfRange);
     if answers.iter().all(|(_, data)| is_out(data)) && !answers.is_empty() { Arrived::Beyond } else { Arrived::Nothing }
 }
 
@@ -149,7 +151,7 @@ pub async fn offset_at(caller: &Caller, topic: &Topic, partition: i32, time: i64
 }
 
 /// The answers, with the positions in `wanted` that they are for.
-async fn fetch(caller: &Caller, wanted: &[Wanted], limits: Limits) -> Vec<(usize, PartitionData)> {
+async fn fetch(caller: &Caller, wanted: &[Wanted], limits: Limits) -> Vec<(usize, FetchedPartition)> {
     let mut topics: Vec<FetchTopic> = Vec::new();
     for one in wanted {
         let partition = FetchPartition::default()
@@ -162,17 +164,17 @@ async fn fetch(caller: &Caller, wanted: &[Wanted], limits: Limits) -> Vec<(usize
             _ => topics.push(FetchTopic::default().with_topic(name_of(&one.topic)).with_partitions(vec![partition])),
         }
     }
-    let request = FetchRequest::default()
+    let request = Head::default()
         .with_max_wait_ms(i32::try_from(limits.wait.as_millis()).unwrap_or(i32::MAX))
         .with_min_bytes(1)
         .with_max_bytes(i32::try_from(limits.bytes).unwrap_or(i32::MAX))
         .with_isolation_level(READ_COMMITTED)
         .with_session_epoch(-1)
         .with_topics(topics);
-    let asked = tokio::time::timeout(limits.wait + PATIENCE, caller.call::<Fetch>(FETCH, request));
+    let asked = tokio::time::timeout(limits.wait + PATIENCE, caller.call::<Fetch>(FETCH, FetchRequest(request)));
     let Ok(Ok(response)) = asked.await else { return Vec::new() };
     // Partitions are answered in the order in which they were asked for.
-    response.responses.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
+    response.topics.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
 }
 
 pub(super) fn name_of(topic: &Topic) -> TopicName {
@@ -187,12 +189,17 @@ struct Budget {
 }
 
 /// The page that a partition's data gives, and what cut it short. Compressed batches are opened on the blocking pool.
-async fn taken(caller: &Caller, data: PartitionData, wanted: Wanted, budget: Budget) -> (Page, Option<HttpError>) {
+async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: Budget) -> (Page, Option<HttpError>) {
     let shared = caller.shared.clone();
-    let is_compressed = has_compressed(data.records.as_deref().unwrap_or_default());
+    let mut page = Page { next: wanted.from, ..Page::default() };
+    let batches = match loaded(data.records).await {
+        Ok(batches) => batches,
+        Err(error) => return (page, Some(unreadable(&wanted, &error))),
+    };
+    let is_compressed = has_compressed(&batches);
+    let mut aborted = Aborted::of(data.aborted);
     let work = move || {
-        let mut page = Page { next: wanted.from, ..Page::default() };
-        let error = take(&shared, &data, &wanted, &mut page, budget).err();
+        let error = take(&shared, batches, &mut aborted, &wanted, &mut page, budget).err();
         let error = error.map(|error| match error {
             TakeError::Busy => super::busy(),
             TakeError::Record(error) => damaged(&wanted, &error),
@@ -200,6 +207,13 @@ async fn taken(caller: &Caller, data: PartitionData, wanted: Wanted, budget: Bud
         (page, error)
     };
     if is_compressed { tasks::blocking("open batches for HTTP", work).await } else { work() }
+}
+
+async fn loaded(records: Vec<Span>) -> io::Result<Bytes> {
+    if records.iter().any(|span| matches!(span, Span::File(_))) {
+        return tasks::blocking("read for HTTP", move || span::load(&records)).await;
+    }
+    span::load(&records)
 }
 
 fn has_compressed(mut batches: &[u8]) -> bool {
@@ -225,10 +239,16 @@ impl From<RecordError> for TakeError {
     }
 }
 
-/// Adds what a partition's data holds of what is wanted to its page.
-fn take(shared: &Shared, data: &PartitionData, wanted: &Wanted, page: &mut Page, budget: Budget) -> Result<(), TakeError> {
-    let mut left = data.records.clone().unwrap_or_default();
-    let mut aborted = Aborted::of(data);
+/// Adds what these batches hold of what is wanted to the page.
+fn take(
+    shared: &Shared,
+    batches: Bytes,
+    aborted: &mut Aborted,
+    wanted: &Wanted,
+    page: &mut Page,
+    budget: Budget,
+) -> Result<(), TakeError> {
+    let mut left = batches;
     while !left.is_empty() {
         let header = BatchHeader::parse(&left)?;
         let batch = left.split_to(header.batch_bytes.min(left.len()));
@@ -275,9 +295,9 @@ struct Aborted {
 }
 
 impl Aborted {
-    fn of(data: &PartitionData) -> Aborted {
-        let all = data.aborted_transactions.iter().flatten();
-        let mut coming: Vec<_> = all.map(|one| (one.first_offset, ProducerId(one.producer_id.0))).collect();
+    fn of(aborted: Option<Vec<(i64, i64)>>) -> Aborted {
+        let all = aborted.into_iter().flatten();
+        let mut coming: Vec<_> = all.map(|(producer, first)| (first, ProducerId(producer))).collect();
         coming.sort_unstable_by_key(|(first, _)| std::cmp::Reverse(*first));
         Aborted { coming, now: HashSet::new() }
     }
@@ -296,6 +316,12 @@ impl Aborted {
         }
         Ok(header.attributes.is_transactional() && self.now.contains(&producer))
     }
+}
+
+fn unreadable(wanted: &Wanted, error: &io::Error) -> HttpError {
+    let message = format!("{}-{} from offset {}: {error}", wanted.topic.name, wanted.partition, wanted.from);
+    tracing::error!(topic = wanted.topic.name, partition = wanted.partition, from = wanted.from, %error, "a segment cannot be read");
+    HttpError::new(super::errors::Refusal::Internal, message)
 }
 
 fn damaged(wanted: &Wanted, error: &RecordError) -> HttpError {

@@ -6,7 +6,7 @@ use super::partition::{Partition, ReadError};
 use super::transactions::Aborted;
 use super::waiters::Waiter;
 use crate::ids::Offset;
-use crate::store::Batch;
+use crate::store::Stretch;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub struct Limits {
 /// What one partition gave; the offsets are of the moment of reading.
 #[derive(Debug, Clone)]
 pub struct Fetched {
-    pub batches: Result<Vec<Batch>, ReadError>,
+    pub stretches: Result<Vec<Stretch>, ReadError>,
     pub watermark: Offset,
     pub last_stable: Offset,
     pub start: Offset,
@@ -74,8 +74,8 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
     for target in targets {
         let room = limits.max_bytes.saturating_sub(bytes).min(target.max_bytes);
         let one = read_one(target, room, limits, bytes == 0).await;
-        match &one.batches {
-            Ok(batches) => bytes = bytes.saturating_add(batches.iter().map(|batch| batch.bytes.len()).sum()),
+        match &one.stretches {
+            Ok(stretches) => bytes = bytes.saturating_add(total(stretches)),
             Err(_) => has_failed = true,
         }
         fetched.push(one);
@@ -91,41 +91,49 @@ async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) 
         Isolation::ReadUncommitted => Offset(i64::MAX),
         Isolation::ReadCommitted => last_stable,
     };
-    let (batches, aborted) = loop {
+    let (stretches, aborted) = loop {
         let emptied_times = partition.emptied_times();
-        let batches = if room == 0 && !is_first {
+        let stretches = if room == 0 && !is_first {
             // Still an answer: offsets, and OFFSET_OUT_OF_RANGE where it applies.
-            partition.read(target.from, 0, target.from).await
+            partition.locate(target.from, 0, target.from).await
         } else {
-            partition.read(target.from, room, to).await.map(|mut batches| {
-                let is_too_large = batches.first().is_some_and(|batch| batch.bytes.len() > room);
+            partition.locate(target.from, room, to).await.map(|mut stretches| {
+                // Then it is the one batch that is answered whatever its size.
+                let is_too_large = total(&stretches) > room;
                 if is_too_large && !is_first {
-                    batches.clear();
+                    stretches.clear();
                 }
-                batches
+                stretches
             })
         };
-        let answer = match (batches, limits.isolation) {
-            (Ok(batches), Isolation::ReadCommitted) => match aborted_among(partition, target.from, &batches) {
-                Ok(aborted) => (Ok(batches), aborted),
-                Err(error) => (Err(error), Vec::new()),
-            },
-            (batches, _) => (batches, Vec::new()),
+        let answer = match (stretches, limits.isolation) {
+            (Ok(stretches), Isolation::ReadCommitted) => {
+                match aborted_among(partition, target.from, stretches.last().map(|newest| newest.last)) {
+                    Ok(aborted) => (Ok(stretches), aborted),
+                    Err(error) => (Err(error), Vec::new()),
+                }
+            }
+            (stretches, _) => (stretches, Vec::new()),
         };
         if partition.emptied_times() == emptied_times {
             break answer;
         }
     };
-    Fetched { batches, watermark: partition.watermark(), last_stable, start: partition.start(), aborted }
+    Fetched { stretches, watermark: partition.watermark(), last_stable, start: partition.start(), aborted }
 }
 
-/// Which transactions of `batches`, read from `from`, are void.
+/// Bytes of all of these.
+pub fn total(stretches: &[Stretch]) -> usize {
+    stretches.iter().map(|stretch| stretch.bytes.len()).sum()
+}
+
+/// Which transactions are void among what was read from `from` up to and including `newest` (nothing: `None`).
 ///
 /// # Errors
 /// [`ReadError::OutOfRange`] when the log was trimmed past `from` after they were read: what was forgotten with it may have been void.
-pub(super) fn aborted_among(partition: &Partition, from: Offset, batches: &[Batch]) -> Result<Vec<Aborted>, ReadError> {
-    let Some(newest) = batches.last() else { return Ok(Vec::new()) };
-    let aborted = partition.aborted(from, newest.last.next());
+pub(super) fn aborted_among(partition: &Partition, from: Offset, newest: Option<Offset>) -> Result<Vec<Aborted>, ReadError> {
+    let Some(newest) = newest else { return Ok(Vec::new()) };
+    let aborted = partition.aborted(from, newest.next());
     // The start moves before anything is forgotten.
     let start = partition.start();
     if start > from {

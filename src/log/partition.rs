@@ -27,7 +27,7 @@ use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, Stretch, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -422,6 +422,27 @@ impl Partition {
     /// # Errors
     /// [`ReadError::OutOfRange`] below the start or above the watermark.
     pub async fn read(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Batch>, ReadError> {
+        let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
+        if let Some(batches) = self.newest.read(from, to, max_bytes) {
+            return Ok(batches);
+        }
+        Ok(self.store.read(self.log, from, to, max_bytes).await?)
+    }
+
+    /// What [`Partition::read`] answers, left where it lies.
+    ///
+    /// # Errors
+    /// As [`Partition::read`].
+    pub async fn locate(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Stretch>, ReadError> {
+        let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
+        if let Some(batches) = self.newest.read(from, to, max_bytes) {
+            return Ok(batches.into_iter().map(Stretch::from).collect());
+        }
+        Ok(self.store.locate(self.log, from, to, max_bytes).await?)
+    }
+
+    /// Where a read from `from` ends that wants records below `to`; `None` when there is nothing for it.
+    fn end_of_read(&self, from: Offset, to: Offset) -> Result<Option<Offset>, ReadError> {
         let Progress { watermark, is_stopped, .. } = *self.progress.borrow();
         if is_stopped {
             return Err(LogStopped.into());
@@ -431,13 +452,7 @@ impl Partition {
             return Err(ReadError::OutOfRange { asked: from, start, end: watermark });
         }
         let to = to.min(watermark);
-        if from >= to {
-            return Ok(Vec::new());
-        }
-        if let Some(batches) = self.newest.read(from, to, max_bytes) {
-            return Ok(batches);
-        }
-        Ok(self.store.read(self.log, from, to, max_bytes).await?)
+        Ok((from < to).then_some(to))
     }
 
     /// The exclusive end of what is durable: Kafka's high watermark.

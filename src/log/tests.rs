@@ -1,6 +1,6 @@
 //! Goal: what a partition promises its writers and readers. Method: real logs on the memory store, a manual clock, batches built here.
 
-use super::fetch::{Isolation, Limits, Target, aborted_among, fetch};
+use super::fetch::{Isolation, Limits, Target, aborted_among, fetch, total};
 use super::{AppendError, LogOptions, Logs, Origin, Partition, ProducerError, ReadError, retention};
 use crate::config::KafkaSettings;
 use crate::config::topic::{TimestampType, TopicSettings};
@@ -319,7 +319,7 @@ fn targets(partitions: &[Arc<Partition>], max_bytes: usize) -> Vec<Target> {
 }
 
 fn sizes(fetched: &[super::fetch::Fetched]) -> Vec<usize> {
-    fetched.iter().map(|one| one.batches.as_ref().expect("readable").iter().map(|batch| batch.bytes.len()).sum()).collect()
+    fetched.iter().map(|one| total(one.stretches.as_ref().expect("readable"))).collect()
 }
 
 #[tokio::test]
@@ -357,7 +357,7 @@ async fn an_error_of_one_partition_answers_at_once() {
     let mut targets = targets(&partitions, 1 << 20);
     targets[0].from = Offset(99);
     let fetched = fetch(&targets, limits(1, 1 << 20, 3_600_000)).await;
-    assert!(matches!(fetched[0].batches, Err(ReadError::OutOfRange { .. })));
+    assert!(matches!(fetched[0].stretches, Err(ReadError::OutOfRange { .. })));
 }
 
 // --- transactions ----------------------------------------------------------------------------------------------------------
@@ -498,9 +498,9 @@ async fn a_reader_whose_records_are_deleted_meanwhile_is_told_so_rather_than_sho
     end(&partition, 7, 1, Marker::Abort).await.expect("aborted at 1");
     append(&partition, batch(1)).await.expect("plain, at 2");
     let read = partition.read(Offset(0), 1 << 20, Offset(3)).await.expect("readable");
-    assert_eq!(aborted_among(&partition, Offset(0), &read).expect("still there").len(), 1);
+    assert_eq!(aborted_among(&partition, Offset(0), read.last().map(|newest| newest.last)).expect("still there").len(), 1);
     partition.trim(Offset(2)).await.expect("trimmed between the two looks");
-    let told = aborted_among(&partition, Offset(0), &read);
+    let told = aborted_among(&partition, Offset(0), read.last().map(|newest| newest.last));
     assert!(matches!(told, Err(ReadError::OutOfRange { start: Offset(2), .. })), "{told:?}");
 }
 

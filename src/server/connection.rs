@@ -10,10 +10,11 @@
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
 use super::Shared;
+use super::outgoing::{self, Outgoing};
 use crate::api::context::{Connection, Held};
 use crate::api::{self, Answer, Context, Encoded, Row};
 use crate::tasks;
-use crate::wire::frame::{self, FrameError};
+use crate::wire::frame::{self, Frame, FrameError};
 use crate::wire::header::{self, Prefix};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::future::Future;
@@ -22,7 +23,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::{AsyncWriteExt, BufReader, BufWriter};
+use tokio::io::BufReader;
 use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::mpsc;
@@ -30,15 +31,13 @@ use tracing::{debug, info};
 
 /// Small requests arrive in one read with their size; larger bodies bypass this buffer.
 const READ_BUFFER: usize = 8 << 10;
-/// Small answers that are ready together leave in one write.
-const WRITE_BUFFER: usize = 16 << 10;
 /// Produce, the one key whose requests may be large.
 const PRODUCE: i16 = 0;
 /// How long stage two may still take once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 
-/// An answer on its way out, with the memory that it occupies.
-type Outgoing = (Encoded, Held);
+/// An answer that is to be written, with the memory that it occupies.
+type Queued = (Encoded, Held);
 
 /// Serves `stream` until it ends. Never panics on what the peer sends.
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: Arc<Shared>) {
@@ -90,7 +89,7 @@ struct Reader {
     /// The last request's; nearly always the next one's, too.
     client_id: Arc<str>,
     shared: Arc<Shared>,
-    queue: mpsc::Sender<Outgoing>,
+    queue: mpsc::Sender<Queued>,
 }
 
 impl Reader {
@@ -181,13 +180,15 @@ impl Reader {
         let Prefix { api_key, api_version, correlation_id } = prefix;
         debug!(connection = self.connection.id, api_key, api_version, "unsupported key");
         if let Some(absent) = api::absent::find(api_key) {
-            return (absent.answer)(correlation_id, api_version).map(Answer::Now).map_err(End::answered);
+            return (absent.answer)(correlation_id, api_version)
+                .map(|frame| Answer::Now(Frame::from(frame)))
+                .map_err(End::answered);
         }
         let mut frame = BytesMut::with_capacity(10);
         frame.put_i32(6);
         frame.put_i32(correlation_id);
         frame.put_i16(api::errors::ResponseError::UnsupportedVersion.code());
-        Ok(Answer::Now(frame.freeze()))
+        Ok(Answer::Now(Frame::from(frame.freeze())))
     }
 
     fn malformed(&self, row: &Row, prefix: Prefix, error: &dyn std::fmt::Display) -> End {
@@ -204,8 +205,8 @@ impl Reader {
 }
 
 /// Writes answers in their order until the reader is gone and the queue is empty, or the peer is.
-async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoing>, shared: Arc<Shared>) {
-    let mut out = BufWriter::with_capacity(WRITE_BUFFER, write);
+async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued>, shared: Arc<Shared>) {
+    let mut out = Outgoing::new(write);
     let mut stopping = shared.stopping.clone();
     // An error means that the peer is gone; the reader learns it by our end.
     let _ = async {
@@ -213,7 +214,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoi
             let next = match answers.try_recv() {
                 Ok(next) => next,
                 Err(_) => {
-                    tokio::time::timeout(patience(WRITE_BUFFER), out.flush()).await??;
+                    tokio::time::timeout(patience(outgoing::BUFFER_BYTES), out.flush()).await??;
                     match answers.recv().await {
                         Some(next) => next,
                         None => return out.shutdown().await,
@@ -229,7 +230,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoi
                         Poll::Ready(frame) => frame,
                         Poll::Pending => {
                             // What is ready must not wait for what is not.
-                            tokio::time::timeout(patience(WRITE_BUFFER), out.flush()).await??;
+                            tokio::time::timeout(patience(outgoing::BUFFER_BYTES), out.flush()).await??;
                             tokio::select! {
                                 frame = wait => frame,
                                 () = last_moment(&mut stopping) => return out.shutdown().await,
@@ -243,7 +244,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Outgoi
                 return out.shutdown().await;
             }
             // A peer that does not read keeps a place and memory that others wait for: it has as long as it would have for sending as much.
-            tokio::time::timeout(patience(frame.len()), out.write_all(&frame)).await??;
+            tokio::time::timeout(patience(frame.len()), out.push(frame)).await??;
         }
     }
     .await as std::io::Result<()>;

@@ -18,6 +18,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
 mod connection;
+mod outgoing;
 
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 1024;

@@ -7,6 +7,7 @@ use super::local::{LocalOptions, LocalStore, SyncPolicy};
 use super::memory::MemoryStore;
 use super::{Append, Batch, CommitListener, LogStore, Mark, MetaStore, Permit, StoreError, SuffixChecksum};
 use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::span;
 use bytes::Bytes;
 use metadata::*;
 use replacement::*;
@@ -34,12 +35,15 @@ pub(crate) type Stores = (Arc<dyn LogStore>, Arc<dyn MetaStore>);
 #[derive(Default)]
 pub(crate) struct Told {
     commits: Mutex<HashMap<LogId, Vec<Offset>>>,
+    /// Of all logs.
+    order: Mutex<Vec<(LogId, Offset)>>,
     failure: Mutex<Option<StoreError>>,
     changed: Notify,
 }
 
 impl CommitListener for Told {
     fn committed(&self, log: LogId, last: Offset) {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner).push((log, last));
         self.commits.lock().unwrap_or_else(PoisonError::into_inner).entry(log).or_default().push(last);
         self.changed.notify_waiters();
     }
@@ -112,8 +116,19 @@ impl Harness {
         self.told.wait(log, Offset(last)).await;
     }
 
+    /// What is read, which is also what is located.
     async fn read(&self, log: LogId, from: i64, to: Offset, max_bytes: usize) -> Vec<Batch> {
-        self.store.read(log, Offset(from), to, max_bytes).await.expect("the log is read")
+        let batches = self.store.read(log, Offset(from), to, max_bytes).await.expect("the log is read");
+        let stretches = self.store.locate(log, Offset(from), to, max_bytes).await.expect("the log is located");
+        let ends = |firsts: Option<Offset>, lasts: Option<Offset>| firsts.zip(lasts);
+        assert_eq!(
+            ends(stretches.first().map(|one| one.first), stretches.last().map(|one| one.last)),
+            ends(batches.first().map(|one| one.first), batches.last().map(|one| one.last)),
+        );
+        let spans: Vec<_> = stretches.into_iter().map(|one| one.bytes).collect();
+        let read: Vec<&[u8]> = batches.iter().map(|batch| &batch.bytes[..]).collect();
+        assert!(span::load(&spans).expect("the spans are read") == read.concat(), "the same bytes");
+        batches
     }
 }
 
@@ -227,6 +242,7 @@ every_backend! {
     gaps_between_batches_are_skipped
     many_batches_of_many_logs_read_back
     commits_are_told_in_order
+    what_was_queued_first_is_told_first
     time_finds_the_first_batch_that_reaches_it
     times_of_trimmed_batches_do_not_count
     kept_bytes_are_whole_batches
@@ -389,6 +405,27 @@ async fn many_batches_of_many_logs_read_back(h: Harness) {
             let expected: Vec<i64> = (from..from + i64::try_from(read.len()).expect("small")).collect();
             assert!(!read.is_empty() && firsts(log, &read) == expected, "log {log} from {from}");
             from += i64::try_from(read.len()).expect("small");
+        }
+    }
+}
+
+async fn what_was_queued_first_is_told_first(h: Harness) {
+    // The log with the higher id first, so that no other order is the same by chance.
+    const FIRST: LogId = OTHER;
+    const SECOND: LogId = LOG;
+    for log in [FIRST, SECOND] {
+        h.store.open(log, F0).await.expect("opens");
+    }
+    for offset in 0..300 {
+        put(&*h.store, FIRST, offset, offset, 0, 50).await;
+        put(&*h.store, SECOND, offset, offset, 0, 50).await;
+    }
+    h.told.wait(SECOND, Offset(299)).await;
+    let mut first = Offset(-1);
+    for (log, last) in h.told.order.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        match *log {
+            FIRST => first = *last,
+            _ => assert!(*last <= first, "{last} of the second log is told of, the first is only told of up to {first}"),
         }
     }
 }

@@ -11,7 +11,7 @@
 use super::memory::MemoryStore;
 use super::{
     Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
-    Replacement, StoreError,
+    Replacement, StoreError, Stretch,
 };
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
@@ -196,6 +196,10 @@ impl LogStore for FaultyStore {
 
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>> {
         self.inner.read(log, from, to, max_bytes)
+    }
+
+    fn locate(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Stretch>, StoreError>> {
+        self.inner.locate(log, from, to, max_bytes)
     }
 
     fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {

@@ -5,6 +5,7 @@
 //! versioned keys. Shared object storage with etcd must fit behind the same traits.
 
 use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::span::Span;
 use bytes::Bytes;
 use std::future::Future;
 use std::pin::Pin;
@@ -102,6 +103,22 @@ pub struct Batch {
     pub bytes: Bytes,
 }
 
+/// Neighbouring batches as they lie, whole and in order: to be sent on, not to be looked into.
+#[derive(Debug, Clone)]
+pub struct Stretch {
+    /// Of the first batch.
+    pub first: Offset,
+    /// Of the last batch.
+    pub last: Offset,
+    pub bytes: Span,
+}
+
+impl From<Batch> for Stretch {
+    fn from(batch: Batch) -> Stretch {
+        Stretch { first: batch.first, last: batch.last, bytes: Span::Memory(batch.bytes) }
+    }
+}
+
 /// What [`LogStore::replace`] makes of committed batches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Replacement {
@@ -140,8 +157,8 @@ pub trait LogStore: Send + Sync {
     /// takes the whole queue. Cancel-safe. Answers [`StoreError::TooLarge`], [`StoreError::Closed`].
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>>;
 
-    /// Queues a batch. Never blocks, cannot fail: what happens to it is told to the listener. FIFO per store, over all logs: commits of one
-    /// log are told in offset order, and after a crash no batch is there without those that were queued before it. Called under the
+    /// Queues a batch. Never blocks, cannot fail: what happens to it is told to the listener. FIFO per store, over all logs: what was queued
+    /// first is told first (a transaction's markers before the record that says it is complete), and after a crash no batch is there without those that were queued before it. Called under the
     /// log's own lock.
     fn append(&self, permit: Permit, append: Append);
 
@@ -149,6 +166,15 @@ pub trait LogStore: Send + Sync {
     /// after it). Stops before the batch that would exceed `max_bytes`, but the first is returned whatever its size. Empty
     /// only when no batch overlaps.
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>>;
+
+    /// The same batches as [`LogStore::read`] answers, left where they are if the store can: a span of a file stays as it is while it is held,
+    /// whatever becomes of the log.
+    fn locate(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Stretch>, StoreError>> {
+        Box::pin(async move {
+            let batches = self.read(log, from, to, max_bytes).await?;
+            Ok(batches.into_iter().map(Stretch::from).collect())
+        })
+    }
 
     /// The committed append that bears the mark `id`, in whatever log. An expired mark may still be found. A look-up in memory or in the
     /// page cache: called where nothing may wait for long.

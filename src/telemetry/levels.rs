@@ -9,7 +9,7 @@ pub const ROOT: &str = "root";
 const CRATE: &str = "fourbyfour_stream";
 
 /// The modules of this crate: a test compares them with `lib.rs`.
-const MODULES: [&str; 18] = [
+const MODULES: [&str; 19] = [
     "api",
     "broker",
     "catalog",
@@ -24,6 +24,7 @@ const MODULES: [&str; 18] = [
     "schema",
     "server",
     "sockets",
+    "span",
     "store",
     "tasks",
     "telemetry",

@@ -2,12 +2,39 @@
 //!
 //! Nothing is allocated before the announced size has been checked, and the caller holds a memory permit for it.
 
+use crate::span::Span;
 use bytes::{Bytes, BytesMut};
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Bytes of the size prefix.
 pub const PREFIX_BYTES: usize = 4;
+
+/// A response frame, size prefix and all: what was encoded, and between it what is sent from where it lies.
+#[derive(Debug, Clone, Default)]
+pub struct Frame {
+    /// Mostly all of it.
+    pub head: Bytes,
+    pub rest: Vec<Span>,
+}
+
+impl Frame {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.head.len() + self.rest.iter().map(Span::len).sum::<usize>()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Frame {
+    fn from(head: Bytes) -> Frame {
+        Frame { head, rest: Vec::new() }
+    }
+}
 
 /// Why a connection's next frame cannot be read; every variant ends the connection.
 #[derive(Debug, Error)]

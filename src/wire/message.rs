@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The peer sent something that is not the message that its header announces.
 #[derive(Debug, Error)]
 #[error("{0}")]
-pub struct DecodeError(String);
+pub struct DecodeError(pub(super) String);
 
 impl From<anyhow::Error> for DecodeError {
     fn from(error: anyhow::Error) -> DecodeError {

@@ -18,6 +18,7 @@ use crate::log::{LogOptions, Logs, Origin, Partition};
 use crate::records::control::{EndTransaction, Marker};
 use crate::records::iterate::records;
 use crate::records::{BatchBuilder, BatchHeader, Compression};
+use crate::span::{self, Span};
 use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
 use bytes::Bytes;
@@ -106,24 +107,26 @@ impl House {
         loop {
             let target = Target { partition: self.partition.clone(), from, max_bytes: 4_000 };
             let fetched = fetch::fetch(&[target], limits).await.remove(0);
-            let batches = fetched.batches.expect("readable");
-            let Some(newest) = batches.last() else { return seen };
+            let stretches = fetched.stretches.expect("readable");
+            let Some(newest) = stretches.last() else { return seen };
+            let spans: Vec<Span> = stretches.iter().map(|stretch| stretch.bytes.clone()).collect();
+            let mut left = span::load(&spans).expect("readable");
             let mut void = HashSet::new();
             let mut ahead = fetched.aborted;
             ahead.sort_by_key(|one| one.first);
-            for batch in &batches {
-                let header = BatchHeader::parse(&batch.bytes).expect("a batch");
-                while ahead.first().is_some_and(|one| one.first <= batch.last) {
+            while !left.is_empty() {
+                let header = BatchHeader::parse(&left).expect("a batch");
+                let batch = left.split_to(header.batch_bytes);
+                while ahead.first().is_some_and(|one| one.first <= header.last_offset()) {
                     void.insert(ahead.remove(0).producer);
                 }
                 let id = ProducerId(header.producer_id);
                 if header.attributes.is_control() {
-                    if let Some(EndTransaction { marker: Marker::Abort, .. }) = EndTransaction::read(&batch.bytes).expect("reads")
-                    {
+                    if let Some(EndTransaction { marker: Marker::Abort, .. }) = EndTransaction::read(&batch).expect("reads") {
                         void.remove(&id);
                     }
                 } else if !(header.attributes.is_transactional() && void.contains(&id)) {
-                    for record in records(&batch.bytes, 1 << 20).expect("reads").map(|record| record.expect("reads")) {
+                    for record in records(&batch, 1 << 20).expect("reads").map(|record| record.expect("reads")) {
                         let text = |bytes: Bytes| String::from_utf8(bytes.to_vec()).expect("text");
                         seen.push((record.offset.0, record.key.map(text).unwrap_or_default(), record.value.map(text)));
                     }

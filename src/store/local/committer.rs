@@ -47,6 +47,7 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, 
             header: Vec::new(),
             taken: Taken::default(),
             placed: Vec::new(),
+            news: Vec::new(),
             has_asked_for_next: false,
             is_dirty: false,
             last_sync,
@@ -69,6 +70,8 @@ struct Committer {
     header: Vec<u8>,
     taken: Taken,
     placed: Vec<Placed>,
+    /// What to tell once the commit is durable.
+    news: Vec<(LogId, Offset)>,
     has_asked_for_next: bool,
     /// Something was written since the last sync.
     is_dirty: bool,
@@ -88,6 +91,10 @@ impl Committer {
             }
             self.drop_refused()?;
             if !self.taken.items.is_empty() {
+                self.note_news();
+                // A log's batches behind one another, so that they are read, or sent, in one piece. On disk, where a commit is there as a
+                // whole or not at all, only the order of each log counts.
+                self.taken.items.sort_by_key(|item| item.append.log);
                 self.commit()?;
             }
             self.sync_if_due(outcome)?;
@@ -293,14 +300,23 @@ impl Committer {
         }
     }
 
-    /// Tells the listener once per log and run of batches. Only appends are news.
+    /// Notes what the listener is to be told of what was taken, in the order in which it was queued: once per log and run of batches. Only
+    /// appends are news.
+    fn note_news(&mut self) {
+        self.news.clear();
+        for Item { append, .. } in self.taken.items.iter().filter(|item| item.purpose == Purpose::Append) {
+            match self.news.last_mut() {
+                Some((log, last)) if *log == append.log => *last = append.last,
+                _ => self.news.push((append.log, append.last)),
+            }
+        }
+    }
+
+    /// Tells the news. What was queued first is told first, over all logs: who waits for the last of some appends finds the others there.
     fn tell(&self) {
         let Some(listener) = self.shared.listener.get() else { return };
-        let mut placed = self.placed.iter().filter(|placed| placed.kind == RecordKind::New).peekable();
-        while let Some(item) = placed.next() {
-            if placed.peek().is_none_or(|next| next.log != item.log) {
-                listener.committed(item.log, item.last);
-            }
+        for (log, last) in &self.news {
+            listener.committed(*log, *last);
         }
     }
 

@@ -47,7 +47,7 @@ use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::{
     Append, Batch, BoxFuture, CommitListener, LogBounds, LogStore, Marked, MetaChange, MetaCompare, MetaEntry, MetaStore, Permit,
-    Replacement, StoreError, SuffixChecksum,
+    Replacement, StoreError, Stretch, SuffixChecksum,
 };
 use crate::tasks;
 use bytes::Bytes;
@@ -55,6 +55,7 @@ pub use directory::OpenError;
 use index::Index;
 use ledger::LogState;
 use queue::Purpose;
+use reader::Wanted;
 use segment::SEGMENT_HEADER_BYTES;
 use shared::{Opened, Shared};
 use std::fs::File;
@@ -340,7 +341,11 @@ impl LogStore for LocalStore {
     }
 
     fn read(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Batch>, StoreError>> {
-        Box::pin(self.reading(move |shared, index| reader::read(shared, index, log, from, to, max_bytes)))
+        Box::pin(self.reading(move |shared, index| reader::read(shared, index, Wanted { log, from, to, max_bytes })))
+    }
+
+    fn locate(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Stretch>, StoreError>> {
+        Box::pin(self.reading(move |shared, index| reader::locate(shared, index, Wanted { log, from, to, max_bytes })))
     }
 
     fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {

@@ -2,43 +2,70 @@
 //!
 //! ```text
 //! seek (log, from) -> entries until `to` or `max_bytes` -> runs of neighbours in one segment -> one pread per run -> slices of it
+//!                                                                                           \-> places in the file, to be sent from there
 //! ```
 //! A read and the recycling of a segment: an entry may go stale between the seek and the pread (trimmed, or moved by reclaim). A segment
 //! is retired only when no living entry points into it, and its file becomes a spare only when nobody holds a handle, which this
 //! reader does from before the pread until after it (`Segments::retire` unlinks it otherwise). So a read sees either the right bytes, or no
-//! such segment, and then looks at the index again.
+//! such segment, and then looks at the index again. What was sent from a file may lie in a peer's socket as pages of that file, so a file
+//! that was lent for it is never written again (`Segments::lend`).
 //!
 //! Memory: the batches asked for, and at most as much again (plus 64 KiB) for what lies between neighbours.
 
-use super::index::{Index, Located};
+use super::index::{Entry, Index, Located};
 use super::{Shared, lock};
 use crate::ids::{LogId, Offset};
-use crate::store::{Batch, StoreError};
+use crate::span::{FileSpan, Span};
+use crate::store::{Batch, StoreError, Stretch};
 use bytes::Bytes;
-use rustix::io::Errno;
+use rustix::fs::Advice;
+use rustix::io::{Errno, ReadWriteFlags};
 use std::fs::File;
+use std::io::IoSliceMut;
+use std::num::NonZeroU64;
 
 /// What may lie between two batches that are read together.
 const GAP_BYTES_MAX: u64 = 64 * 1024;
 /// One buffer; a slice of it that is kept keeps all of it.
 const RUN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Between two places that are looked at to learn whether the page cache has what lies between them.
+const WARM_STEP: usize = 256 * 1024;
 /// How often the index may be looked at again; every time means that reclaim retired another segment meanwhile.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Committed batches that overlap `[from, to)`, as [`crate::store::LogStore::read`] says.
-pub(super) fn read(
+/// What is asked for: committed batches that overlap `[from, to)`, as [`crate::store::LogStore::read`] says.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Wanted {
+    pub log: LogId,
+    pub from: Offset,
+    pub to: Offset,
+    pub max_bytes: usize,
+}
+
+/// The batches.
+pub(super) fn read(shared: &Shared, index: &Index, wanted: Wanted) -> Result<Vec<Batch>, StoreError> {
+    looked_up(shared, index, wanted, |entries| read_entries(shared, wanted.log, entries))
+}
+
+/// Where the batches lie. Their bytes are in the page cache when this returns, as far as it holds them, so that who sends them from there
+/// does not wait for the device.
+pub(super) fn locate(shared: &Shared, index: &Index, wanted: Wanted) -> Result<Vec<Stretch>, StoreError> {
+    looked_up(shared, index, wanted, |entries| locate_entries(shared, entries))
+}
+
+/// What `get` makes of the wanted entries; `None` of it, a segment that is gone, has them looked up again.
+fn looked_up<T>(
     shared: &Shared,
     index: &Index,
-    log: LogId,
-    from: Offset,
-    to: Offset,
-    max_bytes: usize,
-) -> Result<Vec<Batch>, StoreError> {
+    wanted: Wanted,
+    get: impl Fn(&[Located]) -> Result<Option<T>, StoreError>,
+) -> Result<T, StoreError> {
+    let Wanted { log, from, to, max_bytes } = wanted;
     for _ in 0..ATTEMPTS_MAX {
         let start = lock(&shared.ledger).log(log)?.start;
         let entries = collect(index, log, start, from.max(start), to, max_bytes)?;
-        if let Some(batches) = read_entries(shared, log, &entries)? {
-            return Ok(batches);
+        if let Some(got) = get(&entries)? {
+            return Ok(got);
         }
     }
     Err(StoreError::Damaged(format!("log {log}: a journal segment that holds offset {from} or later is missing")))
@@ -87,6 +114,57 @@ fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Opti
         rest = later;
     }
     Ok(Some(batches))
+}
+
+/// `None` as [`read_entries`].
+fn locate_entries(shared: &Shared, entries: &[Located]) -> Result<Option<Vec<Stretch>>, StoreError> {
+    let mut stretches: Vec<Stretch> = Vec::new();
+    let mut rest = entries;
+    while let Some(head) = rest.first() {
+        let (run, later) = rest.split_at(run_length(rest));
+        let Some(file) = shared.segments.lend(head.entry.place.seq)? else { return Ok(None) };
+        if let Some(last) = run.last() {
+            warm(&file, head.entry.place.at, last.entry.place.at + u64::from(last.entry.length));
+        }
+        let mut end = None;
+        for located in run {
+            let Entry { first, place, length, .. } = located.entry;
+            let length = usize::try_from(length).unwrap_or(usize::MAX);
+            match stretches.last_mut() {
+                Some(Stretch { last, bytes: Span::File(span), .. }) if end == Some(place.at) => {
+                    *last = located.last;
+                    span.length += length;
+                }
+                _ => {
+                    let span = FileSpan { file: file.clone(), at: place.at, length };
+                    stretches.push(Stretch { first, last: located.last, bytes: Span::File(span) });
+                }
+            }
+            end = Some(place.at + length as u64);
+        }
+        rest = later;
+    }
+    Ok(Some(stretches))
+}
+
+/// Has `start..end` of `file` read into the page cache. Best effort: without it, the sender waits.
+fn warm(file: &File, start: u64, end: u64) {
+    let looks = (start..end).step_by(WARM_STEP).chain([end - 1]);
+    if looks.clone().all(|at| is_cached(file, at)) {
+        return;
+    }
+    // Starts reading all of it ...
+    let _ = rustix::fs::fadvise(file, start, NonZeroU64::new(end - start), Advice::WillNeed);
+    for at in looks {
+        // ... and waits.
+        let _ = rustix::io::pread(file, &mut [0u8; 1], at);
+    }
+}
+
+fn is_cached(file: &File, at: u64) -> bool {
+    let mut byte = [0u8; 1];
+    let mut bytes = [IoSliceMut::new(&mut byte)];
+    rustix::io::preadv2(file, &mut bytes, at, ReadWriteFlags::NOWAIT) == Ok(1)
 }
 
 /// How many of `entries` (not empty) are worth one read.

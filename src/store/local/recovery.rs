@@ -283,7 +283,7 @@ impl Recovery<'_> {
         ledger::apply(self.index, &ledger, &self.accounts, &[], state, Applying::Replay)?;
         let current = Segment::open(self.dir, end.seq, Access::Write)?;
         let segments = Segments::new(self.dir.to_owned());
-        for (seq, bytes) in self.listing.segments.range(..end.seq) {
+        for (seq, bytes) in self.listing.segments.range(..=end.seq) {
             segments.insert(*seq, *bytes);
         }
         segments.insert_open(&current);

@@ -241,6 +241,8 @@ struct Handles {
 struct Handle {
     bytes: u64,
     cached: Option<Arc<File>>,
+    /// The kernel may send, or may have sent, its pages from where they are: a peer that has not read them yet would see what is written over them.
+    is_lent: bool,
     /// Alive while anyone at all holds the file.
     held: Weak<File>,
 }
@@ -250,7 +252,7 @@ struct Handle {
 pub(super) enum Retired {
     /// Nobody reads it: here is a spare file.
     Spare(PathBuf),
-    /// Somebody did, so the file was unlinked (the reader's handle keeps its bytes), or it was not there.
+    /// Somebody did or does, so the file was unlinked (the reader's handle keeps its bytes), or it was not there.
     Removed,
 }
 
@@ -263,15 +265,26 @@ impl Segments {
         &self.dir
     }
 
-    /// Adds a segment that is not open yet.
+    /// Adds a segment of before this open. Whoever had it open then may have lent it.
     pub fn insert(&self, seq: u64, bytes: u64) {
-        lock(&self.handles).files.insert(seq, Handle { bytes, ..Handle::default() });
+        lock(&self.handles).files.insert(seq, Handle { bytes, is_lent: true, ..Handle::default() });
     }
 
     /// Adds the segment that is being written.
     pub fn insert_open(&self, segment: &Segment) {
-        let handle = Handle { bytes: segment.bytes, cached: None, held: Arc::downgrade(&segment.file) };
-        lock(&self.handles).files.insert(segment.seq, handle);
+        let mut handles = lock(&self.handles);
+        let handle = handles.files.entry(segment.seq).or_default();
+        (handle.bytes, handle.cached, handle.held) = (segment.bytes, None, Arc::downgrade(&segment.file));
+    }
+
+    /// As [`Segments::file`], for sending from it without a copy: the file will not become a spare.
+    pub fn lend(&self, seq: u64) -> Result<Option<Arc<File>>, StoreError> {
+        let file = self.file(seq)?;
+        // A segment that was retired meanwhile is unlinked, because the file is held here.
+        if let Some(handle) = lock(&self.handles).files.get_mut(&seq) {
+            handle.is_lent = true;
+        }
+        Ok(file)
     }
 
     /// The file of segment `seq`; `None` when it was retired, in which case no key points into it any more.
@@ -295,7 +308,7 @@ impl Segments {
         lock(&self.handles).files.iter().map(|(seq, handle)| (*seq, handle.bytes)).collect()
     }
 
-    /// Takes segment `seq` out of use: its file becomes a spare unless a reader still holds it.
+    /// Takes segment `seq` out of use: its file becomes a spare unless a reader still holds it, or it was lent.
     pub fn retire(&self, seq: u64) -> io::Result<Retired> {
         let mut handles = lock(&self.handles);
         let Some(mut handle) = handles.files.remove(&seq) else { return Ok(Retired::Removed) };
@@ -304,7 +317,7 @@ impl Segments {
         handle.cached = None;
         let path = segment_path(&self.dir, seq);
         // Nobody can get hold of the file any more, so the count can only fall.
-        if handle.held.strong_count() > 0 {
+        if handle.is_lent || handle.held.strong_count() > 0 {
             std::fs::remove_file(&path)?;
             sync_dir(&self.dir)?;
             return Ok(Retired::Removed);

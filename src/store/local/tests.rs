@@ -9,10 +9,11 @@ use super::segment::{Access, Position, SEGMENT_HEADER_BYTES, Segment, segment_pa
 use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
+use crate::span::{FileSpan, Span};
 use crate::store::contract::{Told, append_of, firsts, put};
 use crate::store::{Append, CommitListener, LogStore, Mark, MetaChange, MetaStore, StoreError, SuffixChecksum};
 use bytes::Bytes;
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -374,6 +375,87 @@ async fn recycled_segments_bound_the_disk_and_their_old_bytes_stay_dead() {
     }
     assert_eq!(read_firsts(&store, LOG).await, (294..330).collect::<Vec<_>>());
     store.close().await.expect("closes");
+}
+
+/// The places of what `log` holds, as far as they are in files.
+async fn located(store: &LocalStore, log: LogId) -> Vec<FileSpan> {
+    let stretches = store.locate(log, Offset(0), END, ALL).await.expect("located");
+    let spans = stretches.into_iter().map(|stretch| match stretch.bytes {
+        Span::File(span) => span,
+        Span::Memory(_) => panic!("the journal is a file"),
+    });
+    spans.collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batches_of_one_log_lie_behind_one_another_in_a_commit() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    store.open(FILLER, F0).await.expect("opens");
+    // Many commits may come of these, but not as many as there are batches of a log.
+    for first in 0..400 {
+        put(&*store, LOG, first, first, first, 1_000).await;
+        put(&*store, FILLER, first, first, first, 1_000).await;
+    }
+    told.wait(FILLER, Offset(399)).await;
+    for log in [LOG, FILLER] {
+        let spans = located(&store, log).await;
+        assert!(spans.len() < 200, "{} pieces", spans.len());
+        assert_eq!(spans.iter().map(|span| span.length).sum::<usize>(), 400_000);
+        assert_eq!(read_firsts(&store, log).await, (0..400).collect::<Vec<_>>());
+    }
+    let dir = crash(store);
+    let (store, _) = open(options(dir.path()));
+    for log in [LOG, FILLER] {
+        store.open(log, F0).await.expect("opens");
+        assert_eq!(read_firsts(&store, log).await, (0..400).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_lent_is_never_written_over() {
+    // Goal: pages that a socket may still refer to stay as they are. Method: look at the files of what was lent, given back and trimmed, while
+    // many times as much is written; also across a restart, after which nobody knows what was lent.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (start, is_restarted) in [(0, false), (200, true)] {
+        let (store, told) = open(options(dir.path()));
+        store.open(LOG, F0).await.expect("opens");
+        for first in start..start + 20 {
+            put_one(&store, &told, LOG, first, 60_000).await;
+        }
+        let lent = located(&store, LOG).await;
+        let bytes = |file: &File, at: u64, length: usize| {
+            let mut bytes = vec![0; length];
+            file.read_exact_at(&mut bytes, at).expect("read");
+            bytes
+        };
+        let look = |span: &FileSpan| {
+            // A handle of its own: the store must not take it for a reader that still holds the file.
+            let file = span.file.try_clone().expect("a handle");
+            (bytes(&file, span.at, span.length), file, span.at, span.length)
+        };
+        let kept: Vec<_> = lent.iter().map(look).collect();
+        drop(lent);
+        let store = if is_restarted {
+            store.close().await.expect("closes");
+            drop(store);
+            let (store, _) = open(options(dir.path()));
+            store.open(LOG, F0).await.expect("opens");
+            store
+        } else {
+            store
+        };
+        store.trim(LOG, F0, Offset(start + 20)).await.expect("trims");
+        for first in start + 20..start + 200 {
+            put(&*store, LOG, first, first, first, 60_000).await;
+            store.trim(LOG, F0, Offset(first - 5)).await.expect("trims");
+        }
+        for (expected, file, at, length) in kept {
+            assert!(bytes(&file, at, length) == expected, "{length} bytes at {at} were written over");
+        }
+        store.close().await.expect("closes");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,0 +1,84 @@
+//! Bytes on their way to a socket: in memory, or still in a file, from where the kernel can send them without a copy in this process.
+
+use bytes::{Bytes, BytesMut};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+
+/// Some bytes that will not change while this is held.
+#[derive(Debug, Clone)]
+pub enum Span {
+    Memory(Bytes),
+    File(FileSpan),
+}
+
+/// `length` bytes of a file, from `at` on.
+#[derive(Debug, Clone)]
+pub struct FileSpan {
+    pub file: Arc<File>,
+    pub at: u64,
+    pub length: usize,
+}
+
+impl Span {
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Span::Memory(bytes) => bytes.len(),
+            Span::File(span) => span.length,
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl From<Bytes> for Span {
+    fn from(bytes: Bytes) -> Span {
+        Span::Memory(bytes)
+    }
+}
+
+/// All of `spans` in one piece of memory; shared, not copied, when it is one already. Blocks for the reads of files.
+///
+/// # Errors
+/// A file that cannot be read, or is shorter than its span.
+pub fn load(spans: &[Span]) -> io::Result<Bytes> {
+    if let [Span::Memory(bytes)] = spans {
+        return Ok(bytes.clone());
+    }
+    let mut all = BytesMut::with_capacity(spans.iter().map(Span::len).sum());
+    for span in spans {
+        match span {
+            Span::Memory(bytes) => all.extend_from_slice(bytes),
+            Span::File(FileSpan { file, at, length }) => {
+                let start = all.len();
+                all.resize(start + length, 0);
+                file.read_exact_at(&mut all[start..], *at)?;
+            }
+        }
+    }
+    Ok(all.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write;
+
+    #[test]
+    fn memory_and_files_are_read_in_order() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("written");
+        let file = Arc::new(file);
+        let part = |at, length| Span::File(FileSpan { file: file.clone(), at, length });
+        let spans = [part(3, 2), Span::from(Bytes::from_static(b"--")), part(0, 10), part(10, 0)];
+        assert_eq!(load(&spans).expect("read"), b"34--0123456789"[..]);
+        assert_eq!(spans.map(|span| span.len()), [2, 2, 10, 0]);
+        assert_eq!(load(&[]).expect("read"), b""[..]);
+        assert!(load(&[part(8, 3)]).is_err(), "more than the file has");
+    }
+}

@@ -1,0 +1,375 @@
+//! Fetch's response, versions 4-18: the one message whose payload leaves from where it lies (memory or a file) instead of being copied.
+//!
+//! Laid out as FetchResponse.json of Kafka 4 says. Left out, as tagged fields may be: diverging epochs, other leaders, snapshots and endpoints,
+//! which a cluster has.
+
+use super::frame::{Frame, PREFIX_BYTES};
+use super::message::DecodeError;
+use crate::span::Span;
+use anyhow::{Result, bail};
+use bytes::{BufMut, BytesMut};
+pub use kafka_protocol::messages::FetchRequest as Head;
+use kafka_protocol::messages::{ApiKey, TopicName};
+use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
+use uuid::Uuid;
+
+const SESSIONS: i16 = 7;
+const LOG_START: i16 = 5;
+const PREFERRED_REPLICA: i16 = 11;
+const FLEXIBLE: i16 = 12;
+const TOPIC_IDS: i16 = 13;
+const VERSIONS: VersionRange = VersionRange { min: 4, max: 18 };
+/// Records below this are cheaper to copy than to send on their own.
+const COPIED_MAX: usize = 1024;
+/// What a partition takes beside its records, at most, and its aborted transactions.
+const PARTITION_BYTES: usize = 64;
+
+/// The request of any version, as the library reads it.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct FetchRequest(pub Head);
+
+/// The response of any version.
+#[derive(Debug, Clone, Default)]
+pub struct FetchResponse {
+    pub error_code: i16,
+    pub session_id: i32,
+    pub topics: Vec<FetchedTopic>,
+}
+
+/// A topic by name (up to 12) or by id (from 13); the other one is empty or nil.
+#[derive(Debug, Clone, Default)]
+pub struct FetchedTopic {
+    pub name: TopicName,
+    pub id: Uuid,
+    pub partitions: Vec<FetchedPartition>,
+}
+
+/// What one partition gives.
+#[derive(Debug, Clone, Default)]
+pub struct FetchedPartition {
+    pub index: i32,
+    pub error_code: i16,
+    pub high_watermark: i64,
+    pub last_stable_offset: i64,
+    pub log_start_offset: i64,
+    /// Producer ids and first offsets; `None` unless asked for with read_committed.
+    pub aborted: Option<Vec<(i64, i64)>>,
+    /// Whole batches, behind one another.
+    pub records: Vec<Span>,
+}
+
+impl FetchedPartition {
+    /// Whether it has any records.
+    #[must_use]
+    pub fn has_records(&self) -> bool {
+        self.records.iter().any(|span| !span.is_empty())
+    }
+}
+
+/// The whole frame: size prefix, header, body.
+///
+/// # Errors
+/// A response of more than 2 GiB.
+pub fn frame(correlation_id: i32, response: &FetchResponse, version: i16) -> Result<Frame, DecodeError> {
+    let mut out = Writer::new(response, version);
+    out.now.put_i32(0);
+    out.now.put_i32(correlation_id);
+    out.tags();
+    // Throttled for this long: never.
+    out.now.put_i32(0);
+    if version >= SESSIONS {
+        out.now.put_i16(response.error_code);
+        out.now.put_i32(response.session_id);
+    }
+    out.count(response.topics.len());
+    for topic in &response.topics {
+        out.topic(topic);
+    }
+    out.tags();
+    out.finish()
+}
+
+/// Bytes that are written now, and spans between them.
+struct Writer {
+    version: i16,
+    now: BytesMut,
+    /// What comes before `now`.
+    done: Vec<Span>,
+}
+
+impl Writer {
+    fn new(response: &FetchResponse, version: i16) -> Writer {
+        let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
+        let body: usize = partitions.map(|one| PARTITION_BYTES + 17 * one.aborted.as_ref().map_or(0, Vec::len)).sum();
+        let names: usize = response.topics.iter().map(|topic| topic.name.len() + 32).sum();
+        Writer { version, now: BytesMut::with_capacity(64 + names + body), done: Vec::new() }
+    }
+
+    fn topic(&mut self, topic: &FetchedTopic) {
+        if self.version >= TOPIC_IDS {
+            self.now.put_slice(topic.id.as_bytes());
+        } else {
+            self.name(&topic.name);
+        }
+        self.count(topic.partitions.len());
+        for partition in &topic.partitions {
+            self.partition(partition);
+        }
+        self.tags();
+    }
+
+    fn partition(&mut self, partition: &FetchedPartition) {
+        self.now.put_i32(partition.index);
+        self.now.put_i16(partition.error_code);
+        self.now.put_i64(partition.high_watermark);
+        self.now.put_i64(partition.last_stable_offset);
+        if self.version >= LOG_START {
+            self.now.put_i64(partition.log_start_offset);
+        }
+        match &partition.aborted {
+            Some(aborted) => {
+                self.count(aborted.len());
+                for (producer, first) in aborted {
+                    self.now.put_i64(*producer);
+                    self.now.put_i64(*first);
+                    self.tags();
+                }
+            }
+            None if self.is_flexible() => self.now.put_u8(0),
+            None => self.now.put_i32(-1),
+        }
+        if self.version >= PREFERRED_REPLICA {
+            self.now.put_i32(-1);
+        }
+        self.records(&partition.records);
+        self.tags();
+    }
+
+    fn records(&mut self, spans: &[Span]) {
+        let bytes = spans.iter().map(Span::len).sum();
+        self.count(bytes);
+        for span in spans {
+            match span {
+                Span::Memory(copied) if bytes <= COPIED_MAX => self.now.put_slice(copied),
+                _ => {
+                    if !self.now.is_empty() {
+                        self.done.push(Span::Memory(self.now.split().freeze()));
+                    }
+                    self.done.push(span.clone());
+                }
+            }
+        }
+    }
+
+    /// The length of an array, or of bytes.
+    fn count(&mut self, count: usize) {
+        if self.is_flexible() {
+            put_varint(&mut self.now, count + 1);
+        } else {
+            // What does not fit makes the frame too large, which `finish` finds.
+            self.now.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
+        }
+    }
+
+    fn name(&mut self, name: &StrBytes) {
+        if self.is_flexible() {
+            put_varint(&mut self.now, name.len() + 1);
+        } else {
+            self.now.put_i16(i16::try_from(name.len()).unwrap_or(i16::MAX));
+        }
+        self.now.put_slice(name.as_bytes());
+    }
+
+    /// No tagged fields.
+    fn tags(&mut self) {
+        if self.is_flexible() {
+            self.now.put_u8(0);
+        }
+    }
+
+    fn is_flexible(&self) -> bool {
+        self.version >= FLEXIBLE
+    }
+
+    fn finish(mut self) -> Result<Frame, DecodeError> {
+        if !self.now.is_empty() {
+            self.done.push(Span::Memory(self.now.freeze()));
+        }
+        let size = self.done.iter().map(Span::len).sum::<usize>() - PREFIX_BYTES;
+        let size = i32::try_from(size).map_err(|_| DecodeError(format!("a response of {size} bytes")))?;
+        let mut spans = self.done.into_iter();
+        let Some(Span::Memory(head)) = spans.next() else { return Err(DecodeError("a response without a head".to_owned())) };
+        let mut head = BytesMut::from(head);
+        head[..PREFIX_BYTES].copy_from_slice(&size.to_be_bytes());
+        Ok(Frame { head: head.freeze(), rest: spans.collect() })
+    }
+}
+
+fn put_varint(out: &mut BytesMut, value: usize) {
+    let mut left = value;
+    while left > 0x7f {
+        out.put_u8(0x80 | (left & 0x7f) as u8);
+        left >>= 7;
+    }
+    out.put_u8(left as u8);
+}
+
+impl Decodable for FetchRequest {
+    fn decode<B: ByteBuf>(buf: &mut B, version: i16) -> Result<Self> {
+        Head::decode(buf, version).map(FetchRequest)
+    }
+}
+
+/// [`Request`] asks for it; a server writes no requests.
+impl Encodable for FetchRequest {
+    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
+        bail!("requests are only read here")
+    }
+
+    fn compute_size(&self, _version: i16) -> Result<usize> {
+        bail!("requests are only read here")
+    }
+}
+
+impl Message for FetchRequest {
+    const VERSIONS: VersionRange = VERSIONS;
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for FetchRequest {
+    fn header_version(version: i16) -> i16 {
+        Head::header_version(version)
+    }
+}
+
+impl Request for FetchRequest {
+    const KEY: i16 = ApiKey::Fetch as i16;
+    type Response = FetchResponse;
+}
+
+/// [`Request`] asks for it; [`frame`] is what writes responses.
+impl Encodable for FetchResponse {
+    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
+        bail!("this response leaves in spans")
+    }
+
+    fn compute_size(&self, _version: i16) -> Result<usize> {
+        bail!("this response leaves in spans")
+    }
+}
+
+/// [`Request`] asks for it; a server reads no responses.
+impl Decodable for FetchResponse {
+    fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> Result<Self> {
+        bail!("responses are only written here")
+    }
+}
+
+impl Message for FetchResponse {
+    const VERSIONS: VersionRange = VERSIONS;
+    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+}
+
+impl HeaderVersion for FetchResponse {
+    fn header_version(version: i16) -> i16 {
+        i16::from(version >= FLEXIBLE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::span::{self, FileSpan};
+    use bytes::Bytes;
+    use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
+    use kafka_protocol::messages::{FetchResponse as Theirs, ProducerId, ResponseHeader};
+    use std::io::Write;
+    use std::sync::Arc;
+
+    /// Records in memory and in a file, small and large ones, a failed partition, and one with aborted transactions.
+    fn response() -> FetchResponse {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(&[7; 5000]).expect("written");
+        let filed = |at, length| Span::File(FileSpan { file: Arc::new(file.try_clone().expect("a handle")), at, length });
+        let memory = |byte, length| Span::Memory(Bytes::from(vec![byte; length]));
+        let partition = |index, records| FetchedPartition {
+            index,
+            high_watermark: 100 + i64::from(index),
+            last_stable_offset: 90,
+            log_start_offset: 3,
+            records,
+            ..FetchedPartition::default()
+        };
+        let failed = FetchedPartition { index: 9, error_code: 1, high_watermark: -1, ..FetchedPartition::default() };
+        let aborted = FetchedPartition { aborted: Some(vec![(5, 50), (6, 60)]), ..partition(3, vec![memory(3, 200)]) };
+        let topic = |name: &'static str, id, partitions| FetchedTopic {
+            name: TopicName(StrBytes::from_static_str(name)),
+            id: Uuid::from_u128(id),
+            partitions,
+        };
+        let one =
+            vec![partition(0, vec![filed(0, 5000)]), partition(1, vec![memory(1, 3000), memory(2, 20), filed(10, 1)]), failed];
+        let two =
+            vec![aborted, partition(4, vec![]), FetchedPartition { aborted: Some(vec![]), ..partition(5, vec![memory(4, 1)]) }];
+        FetchResponse { error_code: 0, session_id: 77, topics: vec![topic("one", 11, one), topic("two", 22, two)] }
+    }
+
+    fn loaded(records: &[Span]) -> Bytes {
+        span::load(records).expect("readable")
+    }
+
+    #[test]
+    fn every_version_is_laid_out_as_the_library_reads_it() {
+        for version in VERSIONS.min..=VERSIONS.max {
+            let ours = response();
+            let frame = frame(1234, &ours, version).expect("encodes");
+            let mut all = vec![Span::Memory(frame.head.clone())];
+            all.extend(frame.rest.clone());
+            let mut bytes = loaded(&all);
+            assert_eq!(bytes.len(), frame.len());
+            let size = bytes.split_to(PREFIX_BYTES);
+            assert_eq!(i32::from_be_bytes(size[..].try_into().expect("four")), i32::try_from(bytes.len()).expect("small"));
+            let header = ResponseHeader::decode(&mut bytes, FetchResponse::header_version(version)).expect("a header");
+            assert_eq!(header.correlation_id, 1234);
+            let theirs = Theirs::decode(&mut bytes, version).unwrap_or_else(|error| panic!("version {version}: {error}"));
+            assert!(bytes.is_empty(), "version {version}: {} bytes behind it", bytes.len());
+            assert_eq!(theirs, expected(&ours, version), "version {version}");
+        }
+    }
+
+    /// What the library makes of the same response.
+    fn expected(ours: &FetchResponse, version: i16) -> Theirs {
+        let topics = ours.topics.iter().map(|topic| {
+            let partitions = topic.partitions.iter().map(|one| {
+                let aborted = one.aborted.as_ref().map(|all| {
+                    let each = all.iter();
+                    each.map(|(id, first)| {
+                        AbortedTransaction::default().with_producer_id(ProducerId(*id)).with_first_offset(*first)
+                    })
+                    .collect()
+                });
+                PartitionData::default()
+                    .with_partition_index(one.index)
+                    .with_error_code(one.error_code)
+                    .with_high_watermark(one.high_watermark)
+                    .with_last_stable_offset(one.last_stable_offset)
+                    .with_log_start_offset(if version >= LOG_START { one.log_start_offset } else { -1 })
+                    .with_aborted_transactions(aborted)
+                    .with_records(Some(loaded(&one.records)))
+            });
+            let named = FetchableTopicResponse::default().with_partitions(partitions.collect());
+            if version >= TOPIC_IDS { named.with_topic_id(topic.id) } else { named.with_topic(topic.name.clone()) }
+        });
+        let session_id = if version >= SESSIONS { ours.session_id } else { 0 };
+        Theirs::default().with_session_id(session_id).with_responses(topics.collect())
+    }
+
+    #[test]
+    fn large_records_are_not_copied() {
+        let frame = frame(1, &response(), 13).expect("encodes");
+        let files = frame.rest.iter().filter(|span| matches!(span, Span::File(_))).count();
+        assert_eq!(files, 2);
+        assert!(frame.rest.iter().any(|span| matches!(span, Span::Memory(bytes) if bytes.len() == 3000)));
+    }
+}
