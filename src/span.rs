@@ -1,9 +1,9 @@
 //! Bytes on their way to a socket: in memory, or still in a file, from where the kernel can send them without a copy in this process.
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Some bytes that will not change while this is held.
@@ -42,26 +42,44 @@ impl From<Bytes> for Span {
     }
 }
 
-/// All of `spans` in one piece of memory; shared, not copied, when it is one already. Blocks for the reads of files.
+/// All of `spans` in one piece of memory; not copied when it is one already. Blocks for the reads of files.
 ///
 /// # Errors
-/// A file that cannot be read, or is shorter than its span.
+/// See [`FileSpan::read`].
 pub fn load(spans: &[Span]) -> io::Result<Bytes> {
-    if let [Span::Memory(bytes)] = spans {
-        return Ok(bytes.clone());
+    match spans {
+        [Span::Memory(bytes)] => return Ok(bytes.clone()),
+        [Span::File(span)] => return span.read().map(Bytes::from),
+        _ => {}
     }
-    let mut all = BytesMut::with_capacity(spans.iter().map(Span::len).sum());
+    let mut all = Vec::with_capacity(spans.iter().map(Span::len).sum());
     for span in spans {
         match span {
             Span::Memory(bytes) => all.extend_from_slice(bytes),
-            Span::File(FileSpan { file, at, length }) => {
-                let start = all.len();
-                all.resize(start + length, 0);
-                file.read_exact_at(&mut all[start..], *at)?;
-            }
+            Span::File(span) => all.extend_from_slice(&span.read()?),
         }
     }
-    Ok(all.freeze())
+    Ok(Bytes::from(all))
+}
+
+impl FileSpan {
+    /// The bytes, in memory that was not zeroed before. Blocks.
+    ///
+    /// # Errors
+    /// `UnexpectedEof` when the file is shorter than the span; what the device says.
+    pub fn read(&self) -> io::Result<Vec<u8>> {
+        let mut bytes: Vec<u8> = Vec::with_capacity(self.length);
+        while bytes.len() < self.length {
+            let at = self.at + bytes.len() as u64;
+            match rustix::io::pread(&self.file, rustix::buffer::spare_capacity(&mut bytes), at) {
+                Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        bytes.truncate(self.length);
+        Ok(bytes)
+    }
 }
 
 #[cfg(test)]

@@ -42,7 +42,7 @@ impl Handler for Fetch {
     const VERSIONS: RangeInclusive<i16> = 4..=18;
 
     fn frame(correlation_id: i32, response: FetchResponse, version: i16) -> Result<Frame, DecodeError> {
-        fetch::frame(correlation_id, &response, version)
+        fetch::frame(correlation_id, response, version)
     }
 
     async fn handle(context: Context, request: FetchRequest) -> Answer<FetchResponse> {

@@ -194,7 +194,7 @@ async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: 
     let mut page = Page { next: wanted.from, ..Page::default() };
     let batches = match loaded(data.records).await {
         Ok(batches) => batches,
-        Err(error) => return (page, Some(unreadable(&wanted, &error))),
+        Err(error) => return (page, Some(unreadable(&wanted, "a segment cannot be read", &error))),
     };
     let is_compressed = has_compressed(&batches);
     let mut aborted = Aborted::of(data.aborted);
@@ -202,7 +202,7 @@ async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: 
         let error = take(&shared, batches, &mut aborted, &wanted, &mut page, budget).err();
         let error = error.map(|error| match error {
             TakeError::Busy => super::busy(),
-            TakeError::Record(error) => damaged(&wanted, &error),
+            TakeError::Record(error) => unreadable(&wanted, "a stored batch does not decode", &error),
         });
         (page, error)
     };
@@ -318,15 +318,10 @@ impl Aborted {
     }
 }
 
-fn unreadable(wanted: &Wanted, error: &io::Error) -> HttpError {
+/// A partition's data that cannot be shown; `what` is for the log.
+fn unreadable(wanted: &Wanted, what: &str, error: &dyn std::fmt::Display) -> HttpError {
     let message = format!("{}-{} from offset {}: {error}", wanted.topic.name, wanted.partition, wanted.from);
-    tracing::error!(topic = wanted.topic.name, partition = wanted.partition, from = wanted.from, %error, "a segment cannot be read");
-    HttpError::new(super::errors::Refusal::Internal, message)
-}
-
-fn damaged(wanted: &Wanted, error: &RecordError) -> HttpError {
-    let message = format!("{}-{} from offset {}: {error}", wanted.topic.name, wanted.partition, wanted.from);
-    tracing::error!(topic = wanted.topic.name, partition = wanted.partition, from = wanted.from, %error, "a stored batch does not decode");
+    tracing::error!(topic = wanted.topic.name, partition = wanted.partition, from = wanted.from, %error, "{what}");
     HttpError::new(super::errors::Refusal::Internal, message)
 }
 

@@ -14,7 +14,6 @@ use rustix::io::Errno;
 use rustix::net::{SendAncillaryBuffer, SendFlags};
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
-use std::os::unix::fs::FileExt;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
@@ -141,11 +140,8 @@ async fn copy_file(socket: &TcpStream, span: &FileSpan, from: u64) -> io::Result
     let (mut at, end) = (from, span.at + span.length as u64);
     while at < end {
         let length = usize::try_from(end - at).unwrap_or(usize::MAX).min(READ_BYTES);
-        let file = span.file.clone();
-        let read = tasks::blocking("read to send", move || {
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, at).map(|()| bytes)
-        });
+        let piece = FileSpan { file: span.file.clone(), at, length };
+        let read = tasks::blocking("read to send", move || piece.read());
         let mut memory = VecDeque::from([Bytes::from(read.await?)]);
         at += length as u64;
         send_memory(socket, &mut memory, at < end).await?;

@@ -158,8 +158,8 @@ pub trait LogStore: Send + Sync {
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>>;
 
     /// Queues a batch. Never blocks, cannot fail: what happens to it is told to the listener. FIFO per store, over all logs: what was queued
-    /// first is told first (a transaction's markers before the record that says it is complete), and after a crash no batch is there without those that were queued before it. Called under the
-    /// log's own lock.
+    /// first is told first (a transaction's markers before the record that says it is complete), and after a crash no batch is there without
+    /// those that were queued before it. Called under the log's own lock.
     fn append(&self, permit: Permit, append: Append);
 
     /// Reads committed batches that overlap `[from, to)`, in order, whole, from the batch that contains `from` (or the first one

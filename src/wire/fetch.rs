@@ -5,13 +5,14 @@
 
 use super::frame::{Frame, PREFIX_BYTES};
 use super::message::DecodeError;
+use super::requests::request;
 use crate::span::Span;
 use anyhow::{Result, bail};
 use bytes::{BufMut, BytesMut};
 pub use kafka_protocol::messages::FetchRequest as Head;
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
 use uuid::Uuid;
 
 const SESSIONS: i16 = 7;
@@ -71,8 +72,8 @@ impl FetchedPartition {
 ///
 /// # Errors
 /// A response of more than 2 GiB.
-pub fn frame(correlation_id: i32, response: &FetchResponse, version: i16) -> Result<Frame, DecodeError> {
-    let mut out = Writer::new(response, version);
+pub fn frame(correlation_id: i32, response: FetchResponse, version: i16) -> Result<Frame, DecodeError> {
+    let mut out = Writer::new(&response, version);
     out.now.put_i32(0);
     out.now.put_i32(correlation_id);
     out.tags();
@@ -83,7 +84,7 @@ pub fn frame(correlation_id: i32, response: &FetchResponse, version: i16) -> Res
         out.now.put_i32(response.session_id);
     }
     out.count(response.topics.len());
-    for topic in &response.topics {
+    for topic in response.topics {
         out.topic(topic);
     }
     out.tags();
@@ -106,20 +107,20 @@ impl Writer {
         Writer { version, now: BytesMut::with_capacity(64 + names + body), done: Vec::new() }
     }
 
-    fn topic(&mut self, topic: &FetchedTopic) {
+    fn topic(&mut self, topic: FetchedTopic) {
         if self.version >= TOPIC_IDS {
             self.now.put_slice(topic.id.as_bytes());
         } else {
             self.name(&topic.name);
         }
         self.count(topic.partitions.len());
-        for partition in &topic.partitions {
+        for partition in topic.partitions {
             self.partition(partition);
         }
         self.tags();
     }
 
-    fn partition(&mut self, partition: &FetchedPartition) {
+    fn partition(&mut self, partition: FetchedPartition) {
         self.now.put_i32(partition.index);
         self.now.put_i16(partition.error_code);
         self.now.put_i64(partition.high_watermark);
@@ -142,21 +143,21 @@ impl Writer {
         if self.version >= PREFERRED_REPLICA {
             self.now.put_i32(-1);
         }
-        self.records(&partition.records);
+        self.records(partition.records);
         self.tags();
     }
 
-    fn records(&mut self, spans: &[Span]) {
+    fn records(&mut self, spans: Vec<Span>) {
         let bytes = spans.iter().map(Span::len).sum();
         self.count(bytes);
         for span in spans {
             match span {
-                Span::Memory(copied) if bytes <= COPIED_MAX => self.now.put_slice(copied),
-                _ => {
+                Span::Memory(copied) if bytes <= COPIED_MAX => self.now.put_slice(&copied),
+                span => {
                     if !self.now.is_empty() {
                         self.done.push(Span::Memory(self.now.split().freeze()));
                     }
-                    self.done.push(span.clone());
+                    self.done.push(span);
                 }
             }
         }
@@ -221,34 +222,9 @@ impl Decodable for FetchRequest {
     }
 }
 
-/// [`Request`] asks for it; a server writes no requests.
-impl Encodable for FetchRequest {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("requests are only read here")
-    }
+request!(FetchRequest, like Head, up to VERSIONS.max, versions VERSIONS, key ApiKey::Fetch, answered by FetchResponse);
 
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("requests are only read here")
-    }
-}
-
-impl Message for FetchRequest {
-    const VERSIONS: VersionRange = VERSIONS;
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for FetchRequest {
-    fn header_version(version: i16) -> i16 {
-        Head::header_version(version)
-    }
-}
-
-impl Request for FetchRequest {
-    const KEY: i16 = ApiKey::Fetch as i16;
-    type Response = FetchResponse;
-}
-
-/// [`Request`] asks for it; [`frame`] is what writes responses.
+/// [`Request`](kafka_protocol::protocol::Request) asks for it; [`frame`] is what writes responses.
 impl Encodable for FetchResponse {
     fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
         bail!("this response leaves in spans")
@@ -259,7 +235,7 @@ impl Encodable for FetchResponse {
     }
 }
 
-/// [`Request`] asks for it; a server reads no responses.
+/// [`Request`](kafka_protocol::protocol::Request) asks for it; a server reads no responses.
 impl Decodable for FetchResponse {
     fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> Result<Self> {
         bail!("responses are only written here")
@@ -323,7 +299,7 @@ mod tests {
     fn every_version_is_laid_out_as_the_library_reads_it() {
         for version in VERSIONS.min..=VERSIONS.max {
             let ours = response();
-            let frame = frame(1234, &ours, version).expect("encodes");
+            let frame = frame(1234, ours.clone(), version).expect("encodes");
             let mut all = vec![Span::Memory(frame.head.clone())];
             all.extend(frame.rest.clone());
             let mut bytes = loaded(&all);
@@ -367,7 +343,7 @@ mod tests {
 
     #[test]
     fn large_records_are_not_copied() {
-        let frame = frame(1, &response(), 13).expect("encodes");
+        let frame = frame(1, response(), 13).expect("encodes");
         let files = frame.rest.iter().filter(|span| matches!(span, Span::File(_))).count();
         assert_eq!(files, 2);
         assert!(frame.rest.iter().any(|span| matches!(span, Span::Memory(bytes) if bytes.len() == 3000)));

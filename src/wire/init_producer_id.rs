@@ -1,10 +1,11 @@
 //! InitProducerId's request, versions 0-6. The protocol library reads 0 to 5; 6 (KIP-939) adds two flags about two-phase commits at the end.
 
 use super::compact;
-use anyhow::{Result, bail};
+use super::requests::request;
+use anyhow::Result;
 use kafka_protocol::messages::{ApiKey, InitProducerIdRequest as Head, InitProducerIdResponse, ProducerId, TransactionalId};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, VersionRange};
 
 /// The first version with the flags, and the version whose layout it has otherwise.
 const TWO_PHASE: i16 = 6;
@@ -37,32 +38,7 @@ impl Decodable for InitProducerIdRequest {
     }
 }
 
-/// [`Request`] asks for it; a server writes no requests.
-impl Encodable for InitProducerIdRequest {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("requests are only read here")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("requests are only read here")
-    }
-}
-
-impl Message for InitProducerIdRequest {
-    const VERSIONS: VersionRange = VersionRange { min: 0, max: TWO_PHASE };
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for InitProducerIdRequest {
-    fn header_version(version: i16) -> i16 {
-        Head::header_version(version.min(LIKE))
-    }
-}
-
-impl Request for InitProducerIdRequest {
-    const KEY: i16 = ApiKey::InitProducerId as i16;
-    type Response = InitProducerIdResponse;
-}
+request!(InitProducerIdRequest, like Head, up to LIKE, versions VersionRange { min: 0, max: TWO_PHASE }, key ApiKey::InitProducerId, answered by InitProducerIdResponse);
 
 #[cfg(test)]
 mod tests {

@@ -9,4 +9,5 @@ pub mod message;
 pub mod metered;
 pub mod offset_commit;
 pub mod offset_fetch;
+mod requests;
 pub mod write_txn_markers;

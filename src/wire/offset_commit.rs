@@ -2,12 +2,13 @@
 //! otherwise laid out as 9.
 
 use super::compact;
-use anyhow::{Result, bail};
+use super::requests::request;
+use anyhow::Result;
 pub use kafka_protocol::messages::OffsetCommitRequest as Head;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::{ApiKey, GroupId, OffsetCommitResponse, TopicName};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, VersionRange};
 use uuid::Uuid;
 
 /// The first version with topic ids, and the version whose layout it has otherwise.
@@ -58,38 +59,14 @@ impl Topic {
     }
 }
 
-/// [`Request`] asks for it; a server writes no requests.
-impl Encodable for OffsetCommitRequest {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("requests are only read here")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("requests are only read here")
-    }
-}
-
-impl Message for OffsetCommitRequest {
-    const VERSIONS: VersionRange = VersionRange { min: 2, max: TOPIC_IDS };
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for OffsetCommitRequest {
-    fn header_version(version: i16) -> i16 {
-        Head::header_version(version.min(LIKE))
-    }
-}
-
-impl Request for OffsetCommitRequest {
-    const KEY: i16 = ApiKey::OffsetCommit as i16;
-    type Response = OffsetCommitResponse;
-}
+request!(OffsetCommitRequest, like Head, up to LIKE, versions VersionRange { min: 2, max: TOPIC_IDS }, key ApiKey::OffsetCommit, answered by OffsetCommitResponse);
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestTopic;
+    use kafka_protocol::protocol::Encodable;
 
     /// Group "g", epoch 3, member "m", no instance, one topic with one partition: index 1, offset 5, leader epoch −1, metadata "x".
     fn bytes() -> Vec<u8> {

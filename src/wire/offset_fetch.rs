@@ -2,11 +2,12 @@
 //! otherwise laid out as 9.
 
 use super::compact;
-use anyhow::{Result, bail};
+use super::requests::request;
+use anyhow::Result;
 use kafka_protocol::messages::offset_fetch_request::{OffsetFetchRequestGroup, OffsetFetchRequestTopics};
 use kafka_protocol::messages::{ApiKey, GroupId, OffsetFetchRequest as Named, OffsetFetchResponse, TopicName};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, StrBytes, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, StrBytes, VersionRange};
 use uuid::Uuid;
 
 /// The first version with topic ids, and the version whose layout it has otherwise.
@@ -78,32 +79,7 @@ impl Group {
     }
 }
 
-/// [`Request`] asks for it; a server writes no requests.
-impl Encodable for OffsetFetchRequest {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("requests are only read here")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("requests are only read here")
-    }
-}
-
-impl Message for OffsetFetchRequest {
-    const VERSIONS: VersionRange = VersionRange { min: 1, max: TOPIC_IDS };
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for OffsetFetchRequest {
-    fn header_version(version: i16) -> i16 {
-        Named::header_version(version.min(LIKE))
-    }
-}
-
-impl Request for OffsetFetchRequest {
-    const KEY: i16 = ApiKey::OffsetFetch as i16;
-    type Response = OffsetFetchResponse;
-}
+request!(OffsetFetchRequest, like Named, up to LIKE, versions VersionRange { min: 1, max: TOPIC_IDS }, key ApiKey::OffsetFetch, answered by OffsetFetchResponse);
 
 #[cfg(test)]
 mod tests {

@@ -2,11 +2,12 @@
 //! Responses of both are laid out alike.
 
 use super::compact;
-use anyhow::{Result, bail};
+use super::requests::request;
+use anyhow::Result;
 use kafka_protocol::messages::write_txn_markers_request::{WritableTxnMarker, WritableTxnMarkerTopic};
 use kafka_protocol::messages::{ApiKey, ProducerId, WriteTxnMarkersRequest as Named, WriteTxnMarkersResponse as Answer};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, Request, VersionRange};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, VersionRange};
 
 /// The first version with the protocol's version, and the version whose layout it has otherwise.
 const TRANSACTION_VERSION: i16 = 2;
@@ -48,32 +49,7 @@ fn marker<B: ByteBuf>(buf: &mut B) -> Result<(WritableTxnMarker, i8)> {
     Ok((marker, version))
 }
 
-/// [`Request`] asks for it; a server writes no requests.
-impl Encodable for WriteTxnMarkersRequest {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("requests are only read here")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("requests are only read here")
-    }
-}
-
-impl Message for WriteTxnMarkersRequest {
-    const VERSIONS: VersionRange = VERSIONS;
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for WriteTxnMarkersRequest {
-    fn header_version(version: i16) -> i16 {
-        Named::header_version(version.min(LIKE))
-    }
-}
-
-impl Request for WriteTxnMarkersRequest {
-    const KEY: i16 = ApiKey::WriteTxnMarkers as i16;
-    type Response = WriteTxnMarkersResponse;
-}
+request!(WriteTxnMarkersRequest, like Named, up to LIKE, versions VERSIONS, key ApiKey::WriteTxnMarkers, answered by WriteTxnMarkersResponse);
 
 impl Encodable for WriteTxnMarkersResponse {
     fn encode<B: ByteBufMut>(&self, buf: &mut B, _version: i16) -> Result<()> {
@@ -85,7 +61,7 @@ impl Encodable for WriteTxnMarkersResponse {
     }
 }
 
-/// [`Request`] asks for it; a server reads no responses.
+/// [`Request`](kafka_protocol::protocol::Request) asks for it; a server reads no responses.
 impl Decodable for WriteTxnMarkersResponse {
     fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> Result<Self> {
         Answer::decode(buf, LIKE).map(WriteTxnMarkersResponse)

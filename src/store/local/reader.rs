@@ -19,10 +19,11 @@ use crate::span::{FileSpan, Span};
 use crate::store::{Batch, StoreError, Stretch};
 use bytes::Bytes;
 use rustix::fs::Advice;
-use rustix::io::{Errno, ReadWriteFlags};
+use rustix::io::ReadWriteFlags;
 use std::fs::File;
-use std::io::IoSliceMut;
+use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
+use std::sync::Arc;
 
 /// What may lie between two batches that are read together.
 const GAP_BYTES_MAX: u64 = 64 * 1024;
@@ -103,11 +104,11 @@ fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Opti
         let (run, later) = rest.split_at(run_length(rest));
         let seq = head.entry.place.seq;
         let Some(file) = shared.segments.file(seq)? else { return Ok(None) };
-        read_run(&file, run, &mut batches).map_err(|error| {
+        read_run(file, run, &mut batches).map_err(|error| {
             let path = super::segment::segment_path(shared.segments.dir(), seq);
-            let why = match error {
-                RunError::Short => "it lies beyond the end of the file".to_owned(),
-                RunError::Device(error) => error.to_string(),
+            let why = match error.kind() {
+                io::ErrorKind::UnexpectedEof => "it lies beyond the end of the file".to_owned(),
+                _ => error.to_string(),
             };
             StoreError::Damaged(format!("{}: log {log}, offset {}: {why}", path.display(), head.entry.first))
         })?;
@@ -192,22 +193,17 @@ fn run_length(entries: &[Located]) -> usize {
     count
 }
 
-enum RunError {
-    Short,
-    Device(Errno),
-}
-
 /// Reads from the first to the last batch of `run` at once and cuts it up, without copying.
-fn read_run(file: &File, run: &[Located], batches: &mut Vec<Batch>) -> Result<(), RunError> {
+fn read_run(file: Arc<File>, run: &[Located], batches: &mut Vec<Batch>) -> io::Result<()> {
     let (Some(first), Some(last)) = (run.first(), run.last()) else { return Ok(()) };
     let start = first.entry.place.at;
-    let length = last.entry.place.at + u64::from(last.entry.length) - start;
-    let length = usize::try_from(length).map_err(|_| RunError::Short)?;
-    let bytes = Bytes::from(read_exactly(file, start, length)?);
+    let size = |bytes: u64| usize::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::UnexpectedEof));
+    let length = size(last.entry.place.at + u64::from(last.entry.length) - start)?;
+    let bytes = Bytes::from(FileSpan { file, at: start, length }.read()?);
     for located in run {
         let entry = &located.entry;
-        let from = usize::try_from(entry.place.at - start).map_err(|_| RunError::Short)?;
-        let to = from + usize::try_from(entry.length).map_err(|_| RunError::Short)?;
+        let from = size(entry.place.at - start)?;
+        let to = from + size(u64::from(entry.length))?;
         batches.push(Batch {
             first: entry.first,
             last: located.last,
@@ -216,19 +212,4 @@ fn read_run(file: &File, run: &[Located], batches: &mut Vec<Batch>) -> Result<()
         });
     }
     Ok(())
-}
-
-/// Reads into memory that is not zeroed before.
-fn read_exactly(file: &File, start: u64, length: usize) -> Result<Vec<u8>, RunError> {
-    let mut bytes: Vec<u8> = Vec::with_capacity(length);
-    while bytes.len() < length {
-        let at = start + bytes.len() as u64;
-        match rustix::io::pread(file, rustix::buffer::spare_capacity(&mut bytes), at) {
-            Ok(0) => return Err(RunError::Short),
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(RunError::Device(error)),
-        }
-    }
-    bytes.truncate(length);
-    Ok(bytes)
 }

@@ -277,20 +277,20 @@ impl Segments {
         (handle.bytes, handle.cached, handle.held) = (segment.bytes, None, Arc::downgrade(&segment.file));
     }
 
-    /// As [`Segments::file`], for sending from it without a copy: the file will not become a spare.
-    pub fn lend(&self, seq: u64) -> Result<Option<Arc<File>>, StoreError> {
-        let file = self.file(seq)?;
-        // A segment that was retired meanwhile is unlinked, because the file is held here.
-        if let Some(handle) = lock(&self.handles).files.get_mut(&seq) {
-            handle.is_lent = true;
-        }
-        Ok(file)
-    }
-
     /// The file of segment `seq`; `None` when it was retired, in which case no key points into it any more.
     pub fn file(&self, seq: u64) -> Result<Option<Arc<File>>, StoreError> {
+        self.opened(seq, false)
+    }
+
+    /// As [`Segments::file`], for sending from it without a copy: the file will not become a spare.
+    pub fn lend(&self, seq: u64) -> Result<Option<Arc<File>>, StoreError> {
+        self.opened(seq, true)
+    }
+
+    fn opened(&self, seq: u64, is_lent: bool) -> Result<Option<Arc<File>>, StoreError> {
         let mut handles = lock(&self.handles);
         let Some(handle) = handles.files.get_mut(&seq) else { return Ok(None) };
+        handle.is_lent |= is_lent;
         if let Some(file) = handle.cached.clone().or_else(|| handle.held.upgrade()) {
             return Ok(Some(file));
         }
