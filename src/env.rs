@@ -77,6 +77,18 @@ impl Env {
         uuid::Builder::from_random_bytes(bytes).into_uuid()
     }
 
+    /// Bytes that nobody can guess: for secrets and keys. With a manual clock they repeat themselves as everything else does.
+    #[must_use]
+    pub fn secret_bytes<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        match &self.clock {
+            // The small generator's next numbers follow from those that it has given; the thread's is made for this.
+            Clock::System => rand::rng().fill(&mut bytes[..]),
+            Clock::Manual(_) => self.random.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes[..]),
+        }
+        bytes
+    }
+
     /// A uniform number below `bound`; 0 when `bound` is 0.
     #[must_use]
     pub fn below(&self, bound: u64) -> u64 {

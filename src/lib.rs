@@ -1,7 +1,7 @@
 //! Fourbyfour Stream: an event-streaming server that speaks the Kafka wire protocol.
 //!
 //! Layers, lowest first: `ids env config telemetry tasks` · `wire records store` · `log catalog` · `coordinator schema` · `broker` ·
-//! `api` · `server` · `cli`. A module uses layers below its own only; `tidy.rs` holds us to it.
+//! `api` · `hooks` · `server http` · `cli`. A module uses layers below its own only; `tidy.rs` holds us to it.
 
 pub mod api;
 pub mod broker;
@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 pub mod coordinator;
 pub mod env;
+pub mod hooks;
 pub mod http;
 pub mod ids;
 pub mod log;

@@ -12,9 +12,10 @@ const LAYERS: &[&[&str]] = &[
     &["ids", "env", "config", "telemetry", "tasks", "sockets", "span"],
     &["wire", "records", "store"],
     &["log", "catalog"],
-    &["coordinator", "schema", "security", "hooks"],
+    &["coordinator", "schema", "security"],
     &["broker"],
     &["api"],
+    &["hooks"],
     &["server", "http"],
     &["cli", "main"],
 ];

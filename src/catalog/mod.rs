@@ -28,6 +28,7 @@ pub mod cluster;
 mod commits;
 pub mod dynamic;
 mod feed;
+pub mod patterns;
 pub mod quotas;
 #[cfg(test)]
 mod tests;

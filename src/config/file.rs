@@ -1,4 +1,4 @@
-//! The configuration file: TOML with the sections `[server] [storage] [limits] [log] [http] [schema]` and `[kafka]`, and `[http.projects.NAME]`.
+//! The configuration file: TOML with the sections `[server] [storage] [limits] [log] [http] [schema] [hooks]` and `[kafka]`, and `[http.projects.NAME]`.
 
 use super::draft::Draft;
 use super::http;

@@ -4,6 +4,7 @@
 //! brings the same values as text.
 
 use super::address::{check_advertised, split_address};
+use super::hooks::SecretKey;
 use super::{Config, HttpAuth, LogFormat, Sync};
 use std::fmt;
 use std::path::PathBuf;
@@ -191,7 +192,67 @@ pub(super) static KEYS: &[Key] = &[
     },
     Key { name: "schema.memory_bytes", apply: |config, given| given.number(MIB, 64 * GIB, &mut config.schema.memory_bytes) },
     Key { name: "schema.cache_bytes", apply: |config, given| given.number(0, 64 * GIB, &mut config.schema.cache_bytes) },
+    Key {
+        name: "hooks.allow_private_addresses",
+        apply: |config, given| given.boolean(&mut config.hooks.allow_private_addresses),
+    },
+    Key { name: "hooks.allow_http", apply: |config, given| given.boolean(&mut config.hooks.allow_http) },
+    Key {
+        name: "hooks.ca_file",
+        apply: |config, given| {
+            config.hooks.ca_file = Some(PathBuf::from(given.short_text(4096)?));
+            Ok(())
+        },
+    },
+    Key {
+        name: SECRET_KEY,
+        apply: |config, given| {
+            config.hooks.secret_key = Some(SecretKey::parse(&given.text()?)?);
+            Ok(())
+        },
+    },
+    Key {
+        name: "hooks.secret_overlap_ms",
+        apply: |config, given| given.number(0, 90 * DAY_MS, &mut config.hooks.secret_overlap_ms),
+    },
+    Key { name: "hooks.endpoints_max", apply: |config, given| given.number(0, 100_000, &mut config.hooks.endpoints_max) },
+    Key { name: "hooks.concurrency", apply: |config, given| given.number(2, 100_000, &mut config.hooks.concurrency) },
+    Key {
+        name: "hooks.endpoint_concurrency",
+        apply: |config, given| given.number(1, 10_000, &mut config.hooks.endpoint_concurrency),
+    },
+    Key { name: "hooks.memory_bytes", apply: |config, given| given.number(MIB, 64 * GIB, &mut config.hooks.memory_bytes) },
+    Key { name: "hooks.body_bytes", apply: |config, given| given.number(KIB, 64 * MIB, &mut config.hooks.body_bytes) },
+    Key { name: "hooks.timeout_ms", apply: |config, given| given.number(100, 600_000, &mut config.hooks.timeout_ms) },
+    Key {
+        name: "hooks.retry_schedule_ms",
+        apply: |config, given| {
+            config.hooks.retry_schedule_ms = given.numbers(100, 30 * DAY_MS, 100)?;
+            Ok(())
+        },
+    },
+    Key { name: "hooks.in_retry_max", apply: |config, given| given.number(1, 100_000, &mut config.hooks.in_retry_max) },
+    Key {
+        name: "hooks.dead_letter_topic",
+        apply: |config, given| {
+            let name = given.text()?;
+            let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+            if name.is_empty() || name.len() > 149 || name.starts_with("__") || !name.bytes().all(is_legal) {
+                return Err("a topic's name of 1 to 149 characters that does not begin with \"__\"".to_owned());
+            }
+            config.hooks.dead_letter_topic = name;
+            Ok(())
+        },
+    },
+    Key { name: "hooks.deliveries_kept", apply: |config, given| given.number(1, 10_000, &mut config.hooks.deliveries_kept) },
+    Key {
+        name: "hooks.deliveries_retention_ms",
+        apply: |config, given| given.number(60_000, 366 * DAY_MS, &mut config.hooks.deliveries_retention_ms),
+    },
 ];
+
+/// The one key whose value no message shows.
+const SECRET_KEY: &str = "hooks.secret_key";
 
 /// Confluent's levels of compatibility.
 const LEVELS: [&str; 7] = ["NONE", "BACKWARD", "BACKWARD_TRANSITIVE", "FORWARD", "FORWARD_TRANSITIVE", "FULL", "FULL_TRANSITIVE"];
@@ -212,7 +273,7 @@ fn check_origin(origin: &str) -> Result<(), String> {
 }
 
 /// The sections that the file may have.
-pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "http", "schema", "kafka"];
+pub(super) const SECTIONS: &[&str] = &["server", "storage", "limits", "log", "http", "schema", "hooks", "kafka"];
 
 /// The key `name`.
 pub(super) fn find(name: &str) -> Option<&'static Key> {
@@ -225,7 +286,10 @@ impl Key {
     /// # Errors
     /// `server.node_id = "x" is not valid: expected a whole number from 0 to 2147483647`.
     pub fn set(&self, config: &mut Config, given: &Given<'_>) -> Result<(), String> {
-        (self.apply)(config, given).map_err(|valid| format!("{} = {given} is not valid: expected {valid}", self.name))
+        (self.apply)(config, given).map_err(|valid| match self.name {
+            SECRET_KEY => format!("{SECRET_KEY} is not valid: expected {valid}"),
+            name => format!("{name} = {given} is not valid: expected {valid}"),
+        })
     }
 }
 
@@ -265,6 +329,18 @@ impl Given<'_> {
         let within = number.filter(|number| (least..=most).contains(number)).and_then(|number| T::try_from(number).ok());
         *place = within.ok_or_else(|| format!("a whole number from {least} to {most}"))?;
         Ok(())
+    }
+
+    /// A list of one to `count_max` whole numbers, or in `--set` the same with commas between.
+    fn numbers(&self, least: i64, most: i64, count_max: usize) -> Result<Vec<i64>, String> {
+        let numbers: Option<Vec<i64>> = match self {
+            Given::Toml(toml::Value::Array(values)) => values.iter().map(toml::Value::as_integer).collect(),
+            Given::Toml(_) => None,
+            Given::Text(text) => text.split(',').map(|item| item.trim().replace('_', "").parse().ok()).collect(),
+        };
+        numbers
+            .filter(|all| (1..=count_max).contains(&all.len()) && all.iter().all(|one| (least..=most).contains(one)))
+            .ok_or_else(|| format!("a list of 1 to {count_max} whole numbers from {least} to {most}"))
     }
 
     /// A list of strings, or in `--set` the same with commas between. At least one.

@@ -14,6 +14,7 @@ mod draft;
 pub mod dynamic;
 mod file;
 pub mod group;
+pub mod hooks;
 pub mod http;
 mod java_properties;
 pub mod kafka;
@@ -30,6 +31,7 @@ mod tests;
 
 pub use crate::telemetry::Format as LogFormat;
 pub use address::split_address;
+pub use hooks::Hooks;
 pub use http::{Http, HttpAuth};
 pub use kafka::KafkaSettings;
 pub use schema::Schema;
@@ -44,6 +46,7 @@ pub struct Config {
     pub log: LogOutput,
     pub http: Http,
     pub schema: Schema,
+    pub hooks: Hooks,
     pub kafka: KafkaSettings,
 }
 

@@ -11,6 +11,7 @@
 use crate::api::context::Connection;
 use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
+use crate::catalog::patterns::Patterns;
 use crate::config::split_address;
 use crate::{sockets, tasks};
 use axum::extract::Request;
@@ -44,7 +45,6 @@ mod json;
 mod leases;
 mod live;
 mod partitioner;
-mod patterns;
 mod produce;
 mod records;
 mod registry;
@@ -75,7 +75,7 @@ pub struct Shared {
     pub broker: Arc<Broker>,
     pub sessions: Arc<FetchSessions>,
     groups: groups::Groups,
-    patterns: patterns::Patterns,
+    patterns: Patterns,
     /// Where the next event without a key goes.
     next_partition: AtomicUsize,
     /// `http.memory_bytes`, in permits of [`PERMIT_BYTES`].
@@ -163,7 +163,7 @@ impl Server {
         let shared = Arc::new(Shared {
             sessions: Arc::new(FetchSessions::new(0)),
             groups: groups::Groups::default(),
-            patterns: patterns::Patterns::default(),
+            patterns: Patterns::default(),
             next_partition: AtomicUsize::new(0),
             memory: Arc::new(Semaphore::new((http.memory_bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS))),
             broker: self.broker.clone(),

@@ -4,10 +4,10 @@ use super::caller::Caller;
 use super::cursor;
 use super::errors::HttpError;
 use super::json::parse_rfc3339;
-use super::patterns::Pattern;
 use super::records::{EARLIEST, LATEST, Offsets, Page, Wanted, offset_at};
 use super::topics;
 use crate::catalog::Topic;
+use crate::catalog::patterns::Pattern;
 use std::sync::Arc;
 
 /// What the path named.

@@ -11,7 +11,7 @@
 //! Owner: [`Patterns`], under a lock for as long as the changes take; a new pattern is read outside of it. Bound: [`PATTERNS_MAX`] patterns and
 //! [`MATCHES_MAX`] matches; the one that was used least recently is forgotten, and read anew when it comes back.
 
-use crate::catalog::{Catalog, Snapshot, Topic};
+use super::{Catalog, Snapshot, Topic};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -204,7 +204,7 @@ impl Matches {
     }
 }
 
-/// Topics that HTTP does not show: those that are ours or tools' own.
+/// Topics that HTTP and webhooks do not show: those that are ours or tools' own.
 #[must_use]
 pub fn is_hidden(name: &str) -> bool {
     name.starts_with("__")
