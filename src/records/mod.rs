@@ -8,6 +8,7 @@ pub mod codec;
 pub mod control;
 pub mod header;
 pub mod iterate;
+pub mod json;
 pub mod kept;
 pub mod recompress;
 #[cfg(test)]

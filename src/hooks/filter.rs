@@ -1,0 +1,98 @@
+//! Which events of its topics an endpoint wants: those whose headers and fields have the given values.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use std::collections::BTreeMap;
+
+/// Conditions of one endpoint.
+const CONDITIONS_MAX: usize = 50;
+
+/// Conditions that must all hold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filters {
+    /// By name: the value of the last header of that name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub headers: BTreeMap<String, String>,
+    /// By JSON pointer (RFC 6901) into the value: what is there.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub data: BTreeMap<String, Value>,
+}
+
+impl Filters {
+    /// # Errors
+    /// Which condition is wrong, and what would be valid.
+    pub fn check(&self) -> Result<(), String> {
+        let count = self.headers.len() + self.data.len();
+        if count > CONDITIONS_MAX {
+            return Err(format!("filters has {count} conditions; the most is {CONDITIONS_MAX}"));
+        }
+        if self.headers.contains_key("") {
+            return Err("filters.headers has an empty name; write {\"name\": \"value\"}".to_owned());
+        }
+        match self.data.keys().find(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
+            Some(pointer) => Err(format!("filters.data: {pointer:?} is no JSON pointer; write \"/{pointer}\"")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether an event is wanted. Its value is parsed only where fields are asked for; one that is no JSON has none.
+    #[must_use]
+    pub fn take(&self, headers: &[(Bytes, Option<Bytes>)], value: Option<&[u8]>) -> bool {
+        let has = |(name, wanted): (&String, &String)| {
+            let last = headers.iter().rev().find(|(own, _)| own == name.as_bytes());
+            last.is_some_and(|(_, value)| value.as_deref() == Some(wanted.as_bytes()))
+        };
+        if !self.headers.iter().all(has) {
+            return false;
+        }
+        if self.data.is_empty() {
+            return true;
+        }
+        let Some(value) = value.and_then(|value| serde_json::from_slice::<Value>(value).ok()) else { return false };
+        self.data.iter().all(|(pointer, wanted)| value.pointer(pointer) == Some(wanted))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filters(json: &str) -> Filters {
+        serde_json::from_str(json).expect("filters")
+    }
+
+    fn header(name: &'static str, value: Option<&'static str>) -> (Bytes, Option<Bytes>) {
+        (Bytes::from_static(name.as_bytes()), value.map(|value| Bytes::from_static(value.as_bytes())))
+    }
+
+    #[test]
+    fn all_conditions_must_hold() {
+        let wanted = filters(r#"{"headers": {"kind": "a"}, "data": {"/order/total": 5, "/tags/0": "x"}}"#);
+        let headers = [header("kind", Some("b")), header("kind", Some("a"))];
+        let value = br#"{"order": {"total": 5}, "tags": ["x"]}"#;
+        assert!(wanted.take(&headers, Some(value)));
+        assert!(!wanted.take(&headers[..1], Some(value)));
+        assert!(!wanted.take(&headers, Some(br#"{"order": {"total": 6}, "tags": ["x"]}"#)));
+        assert!(!wanted.take(&headers, Some(br#"{"order": {}}"#)));
+    }
+
+    #[test]
+    fn what_is_no_json_has_no_fields() {
+        let wanted = filters(r#"{"data": {"/a": null}}"#);
+        for value in [None, Some(&b"plain"[..]), Some(b""), Some(b"\xff"), Some(b"{}")] {
+            assert!(!wanted.take(&[], value), "{value:?}");
+        }
+        assert!(wanted.take(&[], Some(br#"{"a": null}"#)));
+        assert!(Filters::default().take(&[], None), "no condition");
+        assert!(!filters(r#"{"headers": {"a": ""}}"#).take(&[header("a", None)], None), "a null is not empty");
+    }
+
+    #[test]
+    fn pointers_begin_with_a_slash() {
+        assert!(filters(r#"{"data": {"a/b": 1}}"#).check().is_err());
+        assert!(filters(r#"{"headers": {"": "1"}}"#).check().is_err());
+        assert!(filters(r#"{"data": {"": {"a": 1}, "/a~1b": 1}}"#).check().is_ok());
+    }
+}
