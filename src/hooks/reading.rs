@@ -1,0 +1,273 @@
+//! Reads records from partitions by the Fetch handler, as a read_committed consumer does: aborted records and markers are left out.
+//!
+//! A compressed batch is opened on the blocking pool, under the broker's leave for that, and what is wanted of it is copied, so that nothing of it stays.
+
+use super::handlers::Handlers;
+use super::offsets::name_of;
+use crate::api::context::Held;
+use crate::api::errors::ResponseError;
+use crate::api::fetch::Fetch;
+use crate::catalog::Topic;
+use crate::ids::{ProducerId, Timestamp};
+use crate::records::control::{EndTransaction, Marker};
+use crate::records::{BatchHeader, Compression, Record, RecordError, iterate};
+use crate::tasks;
+use bytes::Bytes;
+use kafka_protocol::messages::FetchRequest;
+use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use kafka_protocol::messages::fetch_response::PartitionData;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// With names, sessions and isolation levels.
+const FETCH: i16 = 12;
+const READ_COMMITTED: i8 = 1;
+/// What a compressed batch may become: as much as a producer's may.
+const DECOMPRESSED_BYTES_MAX: usize = 100 * 1024 * 1024;
+/// How long a look at the log may take, beyond what it waits for.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Which records of a partition are wanted: those in `[from, to)`.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    pub topic: Arc<Topic>,
+    pub partition: i32,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// A record, and nothing of the batch that it was in.
+#[derive(Debug, Clone)]
+pub struct Read {
+    pub offset: i64,
+    pub timestamp: Timestamp,
+    pub key: Option<Bytes>,
+    pub value: Option<Bytes>,
+    pub headers: Vec<(Bytes, Option<Bytes>)>,
+}
+
+/// What a partition gave.
+#[derive(Debug, Default)]
+pub struct Page {
+    pub records: Vec<Read>,
+    /// Where to go on: behind everything that was looked at.
+    pub next: i64,
+    /// `from` lies outside of the log: records before its start were deleted, or it ends before.
+    pub is_outside: bool,
+    /// There is no such partition any more.
+    pub is_gone: bool,
+    bytes: usize,
+}
+
+/// Limits of one read, over all partitions.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    pub records: usize,
+    /// Of stored batches beyond the first one, and of records.
+    pub bytes: usize,
+    /// How long to wait while there is nothing.
+    pub wait: Duration,
+}
+
+/// Reads `wanted`, in order, a page each. What cannot be read now gives an empty page; a batch that does not decode is passed over, with an error in
+/// the log, since nobody could ever deliver it.
+///
+/// May be dropped while it waits.
+pub async fn read(handlers: &Handlers, wanted: &[Wanted], limits: Limits) -> Vec<Page> {
+    let mut pages: Vec<Page> = wanted.iter().map(|one| Page { next: one.from, ..Page::default() }).collect();
+    let held = Held::default();
+    let (mut records, mut bytes) = (limits.records, limits.bytes);
+    for (at, data) in fetch(handlers, wanted, limits, held.clone()).await {
+        let (Some(one), Some(page)) = (wanted.get(at), pages.get_mut(at)) else { continue };
+        match ResponseError::try_from_code(data.error_code) {
+            None => {
+                *page = taken(handlers, data, one.clone(), Budget { records, bytes }).await;
+                records -= page.records.len().min(records);
+                bytes = bytes.saturating_sub(page.bytes);
+            }
+            Some(ResponseError::OffsetOutOfRange) => page.is_outside = true,
+            Some(ResponseError::UnknownTopicOrPartition) => page.is_gone = true,
+            Some(_) => {}
+        }
+    }
+    pages
+}
+
+/// The answers, with the positions in `wanted` that they are for.
+async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Held) -> Vec<(usize, PartitionData)> {
+    let bytes = i32::try_from(limits.bytes).unwrap_or(i32::MAX);
+    let mut topics: Vec<FetchTopic> = Vec::new();
+    for one in wanted {
+        let partition = FetchPartition::default()
+            .with_partition(one.partition)
+            .with_fetch_offset(one.from)
+            .with_partition_max_bytes(bytes)
+            .with_current_leader_epoch(-1);
+        match topics.last_mut() {
+            Some(topic) if *topic.topic == *one.topic.name => topic.partitions.push(partition),
+            _ => topics.push(FetchTopic::default().with_topic(name_of(&one.topic.name)).with_partitions(vec![partition])),
+        }
+    }
+    let request = FetchRequest::default()
+        .with_max_wait_ms(i32::try_from(limits.wait.as_millis()).unwrap_or(i32::MAX))
+        .with_min_bytes(1)
+        .with_max_bytes(bytes)
+        .with_isolation_level(READ_COMMITTED)
+        .with_session_epoch(-1)
+        .with_topics(topics);
+    let asked = async { Ok::<_, super::error::HooksError>(handlers.start::<Fetch>(FETCH, request, held).await?.await) };
+    let Ok(Ok(response)) = tokio::time::timeout(limits.wait + PATIENCE, asked).await else { return Vec::new() };
+    // Partitions are answered in the order in which they were asked for.
+    response.responses.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
+}
+
+/// What a page may take.
+#[derive(Debug, Clone, Copy)]
+struct Budget {
+    records: usize,
+    bytes: usize,
+}
+
+async fn taken(handlers: &Handlers, data: PartitionData, wanted: Wanted, budget: Budget) -> Page {
+    let is_compressed = has_compressed(data.records.as_deref().unwrap_or_default());
+    let work = move || take(&data, &wanted, budget);
+    if !is_compressed {
+        return work();
+    }
+    // The semaphore is never closed.
+    let _leave = handlers.broker.unpacked.acquire().await;
+    tasks::blocking("open batches for webhooks", work).await
+}
+
+fn has_compressed(mut batches: &[u8]) -> bool {
+    while let Ok(header) = BatchHeader::parse(batches) {
+        if header.attributes.compression() != Ok(Compression::None) {
+            return true;
+        }
+        batches = batches.get(header.batch_bytes..).unwrap_or_default();
+    }
+    false
+}
+
+/// What a partition's data holds of what is wanted.
+fn take(data: &PartitionData, wanted: &Wanted, budget: Budget) -> Page {
+    let mut page = Page { next: wanted.from, ..Page::default() };
+    let mut left = data.records.clone().unwrap_or_default();
+    let mut aborted = Aborted::of(data);
+    while !left.is_empty() {
+        let Ok(header) = BatchHeader::parse(&left) else { break };
+        let batch = left.split_to(header.batch_bytes.min(left.len()));
+        if header.base_offset.0 >= wanted.to {
+            // Compaction may have left nothing up to there.
+            page.next = wanted.to;
+            break;
+        }
+        match take_batch(&header, &batch, &mut aborted, wanted, &mut page, budget) {
+            Ok(Went::Through) => {}
+            Ok(Went::Full) => break,
+            Err(error) => {
+                let (topic, partition, offset) = (&wanted.topic.name, wanted.partition, header.base_offset);
+                tracing::error!(topic, partition, %offset, %error, "a stored batch does not decode; webhooks pass over it");
+            }
+        }
+        page.next = page.next.max(header.last_offset().0.saturating_add(1)).min(wanted.to);
+    }
+    page
+}
+
+/// Whether a batch was taken up to its end.
+enum Went {
+    Through,
+    Full,
+}
+
+fn take_batch(
+    header: &BatchHeader,
+    batch: &Bytes,
+    aborted: &mut Aborted,
+    wanted: &Wanted,
+    page: &mut Page,
+    budget: Budget,
+) -> Result<Went, RecordError> {
+    if aborted.is_void(header, batch)? {
+        return Ok(Went::Through);
+    }
+    for record in iterate::records(batch, DECOMPRESSED_BYTES_MAX)? {
+        let record = record?;
+        if record.offset.0 < page.next {
+            continue;
+        }
+        if record.offset.0 >= wanted.to {
+            page.next = wanted.to;
+            return Ok(Went::Full);
+        }
+        if page.records.len() >= budget.records || (page.bytes >= budget.bytes && !page.records.is_empty()) {
+            return Ok(Went::Full);
+        }
+        page.next = record.offset.0 + 1;
+        let read = Read::of(&record);
+        page.bytes += read.bytes();
+        page.records.push(read);
+    }
+    Ok(Went::Through)
+}
+
+impl Read {
+    /// A copy: a slice would keep all of its batch in memory.
+    fn of(record: &Record) -> Read {
+        let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+        Read {
+            offset: record.offset.0,
+            timestamp: record.timestamp,
+            key: record.key.as_ref().map(copy),
+            value: record.value.as_ref().map(copy),
+            headers: record.headers.iter().map(|(name, value)| (copy(&name), value.as_ref().map(copy))).collect(),
+        }
+    }
+
+    /// About what it takes in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value) + 64).sum();
+        size_of::<Read>() + length(&self.key) + length(&self.value) + headers
+    }
+
+    /// The value of the last header of this name.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.headers.iter().rev().find(|(own, _)| own == name.as_bytes()).and_then(|(_, value)| value.as_deref())
+    }
+}
+
+/// Whose records are void, on the way through a partition's data (KIP-98; CompletedFetch).
+struct Aborted {
+    /// Producer and first offset, the nearest last.
+    coming: Vec<(i64, ProducerId)>,
+    now: HashSet<ProducerId>,
+}
+
+impl Aborted {
+    fn of(data: &PartitionData) -> Aborted {
+        let all = data.aborted_transactions.iter().flatten();
+        let mut coming: Vec<_> = all.map(|one| (one.first_offset, ProducerId(one.producer_id.0))).collect();
+        coming.sort_unstable_by_key(|(first, _)| std::cmp::Reverse(*first));
+        Aborted { coming, now: HashSet::new() }
+    }
+
+    /// Whether a batch is not to be shown: a marker, or part of an aborted transaction.
+    fn is_void(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<bool, RecordError> {
+        while let Some((_, producer)) = self.coming.pop_if(|(first, _)| *first <= header.last_offset().0) {
+            self.now.insert(producer);
+        }
+        let Some(producer) = header.producer() else { return Ok(header.attributes.is_control()) };
+        if header.attributes.is_control() {
+            if EndTransaction::read(batch)?.is_some_and(|end| end.marker == Marker::Abort) {
+                self.now.remove(&producer);
+            }
+            return Ok(true);
+        }
+        Ok(header.attributes.is_transactional() && self.now.contains(&producer))
+    }
+}
