@@ -1,0 +1,238 @@
+//! An endpoint: where which events go, and how it is kept.
+//!
+//! Stored as JSON under `hooks/endpoints/{id}`; secrets in it are sealed, see `vault.rs`.
+
+use super::error::HooksError;
+use super::filter::Filters;
+use super::message::{ADDRESSED, message_id};
+use super::reading::Read;
+use super::secret::Secret;
+use super::vault::Vault;
+use crate::catalog::patterns::{Pattern, is_hidden};
+use crate::catalog::check_name;
+use crate::ids::{Timestamp, TopicId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+pub const PREFIX: &str = "hooks/endpoints/";
+
+const NAME_LENGTH_MAX: usize = 100;
+const EVENTS_MAX: usize = 100;
+const DESCRIPTION_LENGTH_MAX: usize = 1000;
+const METADATA_MAX: usize = 50;
+const METADATA_LENGTH_MAX: usize = 1000;
+const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
+const CONCURRENCY: std::ops::RangeInclusive<usize> = 1..=10_000;
+
+/// What can be changed of an endpoint.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Settings {
+    pub url: String,
+    /// Topics' names and patterns, as the project calls them.
+    pub events: Vec<String>,
+    #[serde(default)]
+    pub filters: Filters,
+    #[serde(default)]
+    pub description: Option<String>,
+    #[serde(default)]
+    pub metadata: BTreeMap<String, String>,
+    /// Events of one key are delivered one after the other.
+    #[serde(default)]
+    pub ordered: bool,
+    /// Instead of `hooks.timeout_ms` and `hooks.endpoint_concurrency`.
+    #[serde(default)]
+    pub timeout_ms: Option<u64>,
+    #[serde(default)]
+    pub concurrency: Option<usize>,
+}
+
+/// The stored form.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    pub id: String,
+    #[serde(default)]
+    pub project: Option<String>,
+    pub name: String,
+    #[serde(flatten)]
+    pub settings: Settings,
+    pub enabled: bool,
+    #[serde(default)]
+    pub disabled_reason: Option<String>,
+    pub created: Timestamp,
+    /// Sealed.
+    pub secret: String,
+    #[serde(default)]
+    pub previous: Option<Previous>,
+}
+
+/// The secret before, which still signs for a while.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Previous {
+    /// Sealed.
+    pub secret: String,
+    pub until: Timestamp,
+}
+
+/// An endpoint as it is used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    pub record: Record,
+    pub secret: Secret,
+    pub previous: Option<(Secret, Timestamp)>,
+    /// Those of `events` that are patterns, and those that are names.
+    pub patterns: Vec<Pattern>,
+}
+
+impl Settings {
+    /// # Errors
+    /// [`HooksError::Invalid`]: which field is wrong, and what would be valid. The URL is looked at by `target.rs`.
+    pub fn check(&self) -> Result<(), HooksError> {
+        self.first_problem().map_err(HooksError::Invalid)
+    }
+
+    fn first_problem(&self) -> Result<(), String> {
+        if self.events.len() > EVENTS_MAX {
+            return Err(format!("events has {} entries; the most is {EVENTS_MAX}: use a pattern (order.*)", self.events.len()));
+        }
+        for event in &self.events {
+            check_event(event)?;
+        }
+        self.filters.check()?;
+        if self.description.as_ref().is_some_and(|text| text.chars().count() > DESCRIPTION_LENGTH_MAX) {
+            return Err(format!("description is longer than {DESCRIPTION_LENGTH_MAX} characters"));
+        }
+        if self.metadata.len() > METADATA_MAX {
+            return Err(format!("metadata has {} entries; the most is {METADATA_MAX}", self.metadata.len()));
+        }
+        if let Some((name, _)) = self.metadata.iter().find(|(name, value)| name.len() + value.len() > METADATA_LENGTH_MAX) {
+            return Err(format!("metadata {name:?} and its value are longer than {METADATA_LENGTH_MAX} bytes together"));
+        }
+        if self.timeout_ms.is_some_and(|ms| !TIMEOUT_MS.contains(&ms)) {
+            return Err(format!("timeout_ms is not valid: expected {} to {}", TIMEOUT_MS.start(), TIMEOUT_MS.end()));
+        }
+        if self.concurrency.is_some_and(|count| !CONCURRENCY.contains(&count)) {
+            return Err(format!("concurrency is not valid: expected {} to {}", CONCURRENCY.start(), CONCURRENCY.end()));
+        }
+        Ok(())
+    }
+}
+
+fn check_event(event: &str) -> Result<(), String> {
+    if Pattern::is_pattern(event) {
+        return Pattern::parse(event).map(drop).map_err(|error| format!("events: {error}"));
+    }
+    check_name(event).map_err(|error| format!("events: {event:?}: {error}"))?;
+    if is_hidden(event) {
+        return Err(format!("events: {event:?}: topics whose names begin with \"__\" are the broker's own"));
+    }
+    Ok(())
+}
+
+/// # Errors
+/// [`HooksError::Invalid`]: what would be valid.
+pub fn check_endpoint_name(name: &str) -> Result<(), HooksError> {
+    let is_plain = !name.contains('/') && !name.chars().any(char::is_control) && name.trim() == name;
+    if is_plain && (1..=NAME_LENGTH_MAX).contains(&name.chars().count()) && name != "." && name != ".." {
+        return Ok(());
+    }
+    Err(HooksError::Invalid(format!("name {name:?} is not valid: expected 1 to {NAME_LENGTH_MAX} characters without '/'")))
+}
+
+impl Record {
+    /// The key of the metadata store.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{PREFIX}{}", self.id)
+    }
+
+    /// The consumer group that shows how far the endpoint is. Names have no '/', so no two endpoints share one.
+    #[must_use]
+    pub fn group(&self) -> String {
+        match &self.project {
+            None => format!("hooks.{}", self.name),
+            Some(project) => format!("hooks.{project}/{}", self.name),
+        }
+    }
+}
+
+impl Endpoint {
+    /// `None`: a secret cannot be opened, the key is another one.
+    #[must_use]
+    pub fn open(record: Record, vault: &Vault) -> Option<Endpoint> {
+        let secret = vault.open(&record.id, &record.secret)?;
+        let previous = match &record.previous {
+            Some(previous) => Some((vault.open(&record.id, &previous.secret)?, previous.until)),
+            None => None,
+        };
+        // They were checked when they were stored.
+        let patterns = record.settings.events.iter().filter_map(|event| Pattern::parse(event).ok()).collect();
+        Some(Endpoint { record, secret, previous, patterns })
+    }
+
+    /// The secrets that sign now.
+    #[must_use]
+    pub fn secrets(&self, now: Timestamp) -> Vec<Secret> {
+        let previous = self.previous.iter().filter(|(_, until)| now < *until).map(|(secret, _)| secret.clone());
+        std::iter::once(self.secret.clone()).chain(previous).collect()
+    }
+
+    #[must_use]
+    pub fn message_id(&self, topic: TopicId, partition: i32, offset: i64) -> String {
+        message_id(&self.record.id, topic, partition, offset)
+    }
+
+    /// Whether one of `events` is or matches `name`.
+    #[must_use]
+    pub fn listens_to(&self, name: &str) -> bool {
+        self.patterns.iter().any(|pattern| pattern.matches(name))
+    }
+
+    /// Whether what was published with `POST /webhooks` is for this endpoint.
+    #[must_use]
+    pub fn is_addressed(&self, record: &Read, event_type: &str) -> bool {
+        match record.header(ADDRESSED) {
+            Some(names) => serde_json::from_slice::<Vec<String>>(names).is_ok_and(|names| names.contains(&self.record.name)),
+            None => self.listens_to(event_type),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settings() -> Settings {
+        Settings {
+            url: "https://example.org/".to_owned(),
+            events: vec!["order.*".to_owned(), "payment".to_owned()],
+            filters: Filters::default(),
+            description: None,
+            metadata: BTreeMap::new(),
+            ordered: false,
+            timeout_ms: None,
+            concurrency: None,
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases: [(Settings, &str); 7] = [
+            (Settings { events: vec!["order*".to_owned()], ..settings() }, "events: "),
+            (Settings { events: vec!["a b".to_owned()], ..settings() }, "events: \"a b\""),
+            (Settings { events: vec!["__consumer_offsets".to_owned()], ..settings() }, "the broker's own"),
+            (Settings { events: vec!["a".to_owned(); 101], ..settings() }, "the most is 100"),
+            (Settings { timeout_ms: Some(1), ..settings() }, "timeout_ms"),
+            (Settings { concurrency: Some(0), ..settings() }, "concurrency"),
+            (Settings { description: Some("x".repeat(1001)), ..settings() }, "description"),
+        ];
+        for (wrong, expected) in cases {
+            let error = wrong.check().expect_err("refused").to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        assert!(settings().check().is_ok());
+        for bad in ["", "a/b", " a", "a\n", "..", &"x".repeat(101)] {
+            assert!(check_endpoint_name(bad).is_err(), "{bad:?}");
+        }
+        assert!(check_endpoint_name("My CRM (new)").is_ok());
+    }
+}
