@@ -43,6 +43,8 @@ pub struct Broker {
     pub transactions: Arc<Transactions>,
     pub producer_ids: Arc<ProducerIds>,
     pub schemas: Arc<Registry>,
+    /// What exists beside the catalog and the registry: the owners of other keys.
+    pub meta: Arc<dyn MetaStore>,
     /// Records that did not fit their schema.
     pub invalid_records: Counts,
     /// Leave to unpack a compressed batch: to hold its records against a schema, or to compress them otherwise.
@@ -110,7 +112,7 @@ impl Broker {
         let (log_store, meta_store) = open_store(&config).await?;
         let kafka = Arc::new(config.kafka.clone());
         let schemas = Registry::open(meta_store.clone(), registry_settings(&config)).await?;
-        let catalog = Arc::new(Catalog::open(meta_store, env.clone(), kafka, config.server.cluster_id.clone()).await?);
+        let catalog = Arc::new(Catalog::open(meta_store.clone(), env.clone(), kafka, config.server.cluster_id.clone()).await?);
         let producer_expiration_ms = catalog.effective_kafka().producer_id_expiration_ms;
         let options = LogOptions { tail_bytes: config.limits.tail_bytes, producer_expiration_ms };
         let logs = Logs::new(log_store, env.clone(), options);
@@ -131,6 +133,7 @@ impl Broker {
         Ok(Arc::new(Broker {
             producer_ids,
             schemas,
+            meta: meta_store,
             invalid_records: Counts::default(),
             unpacked: Semaphore::new(UNPACKED_MAX),
             opening,

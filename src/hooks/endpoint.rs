@@ -81,6 +81,8 @@ pub struct Endpoint {
     pub previous: Option<(Secret, Timestamp)>,
     /// Those of `events` that are patterns, and those that are names.
     pub patterns: Vec<Pattern>,
+    /// Its secret was sealed with another key: it is disabled until it gets a new one.
+    pub is_sealed: bool,
 }
 
 impl Settings {
@@ -156,17 +158,21 @@ impl Record {
 }
 
 impl Endpoint {
-    /// `None`: a secret cannot be opened, the key is another one.
+    /// The endpoint of a stored record.
     #[must_use]
-    pub fn open(record: Record, vault: &Vault) -> Option<Endpoint> {
-        let secret = vault.open(&record.id, &record.secret)?;
-        let previous = match &record.previous {
-            Some(previous) => Some((vault.open(&record.id, &previous.secret)?, previous.until)),
-            None => None,
-        };
+    pub fn open(mut record: Record, vault: &Vault) -> Endpoint {
+        let opened = vault.open(&record.id, &record.secret);
+        let is_sealed = opened.is_none();
+        if is_sealed {
+            record.enabled = false;
+            record.disabled_reason = Some("its secret was encrypted with another key; rotate the secret, then enable it".to_owned());
+        }
+        let secret = opened.unwrap_or_else(|| Secret::of_bytes(Vec::new()));
+        let previous = record.previous.as_ref();
+        let previous = previous.and_then(|previous| Some((vault.open(&record.id, &previous.secret)?, previous.until)));
         // They were checked when they were stored.
         let patterns = record.settings.events.iter().filter_map(|event| Pattern::parse(event).ok()).collect();
-        Some(Endpoint { record, secret, previous, patterns })
+        Endpoint { record, secret, previous, patterns, is_sealed }
     }
 
     /// The secrets that sign now.

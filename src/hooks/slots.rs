@@ -15,7 +15,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// A receiver that takes longer is slow.
 pub const SLOW: Duration = Duration::from_secs(1);
 /// Requests under way of an endpoint that is slow or not known yet.
-const UNPROVEN_MAX: usize = 2;
+pub const UNPROVEN_MAX: usize = 2;
 
 /// Of all endpoints.
 #[derive(Debug, Clone)]
@@ -49,12 +49,14 @@ impl Pools {
 pub struct Window {
     size: usize,
     most: usize,
+    /// The last answer came quickly.
+    is_proven: bool,
 }
 
 impl Window {
     #[must_use]
     pub fn new(most: usize) -> Window {
-        Window { size: 1, most: most.max(1) }
+        Window { size: 1, most: most.max(1), is_proven: false }
     }
 
     pub fn set_most(&mut self, most: usize) {
@@ -64,20 +66,21 @@ impl Window {
 
     /// An answer came, or did not.
     pub fn answered(&mut self, is_answer: bool, took: Duration) {
-        self.size = if is_answer && took < SLOW { (self.size + 1).min(self.most) } else { 1 };
+        self.is_proven = is_answer && took < SLOW;
+        self.size = if self.is_proven { (self.size + 1).min(self.most) } else { 1 };
     }
 
     /// Whether its requests take from the larger pool.
     #[must_use]
     pub fn is_proven(self) -> bool {
-        self.size > 1 || self.most == 1
+        self.is_proven
     }
 
     /// Requests that may be under way now; `oldest`: how long the oldest one is.
     #[must_use]
     pub fn room(self, oldest: Option<Duration>) -> usize {
         let is_slow = oldest.is_some_and(|age| age >= SLOW);
-        let size = if is_slow || self.size == 1 { UNPROVEN_MAX } else { self.size };
+        let size = if is_slow || !self.is_proven { UNPROVEN_MAX } else { self.size };
         size.min(self.most)
     }
 }

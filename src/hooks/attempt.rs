@@ -1,0 +1,189 @@
+//! What is done for one event: an attempt, and giving it up. Each is a future of its own that owns what it needs; what follows from its outcome is decided
+//! by the dispatcher.
+
+use super::answer::Answer;
+use super::client::Request;
+use super::delivery::Delivery;
+use super::endpoint::Endpoint;
+use super::error::HooksError;
+use super::message::{Message, order_of};
+use super::progress::Place;
+use super::publishing::{self, NewRecord};
+use super::reading::{Limits, Read, Wanted, read};
+use super::scope::Scope;
+use super::shared::Shared;
+use super::wanted::{ENDPOINT_ID, EVENTS_TOPIC};
+use crate::catalog::Topic;
+use crate::ids::Timestamp;
+use reqwest::Url;
+use std::collections::BTreeMap;
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::OwnedSemaphorePermit;
+
+/// A message in memory, and its room there.
+#[derive(Debug)]
+pub struct Loaded {
+    pub message: Message,
+    pub room: Option<OwnedSemaphorePermit>,
+}
+
+/// What an attempt needs.
+pub struct Job {
+    pub shared: Arc<Shared>,
+    pub endpoint: Arc<Endpoint>,
+    pub url: Url,
+    pub topic: Arc<Topic>,
+    /// As the project calls it.
+    pub topic_name: String,
+    pub place: Place,
+    /// `None`: the record is read again.
+    pub loaded: Option<Loaded>,
+    pub is_proven: bool,
+    /// When the request began; empty while it waits for its turn.
+    pub began: Arc<OnceLock<Instant>>,
+}
+
+/// What is told of an event whatever becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct About {
+    pub id: String,
+    pub event_type: String,
+    /// Of the event.
+    pub timestamp: Timestamp,
+}
+
+/// What became of it.
+#[derive(Debug)]
+pub enum Done {
+    Answered { place: Place, about: About, answer: Answer },
+    /// No attempt was made: its body is too large to be sent.
+    TooLarge { place: Place, about: About, bytes: usize },
+    /// The record was deleted.
+    Missing { place: Place },
+    /// The record cannot be read now.
+    Unread { place: Place },
+    /// It is among the dead letters, or could not be put there.
+    Buried { place: Place, delivery: Delivery, result: Result<(), HooksError> },
+}
+
+/// Makes an attempt.
+pub async fn attempt(job: Job) -> Done {
+    let Job { shared, endpoint, url, topic, topic_name, place, loaded, is_proven, began } = job;
+    let loaded = match loaded {
+        Some(loaded) => loaded,
+        None => match record(&shared, &topic, place).await {
+            Looked::There(record) => {
+                let id = endpoint.message_id(topic.id, place.lane.partition, place.offset);
+                let is_published = topic_name == EVENTS_TOPIC;
+                Loaded { message: Message::new(id, &topic_name, place.lane.partition, &record, is_published), room: None }
+            }
+            Looked::Gone => return Done::Missing { place },
+            Looked::Unread => return Done::Unread { place },
+        },
+    };
+    let Message { id, event_type, body, timestamp } = loaded.message;
+    let about = About { id: id.clone(), event_type, timestamp };
+    if body.len() > shared.settings().body_bytes {
+        return Done::TooLarge { place, about, bytes: body.len() };
+    }
+    let slot = shared.pools.take(is_proven).await;
+    let env = &shared.handlers.broker.env;
+    let _ = began.set(env.instant());
+    let secrets = endpoint.secrets(env.now());
+    let request = Request { url, id, body, timeout: timeout(&shared, &endpoint) };
+    let answer = shared.client.send(request, &secrets).await;
+    drop((slot, loaded.room));
+    Done::Answered { place, about, answer }
+}
+
+/// How long the endpoint's answers are waited for.
+#[must_use]
+pub fn timeout(shared: &Shared, endpoint: &Endpoint) -> Duration {
+    Duration::from_millis(endpoint.record.settings.timeout_ms.unwrap_or(shared.settings().timeout_ms))
+}
+
+enum Looked {
+    There(Read),
+    Gone,
+    Unread,
+}
+
+/// Reads the record at `place` again.
+async fn record(shared: &Shared, topic: &Arc<Topic>, place: Place) -> Looked {
+    let (partition, offset) = (place.lane.partition, place.offset);
+    let wanted = [Wanted { topic: topic.clone(), partition, from: offset, to: offset.saturating_add(1) }];
+    let limits = Limits { records: 1, bytes: 1, wait: Duration::ZERO };
+    let Some(mut page) = read(&shared.handlers, &wanted, limits).await.pop() else { return Looked::Unread };
+    match page.records.pop() {
+        Some(record) => Looked::There(record),
+        None if page.is_gone || page.is_outside || page.next > offset => Looked::Gone,
+        None => Looked::Unread,
+    }
+}
+
+/// Why an event is given up, as its dead letter says.
+#[derive(Debug, Clone)]
+pub struct Reason {
+    /// `attempts-exhausted` or `body-too-large`.
+    pub why: &'static str,
+    pub delivery: Delivery,
+}
+
+/// Puts an event among the dead letters of its project. The letter is durable when it is done.
+pub async fn bury(
+    shared: Arc<Shared>,
+    scope: Scope,
+    endpoint: Arc<Endpoint>,
+    topic: Arc<Topic>,
+    place: Place,
+    reason: Reason,
+) -> Done {
+    let delivery = reason.delivery.clone();
+    let result = write_letter(&shared, &scope, &endpoint, &topic, place, reason).await;
+    Done::Buried { place, delivery, result }
+}
+
+async fn write_letter(
+    shared: &Shared,
+    scope: &Scope,
+    endpoint: &Endpoint,
+    topic: &Arc<Topic>,
+    place: Place,
+    reason: Reason,
+) -> Result<(), HooksError> {
+    let record = match record(shared, topic, place).await {
+        Looked::There(record) => record,
+        Looked::Gone => {
+            let (endpoint, topic, offset) = (&endpoint.record.name, &topic.name, place.offset);
+            tracing::warn!(endpoint, topic, partition = place.lane.partition, offset, "a webhook was given up after its event was deleted");
+            return Ok(());
+        }
+        Looked::Unread => return Err(HooksError::Unavailable("the event cannot be read now".to_owned())),
+    };
+    let Reason { why, delivery } = reason;
+    let source = scope.own_name(&topic.name).unwrap_or(&topic.name).to_owned();
+    let order = order_of(&record);
+    let mut letter = NewRecord { key: record.key, value: record.value, headers: record.headers }
+        .with_header("webhook-endpoint", endpoint.record.name.clone())
+        .with_header(ENDPOINT_ID, endpoint.record.id.clone())
+        .with_header("webhook-id", delivery.id)
+        .with_header("webhook-source-topic", source)
+        .with_header("webhook-source-partition", place.lane.partition.to_string())
+        .with_header("webhook-source-offset", place.offset.to_string())
+        .with_header("webhook-attempts", delivery.attempts.to_string())
+        .with_header("webhook-reason", why);
+    if let Some(status) = delivery.response_status {
+        letter = letter.with_header("webhook-last-status", status.to_string());
+    }
+    if let Some(error) = delivery.error {
+        letter = letter.with_header("webhook-last-error", error);
+    }
+    let name = scope.kafka_name(&shared.settings().dead_letter_topic);
+    let dead_letters = publishing::topic(&shared.handlers, &name, None, BTreeMap::new()).await?;
+    // Letters of one key stay in order.
+    let partitions = u64::try_from(dead_letters.logs.len()).unwrap_or(1).max(1);
+    let partition = i32::try_from(order % partitions).unwrap_or(0);
+    let now = shared.handlers.broker.env.now();
+    publishing::publish(&shared.handlers, &dead_letters, partition, &[letter], now).await.map(drop)
+}

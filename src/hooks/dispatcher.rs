@@ -1,0 +1,520 @@
+//! One endpoint's task: reads what is new, starts what is due, commits what is settled. What follows from what is decided by `progress.rs`,
+//! `schedule.rs` and `slots.rs`; here it is put together.
+//!
+//! ```text
+//!   Fetch ──▶ take_in ──▶ Progress ──start_due──▶ attempts ──▶ done ──▶ Progress ──▶ committing
+//! ```
+//! Owner of all of an endpoint's state. Bounds: eight times its concurrency of messages in memory, some more than are under way where it is slow, for which all
+//! endpoints share `hooks.memory_bytes`; `hooks.in_retry_max` unsettled events, at which it reads no further.
+
+use super::answer::{Answer, Verdict};
+use super::attempt::{About, Done, Job, Loaded, Reason, attempt, bury};
+use super::committing::Committed;
+use super::delivery::{Delivery, Origin, Status};
+use super::endpoint::Endpoint;
+use super::error::HooksError;
+use super::lanes::{Lanes, Remembered, main};
+use super::message::{Message, order_of};
+use super::offsets::{self, EARLIEST, LATEST};
+use super::progress::{LaneKey, Place, Progress, Stored};
+use super::reading::{Limits, Page, Wanted, read};
+use super::schedule::{RANDOM_BELOW, delay_ms};
+use super::scope::Scope;
+use super::shared::{Memory, Shared};
+use super::slots::{UNPROVEN_MAX, Window};
+use super::wanted::{EVENTS_TOPIC, takes};
+use crate::ids::{Timestamp, TopicId};
+use crate::store::BoxFuture;
+use futures_util::stream::{FuturesUnordered, StreamExt};
+use reqwest::Url;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+use std::time::{Duration, Instant};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tracing::{debug, info, warn};
+
+mod commits;
+
+use commits::{COMMIT_INTERVAL, LOOK_INTERVAL};
+
+/// Messages of an endpoint with quick answers that are read ahead, at least.
+const AHEAD_MIN: usize = 64;
+/// Of one page, beyond its first batch.
+const PAGE_BYTES: usize = 256 * 1024;
+/// The longest wait for new records.
+const LONG_POLL: Duration = Duration::from_secs(30);
+/// After a look at the log that gave nothing and did not wait.
+const BREATH: Duration = Duration::from_millis(100);
+/// After something that should have worked did not.
+const PAUSE_MS: i64 = 2000;
+const PAUSE: Duration = Duration::from_millis(2000);
+/// Ranges of one endpoint that are replayed.
+const REPLAYS_MAX: usize = 10_000;
+
+/// Offsets of one partition that are to be sent again: `[from, to)`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    pub topic: TopicId,
+    pub partition: i32,
+    pub from: i64,
+    pub to: i64,
+}
+
+/// What is asked of the task. The answer: ranges and offsets that will be looked at.
+pub struct Replay {
+    pub ranges: Vec<Range>,
+    pub answer: oneshot::Sender<Result<(usize, i64), HooksError>>,
+}
+
+/// What reaches the task.
+pub struct Inbox {
+    /// The endpoint as it is now; the sender goes when it is deleted.
+    pub endpoint: watch::Receiver<Arc<Endpoint>>,
+    pub replays: mpsc::Receiver<Replay>,
+}
+
+/// See the file's header.
+pub struct Dispatcher {
+    shared: Arc<Shared>,
+    scope: Scope,
+    endpoint: Arc<Endpoint>,
+    /// `None`: the rules forbid it now.
+    url: Option<Url>,
+    /// The receiver said so, and nobody has changed the endpoint since.
+    is_gone: bool,
+    progress: Progress,
+    lanes: Lanes,
+    loaded: HashMap<Place, Loaded>,
+    /// Attempts under way, and when their requests began.
+    running: HashMap<Place, Arc<OnceLock<Instant>>>,
+    window: Window,
+    /// Which lane is read first: another one each time.
+    turn: usize,
+    /// What was stored last; `None`: that is not known.
+    stored: Option<Stored>,
+    is_touched: bool,
+    /// Its lanes are open: before, what is known of them is not all that there is.
+    is_open: bool,
+    last_commit: tokio::time::Instant,
+    last_look: tokio::time::Instant,
+    last_renewal: Option<tokio::time::Instant>,
+}
+
+/// What was read, in the order in which it was asked for.
+struct Pages {
+    wanted: Vec<(LaneKey, Wanted)>,
+    pages: Vec<Page>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+type Jobs = FuturesUnordered<BoxFuture<'static, Done>>;
+
+impl Dispatcher {
+    #[must_use]
+    pub fn new(shared: Arc<Shared>, scope: Scope, endpoint: Arc<Endpoint>, remembered: Remembered) -> Dispatcher {
+        let now = tokio::time::Instant::now();
+        let mut dispatcher = Dispatcher {
+            window: Window::new(1),
+            shared,
+            scope,
+            endpoint: endpoint.clone(),
+            url: None,
+            is_gone: false,
+            progress: Progress::default(),
+            lanes: Lanes::new(remembered),
+            loaded: HashMap::new(),
+            running: HashMap::new(),
+            turn: 0,
+            stored: None,
+            is_touched: false,
+            is_open: false,
+            last_commit: now,
+            last_look: now,
+            last_renewal: None,
+        };
+        dispatcher.change(endpoint);
+        dispatcher
+    }
+
+    /// Runs until the endpoint is deleted or the broker stops.
+    pub async fn run(mut self, mut inbox: Inbox) {
+        let shared = self.shared.clone();
+        let mut jobs = Jobs::new();
+        let mut reading: Option<BoxFuture<'static, Pages>> = None;
+        let mut committing: Option<BoxFuture<'static, Committed>> = None;
+        let mut feed = shared.handlers.broker.catalog.feed().subscribe();
+        let mut are_topics_stale = true;
+        loop {
+            if are_topics_stale {
+                feed.mark_unchanged();
+                are_topics_stale = !self.follow_topics().await;
+                reading = None;
+            }
+            self.start_due(&jobs);
+            reading = reading.or_else(|| self.next_read());
+            committing = committing.or_else(|| self.next_commit());
+            let nap = if are_topics_stale { PAUSE } else { self.nap(committing.is_some()) };
+            tokio::select! {
+                Some(done) = jobs.next(), if !jobs.is_empty() => self.done(done, &jobs),
+                pages = async { reading.as_mut().expect("it is there: the guard").await }, if reading.is_some() => {
+                    reading = None;
+                    are_topics_stale |= self.take_in(pages).await;
+                }
+                committed = async { committing.as_mut().expect("it is there: the guard").await }, if committing.is_some() => {
+                    committing = None;
+                    if self.committed(committed) {
+                        reading = None;
+                    }
+                }
+                changed = inbox.endpoint.changed() => {
+                    if changed.is_err() {
+                        // Deleted: nothing of it is to be kept.
+                        return;
+                    }
+                    let endpoint = inbox.endpoint.borrow_and_update().clone();
+                    self.change(endpoint);
+                    are_topics_stale = true;
+                }
+                Some(replay) = inbox.replays.recv() => {
+                    // Whoever asked may have gone away.
+                    let _ = replay.answer.send(self.replay(&replay.ranges));
+                    reading = None;
+                }
+                // The catalog lives as long as its broker.
+                _ = feed.changed() => are_topics_stale = true,
+                () = tokio::time::sleep(nap) => {}
+                () = shared.stopped() => break,
+            }
+        }
+        drop((jobs, reading, committing));
+        self.farewell().await;
+    }
+
+    fn now(&self) -> Timestamp {
+        self.shared.handlers.broker.env.now()
+    }
+
+    /// The endpoint is another one now.
+    fn change(&mut self, endpoint: Arc<Endpoint>) {
+        let settings = &endpoint.record.settings;
+        self.url = match self.shared.rules.check(&settings.url) {
+            Ok(url) => Some(url),
+            Err(error) => {
+                warn!(endpoint = endpoint.record.name, error, "the endpoint's url is not allowed any more; nothing is sent to it");
+                None
+            }
+        };
+        self.window.set_most(settings.concurrency.unwrap_or(self.shared.settings().endpoint_concurrency));
+        self.is_gone = false;
+        self.endpoint = endpoint;
+    }
+
+    fn is_active(&self) -> bool {
+        self.endpoint.record.enabled && !self.is_gone && self.url.is_some()
+    }
+
+    /// Follows the catalog; whether it worked.
+    async fn follow_topics(&mut self) -> bool {
+        match self.lanes.follow(&self.shared, &self.scope, &self.endpoint, &mut self.progress).await {
+            Ok(gone) => {
+                let gone: HashSet<LaneKey> = gone.into_iter().collect();
+                self.loaded.retain(|place, _| !gone.contains(&place.lane));
+                self.is_touched = true;
+                self.is_open = true;
+                true
+            }
+            Err(error) => {
+                warn!(endpoint = self.endpoint.record.name, %error, "where the endpoint's group is could not be read; it is tried again");
+                false
+            }
+        }
+    }
+
+    /// Starts attempts, as many as there is room for.
+    fn start_due(&mut self, jobs: &Jobs) {
+        let Some(url) = self.url.clone().filter(|_| self.is_active()) else { return };
+        let oldest = self.running.values().filter_map(|began| began.get()).map(Instant::elapsed).max();
+        let room = self.window.room(oldest).saturating_sub(self.progress.running());
+        if room == 0 {
+            return;
+        }
+        for place in self.progress.startable(self.now(), room) {
+            let Some(topic) = self.lanes.topic(place.lane.topic).cloned() else { continue };
+            let Some(topic_name) = self.scope.own_name(&topic.name).map(str::to_owned) else { continue };
+            let began = Arc::new(OnceLock::new());
+            self.progress.start(place);
+            self.running.insert(place, began.clone());
+            let job = Job {
+                shared: self.shared.clone(),
+                endpoint: self.endpoint.clone(),
+                url: url.clone(),
+                topic,
+                topic_name,
+                place,
+                loaded: self.loaded.remove(&place),
+                is_proven: self.window.is_proven(),
+                began,
+            };
+            jobs.push(Box::pin(attempt(job)));
+        }
+    }
+
+    /// What becomes of an event after something was done for it.
+    fn done(&mut self, done: Done, jobs: &Jobs) {
+        self.is_touched = true;
+        match done {
+            Done::Answered { place, about, answer } => self.answered(place, about, &answer, jobs),
+            Done::TooLarge { place, about, bytes } => {
+                self.running.remove(&place);
+                let most = self.shared.settings().body_bytes;
+                let error = format!("the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})");
+                let delivery = self.delivery(place, &about).answered(Status::Failed, 0, &Answer::failed(error, 0));
+                self.give_up(place, Reason { why: "body-too-large", delivery }, jobs);
+            }
+            Done::Missing { place } => {
+                self.running.remove(&place);
+                if let Some(pending) = self.progress.pending(place) {
+                    let about = self.about_missing(place);
+                    let answer = Answer::failed("the event was deleted before it was delivered", 0);
+                    let delivery = self.delivery(place, &about).answered(Status::Cancelled, pending.attempts, &answer);
+                    self.shared.history.record(&self.endpoint.record.id, delivery);
+                    self.progress.settle(place);
+                }
+            }
+            Done::Unread { place } => {
+                self.running.remove(&place);
+                self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
+            }
+            Done::Buried { place, delivery, result } => match result {
+                Ok(()) if self.progress.pending(place).is_some() => {
+                    self.progress.settle(place);
+                    self.shared.history.record(&self.endpoint.record.id, delivery);
+                }
+                Ok(()) => {}
+                Err(error) => {
+                    warn!(endpoint = self.endpoint.record.name, %error, "a dead letter could not be written; its event is tried again");
+                    self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
+                }
+            },
+        }
+    }
+
+    fn answered(&mut self, place: Place, about: About, answer: &Answer, jobs: &Jobs) {
+        self.running.remove(&place);
+        self.window.answered(answer.status.is_some(), Duration::from_millis(answer.duration_ms));
+        if !self.window.is_proven() {
+            // They are read again when it is their turn: what waits for a slow receiver must not fill the memory.
+            self.loaded.clear();
+        }
+        // Where the group was moved meanwhile, nobody waits for it.
+        let Some(pending) = self.progress.pending(place).filter(|pending| pending.is_running) else { return };
+        let attempts = pending.attempts.saturating_add(1);
+        let now = self.now();
+        let verdict = answer.verdict();
+        let delivery = self.delivery(place, &about);
+        let schedule = &self.shared.settings().retry_schedule_ms;
+        let random = self.shared.handlers.broker.env.below(RANDOM_BELOW);
+        match (verdict, delay_ms(schedule, attempts, random, answer.retry_after_ms)) {
+            (Verdict::Success, _) => {
+                self.progress.settle(place);
+                self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Success, attempts, answer));
+            }
+            (Verdict::Gone, _) => {
+                self.progress.put_back(place, now);
+                self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Pending, attempts, answer));
+                if !self.is_gone {
+                    self.is_gone = true;
+                    info!(endpoint = self.endpoint.record.name, "the receiver says that it is gone (410); the endpoint is disabled");
+                    // When that is full, the next start finds it out again.
+                    let _ = self.shared.gone.try_send(self.endpoint.record.id.clone());
+                }
+            }
+            (Verdict::Failed, Some(delay_ms)) => {
+                let due = now.plus_ms(delay_ms);
+                self.progress.retry(place, due);
+                if pending.order.is_some() {
+                    // What it holds back must not keep others from being read.
+                    let progress = &self.progress;
+                    self.loaded.retain(|place, _| !progress.is_held_back(*place));
+                }
+                let delivery = delivery.answered(Status::Pending, attempts, answer);
+                self.shared.history.record(&self.endpoint.record.id, Delivery { next_attempt: Some(due), ..delivery });
+                debug!(endpoint = self.endpoint.record.name, id = about.id, attempts, delay_ms, "a webhook failed; it is tried again");
+            }
+            (Verdict::Failed, None) => {
+                let delivery = delivery.answered(Status::Failed, attempts, answer);
+                self.give_up(place, Reason { why: "attempts-exhausted", delivery }, jobs);
+            }
+        }
+    }
+
+    /// Puts an event among the dead letters; until it is there, it counts as under way.
+    fn give_up(&mut self, place: Place, reason: Reason, jobs: &Jobs) {
+        let Some(topic) = self.lanes.topic(place.lane.topic).cloned() else { return };
+        info!(endpoint = self.endpoint.record.name, id = reason.delivery.id, reason = reason.why, "a webhook is given up");
+        let (shared, scope, endpoint) = (self.shared.clone(), self.scope.clone(), self.endpoint.clone());
+        jobs.push(Box::pin(bury(shared, scope, endpoint, topic, place, reason)));
+    }
+
+    fn delivery(&self, place: Place, about: &About) -> Delivery {
+        let topic = self.lanes.topic(place.lane.topic).and_then(|topic| self.scope.own_name(&topic.name));
+        let origin = topic.map(|topic| Origin { topic: topic.to_owned(), partition: place.lane.partition, offset: place.offset });
+        let delivery = Delivery::new(about.id.clone(), about.event_type.clone(), origin, about.timestamp);
+        Delivery { updated: self.now(), ..delivery }
+    }
+
+    fn about_missing(&self, place: Place) -> About {
+        let topic = self.lanes.topic(place.lane.topic).and_then(|topic| self.scope.own_name(&topic.name));
+        let id = self.endpoint.message_id(place.lane.topic, place.lane.partition, place.offset);
+        About { id, event_type: topic.unwrap_or_default().to_owned(), timestamp: self.now() }
+    }
+
+    /// Reads on where there is room, and waits for what is new.
+    fn next_read(&mut self) -> Option<BoxFuture<'static, Pages>> {
+        if !self.is_active() {
+            return None;
+        }
+        let settings = self.shared.settings();
+        let own = self.endpoint.record.settings.concurrency.unwrap_or(settings.endpoint_concurrency);
+        let is_proven = self.window.is_proven();
+        let most = if is_proven { own.saturating_mul(8).max(AHEAD_MIN) } else { UNPROVEN_MAX };
+        let ahead = most.saturating_sub(self.loaded.len());
+        let records = ahead.min(settings.in_retry_max.saturating_sub(self.progress.unsettled()));
+        // In larger steps than one: each reads its batch from the beginning.
+        let step = most.min(settings.in_retry_max) / 2;
+        if records == 0 || (records < step && self.progress.running() > 0) {
+            return None;
+        }
+        let mut wanted: Vec<(LaneKey, Wanted)> = self
+            .progress
+            .keys()
+            .filter_map(|key| {
+                let (from, to) = self.progress.reads(key)?;
+                let topic = self.lanes.topic(key.topic)?.clone();
+                Some((key, Wanted { topic, partition: key.partition, from, to }))
+            })
+            .collect();
+        if wanted.is_empty() {
+            return None;
+        }
+        let turn = self.turn % wanted.len();
+        self.turn = self.turn.wrapping_add(1);
+        wanted.rotate_left(turn);
+        Some(Box::pin(look(self.shared.clone(), wanted, records, is_proven)))
+    }
+
+    /// Takes over what was read; whether some topic is gone.
+    async fn take_in(&mut self, read: Pages) -> bool {
+        let Pages { wanted, pages, mut room } = read;
+        let now = self.now();
+        let mut is_stale = false;
+        for ((key, one), page) in wanted.iter().zip(pages) {
+            is_stale |= page.is_gone;
+            if page.is_outside {
+                self.go_inside(*key, one).await;
+                continue;
+            }
+            let Some(name) = self.scope.own_name(&one.topic.name) else { continue };
+            for record in &page.records {
+                if !takes(&self.endpoint, name, record) {
+                    continue;
+                }
+                let place = Place { lane: *key, offset: record.offset };
+                let order = self.endpoint.record.settings.ordered.then(|| order_of(record));
+                let id = self.endpoint.message_id(one.topic.id, one.partition, record.offset);
+                let message = Message::new(id, name, one.partition, record, name == EVENTS_TOPIC);
+                let own = Memory::part(room.as_mut(), record.bytes());
+                self.progress.read(place, order, now);
+                if !self.progress.is_held_back(place) {
+                    self.loaded.insert(place, Loaded { message, room: own });
+                }
+            }
+            if page.next != one.from {
+                self.progress.advance(*key, page.next);
+                self.is_touched = true;
+            }
+        }
+        self.is_touched |= self.progress.close_finished();
+        is_stale
+    }
+
+    /// Goes on at the nearest offset that there is.
+    async fn go_inside(&mut self, key: LaneKey, one: &Wanted) {
+        let start = offsets::at(&self.shared.handlers, &one.topic, EARLIEST).await;
+        let end = offsets::at(&self.shared.handlers, &one.topic, LATEST).await;
+        let (Ok(start), Ok(end)) = (start, end) else { return };
+        let (Some(start), Some(end)) = (start.get(&one.partition), end.get(&one.partition)) else { return };
+        if one.from < *start {
+            let endpoint = &self.endpoint.record.name;
+            warn!(endpoint, topic = one.topic.name, partition = one.partition, from = one.from, to = start, "events were deleted before they were delivered");
+            self.progress.advance(key, (*start).min(one.to));
+        } else if one.from > *end {
+            self.reset(key, *end);
+        }
+        self.is_touched = true;
+    }
+
+    fn reset(&mut self, key: LaneKey, offset: i64) {
+        self.progress.reset(key, offset);
+        self.loaded.retain(|place, _| place.lane != key);
+        // What is under way in it ends without effect.
+        self.running.retain(|place, _| place.lane != key);
+    }
+
+    /// Adds lanes for what is to be sent again. What lies before the main lane has not been read yet and comes anyway.
+    fn replay(&mut self, ranges: &[Range]) -> Result<(usize, i64), HooksError> {
+        let replays = self.progress.keys().filter(|key| key.replay != 0).count();
+        if replays + ranges.len() > REPLAYS_MAX {
+            return Err(HooksError::Full(format!(
+                "{replays} ranges are being replayed, and {} more are asked for; the most is {REPLAYS_MAX}: wait, or ask for less",
+                ranges.len()
+            )));
+        }
+        let mut next = self.progress.keys().map(|key| key.replay).max().unwrap_or(0);
+        let (mut count, mut offsets) = (0, 0);
+        for range in ranges {
+            let Some((read_up_to, _)) = self.progress.reads(main(range.topic, range.partition)) else { continue };
+            let to = range.to.min(read_up_to);
+            if range.from >= to {
+                continue;
+            }
+            next += 1;
+            let key = LaneKey { topic: range.topic, partition: range.partition, replay: next };
+            self.progress.open(key, range.from, Some(to));
+            count += 1;
+            offsets += to - range.from;
+        }
+        self.is_touched = true;
+        Ok((count, offsets))
+    }
+
+    /// How long nothing is to be done unless something happens.
+    fn nap(&self, is_committing: bool) -> Duration {
+        let now = tokio::time::Instant::now();
+        let mut until = self.last_look + LOOK_INTERVAL;
+        if self.is_touched {
+            until = until.min(self.last_commit + COMMIT_INTERVAL);
+        }
+        let mut nap = if is_committing { LOOK_INTERVAL } else { until.saturating_duration_since(now) };
+        let has_room = self.is_active() && self.progress.running() < self.window.room(None);
+        if let Some(due) = self.progress.next_due().filter(|_| has_room) {
+            let ms = u64::try_from(due.ms_since(self.now())).unwrap_or(0).max(1);
+            nap = nap.min(Duration::from_millis(ms));
+        }
+        nap.max(Duration::from_millis(1))
+    }
+}
+
+/// Reads `wanted`, waiting while there is nothing, and makes room for what was read.
+async fn look(shared: Arc<Shared>, wanted: Vec<(LaneKey, Wanted)>, records: usize, is_proven: bool) -> Pages {
+    let begun = tokio::time::Instant::now();
+    let asked: Vec<Wanted> = wanted.iter().map(|(_, one)| one.clone()).collect();
+    let pages = read(&shared.handlers, &asked, Limits { records, bytes: PAGE_BYTES, wait: LONG_POLL }).await;
+    let has_more = asked.iter().zip(&pages).any(|(one, page)| page.next != one.from);
+    if !has_more && begun.elapsed() < BREATH {
+        tokio::time::sleep(BREATH).await;
+    }
+    let bytes: usize = pages.iter().flat_map(|page| &page.records).map(super::reading::Read::bytes).sum();
+    let room = if bytes > 0 { shared.memory.room(is_proven, bytes).await } else { None };
+    Pages { wanted, pages, room }
+}

@@ -1,0 +1,188 @@
+//! The deliveries of all endpoints: in memory, and behind in a topic of the broker's own, whose end is read back at start.
+//!
+//! Owner: [`History`]; rings under one short mutex, and a queue of what is to be written under another. Bound: `hooks.deliveries_kept` per endpoint; the
+//! queue holds [`QUEUE_BYTES_MAX`], beyond which the oldest entries are shown, and not kept over a restart. The topic keeps
+//! `hooks.deliveries_retention_ms`.
+
+use super::delivery::{Delivery, Ring, Totals};
+use super::error::HooksError;
+use super::handlers::Handlers;
+use super::offsets::{self, EARLIEST, LATEST};
+use super::publishing::{self, NewRecord};
+use super::reading::{Limits, Wanted, read};
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+use tracing::warn;
+
+/// Not shown to anybody but Kafka clients that ask for it.
+const TOPIC: &str = "__hook_deliveries";
+const PARTITION: i32 = 0;
+/// How often what was collected is written.
+const INTERVAL: Duration = Duration::from_millis(250);
+const QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Of one batch.
+const BATCH_BYTES: usize = 512 * 1024;
+/// Entries that are read back at start.
+const TAIL_MAX: i64 = 200_000;
+const PAGE_RECORDS: usize = 5000;
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+
+/// The stored form.
+#[derive(Serialize, Deserialize)]
+struct Entry {
+    endpoint: String,
+    delivery: Delivery,
+}
+
+/// See the file's header.
+pub struct History {
+    handlers: Handlers,
+    /// By endpoint's id.
+    rings: Mutex<HashMap<String, Ring>>,
+    queue: Mutex<Queue>,
+}
+
+#[derive(Default)]
+struct Queue {
+    entries: VecDeque<Bytes>,
+    bytes: usize,
+    dropped: u64,
+}
+
+impl History {
+    #[must_use]
+    pub fn new(handlers: Handlers) -> History {
+        History { handlers, rings: Mutex::default(), queue: Mutex::default() }
+    }
+
+    fn rings(&self) -> MutexGuard<'_, HashMap<String, Ring>> {
+        self.rings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn kept(&self) -> usize {
+        self.handlers.broker.config.hooks.deliveries_kept
+    }
+
+    /// Takes note of a delivery as it is now.
+    pub fn record(&self, endpoint: &str, delivery: Delivery) {
+        let entry = Entry { endpoint: endpoint.to_owned(), delivery };
+        // Texts and numbers always have a JSON form.
+        let json = serde_json::to_vec(&entry).map(Bytes::from).unwrap_or_default();
+        {
+            let mut queue = self.queue();
+            queue.bytes += json.len();
+            queue.entries.push_back(json);
+            while queue.bytes > QUEUE_BYTES_MAX
+                && let Some(oldest) = queue.entries.pop_front()
+            {
+                queue.bytes -= oldest.len();
+                queue.dropped += 1;
+            }
+        }
+        self.note(endpoint, entry.delivery);
+    }
+
+    /// As [`History::record`], in memory only.
+    pub fn note(&self, endpoint: &str, delivery: Delivery) {
+        let kept = self.kept();
+        self.rings().entry(endpoint.to_owned()).or_default().put(delivery, kept);
+    }
+
+    #[must_use]
+    pub fn get(&self, endpoint: &str, id: &str) -> Option<Delivery> {
+        self.rings().get(endpoint)?.get(id).cloned()
+    }
+
+    /// Up to `limit` of the endpoint's deliveries that `wanted` takes, the newest first.
+    #[must_use]
+    pub fn list(&self, endpoint: &str, limit: usize, wanted: impl Fn(&Delivery) -> bool) -> Vec<Delivery> {
+        let rings = self.rings();
+        let Some(ring) = rings.get(endpoint) else { return Vec::new() };
+        ring.iter().filter(|one| wanted(one)).take(limit).cloned().collect()
+    }
+
+    #[must_use]
+    pub fn totals(&self, endpoint: &str) -> Totals {
+        self.rings().get(endpoint).map(|ring| ring.totals).unwrap_or_default()
+    }
+
+    pub fn forget(&self, endpoint: &str) {
+        self.rings().remove(endpoint);
+    }
+
+    /// Reads the end of the topic back. What cannot be read is left out: it is history, and nothing is delivered by it.
+    pub async fn load(&self, is_known: impl Fn(&str) -> bool) {
+        let Some(topic) = self.handlers.broker.catalog.topic(TOPIC) else { return };
+        let (starts, ends) = (offsets::at(&self.handlers, &topic, EARLIEST).await, offsets::at(&self.handlers, &topic, LATEST).await);
+        let (Ok(starts), Ok(ends)) = (starts, ends) else { return };
+        let (Some(start), Some(end)) = (starts.get(&PARTITION), ends.get(&PARTITION)) else { return };
+        let mut from = (*start).max(end.saturating_sub(TAIL_MAX));
+        while from < *end {
+            let wanted = [Wanted { topic: topic.clone(), partition: PARTITION, from, to: *end }];
+            let limits = Limits { records: PAGE_RECORDS, bytes: PAGE_BYTES, wait: Duration::ZERO };
+            let Some(page) = read(&self.handlers, &wanted, limits).await.pop() else { return };
+            for record in &page.records {
+                let entry = record.value.as_deref().and_then(|value| serde_json::from_slice::<Entry>(value).ok());
+                if let Some(entry) = entry.filter(|entry| is_known(&entry.endpoint)) {
+                    self.note(&entry.endpoint, entry.delivery);
+                }
+            }
+            if page.next <= from {
+                return;
+            }
+            from = page.next;
+        }
+    }
+
+    /// Writes what was collected, for ever.
+    pub async fn keep(&self) {
+        loop {
+            tokio::time::sleep(INTERVAL).await;
+            if let Err(error) = self.flush().await {
+                warn!(%error, "the history of webhooks' deliveries could not be written; it has a gap");
+            }
+            let dropped = std::mem::take(&mut self.queue().dropped);
+            if dropped > 0 {
+                warn!(dropped, "deliveries of webhooks came faster than their history could be written; it has a gap");
+            }
+        }
+    }
+
+    /// Writes what was collected so far.
+    ///
+    /// # Errors
+    /// What the topic or the handler answers; what was being written is not tried again.
+    pub async fn flush(&self) -> Result<(), HooksError> {
+        loop {
+            let batch = self.next_batch();
+            if batch.is_empty() {
+                return Ok(());
+            }
+            let retention_ms = self.handlers.broker.config.hooks.deliveries_retention_ms;
+            let overrides = BTreeMap::from([("retention.ms".to_owned(), retention_ms.to_string())]);
+            let topic = publishing::topic(&self.handlers, TOPIC, Some(1), overrides).await?;
+            let now = self.handlers.broker.env.now();
+            publishing::publish(&self.handlers, &topic, PARTITION, &batch, now).await?;
+        }
+    }
+
+    fn next_batch(&self) -> Vec<NewRecord> {
+        let mut queue = self.queue();
+        let (mut batch, mut bytes) = (Vec::new(), 0);
+        while bytes < BATCH_BYTES
+            && let Some(entry) = queue.entries.pop_front()
+        {
+            bytes += entry.len();
+            queue.bytes -= entry.len();
+            batch.push(NewRecord { value: Some(entry), ..NewRecord::default() });
+        }
+        batch
+    }
+}

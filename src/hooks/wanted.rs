@@ -1,0 +1,65 @@
+//! Which topics an endpoint reads, and which of their records it wants. Pure but for the catalog's snapshot.
+
+use super::endpoint::Endpoint;
+use super::message::event_type;
+use super::reading::Read;
+use super::scope::Scope;
+use crate::catalog::patterns::{Pattern, Patterns, is_hidden};
+use crate::catalog::{Catalog, Topic};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What `POST /webhooks` publishes to, as the project calls it.
+pub const EVENTS_TOPIC: &str = "webhooks.events";
+/// The header of a dead letter that says whose it was.
+pub const ENDPOINT_ID: &str = "webhook-endpoint-id";
+
+/// The topics of an endpoint, by their Kafka names: those that its `events` name or match, and the one of `POST /webhooks`. Dead letters and that one are
+/// matched by no pattern: an endpoint for everything would be sent its own failures.
+#[must_use]
+pub fn topics(
+    endpoint: &Endpoint,
+    scope: &Scope,
+    catalog: &Catalog,
+    patterns: &Patterns,
+    dead_letters: &str,
+) -> BTreeMap<String, Arc<Topic>> {
+    let mut found = BTreeMap::new();
+    for event in &endpoint.record.settings.events {
+        if Pattern::is_pattern(event) {
+            let matches = patterns.topics(catalog, &scope.prefix, event).unwrap_or_default();
+            for topic in matches {
+                let own = scope.own_name(&topic.name);
+                if own.is_some_and(|own| own != EVENTS_TOPIC && own != dead_letters) {
+                    found.insert(topic.name.clone(), topic);
+                }
+            }
+        } else {
+            found.extend(named(event, scope, catalog));
+        }
+    }
+    found.extend(named(EVENTS_TOPIC, scope, catalog));
+    found
+}
+
+fn named(name: &str, scope: &Scope, catalog: &Catalog) -> Option<(String, Arc<Topic>)> {
+    let kafka_name = scope.kafka_name(name);
+    let is_own = !is_hidden(&kafka_name) && scope.own_name(&kafka_name).is_some();
+    let topic = is_own.then(|| catalog.topic(&kafka_name)).flatten()?;
+    Some((kafka_name, topic))
+}
+
+/// Whether an endpoint wants a record of the topic that the project calls `topic`.
+#[must_use]
+pub fn takes(endpoint: &Endpoint, topic: &str, record: &Read) -> bool {
+    if topic == EVENTS_TOPIC {
+        let is_named = endpoint.record.settings.events.iter().any(|event| event == EVENTS_TOPIC);
+        if !is_named && !endpoint.is_addressed(record, event_type(topic, record, true)) {
+            return false;
+        }
+    } else if record.header(ENDPOINT_ID) == Some(endpoint.record.id.as_bytes()) {
+        // Its own dead letter, in a topic that it reads.
+        return false;
+    }
+    endpoint.record.settings.filters.take(&record.headers, record.value.as_deref())
+}
