@@ -1,9 +1,10 @@
-//! `fbf serve`: configuration, broker, listeners, banner; then wait for a signal, drain and close.
+//! `fbf serve`: configuration, broker, webhooks, listeners, banner; then wait for a signal, drain and close.
 
 use super::{EXIT_FAILED, EXIT_USAGE, banner, fail, memory};
 use crate::broker::Broker;
 use crate::config::{self, Config, Sources};
 use crate::env::Env;
+use crate::hooks::Hooks;
 use crate::http::Server as HttpServer;
 use crate::server::Server;
 use crate::telemetry;
@@ -62,9 +63,17 @@ fn runtime(config: &Config) -> anyhow::Result<Runtime> {
 async fn serve(config: Config) -> anyhow::Result<()> {
     // Until the broker is open a signal simply ends the process: the store recovers from that as from a crash.
     let broker = Broker::open(Arc::new(config), Env::system()).await?;
-    let (server, http) = match bind(&broker).await {
+    let hooks = match Hooks::open(broker.clone()).await {
+        Ok(hooks) => hooks,
+        Err(error) => {
+            broker.close().await?;
+            return Err(error);
+        }
+    };
+    let (server, http) = match bind(&broker, &hooks).await {
         Ok(bound) => bound,
         Err(error) => {
+            hooks.close().await;
             broker.close().await?;
             return Err(error);
         }
@@ -84,6 +93,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             drop(stop);
         };
         tokio::join!(until_signal, server.run(stopped(stopping.clone())), http.run(stopped(stopping.clone())));
+        // They read, commit and write as clients do.
+        hooks.close().await;
         broker.close().await
     };
     tokio::select! {
@@ -93,8 +104,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// All listeners: Kafka's and those of HTTP.
-async fn bind(broker: &Arc<Broker>) -> anyhow::Result<(Server, HttpServer)> {
-    Ok((Server::bind(broker.clone())?, HttpServer::bind(broker.clone()).await?))
+async fn bind(broker: &Arc<Broker>, hooks: &Arc<Hooks>) -> anyhow::Result<(Server, HttpServer)> {
+    Ok((Server::bind(broker.clone())?, HttpServer::bind(broker.clone(), hooks.clone()).await?))
 }
 
 /// A reader that went away is no reason not to serve.

@@ -8,7 +8,6 @@ use super::secret::Secret;
 use super::target::Rules;
 use crate::config::hooks::Hooks as Settings;
 use crate::env::Env;
-use crate::ids::Timestamp;
 use crate::tasks;
 use anyhow::Context;
 use bytes::Bytes;
@@ -115,12 +114,6 @@ impl Client {
             }
         }
         Answer { status: Some(status), duration_ms: elapsed_ms(), excerpt: excerpt(&body), error: None, retry_after_ms }
-    }
-
-    /// The time that requests are stamped with.
-    #[must_use]
-    pub fn now(&self) -> Timestamp {
-        self.env.now()
     }
 }
 

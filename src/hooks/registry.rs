@@ -28,7 +28,7 @@ pub struct NewEndpoint {
 }
 
 /// What a change does to an endpoint's settings.
-type Change = Box<dyn FnOnce(&mut Settings, &mut bool) + Send>;
+pub type Change = Box<dyn FnOnce(&mut Settings, &mut bool) + Send>;
 
 impl Hooks {
     /// The endpoint of this name.
@@ -83,7 +83,7 @@ impl Hooks {
             };
             let endpoint = Endpoint::open(record, &hooks.vault);
             let topics = hooks.topics_of(&scope, &endpoint);
-            hooks.begin_at_end(&endpoint, topics.values()).await?;
+            hooks.begin_at_end(&endpoint, &topics.into_values().collect::<Vec<_>>()).await?;
             let endpoint = hooks.store(&mut turn, endpoint).await?;
             hooks.start(endpoint.clone());
             info!(endpoint = endpoint.record.name, id = endpoint.record.id, "webhook endpoint created");
@@ -110,8 +110,8 @@ impl Hooks {
             let endpoint = Endpoint::open(record, &hooks.vault);
             let known = hooks.topics_of(&scope, &before);
             let topics = hooks.topics_of(&scope, &endpoint);
-            let new = topics.iter().filter(|(name, _)| !known.contains_key(*name)).map(|(_, topic)| topic);
-            hooks.begin_at_end(&endpoint, new).await?;
+            let new = topics.into_iter().filter(|(name, _)| !known.contains_key(name)).map(|(_, topic)| topic);
+            hooks.begin_at_end(&endpoint, &new.collect::<Vec<_>>()).await?;
             hooks.store(&mut turn, endpoint).await
         })
         .await
@@ -219,7 +219,7 @@ impl Hooks {
     }
 
     /// Commits the ends of `topics` for the endpoint's group.
-    async fn begin_at_end(&self, endpoint: &Endpoint, topics: impl Iterator<Item = &Arc<Topic>> + Send) -> Result<(), HooksError> {
+    async fn begin_at_end(&self, endpoint: &Endpoint, topics: &[Arc<Topic>]) -> Result<(), HooksError> {
         let mut ends = Offsets::new();
         for topic in topics {
             ends.insert(topic.name.clone(), offsets::at(&self.shared.handlers, topic, LATEST).await?);

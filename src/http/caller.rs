@@ -9,6 +9,7 @@ use crate::api::context::{Connection, Held};
 use crate::api::{Answer, Context, Handler, ResponseOf};
 use crate::config::HttpAuth;
 use crate::config::http::Project;
+use crate::hooks::Scope;
 use crate::store::{BoxFuture, Mark};
 use axum::extract::FromRequestParts;
 use axum::http::header::{AUTHORIZATION, HOST};
@@ -29,6 +30,8 @@ const CLIENT_ID: &str = "http";
 pub struct Caller {
     pub shared: Arc<Shared>,
     connection: Arc<Connection>,
+    /// `None` without API keys: there is one project, which everything belongs to.
+    project: Option<Arc<str>>,
     /// Names of the project's topics begin with this.
     prefix: Arc<str>,
     /// Longer prefixes of other projects that begin so: what begins with one of them is theirs.
@@ -54,6 +57,13 @@ impl Caller {
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// The project, as webhooks know it.
+    #[must_use]
+    pub fn scope(&self) -> Scope {
+        let project = self.project.as_ref().map(ToString::to_string);
+        Scope { project, prefix: self.prefix.to_string(), others: self.others.to_vec() }
     }
 
     /// Whether every topic is this project's.
@@ -118,19 +128,21 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         let connection = connection.ok_or_else(|| HttpError::new(Refusal::Internal, "a request without a connection"))?;
         let asked = path_param(parts, shared, "project_id").await?;
         let http = &shared.broker.config.http;
-        let (prefix, others) = match http.auth {
+        let (id, prefix, others) = match http.auth {
             HttpAuth::None => {
                 check_host(parts)?;
                 check_site(parts, &http.cors_origins)?;
-                ("", Vec::new())
+                (None, "", Vec::new())
             }
             HttpAuth::Keys => {
-                let prefix = project(parts, &http.projects, asked.as_deref())?.topic_prefix.as_str();
+                let (id, own) = project(parts, &http.projects, asked.as_deref())?;
+                let prefix = own.topic_prefix.as_str();
                 let all = http.projects.values().map(|project| &project.topic_prefix);
-                (prefix, all.filter(|other| other.len() > prefix.len() && other.starts_with(prefix)).cloned().collect())
+                let others = all.filter(|other| other.len() > prefix.len() && other.starts_with(prefix)).cloned().collect();
+                (Some(Arc::from(id.as_str())), prefix, others)
             }
         };
-        Ok(Caller { shared: shared.clone(), connection, prefix: Arc::from(prefix), others: Arc::from(others) })
+        Ok(Caller { shared: shared.clone(), connection, project: id, prefix: Arc::from(prefix), others: Arc::from(others) })
     }
 }
 
@@ -217,15 +229,19 @@ fn opened<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>) -> Result<
 }
 
 /// The project that the request's API key opens, the one that was asked for if one was.
-fn project<'a>(parts: &Parts, projects: &'a BTreeMap<String, Project>, asked: Option<&str>) -> Result<&'a Project, HttpError> {
+fn project<'a>(
+    parts: &Parts,
+    projects: &'a BTreeMap<String, Project>,
+    asked: Option<&str>,
+) -> Result<(&'a String, &'a Project), HttpError> {
     let opened = opened(parts, projects)?;
     match asked {
         Some(id) => opened
             .iter()
             .find(|(own, _)| *own == id)
-            .map(|(_, project)| *project)
+            .copied()
             .ok_or_else(|| HttpError::new(Refusal::Forbidden, format!("the API key does not open the project {id:?}"))),
-        None if opened.len() == 1 => Ok(opened[0].1),
+        None if opened.len() == 1 => Ok(opened[0]),
         None => Err(HttpError::new(Refusal::Forbidden, "the API key opens several projects: name one, /projects/{project_id}/…")),
     }
 }

@@ -121,7 +121,7 @@ const HEAD: &str = "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8
 body{font:16px/1.5 system-ui,sans-serif;margin:0;color:#1b1f24;background:#fff}main{max-width:52rem;margin:2rem auto;padding:0 1rem}\
 h2{font-size:1rem;margin:0 0 .5rem}section{border-top:1px solid #d8dee4;padding:1rem 0}code{font:14px ui-monospace,monospace}\
 table{border-collapse:collapse}td{padding:.1rem 1rem .1rem 0;vertical-align:top}small{color:#59636e;font-weight:normal}\
-.GET{color:#0969da}.POST{color:#1a7f37}.DELETE{color:#cf222e}\
+.GET{color:#0969da}.POST{color:#1a7f37}.PUT,.PATCH{color:#9a6700}.DELETE{color:#cf222e}\
 @media(prefers-color-scheme:dark){body{color:#e6edf3;background:#0d1117}section{border-color:#30363d}a{color:#58a6ff}}\
 </style></head><body><main>";
 

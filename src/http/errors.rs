@@ -1,6 +1,7 @@
 //! What HTTP answers when it cannot do what was asked: `{"error": {"code", "message"}}`, as the SDKs expect.
 
 use crate::api::errors::ResponseError;
+use crate::hooks::HooksError;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -54,7 +55,6 @@ pub enum Refusal {
     /// The budget of bytes is used up.
     Busy,
     Internal,
-    NotImplemented,
     /// For now: loading, stopping, or no answer in time.
     Unavailable,
 }
@@ -102,6 +102,20 @@ impl HttpError {
     }
 }
 
+impl From<HooksError> for HttpError {
+    fn from(error: HooksError) -> HttpError {
+        let refusal = match &error {
+            HooksError::Invalid(_) => Refusal::Invalid,
+            HooksError::NoEndpoint(_) | HooksError::NoDelivery(_) => Refusal::NotFound,
+            HooksError::NameTaken(_) | HooksError::TooMany(_) => Refusal::Conflict,
+            HooksError::Full(_) => Refusal::Busy,
+            HooksError::Refused { error, .. } => refusal_of(*error),
+            HooksError::Unavailable(_) | HooksError::Store(_) => Refusal::Unavailable,
+        };
+        HttpError::new(refusal, error.to_string())
+    }
+}
+
 fn refusal_of(error: ResponseError) -> Refusal {
     match error {
         ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId | ResponseError::GroupIdNotFound => {
@@ -142,7 +156,6 @@ impl Refusal {
             Refusal::InvalidRecord => StatusCode::UNPROCESSABLE_ENTITY,
             Refusal::Busy => StatusCode::TOO_MANY_REQUESTS,
             Refusal::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Refusal::NotImplemented => StatusCode::NOT_IMPLEMENTED,
             Refusal::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
@@ -164,7 +177,6 @@ impl Refusal {
             Refusal::InvalidRecord => "INVALID_RECORD",
             Refusal::Busy => "RATE_LIMIT_EXCEEDED",
             Refusal::Internal => "INTERNAL_ERROR",
-            Refusal::NotImplemented => "NOT_IMPLEMENTED",
             Refusal::Unavailable => "UNAVAILABLE",
         }
     }

@@ -1,4 +1,4 @@
-//! Whether the process lives, whether it can serve, and routes that are to come.
+//! Whether the process lives, and whether it can serve.
 
 use super::Shared;
 use super::errors::{ErrorBody, HttpError, Refusal};
@@ -27,9 +27,4 @@ pub async fn readyz(State(shared): State<Arc<Shared>>) -> Result<Json<Health>, H
         return Err(HttpError::new(Refusal::Unavailable, "the broker is stopping"));
     }
     Ok(Json(Health { status: "ok" }))
-}
-
-/// Everything below `/webhooks`.
-pub async fn webhooks() -> HttpError {
-    HttpError::new(Refusal::NotImplemented, "webhooks are not served by this version of fbf; consume the topic, or stream it")
 }

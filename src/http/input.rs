@@ -2,7 +2,7 @@
 
 use super::Shared;
 use super::errors::{HttpError, Refusal};
-use axum::body::Bytes;
+use axum::body::{Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
@@ -25,6 +25,14 @@ pub struct Params<T>(pub T);
 /// The body, as JSON.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
+
+/// The body, as JSON, or its defaults where there is none.
+#[derive(Debug)]
+pub struct OptionalBody<T>(pub T);
+
+/// The `{delivery_id}` of the path.
+#[derive(Debug)]
+pub struct DeliveryId(pub String);
 
 /// The `{name}` of the path, where its route has one.
 ///
@@ -53,6 +61,25 @@ impl FromRequestParts<Arc<Shared>> for Group {
 
     async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Group, HttpError> {
         segment(parts, shared, "group").await.map(Group)
+    }
+}
+
+impl FromRequestParts<Arc<Shared>> for DeliveryId {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<DeliveryId, HttpError> {
+        segment(parts, shared, "delivery_id").await.map(DeliveryId)
+    }
+}
+
+impl<T: DeserializeOwned + Default> FromRequest<Arc<Shared>> for OptionalBody<T> {
+    type Rejection = HttpError;
+
+    async fn from_request(request: Request, shared: &Arc<Shared>) -> Result<OptionalBody<T>, HttpError> {
+        if request.body().is_end_stream() || request.body().size_hint().exact() == Some(0) {
+            return Ok(OptionalBody(T::default()));
+        }
+        Body::from_request(request, shared).await.map(|Body(value)| OptionalBody(value))
     }
 }
 

@@ -13,6 +13,7 @@ use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
 use crate::catalog::patterns::Patterns;
 use crate::config::split_address;
+use crate::hooks::Hooks;
 use crate::{sockets, tasks};
 use axum::extract::Request;
 use axum::{Extension, Router};
@@ -54,6 +55,7 @@ mod router;
 mod source;
 mod topic_schema;
 mod topics;
+mod webhooks;
 
 /// A connection whose first request has not come by then ends, and one of HTTP/1.1 whose next has not.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
@@ -73,6 +75,7 @@ const PERMIT_BYTES: usize = 1024;
 /// What all requests share.
 pub struct Shared {
     pub broker: Arc<Broker>,
+    pub hooks: Arc<Hooks>,
     pub sessions: Arc<FetchSessions>,
     groups: groups::Groups,
     patterns: Patterns,
@@ -114,6 +117,7 @@ pub struct Server {
     api: Option<TcpListener>,
     registry: Option<TcpListener>,
     broker: Arc<Broker>,
+    hooks: Arc<Hooks>,
 }
 
 /// A listener that the configuration asks for.
@@ -131,7 +135,7 @@ impl Server {
     ///
     /// # Errors
     /// When an address that was asked for is in use, cannot be resolved or is not ours; one line that names it.
-    pub async fn bind(broker: Arc<Broker>) -> anyhow::Result<Server> {
+    pub async fn bind(broker: Arc<Broker>, hooks: Arc<Hooks>) -> anyhow::Result<Server> {
         let (http, schema) = (&broker.config.http, &broker.config.schema);
         let api = Wanted { key: "http.listen", what: "HTTP", address: http.address(), is_asked: http.listen.is_some() };
         let registry = Wanted {
@@ -141,7 +145,7 @@ impl Server {
             is_asked: schema.listen.is_some(),
         };
         let (api, registry) = (bind(&api).await?, bind(&registry).await?);
-        Ok(Server { api, registry, broker })
+        Ok(Server { api, registry, broker, hooks })
     }
 
     /// Where the API is served.
@@ -167,6 +171,7 @@ impl Server {
             next_partition: AtomicUsize::new(0),
             memory: Arc::new(Semaphore::new((http.memory_bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS))),
             broker: self.broker.clone(),
+            hooks: self.hooks.clone(),
             stopping,
         });
         let room = Arc::new(Semaphore::new(http.connections));

@@ -1,13 +1,14 @@
 //! The routes, each at the root and under a project, and what all of them have around them: limits, budget, CORS, compression.
 
 use super::errors::{HttpError, Refusal};
+use super::webhooks::{deliveries, endpoints, events};
 use super::{Shared, budget, consume, docs, health, live, produce, topic_schema, topics};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware;
-use axum::routing::{any, get};
+use axum::routing::get;
 use std::sync::Arc;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -23,7 +24,7 @@ const PROJECT: &str = "/projects/{project_id}";
 #[derive(OpenApi)]
 #[openapi(info(
     title = "Fourbyfour Stream",
-    description = "Topics, events, consumers and live streams over HTTP. The same topics, groups and offsets are there for Kafka clients.",
+    description = "Topics, events, consumers, live streams and webhooks over HTTP. The same topics, groups and offsets are there for Kafka clients.",
     license(name = "Apache-2.0", identifier = "Apache-2.0")
 ))]
 struct Described;
@@ -41,21 +42,28 @@ fn of_project() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(consume::commit))
         .routes(routes!(consume::reset))
         .routes(routes!(live::live))
+        .routes(routes!(endpoints::create_endpoint, endpoints::list_endpoints))
+        .routes(routes!(endpoints::get_endpoint, endpoints::update_endpoint, endpoints::delete_endpoint))
+        .routes(routes!(endpoints::enable_endpoint))
+        .routes(routes!(endpoints::disable_endpoint))
+        .routes(routes!(endpoints::rotate_secret))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::get_delivery))
+        .routes(routes!(deliveries::replay))
+        .routes(routes!(events::test_endpoint))
+        .routes(routes!(events::send))
+        .routes(routes!(deliveries::webhook_stats))
 }
 
 /// The router.
 pub fn router(shared: Arc<Shared>) -> Router {
-    let (mut routes, mut document) = OpenApiRouter::with_openapi(Described::openapi())
+    let (routes, mut document) = OpenApiRouter::with_openapi(Described::openapi())
         .merge(of_project())
         .nest(PROJECT, of_project())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
         .split_for_parts();
     docs::complete(&mut document, PROJECT);
-    for root in ["", PROJECT] {
-        routes = routes.route(&format!("{root}/webhooks"), any(health::webhooks));
-        routes = routes.route(&format!("{root}/webhooks/{{*rest}}"), any(health::webhooks));
-    }
     let http = &shared.broker.config.http;
     let (text, page) = (docs::json(&document), docs::page(&document));
     let routes = routes
@@ -94,7 +102,7 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
-            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::DELETE])
+            .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
             .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
             .expose_headers([axum::http::header::RETRY_AFTER]),
     )
