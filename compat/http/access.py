@@ -9,7 +9,7 @@ import kafka_client as kafka
 from api import NDJSON, SSE, all_of, expect_error, topic_path
 from server import HttpSuite
 from projects import BOTH, CONFIG, LAB, OPEN, ORIGIN, SHOP, hashed
-from routes import WEBHOOKS, routes_of
+from routes import routes_of
 from suite import expect_equal, fresh
 
 suite = HttpSuite("http access", config=CONFIG)
@@ -141,12 +141,6 @@ def idempotency_keys_of_projects_do_not_meet(broker):
 def health_needs_no_key(broker):
     for path in ["/healthz", "/readyz"]:
         expect_equal(broker.api(key=None).call("GET", path).status, 200, path)
-
-
-@suite.test
-def webhooks_are_501_for_those_who_may(broker):
-    for method, path, body in WEBHOOKS:
-        expect_error(shop(broker).call(method, path, body), 501, what=f"{method} {path}")
 
 
 @suite.test

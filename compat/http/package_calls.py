@@ -19,7 +19,6 @@ from fourbyfour.errors import (
     ConflictError,
     ForbiddenError,
     FourbyfourError,
-    InternalError,
     NotFoundError,
     RateLimitError,
     ValidationError,
@@ -160,18 +159,17 @@ def errors_are_the_packages_own(package):
         expect_raised(NotFoundError, 404, lambda call=call: call(unknown), unknown)
 
 
-def webhooks_raise_internal_error(package):
-    """501, until there are webhooks."""
-    hooks = package.hooks
-    for call in [
-        lambda: hooks.create_endpoint("crm", "https://crm.example.com/in"),
-        hooks.list_endpoints,
-        lambda: hooks.delete_endpoint("crm"),
-        lambda: hooks.get_deliveries("crm"),
-        lambda: hooks.send("order.placed", {}),
-        hooks.stats,
-    ]:
-        expect_raised(InternalError, 500, call)
+def webhooks_are_made_listed_and_deleted(package):
+    """What is delivered, and how, is asked about in compat/hooks."""
+    hooks, name = package.hooks, fresh("crm")
+    made = hooks.create_endpoint(name, "https://crm.example.com/in")
+    expect_equal((made.name, made.enabled, made.secret.startswith("whsec_")), (name, True, True), "what was made")
+    expect_equal([one.endpoint_id for one in hooks.list_endpoints() if one.name == name], [made.endpoint_id], "the list")
+    expect_equal(list(hooks.get_deliveries(name)), [], "deliveries of a new endpoint")
+    expect_raised(ConflictError, 409, lambda: hooks.create_endpoint(name, "https://crm.example.com/in"), name)
+    expect_raised(ValidationError, 400, lambda: hooks.create_endpoint(fresh("crm"), "https://127.0.0.1/in"), "127.0.0.1")
+    hooks.delete_endpoint(name)
+    expect_raised(NotFoundError, 404, lambda: hooks.delete_endpoint(name), name)
 
 
 def a_project_of_others_raises_forbidden(package):

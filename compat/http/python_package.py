@@ -24,7 +24,7 @@ CALL_SECONDS = 60
 # Functions of package_calls.py.
 CHECKS = [
     "errors_are_the_packages_own",
-    "webhooks_raise_internal_error",
+    "webhooks_are_made_listed_and_deleted",
     "create_gives_the_topic",
     "list_gives_every_topic",
     "get_gives_the_topic",

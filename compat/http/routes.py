@@ -2,15 +2,6 @@
 
 from api import topic_path
 
-WEBHOOKS = [
-    ("POST", "/webhooks/endpoints", {"name": "crm", "url": "https://crm.example.com/in"}),
-    ("GET", "/webhooks/endpoints", None),
-    ("DELETE", "/webhooks/endpoints/crm", None),
-    ("GET", "/webhooks/endpoints/crm/deliveries", None),
-    ("POST", "/webhooks", {"event_type": "order.placed", "payload": {}}),
-    ("GET", "/webhooks/stats", None),
-]
-
 
 def routes_of(topic):
     """Requests that are right in everything but, perhaps, the topic; producing is not among them, since it may create one."""

@@ -1,7 +1,7 @@
 """Schemathesis asks the server what its own /openapi.json promises: thousands of requests, right and wrong, and each answer as documented.
 
-Half of the requests for a topic, a group or a project name one that is there, so that not all of them end at 404. Streams have no end, and
-webhooks are 501 on purpose: both are left out. The seed is printed, FBF_SEED repeats it, and Schemathesis prints each failing request as a
+Half of the requests for a topic, a group or a project name one that is there, so that not all of them end at 404. Streams have no end: they are
+left out, and so are webhooks, which have a suite of their own (compat/hooks). The seed is printed, FBF_SEED repeats it, and Schemathesis prints each failing request as a
 curl command.
 """
 

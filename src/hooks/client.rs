@@ -142,7 +142,7 @@ impl Resolve for Resolver {
             // It goes with the look-up, which goes on when nobody waits for it any more.
             let permit = lookups.acquire_owned().await;
             let found = tasks::blocking("resolve a webhook's host", move || {
-                let found = (host.as_str(), 0).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
+                let found = (host.as_str(), 0u16).to_socket_addrs().map(Iterator::collect::<Vec<SocketAddr>>);
                 drop(permit);
                 found
             });

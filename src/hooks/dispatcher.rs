@@ -13,7 +13,7 @@ use super::committing::Committed;
 use super::delivery::{Delivery, Origin, Status};
 use super::endpoint::Endpoint;
 use super::error::HooksError;
-use super::lanes::{Lanes, Remembered, main};
+use super::lanes::{Lanes, Remembered, main_lane};
 use super::message::{Message, order_of};
 use super::offsets::{self, EARLIEST, LATEST};
 use super::progress::{LaneKey, Place, Progress, Stored};
@@ -233,8 +233,7 @@ impl Dispatcher {
     /// Starts attempts, as many as there is room for.
     fn start_due(&mut self, jobs: &Jobs) {
         let Some(url) = self.url.clone().filter(|_| self.is_active()) else { return };
-        let oldest = self.running.values().filter_map(|began| began.get()).map(Instant::elapsed).max();
-        let room = self.window.room(oldest).saturating_sub(self.progress.running());
+        let room = self.room();
         if room == 0 {
             return;
         }
@@ -257,6 +256,12 @@ impl Dispatcher {
             };
             jobs.push(Box::pin(attempt(job)));
         }
+    }
+
+    /// How many more attempts may be under way.
+    fn room(&self) -> usize {
+        let oldest = self.running.values().filter_map(|began| began.get()).map(Instant::elapsed).max();
+        self.window.room(oldest).saturating_sub(self.progress.running())
     }
 
     /// What becomes of an event after something was done for it.
@@ -473,7 +478,7 @@ impl Dispatcher {
         let mut next = self.progress.keys().map(|key| key.replay).max().unwrap_or(0);
         let (mut count, mut offsets) = (0, 0);
         for range in ranges {
-            let Some((read_up_to, _)) = self.progress.reads(main(range.topic, range.partition)) else { continue };
+            let Some((read_up_to, _)) = self.progress.reads(main_lane(range.topic, range.partition)) else { continue };
             let to = range.to.min(read_up_to);
             if range.from >= to {
                 continue;
@@ -496,7 +501,7 @@ impl Dispatcher {
             until = until.min(self.last_commit + COMMIT_INTERVAL);
         }
         let mut nap = if is_committing { LOOK_INTERVAL } else { until.saturating_duration_since(now) };
-        let has_room = self.is_active() && self.progress.running() < self.window.room(None);
+        let has_room = self.is_active() && self.room() > 0;
         if let Some(due) = self.progress.next_due().filter(|_| has_room) {
             let ms = u64::try_from(due.ms_since(self.now())).unwrap_or(0).max(1);
             nap = nap.min(Duration::from_millis(ms));

@@ -22,9 +22,7 @@ pub struct Remembered {
 /// The lanes' topics, and what is known of their group.
 #[derive(Debug, Default)]
 pub struct Lanes {
-    /// By their Kafka names.
-    pub topics: BTreeMap<String, Arc<Topic>>,
-    by_id: HashMap<TopicId, Arc<Topic>>,
+    topics: HashMap<TopicId, Arc<Topic>>,
     /// What the group has committed, by us.
     pub committed: HashMap<LaneKey, i64>,
     /// Somebody else's commits that are followed, until ours replace them.
@@ -34,7 +32,7 @@ pub struct Lanes {
 
 /// The main lane of a partition.
 #[must_use]
-pub fn main(topic: TopicId, partition: i32) -> LaneKey {
+pub fn main_lane(topic: TopicId, partition: i32) -> LaneKey {
     LaneKey { topic, partition, replay: 0 }
 }
 
@@ -46,7 +44,7 @@ impl Lanes {
 
     #[must_use]
     pub fn topic(&self, id: TopicId) -> Option<&Arc<Topic>> {
-        self.by_id.get(&id)
+        self.topics.get(&id)
     }
 
     /// Opens lanes for what is new, and closes those of what is gone; the keys of these are answered.
@@ -63,7 +61,7 @@ impl Lanes {
         let catalog = &shared.handlers.broker.catalog;
         let dead_letters = &shared.settings().dead_letter_topic;
         let topics = wanted::topics(endpoint, scope, catalog, &shared.patterns, dead_letters);
-        let is_new = |topic: &&Arc<Topic>| topic.partitions().any(|index| !progress.has(main(topic.id, index)));
+        let is_new = |topic: &&Arc<Topic>| topic.partitions().any(|index| !progress.has(main_lane(topic.id, index)));
         let new: Vec<Arc<Topic>> = topics.values().filter(is_new).cloned().collect();
         if !new.is_empty() {
             self.open(shared, &endpoint.record.group(), &new, progress).await?;
@@ -75,8 +73,7 @@ impl Lanes {
             self.committed.remove(key);
             self.adopted.remove(key);
         }
-        self.by_id = topics.values().map(|topic| (topic.id, topic.clone())).collect();
-        self.topics = topics;
+        self.topics = topics.into_values().map(|topic| (topic.id, topic)).collect();
         Ok(gone)
     }
 
@@ -98,7 +95,7 @@ impl Lanes {
                 offsets::at(&shared.handlers, topic, EARLIEST).await?
             };
             for index in topic.partitions() {
-                let key = main(topic.id, index);
+                let key = main_lane(topic.id, index);
                 if progress.has(key) {
                     continue;
                 }

@@ -33,7 +33,7 @@ pub struct Vault {
 impl Vault {
     #[must_use]
     pub fn new(key: &SecretKey, env: Env) -> Vault {
-        Vault { cipher: ChaCha20Poly1305::new(Key::from_slice(&key.0)), env }
+        Vault { cipher: ChaCha20Poly1305::new(&Key::from(key.0)), env }
     }
 
     /// The stored form of a secret of the endpoint `id`.
@@ -44,7 +44,7 @@ impl Vault {
     pub fn seal(&self, id: &str, secret: &Secret) -> String {
         let nonce = self.env.secret_bytes::<NONCE_BYTES>();
         let payload = Payload { msg: secret.bytes(), aad: id.as_bytes() };
-        let sealed = self.cipher.encrypt(Nonce::from_slice(&nonce), payload).expect("a secret is far below 256 GiB");
+        let sealed = self.cipher.encrypt(&Nonce::from(nonce), payload).expect("a secret is far below 256 GiB");
         let mut stored = vec![VERSION];
         stored.extend_from_slice(&nonce);
         stored.extend_from_slice(&sealed);
@@ -57,8 +57,9 @@ impl Vault {
         let stored = BASE64_STANDARD.decode(stored).ok()?;
         let rest = stored.strip_prefix(&[VERSION])?;
         let (nonce, sealed) = rest.split_at_checked(NONCE_BYTES)?;
+        let nonce: [u8; NONCE_BYTES] = nonce.try_into().ok()?;
         let payload = Payload { msg: sealed, aad: id.as_bytes() };
-        self.cipher.decrypt(Nonce::from_slice(nonce), payload).ok().map(Secret::of_bytes)
+        self.cipher.decrypt(&Nonce::from(nonce), payload).ok().map(Secret::of_bytes)
     }
 }
 

@@ -15,7 +15,7 @@ export interface HttpSettings {
 }
 
 export interface Request {
-  method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Below the project's root, its segments already encoded: `/topics/order.placed`. */
   path: string;
   retry: RetryRule;

@@ -194,6 +194,44 @@ export interface NewEndpoint {
   events?: string[] | undefined;
   description?: string | undefined;
   metadata?: { [name: string]: string } | undefined;
+  /** Only events for which all of it holds are delivered. */
+  filters?: EndpointFilters | undefined;
+  /** Events of one key are delivered one after the other. */
+  ordered?: boolean | undefined;
+  enabled?: boolean | undefined;
+  /** How long an answer is waited for, in milliseconds; as the server is configured if left out. */
+  timeoutMs?: number | undefined;
+  /** Requests under way at once; as the server is configured if left out. */
+  concurrency?: number | undefined;
+  /** `whsec_` and 24 to 64 bytes as base64; a random one if left out. */
+  secret?: string | undefined;
+}
+
+export interface EndpointFilters {
+  /** Headers and their values. */
+  headers?: { [name: string]: string } | undefined;
+  /** JSON pointers into the value, and what is there: `{ '/order/kind': 'express' }`. */
+  data?: { [pointer: string]: unknown } | undefined;
+}
+
+/** What is left out stays; null takes an optional field away. */
+export interface EndpointChange {
+  url?: string | undefined;
+  events?: string[] | undefined;
+  description?: string | null | undefined;
+  metadata?: { [name: string]: string } | undefined;
+  filters?: EndpointFilters | undefined;
+  ordered?: boolean | undefined;
+  enabled?: boolean | undefined;
+  timeoutMs?: number | null | undefined;
+  concurrency?: number | null | undefined;
+}
+
+export interface SecretRotation extends CallOptions {
+  /** `whsec_` and 24 to 64 bytes as base64; a random one if left out. */
+  secret?: string | undefined;
+  /** How long the secret before signs as well, in milliseconds; as the server is configured if left out. */
+  overlapMs?: number | undefined;
 }
 
 export interface Endpoint {
@@ -206,6 +244,18 @@ export interface Endpoint {
   enabled: boolean;
   /** RFC 3339, UTC. */
   createdAt: string;
+  description?: string;
+  metadata?: { [name: string]: string };
+  filters?: EndpointFilters;
+  ordered?: boolean;
+  timeoutMs?: number;
+  concurrency?: number;
+  /** Why it is disabled, where nobody asked for it. */
+  disabledReason?: string;
+  /** Until then the secret before signs as well; RFC 3339, UTC. */
+  previousSecretExpiresAt?: string;
+  /** The consumer group whose lag says how far the endpoint is. */
+  group?: string;
 }
 
 export type DeliveryStatus = 'pending' | 'success' | 'failed' | 'cancelled';
@@ -221,6 +271,44 @@ export interface Delivery {
   responseStatusCode?: number;
   durationMs?: number;
   errorMessage?: string;
+  /** The beginning of the receiver's answer. */
+  responseBody?: string;
+  /** RFC 3339, UTC; while it is to be tried again. */
+  nextAttemptAt?: string;
+  /** Where the event is. */
+  topic?: string;
+  partition?: number;
+  offset?: number;
+}
+
+export interface DeliveryQuery extends CallOptions {
+  status?: DeliveryStatus | undefined;
+  eventType?: string | undefined;
+  /** Created at this time or later. */
+  from?: Date | string | undefined;
+  /** Created before this time. */
+  to?: Date | string | undefined;
+  /** 100 by default, 1000 at most. */
+  limit?: number | undefined;
+}
+
+/** What is to be sent again: events from one time to another, those of deliveries with a status, or one. */
+export type Replay =
+  | { from: Date | string; to?: Date | string | undefined }
+  | { status: DeliveryStatus }
+  | { deliveryId: string };
+
+export interface Replayed {
+  /** Of offsets. */
+  ranges: number;
+  /** Offsets in them: some may be of events that the endpoint does not want. */
+  events: number;
+}
+
+export interface TestEvent extends CallOptions {
+  /** `webhook.test` if left out. */
+  eventType?: string | undefined;
+  payload?: unknown;
 }
 
 export interface NewWebhook {

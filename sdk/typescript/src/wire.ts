@@ -2,7 +2,7 @@
 // headers, metadata, and maps whose keys are names of topics or endpoints.
 import { ValidationError } from './errors.js';
 import type {
-  ConsumeResult, Delivery, DeliveryStatus, Endpoint, LiveRecord, Position, SentWebhook, StreamRecord, Topic, TopicOffsets, TopicSchema, TopicStats, WebhookStats,
+  ConsumeResult, Delivery, DeliveryStatus, Endpoint, EndpointFilters, LiveRecord, Position, SentWebhook, StreamRecord, Topic, TopicOffsets, TopicSchema, TopicStats, WebhookStats,
 } from './types.js';
 
 export interface WireTopic {
@@ -123,6 +123,15 @@ export interface WireEndpoint {
   events: string[];
   enabled: boolean;
   created_at: string;
+  description?: string | null;
+  metadata?: { [name: string]: string } | null;
+  filters?: EndpointFilters | null;
+  ordered?: boolean | null;
+  timeout_ms?: number | null;
+  concurrency?: number | null;
+  disabled_reason?: string | null;
+  previous_secret_expires_at?: string | null;
+  group?: string | null;
 }
 
 export function endpoint(wire: WireEndpoint): Endpoint {
@@ -134,7 +143,23 @@ export function endpoint(wire: WireEndpoint): Endpoint {
     events: wire.events,
     enabled: wire.enabled,
     createdAt: wire.created_at,
+    ...present('description', wire.description),
+    ...present('metadata', wire.metadata),
+    ...present('filters', wire.filters),
+    ...present('ordered', wire.ordered),
+    ...present('timeoutMs', wire.timeout_ms),
+    ...present('concurrency', wire.concurrency),
+    ...present('disabledReason', wire.disabled_reason),
+    ...present('previousSecretExpiresAt', wire.previous_secret_expires_at),
+    ...present('group', wire.group),
   };
+}
+
+/** RFC 3339. `where` names the option in an error. */
+export function time(at: Date | string, where: string): string {
+  if (typeof at === 'string') return at;
+  if (Number.isNaN(at.getTime())) throw new ValidationError(`${where} is an invalid Date; check how it was made`);
+  return at.toISOString();
 }
 
 export interface WireDelivery {
@@ -147,6 +172,11 @@ export interface WireDelivery {
   response_status_code?: number | null;
   duration_ms?: number | null;
   error_message?: string | null;
+  response_body?: string | null;
+  next_attempt_at?: string | null;
+  topic?: string | null;
+  partition?: number | null;
+  offset?: number | null;
 }
 
 export function delivery(wire: WireDelivery): Delivery {
@@ -160,6 +190,11 @@ export function delivery(wire: WireDelivery): Delivery {
     ...present('responseStatusCode', wire.response_status_code),
     ...present('durationMs', wire.duration_ms),
     ...present('errorMessage', wire.error_message),
+    ...present('responseBody', wire.response_body),
+    ...present('nextAttemptAt', wire.next_attempt_at),
+    ...present('topic', wire.topic),
+    ...present('partition', wire.partition),
+    ...present('offset', wire.offset),
   };
 }
 

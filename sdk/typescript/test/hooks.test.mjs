@@ -79,3 +79,46 @@ test('stats by endpoint, whatever the endpoints are called', async (t) => {
   });
   assert.deepEqual(stub.lines(), ['GET /webhooks/stats']);
 });
+
+test('an endpoint has what the server says of it, and no more', async (t) => {
+  const stub = await startStub(t, json({
+    ...WIRE_ENDPOINT, description: null, metadata: { team_id: '1' }, filters: { headers: {}, data: { '/a_b': 1 } }, ordered: true, timeout_ms: 500, group: 'hooks.crm',
+    disabled_reason: 'gone', previous_secret_expires_at: 'p',
+  }));
+  assert.deepEqual(await stub.client().hooks.getEndpoint('crm'), {
+    ...ENDPOINT, metadata: { team_id: '1' }, filters: { headers: {}, data: { '/a_b': 1 } }, ordered: true, timeoutMs: 500, group: 'hooks.crm',
+    disabledReason: 'gone', previousSecretExpiresAt: 'p',
+  });
+  assert.deepEqual(stub.lines(), ['GET /webhooks/endpoints/crm']);
+});
+
+test('updateEndpoint sends what is to be changed, null where a field is to go', async (t) => {
+  const stub = await startStub(t, json(WIRE_ENDPOINT));
+  await stub.client().hooks.updateEndpoint('crm', { events: ['a'], timeoutMs: null });
+  assert.deepEqual(stub.lines(), ['PATCH /webhooks/endpoints/crm']);
+  assert.deepEqual(stub.requests[0].body, { events: ['a'], timeout_ms: null });
+});
+
+test('enable, disable and rotateSecret', async (t) => {
+  const stub = await startStub(t, json(WIRE_ENDPOINT), json(WIRE_ENDPOINT), json(WIRE_ENDPOINT));
+  const { hooks } = stub.client();
+  await hooks.enableEndpoint('crm');
+  await hooks.disableEndpoint('crm');
+  await hooks.rotateSecret('crm', { overlapMs: 10 });
+  assert.deepEqual(stub.lines(), [
+    'POST /webhooks/endpoints/crm/enable', 'POST /webhooks/endpoints/crm/disable', 'POST /webhooks/endpoints/crm/rotate-secret',
+  ]);
+  assert.deepEqual(stub.requests[2].body, { overlap_ms: 10 });
+});
+
+test('replay by time, status or delivery', async (t) => {
+  const answer = { ranges: 1, events: 2 };
+  const stub = await startStub(t, json(answer), json(answer), json(answer));
+  const { hooks } = stub.client();
+  assert.deepEqual(await hooks.replay('crm', { from: new Date(0) }), answer);
+  await hooks.replay('crm', { status: 'failed' });
+  await hooks.replay('crm', { deliveryId: 'msg_1' });
+  assert.deepEqual(stub.requests.map((request) => request.body), [
+    { from: '1970-01-01T00:00:00.000Z' }, { status: 'failed' }, { delivery_id: 'msg_1' },
+  ]);
+});

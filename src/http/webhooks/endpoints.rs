@@ -97,7 +97,7 @@ pub struct Rotation {
     /// `whsec_` and 24 to 64 bytes as base64; a random one without.
     pub secret: Option<String>,
     /// How long the secret before signs as well; `hooks.secret_overlap_ms` without.
-    #[schema(minimum = 0, maximum = 7776000000i64)]
+    #[schema(minimum = 0)]
     pub overlap_ms: Option<i64>,
 }
 
@@ -290,7 +290,7 @@ pub async fn disable_endpoint(caller: Caller, Name(name): Name) -> Result<Json<E
 
 /// Gives the endpoint another secret. For a while, requests are signed with both.
 #[utoipa::path(post, path = "/webhooks/endpoints/{name}/rotate-secret", tag = "webhooks", params(("name" = String, Path)),
-    request_body(content = Option<Rotation>), responses(
+    request_body = Option<Rotation>, responses(
     (status = 200, body = EndpointView),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody),

@@ -69,7 +69,7 @@ pub async fn send(caller: Caller, Body(new): Body<NewWebhook>) -> Result<Json<Se
 
 /// Sends an event to the endpoint at once, and answers what became of it. It is in no topic, and is not tried again.
 #[utoipa::path(post, path = "/webhooks/endpoints/{name}/test", tag = "webhooks", params(("name" = String, Path)),
-    request_body(content = Option<TestEvent>), responses(
+    request_body = Option<TestEvent>, responses(
     (status = 200, body = DeliveryView),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 408, body = ErrorBody), (status = 413, body = ErrorBody), (status = 415, body = ErrorBody), (status = 429, body = ErrorBody),
