@@ -167,6 +167,9 @@ impl Dispatcher {
                     }
                 }
                 changed = inbox.endpoint.changed() => {
+                    if changed.is_err() && *shared.stopping.borrow() {
+                        break;
+                    }
                     if changed.is_err() {
                         // Deleted: nothing of it is to be kept.
                         return;
