@@ -6,20 +6,17 @@
 0.1.0 asks at the root, the later ones below a project. In 0.2.1 the classes are in the package but not on its client any more.
 """
 
-import hashlib
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import memory
 import projects
+from published import VERSIONS, fetched
 from server import HttpSuite, started
 
 HERE = pathlib.Path(__file__).parent
-CONSTRAINTS = HERE / "constraints.txt"
-VERSIONS = ["0.1.0", "0.1.4", "0.2.1"]
 CALL_SECONDS = 60
 # Functions of package_calls.py.
 CHECKS = [
@@ -36,21 +33,6 @@ CHECKS = [
 ]
 
 suite = HttpSuite("fourbyfour for Python")
-
-
-def fetched(version):
-    """The folder that has this version and what it needs; installs it when it is not there."""
-    folder = pathlib.Path(os.environ["FBF_CACHE"]) / f"fourbyfour-{version}"
-    stamp = hashlib.sha256((sys.version + CONSTRAINTS.read_text(encoding="utf-8")).encode()).hexdigest()
-    stamped = folder / "stamp"
-    if stamped.exists() and stamped.read_text() == stamp:
-        return folder
-    print(f"installing fourbyfour {version} to {folder}", file=sys.stderr, flush=True)
-    shutil.rmtree(folder, ignore_errors=True)
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--only-binary=:all:"]
-    subprocess.run([*pip, "--target", str(folder), "-c", str(CONSTRAINTS), f"fourbyfour=={version}"], check=True, stdout=sys.stderr)
-    stamped.write_text(stamp)
-    return folder
 
 
 def call(check, version, broker, key="any-key", project="some-project", topic=""):
