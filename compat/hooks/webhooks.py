@@ -1,10 +1,4 @@
-"""A raw client of the webhooks API, and what the tests know of it beyond the SDK's contract: names of fields, topics and settings stand here once.
-
-An endpoint is what `create`, `get` and `list` answer. Beyond the contract's fields it says which consumer group it reads as
-(`consumer_group`) and where its dead letters go (`dead_letter_topic`), both as a Kafka client sees them.
-"""
-
-import json
+"""A raw client of the webhooks API, and what the tests know of it beyond the SDK's contract: names of fields, topics and settings stand here once."""
 
 from confluent_kafka import Consumer, IsolationLevel, TopicPartition
 from confluent_kafka.admin import OffsetSpec
@@ -15,8 +9,13 @@ from server import HttpSuite
 from suite import eventually
 
 SECONDS = 30
-# What a record in a dead-letter topic says besides the event's own key, value and headers.
-REASON, ENDPOINT, ID = "__webhook.reason", "__webhook.endpoint", "__webhook.id"
+# What POST /webhooks publishes, and what was given up; behind a project's prefix.
+SENT_TOPIC, DEAD_LETTER_TOPIC = "webhooks.events", "webhooks.dead-letter"
+# What a dead letter says besides the event's own headers.
+LETTER_HEADERS = [
+    *["webhook-endpoint", "webhook-endpoint-id", "webhook-id", "webhook-source-topic", "webhook-source-partition"],
+    *["webhook-source-offset", "webhook-attempts", "webhook-last-error", "webhook-reason"],
+]
 # Local receivers are what production refuses, and nobody waits a day for the last attempt.
 RETRY_SCHEDULE_MS = [50, 100, 200, 400]
 ATTEMPTS = len(RETRY_SCHEDULE_MS) + 1
@@ -28,15 +27,6 @@ SETTINGS = {
 }
 # Settings that single tests change.
 OVERLAP, ENDPOINTS_MAX, BODY_BYTES = "hooks.secret_overlap_ms", "hooks.endpoints_max", "hooks.body_bytes"
-# Of an endpoint: events of one key wait for each other.
-ORDERED = {"ordering": "key"}
-UNORDERED = {"ordering": "none"}
-
-
-def filtered(headers=None, pointers=None):
-    """The setting of an endpoint that takes only events with these headers, and these values at these places of their JSON."""
-    by_header = [{"header": name, "equals": value} for name, value in (headers or {}).items()]
-    return {"filters": by_header + [{"pointer": pointer, "equals": value} for pointer, value in (pointers or {}).items()]}
 
 
 class HookSuite(HttpSuite):
@@ -77,20 +67,24 @@ class Webhooks:
     def disable(self, name):
         return self.call("POST", name, "/disable").success()
 
-    def rotate_secret(self, name):
-        """The new secret."""
-        return self.call("POST", name, "/rotate-secret").success()["secret"]
+    def rotate_secret(self, name, **how):
+        """The endpoint with its new secret. `how`: secret, overlap_ms."""
+        return self.call("POST", name, "/rotate-secret", how or None).success()
 
     def deliveries(self, name, **query):
+        """The newest first."""
         return self.call("GET", name, "/deliveries", query=query).success()["deliveries"]
 
-    def test(self, name):
-        """Sends a test event."""
-        return self.call("POST", name, "/test").success()
+    def delivery(self, name, delivery_id):
+        return self.call("GET", name, f"/deliveries/{quoted(delivery_id)}").success()
+
+    def test(self, name, **event):
+        """One attempt to deliver a test event, made at once. `event`: event_type, payload."""
+        return self.call("POST", name, "/test", event or None).success()
 
     def replay(self, name, **which):
         """`which`: delivery_id, or status, or from and to (RFC 3339)."""
-        return self.call("POST", name, "/replay", body=which).success()
+        return self.call("POST", name, "/replay", which).success()
 
     def send(self, event_type, payload, **more):
         return self.client.post("/webhooks", {"event_type": event_type, "payload": payload, **more})
@@ -117,17 +111,16 @@ def endpoint_path(name):
 
 
 def event(request):
-    """What was published, out of the body of a delivery: as it is, or as `data` of the envelope that Standard Webhooks describes."""
-    body = request.json() if hasattr(request, "json") else json.loads(request)
-    return body["data"] if isinstance(body, dict) and {"type", "timestamp", "data"} <= body.keys() else body
+    """What was published, out of the body of a delivery."""
+    return request.json()["data"]
 
 
-def dead_letters(broker, endpoint):
-    """The messages in the endpoint's dead-letter topic that are its own."""
-    topic = endpoint["dead_letter_topic"]
+def dead_letters(broker, endpoint, prefix=""):
+    """The messages in the dead-letter topic that are this endpoint's. `prefix`: the project's."""
+    topic = prefix + DEAD_LETTER_TOPIC
     if topic not in kafka.topics(broker):
         return []
-    return [letter for letter in kafka.read_all(broker, topic) if header(letter, ENDPOINT) in (None, endpoint["name"])]
+    return [letter for letter in kafka.read_all(broker, topic) if header(letter, "webhook-endpoint-id") == endpoint["endpoint_id"]]
 
 
 def header(message, name):
@@ -138,7 +131,7 @@ def header(message, name):
 
 def committed(broker, endpoint, topic):
     """Partition -> the offset up to which the endpoint has settled everything; 0 where it has committed none."""
-    reader = Consumer(kafka.settings(broker, group_id=endpoint["consumer_group"]))
+    reader = Consumer(kafka.settings(broker, group_id=endpoint["group"]))
     try:
         asked = [TopicPartition(topic, number) for number in range(kafka.topics(broker)[topic])]
         return {place.partition: max(0, place.offset) for place in reader.committed(asked, timeout=SECONDS)}
@@ -152,4 +145,3 @@ def lag(broker, endpoint, topic):
     asked = {TopicPartition(topic, number): OffsetSpec.latest() for number in offsets}
     ends = kafka.admin(broker).list_offsets(asked, isolation_level=IsolationLevel.READ_COMMITTED)
     return sum(found.result(SECONDS).offset - offsets[place.partition] for place, found in ends.items())
-
