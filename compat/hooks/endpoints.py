@@ -7,7 +7,7 @@ from server import started
 from suite import expect_equal, fresh
 from webhooks import ENDPOINTS_MAX, SETTINGS, HookSuite, event, webhooks
 
-URL = "http://127.0.0.1:9/in"
+URL = "http://127.0.0.1:2/in"
 LIMIT = 3
 
 suite = HookSuite("webhooks' endpoints")
@@ -73,7 +73,7 @@ def patch_changes_what_it_names_and_nothing_else(broker):
     hooks, name = webhooks(broker), fresh("patched")
     found = hooks.create(name, URL, events=["order.*"], description="old", metadata={"a": "1"}, timeout_ms=700)
     for change in [
-        {"url": "http://127.0.0.1:9/other"},
+        {"url": "http://127.0.0.1:2/other"},
         {"events": ["order.placed", "**.paid"]},
         {"metadata": {"b": "2"}},
         {"filters": {"headers": {}, "data": {"/n": 1}}},
