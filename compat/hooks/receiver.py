@@ -25,6 +25,7 @@ import time
 from suite import eventually
 
 REASONS = {200: "OK", 204: "No Content", 302: "Found", 410: "Gone", 429: "Too Many Requests", 500: "Internal Server Error"}
+WITHOUT_BODY = (204, 304)
 CHUNK = b"x" * (1 << 16)
 HEAD_BYTES_MAX = 1 << 16
 # What ends an answer in another way than being complete.
@@ -159,7 +160,8 @@ class Receiver:
             writer.write(reply.body[: len(reply.body) // 2])
             await writer.drain()
             return False
-        writer.write(reply.body)
+        if reply.status not in WITHOUT_BODY:
+            writer.write(reply.body)
         for _ in range(reply.size // len(CHUNK)):
             writer.write(CHUNK)
             await writer.drain()
@@ -180,7 +182,7 @@ async def body_of(reader, headers):
 def head_of(reply):
     length = len(reply.body) + reply.size // len(CHUNK) * len(CHUNK)
     # A connection that is cut has promised more than comes.
-    promised = {} if reply.status == 204 else {"content-length": length + (10 if reply.end == CUT else 0)}
+    promised = {} if reply.status in WITHOUT_BODY else {"content-length": length + (10 if reply.end == CUT else 0)}
     lines = [f"{name}: {value}\r\n" for name, value in {**promised, **reply.headers}.items()]
     return f"HTTP/1.1 {reply.status} {REASONS.get(reply.status, 'Status')}\r\n{''.join(lines)}\r\n".encode()
 
