@@ -246,7 +246,7 @@ def an_endpoint_commits_only_what_is_settled(broker):
 def after_kill_9_what_was_not_taken_comes_again_with_the_same_id(broker):
     topic = fresh("killed")
     is_bad = [True]
-    with Receiver(lambda request: Reply(end="hang") if is_bad[0] else Reply()) as receiver:
+    with Receiver(lambda request: Reply(503, headers={"retry-after": "5"}) if is_bad[0] else Reply()) as receiver:
         endpoint = made(broker, topic, receiver)
         broker.api().produce_all(topic, [{"value": number} for number in range(5)])
         before = receiver.wait(5)

@@ -17,7 +17,7 @@ LETTER_HEADERS = [
     *["webhook-source-offset", "webhook-attempts", "webhook-last-error", "webhook-reason"],
 ]
 # Local receivers are what production refuses, and nobody waits a day for the last attempt.
-RETRY_SCHEDULE_MS = [50, 100, 200, 400]
+RETRY_SCHEDULE_MS = [100, 100, 200, 400]
 ATTEMPTS = len(RETRY_SCHEDULE_MS) + 1
 TIMEOUT_MS = 1000
 SETTINGS = {
