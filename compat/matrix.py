@@ -1,6 +1,6 @@
 """Runs a list of suites one after the other, shows what they print, and sums up their last lines.
 
-  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, the tour and, where Java is, what WITH_JAVA names, against the real binary:
+  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, webhooks, the tour and, where Java is, what WITH_JAVA names, against the real binary:
                   what `make test` runs
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
@@ -35,6 +35,7 @@ LISTS = {
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
         "schema": client("schema"),
+        "hooks": client("hooks"),
         "compaction": client("compaction"),
         "tour, 20,000 records": TOUR,
     },
@@ -43,6 +44,9 @@ LISTS = {
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
         "schema": client("schema"),
+        "hooks": client("hooks"),
+        "hooks, 200 cycles of kills": [*client("hooks"), "torture", "--cycles", "200"],
+        "hooks, 1,000 endpoints": [*client("hooks"), "isolation", "--endpoints", "1000", "--hanging", "100", "--events", "20"],
         "java": client("java"),
         "tools": client("tools"),
         "kafka-clients": client("kafka-clients"),

@@ -4,8 +4,8 @@
 #   setup.sh [build] [test] [java] [compat]
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
-# test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka and schemathesis; the published Python packages `fourbyfour`; the
-#         Node package @kafkajs/confluent-schema-registry; JSON Schema's own tests; the flight records; where Java and Maven are, Kafka's tools
+# test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka, schemathesis and standardwebhooks; the published Python packages
+#         `fourbyfour`; the Node packages @kafkajs/confluent-schema-registry and standardwebhooks; JSON Schema's own tests; the flight records; where Java and Maven are, Kafka's tools
 #         and its test jars
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
 # compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, Kafka Connect, and librdkafka's sources, built
@@ -169,6 +169,7 @@ have cargo || ! { wants build || wants compat; } || die "missing: Rust (cargo); 
 if wants test; then install_python "$here/requirements.txt"; fi
 if wants test; then install_python "$here/http/requirements.txt"; fi
 if wants test; then install_python "$here/schema/requirements.txt"; fi
+if wants test; then install_python "$here/hooks/requirements.txt"; fi
 if wants compat; then install_python "$here/tour/requirements.txt"; fi
 if wants java; then
   install_jars "$here/java/pom.xml" "$KAFKA_LIBS"
@@ -188,3 +189,4 @@ if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/http/python_package.py" --fetch; fi
 if wants test; then "$here/schema/run.sh" node_client --fetch; fi
 if wants test; then "$here/schema/run.sh" json_suite >/dev/null; fi
+if wants test; then "$here/hooks/run.sh" signatures --fetch; fi

@@ -154,7 +154,7 @@ WRONG = [
     ("no URL", {"url": None}, ["url"]),
     ("an empty URL", {"url": ""}, ["url"]),
     ("a URL that is a word", {"url": "crm"}, ["url", "crm"]),
-    ("a URL without a host", {"url": "http:///in"}, ["url"]),
+    ("a URL without a host", {"url": "http://:8080/in"}, ["url"]),
     ("a URL of another scheme", {"url": "ftp://files.example.com/in"}, ["url", "ftp"]),
     ("a URL with a password", {"url": "https://me:hunter2@example.com/in"}, ["url"]),
     ("a URL with a fragment", {"url": "https://example.com/in#here"}, ["url"]),

@@ -82,7 +82,7 @@ def deliveries_can_be_asked_for_by_status_type_time_and_number(broker):
         with all_of() as check:
             for query, count in cases:
                 check(expect_equal, len(hooks.deliveries(topic, **query)), count, f"deliveries with {query}")
-            for query in [{"status": "lost"}, {"limit": 0}, {"limit": -1}, {"limit": "many"}, {"limit": 100_000}, {"from": "yesterday"}]:
+            for query in [{"status": "lost"}, {"limit": 0}, {"limit": -1}, {"limit": "many"}, {"from": "yesterday"}]:
                 check(expect_error, hooks.call("GET", topic, "/deliveries", query=query), 400, next(iter(query)), what=f"{query}")
 
 
