@@ -5,8 +5,8 @@
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka, schemathesis and standardwebhooks; the published Python packages
-#         `fourbyfour`; the Node packages @kafkajs/confluent-schema-registry and standardwebhooks; JSON Schema's own tests; the flight records; where Java and Maven are, Kafka's tools
-#         and its test jars
+#         `fourbyfour`; the Node packages @kafkajs/confluent-schema-registry and standardwebhooks; JSON Schema's own tests; the flight records;
+#         where Java and Maven are, Kafka's tools and its test jars
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
 # compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, Kafka Connect, and librdkafka's sources, built
 #         with its tests

@@ -1,4 +1,4 @@
-"""Endpoints as they are kept: made, read, changed, switched off and on, taken away; per project, within limits, and refused where they make no sense."""
+"""Endpoints as they are kept: made, read, changed, switched off and on, taken away; per project, within limits, refused where they make no sense."""
 
 import projects
 from api import Refused, all_of, expect_error, moment, now

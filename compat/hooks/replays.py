@@ -36,7 +36,12 @@ def deliveries_are_told_newest_first_with_all_there_is_to_know(broker):
         for number in range(4):
             broker.api().produce(topic, number)
             settled(broker, endpoint, topic)
-        found = eventually(lambda: each if len(each := [d for d in hooks.deliveries(topic) if d["status"] != "pending"]) == 4 else None, what="four deliveries")
+
+        def all_four():
+            settled_ones = [each for each in hooks.deliveries(topic) if each["status"] != "pending"]
+            return settled_ones if len(settled_ones) == 4 else None
+
+        found = eventually(all_four, what="four deliveries")
         expect_equal([each["offset"] for each in found], [3, 2, 1, 0], "offsets, newest first")
         expect_equal([each["status"] for each in found], ["failed", "success", "failed", "success"], "status")
         for each in found:
@@ -100,7 +105,8 @@ def deliveries_are_still_told_after_kill_9(broker):
         hooks.client.close()
         after = {each["delivery_id"]: each["status"] for each in hooks.deliveries(topic)}
         # What is told may be a little behind what is settled; it is never wrong.
-        expect_equal({each: status for each, status in after.items() if before.get(each) not in (status, "pending")}, {}, "another status than before")
+        others = {each: status for each, status in after.items() if before.get(each) not in (status, "pending")}
+        expect_equal(others, {}, "another status than before")
         expect_equal(len(after) > 0, True, "deliveries after kill -9")
 
 

@@ -2,8 +2,8 @@
 
   torture.py [--cycles N] [--events N] [--seed N] [--limit SECONDS]
 
-In every cycle events are written, some in transactions of which some are aborted; then, at a moment that the seed chooses, fbf is killed (kill -9) and
-started again. Seven endpoints get all events:
+In every cycle events are written, some in transactions of which some are aborted; then, at a moment that the seed chooses, fbf is killed (kill -9)
+and started again. Seven endpoints get all events:
 
   calm, calm-ordered    take everything
   moody, moody-ordered  are slow, hang, answer 5xx, 429 with Retry-After or far too much, break off or reset the connection, or take it, by the seed
