@@ -37,7 +37,8 @@ def a_delivery_says_what_was_published_where_and_when(broker):
         said = broker.api().produce(topic, {"total": 99.99}, key="order-1", headers={"trace": "abc"}, partition=2)
         [request] = receiver.wait(1)
         body = request.json()
-        expected = {"type": topic, "data": {"total": 99.99}, "topic": topic, "partition": 2, "offset": 0, "key": "order-1", "headers": {"trace": "abc"}}
+        place = {"topic": topic, "partition": 2, "offset": 0, "key": "order-1", "headers": {"trace": "abc"}}
+        expected = {"type": topic, "data": {"total": 99.99}, **place}
         expect_equal({field: body.get(field) for field in expected}, expected, "body")
         expect_equal(milliseconds(body["timestamp"]), milliseconds(said["timestamp"]), "time")
         expect_equal((request.method, request.headers["content-type"]), ("POST", "application/json"), "method and content type")
