@@ -56,15 +56,31 @@ pub struct About {
 /// What became of it.
 #[derive(Debug)]
 pub enum Done {
-    Answered { place: Place, about: About, answer: Answer },
+    Answered {
+        place: Place,
+        about: About,
+        answer: Answer,
+    },
     /// No attempt was made: its body is too large to be sent.
-    TooLarge { place: Place, about: About, bytes: usize },
+    TooLarge {
+        place: Place,
+        about: About,
+        bytes: usize,
+    },
     /// The record was deleted.
-    Missing { place: Place },
+    Missing {
+        place: Place,
+    },
     /// The record cannot be read now.
-    Unread { place: Place },
+    Unread {
+        place: Place,
+    },
     /// It is among the dead letters, or could not be put there.
-    Buried { place: Place, delivery: Delivery, result: Result<(), HooksError> },
+    Buried {
+        place: Place,
+        delivery: Delivery,
+        result: Result<(), HooksError>,
+    },
 }
 
 /// Makes an attempt.
@@ -156,7 +172,13 @@ async fn write_letter(
         Looked::There(record) => record,
         Looked::Gone => {
             let (endpoint, topic, offset) = (&endpoint.record.name, &topic.name, place.offset);
-            tracing::warn!(endpoint, topic, partition = place.lane.partition, offset, "a webhook was given up after its event was deleted");
+            tracing::warn!(
+                endpoint,
+                topic,
+                partition = place.lane.partition,
+                offset,
+                "a webhook was given up after its event was deleted"
+            );
             return Ok(());
         }
         Looked::Unread => return Err(HooksError::Unavailable("the event cannot be read now".to_owned())),

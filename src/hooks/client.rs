@@ -81,8 +81,7 @@ impl Client {
         let elapsed_ms = || u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let now = self.env.now();
         let seconds = now.0.div_euclid(1000);
-        let signatures: Vec<String> =
-            secrets.iter().map(|secret| secret.sign(&request.id, seconds, &request.body)).collect();
+        let signatures: Vec<String> = secrets.iter().map(|secret| secret.sign(&request.id, seconds, &request.body)).collect();
         let deadline = tokio::time::Instant::now() + request.timeout;
         let sent = self
             .http
@@ -175,7 +174,9 @@ mod tests {
     #[test]
     fn a_name_that_resolves_to_a_private_address_is_refused() {
         let strict = Rules { allow_private_addresses: false, allow_http: true };
-        for private in [&["127.0.0.1"][..], &["1.1.1.1", "10.0.0.1"], &["2606:4700::1111", "::ffff:192.168.0.1"], &["169.254.169.254"], &[]] {
+        for private in
+            [&["127.0.0.1"][..], &["1.1.1.1", "10.0.0.1"], &["2606:4700::1111", "::ffff:192.168.0.1"], &["169.254.169.254"], &[]]
+        {
             assert!(checked(strict, "rebound.example.org", addresses(private)).is_err(), "{private:?}");
         }
         assert_eq!(checked(strict, "example.org", addresses(&["1.1.1.1"])), Ok(addresses(&["1.1.1.1"])));

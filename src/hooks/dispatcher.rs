@@ -203,7 +203,10 @@ impl Dispatcher {
         self.url = match self.shared.rules.check(&settings.url) {
             Ok(url) => Some(url),
             Err(error) => {
-                warn!(endpoint = endpoint.record.name, error, "the endpoint's url is not allowed any more; nothing is sent to it");
+                warn!(
+                    endpoint = endpoint.record.name,
+                    error, "the endpoint's url is not allowed any more; nothing is sent to it"
+                );
                 None
             }
         };
@@ -332,7 +335,10 @@ impl Dispatcher {
                 self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Pending, attempts, answer));
                 if !self.is_gone {
                     self.is_gone = true;
-                    info!(endpoint = self.endpoint.record.name, "the receiver says that it is gone (410); the endpoint is disabled");
+                    info!(
+                        endpoint = self.endpoint.record.name,
+                        "the receiver says that it is gone (410); the endpoint is disabled"
+                    );
                     // When that is full, the next start finds it out again.
                     let _ = self.shared.gone.try_send(self.endpoint.record.id.clone());
                 }
@@ -347,7 +353,13 @@ impl Dispatcher {
                 }
                 let delivery = delivery.answered(Status::Pending, attempts, answer);
                 self.shared.history.record(&self.endpoint.record.id, Delivery { next_attempt: Some(due), ..delivery });
-                debug!(endpoint = self.endpoint.record.name, id = about.id, attempts, delay_ms, "a webhook failed; it is tried again");
+                debug!(
+                    endpoint = self.endpoint.record.name,
+                    id = about.id,
+                    attempts,
+                    delay_ms,
+                    "a webhook failed; it is tried again"
+                );
             }
             (Verdict::Failed, None) => {
                 let delivery = delivery.answered(Status::Failed, attempts, answer);
@@ -454,7 +466,14 @@ impl Dispatcher {
         let (Some(start), Some(end)) = (start.get(&one.partition), end.get(&one.partition)) else { return };
         if one.from < *start {
             let endpoint = &self.endpoint.record.name;
-            warn!(endpoint, topic = one.topic.name, partition = one.partition, from = one.from, to = start, "events were deleted before they were delivered");
+            warn!(
+                endpoint,
+                topic = one.topic.name,
+                partition = one.partition,
+                from = one.from,
+                to = start,
+                "events were deleted before they were delivered"
+            );
             self.progress.advance(key, (*start).min(one.to));
         } else if one.from > *end {
             self.reset(key, *end);

@@ -8,8 +8,8 @@ use super::message::{ADDRESSED, message_id};
 use super::reading::Read;
 use super::secret::Secret;
 use super::vault::Vault;
-use crate::catalog::patterns::{Pattern, is_hidden};
 use crate::catalog::check_name;
+use crate::catalog::patterns::{Pattern, is_hidden};
 use crate::ids::{Timestamp, TopicId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -165,7 +165,8 @@ impl Endpoint {
         let is_sealed = opened.is_none();
         if is_sealed {
             record.enabled = false;
-            record.disabled_reason = Some("its secret was encrypted with another key; rotate the secret, then enable it".to_owned());
+            record.disabled_reason =
+                Some("its secret was encrypted with another key; rotate the secret, then enable it".to_owned());
         }
         let secret = opened.unwrap_or_else(|| Secret::of_bytes(Vec::new()));
         let previous = record.previous.as_ref();

@@ -120,7 +120,8 @@ impl History {
     /// Reads the end of the topic back. What cannot be read is left out: it is history, and nothing is delivered by it.
     pub async fn load(&self, is_known: impl Fn(&str) -> bool) {
         let Some(topic) = self.handlers.broker.catalog.topic(TOPIC) else { return };
-        let (starts, ends) = (offsets::at(&self.handlers, &topic, EARLIEST).await, offsets::at(&self.handlers, &topic, LATEST).await);
+        let (starts, ends) =
+            (offsets::at(&self.handlers, &topic, EARLIEST).await, offsets::at(&self.handlers, &topic, LATEST).await);
         let (Ok(starts), Ok(ends)) = (starts, ends) else { return };
         let (Some(start), Some(end)) = (starts.get(&PARTITION), ends.get(&PARTITION)) else { return };
         let mut from = (*start).max(end.saturating_sub(TAIL_MAX));

@@ -152,8 +152,13 @@ mod tests {
 
     #[test]
     fn a_record_is_told_with_its_place() {
-        let message =
-            Message::new("msg_1".to_owned(), "order.placed", 3, &record(br#"{"a":1.50}"#, vec![(bytes("h"), Some(bytes("v")))]), false);
+        let message = Message::new(
+            "msg_1".to_owned(),
+            "order.placed",
+            3,
+            &record(br#"{"a":1.50}"#, vec![(bytes("h"), Some(bytes("v")))]),
+            false,
+        );
         assert_eq!(message.event_type, "order.placed");
         assert_eq!(
             std::str::from_utf8(&message.body),
@@ -190,7 +195,9 @@ mod tests {
         let id = message_id("ep_1", a, 0, 7);
         assert_eq!(id, message_id("ep_1", a, 0, 7));
         assert_eq!(id.len(), 34);
-        for other in [message_id("ep_2", a, 0, 7), message_id("ep_1", b, 0, 7), message_id("ep_1", a, 1, 7), message_id("ep_1", a, 0, 8)] {
+        for other in
+            [message_id("ep_2", a, 0, 7), message_id("ep_1", b, 0, 7), message_id("ep_1", a, 1, 7), message_id("ep_1", a, 0, 8)]
+        {
             assert_ne!(id, other);
         }
     }

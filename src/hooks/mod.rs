@@ -111,8 +111,7 @@ impl Hooks {
         let (env, config) = (broker.env.clone(), broker.config.clone());
         let settings = &config.hooks;
         let vault = open_vault(&broker, &env).await?;
-        let rules =
-            Rules { allow_private_addresses: settings.allow_private_addresses, allow_http: settings.allow_http };
+        let rules = Rules { allow_private_addresses: settings.allow_private_addresses, allow_http: settings.allow_http };
         let client = Client::new(settings, rules, env.clone()).await?;
         let handlers = Handlers::new(broker.clone());
         let (stop, stopping) = watch::channel(false);

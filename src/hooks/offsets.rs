@@ -55,9 +55,11 @@ pub async fn committed(
     group: &str,
     topics: &[Arc<Topic>],
 ) -> Result<BTreeMap<String, BTreeMap<i32, Committed>>, HooksError> {
-    let asked = topics
-        .iter()
-        .map(|topic| offset_fetch::Topic { name: name_of(&topic.name), id: Uuid::nil(), partitions: topic.partitions().collect() });
+    let asked = topics.iter().map(|topic| offset_fetch::Topic {
+        name: name_of(&topic.name),
+        id: Uuid::nil(),
+        partitions: topic.partitions().collect(),
+    });
     let one = offset_fetch::Group { id: group_id(group), member_id: None, member_epoch: -1, topics: Some(asked.collect()) };
     let request = OffsetFetchRequest { head: Default::default(), groups: vec![one] };
     let code = |response: &OffsetFetchResponse| response.groups.first().map_or(0, |group| group.error_code);

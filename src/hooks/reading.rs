@@ -8,15 +8,13 @@ use crate::api::context::Held;
 use crate::api::errors::ResponseError;
 use crate::api::fetch::Fetch;
 use crate::catalog::Topic;
-use crate::ids::{ProducerId, Timestamp};
-use crate::records::control::{EndTransaction, Marker};
-use crate::records::{BatchHeader, Compression, Record, RecordError, iterate};
+use crate::ids::Timestamp;
+use crate::records::aborted::Aborted;
+use crate::records::{BatchHeader, Record, RecordError, iterate};
 use crate::tasks;
+use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
-use kafka_protocol::messages::FetchRequest;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
-use kafka_protocol::messages::fetch_response::PartitionData;
-use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +93,7 @@ pub async fn read(handlers: &Handlers, wanted: &[Wanted], limits: Limits) -> Vec
 }
 
 /// The answers, with the positions in `wanted` that they are for.
-async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Held) -> Vec<(usize, PartitionData)> {
+async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Held) -> Vec<(usize, FetchedPartition)> {
     let bytes = i32::try_from(limits.bytes).unwrap_or(i32::MAX);
     let mut topics: Vec<FetchTopic> = Vec::new();
     for one in wanted {
@@ -109,17 +107,18 @@ async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Hel
             _ => topics.push(FetchTopic::default().with_topic(name_of(&one.topic.name)).with_partitions(vec![partition])),
         }
     }
-    let request = FetchRequest::default()
+    let request = Head::default()
         .with_max_wait_ms(i32::try_from(limits.wait.as_millis()).unwrap_or(i32::MAX))
         .with_min_bytes(1)
         .with_max_bytes(bytes)
         .with_isolation_level(READ_COMMITTED)
         .with_session_epoch(-1)
         .with_topics(topics);
-    let asked = async { Ok::<_, super::error::HooksError>(handlers.start::<Fetch>(FETCH, request, held).await?.await) };
+    let asked =
+        async { Ok::<_, super::error::HooksError>(handlers.start::<Fetch>(FETCH, FetchRequest(request), held).await?.await) };
     let Ok(Ok(response)) = tokio::time::timeout(limits.wait + PATIENCE, asked).await else { return Vec::new() };
     // Partitions are answered in the order in which they were asked for.
-    response.responses.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
+    response.topics.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
 }
 
 /// What a page may take.
@@ -129,32 +128,29 @@ struct Budget {
     bytes: usize,
 }
 
-async fn taken(handlers: &Handlers, data: PartitionData, wanted: Wanted, budget: Budget) -> Page {
-    let is_compressed = has_compressed(data.records.as_deref().unwrap_or_default());
-    let work = move || take(&data, &wanted, budget);
-    if !is_compressed {
-        return work();
+/// A read that fails gives an empty page: it is tried again with the next one.
+async fn taken(handlers: &Handlers, data: FetchedPartition, wanted: Wanted, budget: Budget) -> Page {
+    let aborted = Aborted::of(data.aborted.clone().unwrap_or_default());
+    let batches = match data.loaded().await {
+        Ok(batches) => batches,
+        Err(error) => {
+            let (topic, partition, from) = (&wanted.topic.name, wanted.partition, wanted.from);
+            tracing::error!(topic, partition, from, %error, "a segment cannot be read; webhooks try again");
+            return Page { next: from, ..Page::default() };
+        }
+    };
+    if !iterate::has_compressed(&batches) {
+        return take(batches, aborted, &wanted, budget);
     }
     // The semaphore is never closed.
     let _leave = handlers.broker.unpacked.acquire().await;
-    tasks::blocking("open batches for webhooks", work).await
+    tasks::blocking("open batches for webhooks", move || take(batches, aborted, &wanted, budget)).await
 }
 
-fn has_compressed(mut batches: &[u8]) -> bool {
-    while let Ok(header) = BatchHeader::parse(batches) {
-        if header.attributes.compression() != Ok(Compression::None) {
-            return true;
-        }
-        batches = batches.get(header.batch_bytes..).unwrap_or_default();
-    }
-    false
-}
-
-/// What a partition's data holds of what is wanted.
-fn take(data: &PartitionData, wanted: &Wanted, budget: Budget) -> Page {
+/// What these batches hold of what is wanted.
+fn take(batches: Bytes, mut aborted: Aborted, wanted: &Wanted, budget: Budget) -> Page {
     let mut page = Page { next: wanted.from, ..Page::default() };
-    let mut left = data.records.clone().unwrap_or_default();
-    let mut aborted = Aborted::of(data);
+    let mut left = batches;
     while !left.is_empty() {
         let Ok(header) = BatchHeader::parse(&left) else { break };
         let batch = left.split_to(header.batch_bytes.min(left.len()));
@@ -238,36 +234,5 @@ impl Read {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rev().find(|(own, _)| own == name.as_bytes()).and_then(|(_, value)| value.as_deref())
-    }
-}
-
-/// Whose records are void, on the way through a partition's data (KIP-98; CompletedFetch).
-struct Aborted {
-    /// Producer and first offset, the nearest last.
-    coming: Vec<(i64, ProducerId)>,
-    now: HashSet<ProducerId>,
-}
-
-impl Aborted {
-    fn of(data: &PartitionData) -> Aborted {
-        let all = data.aborted_transactions.iter().flatten();
-        let mut coming: Vec<_> = all.map(|one| (one.first_offset, ProducerId(one.producer_id.0))).collect();
-        coming.sort_unstable_by_key(|(first, _)| std::cmp::Reverse(*first));
-        Aborted { coming, now: HashSet::new() }
-    }
-
-    /// Whether a batch is not to be shown: a marker, or part of an aborted transaction.
-    fn is_void(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<bool, RecordError> {
-        while let Some((_, producer)) = self.coming.pop_if(|(first, _)| *first <= header.last_offset().0) {
-            self.now.insert(producer);
-        }
-        let Some(producer) = header.producer() else { return Ok(header.attributes.is_control()) };
-        if header.attributes.is_control() {
-            if EndTransaction::read(batch)?.is_some_and(|end| end.marker == Marker::Abort) {
-                self.now.remove(&producer);
-            }
-            return Ok(true);
-        }
-        Ok(header.attributes.is_transactional() && self.now.contains(&producer))
     }
 }

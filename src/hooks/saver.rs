@@ -41,12 +41,7 @@ impl Saver {
     ///
     /// # Errors
     /// What the store answers: nothing has changed then.
-    pub async fn forget(
-        &self,
-        endpoint: &str,
-        compares: Vec<MetaCompare>,
-        mut more: Vec<MetaChange>,
-    ) -> Result<u64, StoreError> {
+    pub async fn forget(&self, endpoint: &str, compares: Vec<MetaCompare>, mut more: Vec<MetaChange>) -> Result<u64, StoreError> {
         let _turn = self.turn.lock().await;
         let keys = [PROGRESS, POSITIONS].map(|prefix| format!("{prefix}{endpoint}"));
         {

@@ -1,5 +1,6 @@
 //! What is done with endpoints beside changing them: publish to them, try one, send again, and see: part of [`Hooks`].
 
+use super::Hooks;
 use super::answer::Verdict;
 use super::attempt::timeout;
 use super::client::Request;
@@ -12,7 +13,6 @@ use super::offsets;
 use super::publishing::{self, NewRecord};
 use super::scope::Scope;
 use super::wanted::EVENTS_TOPIC;
-use super::Hooks;
 use crate::ids::Timestamp;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -36,7 +36,10 @@ pub struct Sent {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
     /// Events of the endpoint's topics from one time to another, which is not included.
-    Times { from: Timestamp, to: Option<Timestamp> },
+    Times {
+        from: Timestamp,
+        to: Option<Timestamp>,
+    },
     /// Those of the newest deliveries that have this status.
     Status(Status),
     Delivery(String),
@@ -102,7 +105,13 @@ impl Hooks {
     ///
     /// # Errors
     /// [`HooksError::Invalid`], [`HooksError::NoEndpoint`].
-    pub async fn test(&self, scope: &Scope, name: &str, event_type: &str, payload: Box<RawValue>) -> Result<Delivery, HooksError> {
+    pub async fn test(
+        &self,
+        scope: &Scope,
+        name: &str,
+        event_type: &str,
+        payload: Box<RawValue>,
+    ) -> Result<Delivery, HooksError> {
         check_event_type(event_type)?;
         let endpoint = self.get(scope, name)?;
         let url = self.shared.rules.check(&endpoint.record.settings.url).map_err(HooksError::Invalid)?;
@@ -112,11 +121,12 @@ impl Hooks {
         let most = self.shared.settings().body_bytes;
         if message.body.len() > most {
             let bytes = message.body.len();
-            return Err(HooksError::Invalid(format!("the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})")));
+            return Err(HooksError::Invalid(format!(
+                "the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})"
+            )));
         }
         let slot = self.shared.pools.take(false).await;
-        let request =
-            Request { url, id: message.id.clone(), body: message.body, timeout: timeout(&self.shared, &endpoint) };
+        let request = Request { url, id: message.id.clone(), body: message.body, timeout: timeout(&self.shared, &endpoint) };
         let answer = self.shared.client.send(request, &endpoint.secrets(now)).await;
         drop(slot);
         let status = if answer.verdict() == Verdict::Success { Status::Success } else { Status::Failed };
@@ -142,7 +152,9 @@ impl Hooks {
             What::Delivery(id) => {
                 let delivery = self.delivery(scope, name, &id)?;
                 if delivery.origin.is_none() {
-                    return Err(HooksError::Invalid(format!("the delivery {id:?} was a test, whose event is kept nowhere; test again")));
+                    return Err(HooksError::Invalid(format!(
+                        "the delivery {id:?} was a test, whose event is kept nowhere; test again"
+                    )));
                 }
                 self.ranges_of(scope, &[delivery])
             }
@@ -235,9 +247,12 @@ impl Hooks {
 }
 
 fn check_event_type(event_type: &str) -> Result<(), HooksError> {
-    let is_legal = !event_type.is_empty() && event_type.len() <= EVENT_TYPE_LENGTH_MAX && !event_type.chars().any(char::is_control);
+    let is_legal =
+        !event_type.is_empty() && event_type.len() <= EVENT_TYPE_LENGTH_MAX && !event_type.chars().any(char::is_control);
     if is_legal {
         return Ok(());
     }
-    Err(HooksError::Invalid(format!("event_type is not valid: expected 1 to {EVENT_TYPE_LENGTH_MAX} characters, such as order.placed")))
+    Err(HooksError::Invalid(format!(
+        "event_type is not valid: expected 1 to {EVENT_TYPE_LENGTH_MAX} characters, such as order.placed"
+    )))
 }

@@ -90,7 +90,8 @@ pub fn key_file(directory: &Path, env: &Env) -> anyhow::Result<SecretKey> {
         bail!("{shown} (the key for webhooks' secrets) has mode {:03o}, and others may read it; chmod 600 it", mode & 0o777);
     }
     let text = fs::read_to_string(&path).with_context(|| format!("{shown} cannot be read"))?;
-    SecretKey::parse(&text).map_err(|expected| anyhow::anyhow!("{shown} is no key: expected {expected}; restore it from a backup"))
+    SecretKey::parse(&text)
+        .map_err(|expected| anyhow::anyhow!("{shown} is no key: expected {expected}; restore it from a backup"))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! shown as `{"$base64": "…"}`.
 
 use crate::records;
-pub use crate::records::json::{Text, parse_rfc3339, rfc3339};
 use crate::records::json::value;
+pub use crate::records::json::{Text, parse_rfc3339, rfc3339};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;

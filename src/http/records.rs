@@ -7,10 +7,8 @@ use crate::api::errors::ResponseError;
 use crate::api::fetch::Fetch;
 use crate::api::list_offsets::ListOffsets;
 use crate::catalog::Topic;
-use crate::ids::ProducerId;
-use crate::records::control::{EndTransaction, Marker};
+use crate::records::aborted::Aborted;
 use crate::records::{BatchHeader, Compression, Record, RecordError, iterate};
-use crate::span::{self, Span};
 use crate::tasks;
 use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
@@ -18,8 +16,7 @@ use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::{BTreeMap, HashSet};
-use std::io;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -190,14 +187,14 @@ struct Budget {
 
 /// The page that a partition's data gives, and what cut it short. Compressed batches are opened on the blocking pool.
 async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: Budget) -> (Page, Option<HttpError>) {
-    let shared = caller.shared.clone();
+    let (shared, aborted) = (caller.shared.clone(), data.aborted.clone().unwrap_or_default());
     let mut page = Page { next: wanted.from, ..Page::default() };
-    let batches = match loaded(data.records).await {
+    let batches = match data.loaded().await {
         Ok(batches) => batches,
         Err(error) => return (page, Some(unreadable(&wanted, "a segment cannot be read", &error))),
     };
-    let is_compressed = has_compressed(&batches);
-    let mut aborted = Aborted::of(data.aborted);
+    let is_compressed = iterate::has_compressed(&batches);
+    let mut aborted = Aborted::of(aborted);
     let work = move || {
         let error = take(&shared, batches, &mut aborted, &wanted, &mut page, budget).err();
         let error = error.map(|error| match error {
@@ -207,23 +204,6 @@ async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: 
         (page, error)
     };
     if is_compressed { tasks::blocking("open batches for HTTP", work).await } else { work() }
-}
-
-async fn loaded(records: Vec<Span>) -> io::Result<Bytes> {
-    if records.iter().any(|span| matches!(span, Span::File(_))) {
-        return tasks::blocking("read for HTTP", move || span::load(&records)).await;
-    }
-    span::load(&records)
-}
-
-fn has_compressed(mut batches: &[u8]) -> bool {
-    while let Ok(header) = BatchHeader::parse(batches) {
-        if header.attributes.compression() != Ok(Compression::None) {
-            return true;
-        }
-        batches = batches.get(header.batch_bytes..).unwrap_or_default();
-    }
-    false
 }
 
 /// Why a page ends early.
@@ -285,37 +265,6 @@ fn take(
         page.next = page.next.max(header.last_offset().0 + 1).min(wanted.to);
     }
     Ok(())
-}
-
-/// Whose records are void, on the way through a partition's data (KIP-98; CompletedFetch).
-struct Aborted {
-    /// Producer and first offset, the nearest last.
-    coming: Vec<(i64, ProducerId)>,
-    now: HashSet<ProducerId>,
-}
-
-impl Aborted {
-    fn of(aborted: Option<Vec<(i64, i64)>>) -> Aborted {
-        let all = aborted.into_iter().flatten();
-        let mut coming: Vec<_> = all.map(|(producer, first)| (first, ProducerId(producer))).collect();
-        coming.sort_unstable_by_key(|(first, _)| std::cmp::Reverse(*first));
-        Aborted { coming, now: HashSet::new() }
-    }
-
-    /// Whether a batch is not to be shown: a marker, or part of an aborted transaction.
-    fn is_void(&mut self, header: &BatchHeader, batch: &Bytes) -> Result<bool, RecordError> {
-        while let Some((_, producer)) = self.coming.pop_if(|(first, _)| *first <= header.last_offset().0) {
-            self.now.insert(producer);
-        }
-        let Some(producer) = header.producer() else { return Ok(header.attributes.is_control()) };
-        if header.attributes.is_control() {
-            if EndTransaction::read(batch)?.is_some_and(|end| end.marker == Marker::Abort) {
-                self.now.remove(&producer);
-            }
-            return Ok(true);
-        }
-        Ok(header.attributes.is_transactional() && self.now.contains(&producer))
-    }
 }
 
 /// A partition's data that cannot be shown; `what` is for the log.

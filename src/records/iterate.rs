@@ -7,7 +7,7 @@
 
 use super::header::{BatchHeader, HEADER_BYTES, TimestampType};
 use super::varint::{take_varint, take_varlong};
-use super::{RecordError, codec};
+use super::{Compression, RecordError, codec};
 use crate::ids::{Offset, Timestamp};
 use bytes::Bytes;
 
@@ -53,6 +53,18 @@ impl Headers {
             Some((self.encoded.slice_ref(name), value.map(|value| self.encoded.slice_ref(value))))
         })
     }
+}
+
+/// Whether one of the batches that lie behind one another here is compressed.
+#[must_use]
+pub fn has_compressed(mut batches: &[u8]) -> bool {
+    while let Ok(header) = BatchHeader::parse(batches) {
+        if header.attributes.compression() != Ok(Compression::None) {
+            return true;
+        }
+        batches = batches.get(header.batch_bytes..).unwrap_or_default();
+    }
+    false
 }
 
 /// The records of one batch, in order; ends after the first error.

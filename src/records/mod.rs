@@ -3,6 +3,7 @@
 //! Everything here may be handed bytes from a peer or a damaged disk: it answers a [`RecordError`], never panics, and never
 //! allocates by a claimed count or size. Layout: <https://kafka.apache.org/documentation/#recordbatch>.
 
+pub mod aborted;
 pub mod builder;
 pub mod codec;
 pub mod control;

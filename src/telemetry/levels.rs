@@ -9,7 +9,7 @@ pub const ROOT: &str = "root";
 const CRATE: &str = "fourbyfour_stream";
 
 /// The modules of this crate: a test compares them with `lib.rs`.
-const MODULES: [&str; 19] = [
+const MODULES: [&str; 20] = [
     "api",
     "broker",
     "catalog",
@@ -17,6 +17,7 @@ const MODULES: [&str; 19] = [
     "config",
     "coordinator",
     "env",
+    "hooks",
     "http",
     "ids",
     "log",

@@ -6,13 +6,15 @@
 use super::frame::{Frame, PREFIX_BYTES};
 use super::message::DecodeError;
 use super::requests::request;
-use crate::span::Span;
+use crate::span::{self, Span};
+use crate::tasks;
 use anyhow::{Result, bail};
-use bytes::{BufMut, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 pub use kafka_protocol::messages::FetchRequest as Head;
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
 use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use std::io;
 use uuid::Uuid;
 
 const SESSIONS: i16 = 7;
@@ -65,6 +67,17 @@ impl FetchedPartition {
     #[must_use]
     pub fn has_records(&self) -> bool {
         self.records.iter().any(|span| !span.is_empty())
+    }
+
+    /// The records in memory, for readers in this process.
+    ///
+    /// # Errors
+    /// See [`span::load`].
+    pub async fn loaded(self) -> io::Result<Bytes> {
+        if self.records.iter().any(|span| matches!(span, Span::File(_))) {
+            return tasks::blocking("read for a reader in this process", move || span::load(&self.records)).await;
+        }
+        span::load(&self.records)
     }
 }
 

@@ -84,7 +84,12 @@ impl Dispatcher {
             self.is_touched = true;
         }
         for (key, offset) in &moved {
-            info!(endpoint = self.endpoint.record.name, partition = key.partition, offset, "the endpoint's group was moved; it goes on there");
+            info!(
+                endpoint = self.endpoint.record.name,
+                partition = key.partition,
+                offset,
+                "the endpoint's group was moved; it goes on there"
+            );
             self.reset(*key, *offset);
             self.lanes.committed.remove(key);
             self.lanes.adopted.insert(*key, *offset);

@@ -79,7 +79,9 @@ fn an_offset_that_somebody_else_committed_is_followed() {
     let [lane] = &stored.lanes[..] else { panic!("one lane: {stored:?}") };
     assert_eq!((lane.committed, lane.next), (1, 5));
     // The group's offset, where reading goes on, and what is unsettled.
-    for (committed, next, unsettled) in [(1, 5, vec![1, 3, 4]), (3, 5, vec![3, 4]), (5, 5, vec![]), (0, 0, vec![]), (6, 6, vec![])] {
+    for (committed, next, unsettled) in
+        [(1, 5, vec![1, 3, 4]), (3, 5, vec![3, 4]), (5, 5, vec![]), (0, 0, vec![]), (6, 6, vec![])]
+    {
         let mut restored = Progress::default();
         restored.restore(lane, committed);
         assert_eq!(restored.reads(LANE), Some((next, i64::MAX)), "committed {committed}");
@@ -154,7 +156,11 @@ fn schedule(seed: u64) {
                     && next < records
                     && progress.unsettled() < 12
                 {
-                    if random.random_bool(0.8) { progress.read(at(next), order(next), now) } else { settled(&mut model, &mut progress, next) }
+                    if random.random_bool(0.8) {
+                        progress.read(at(next), order(next), now)
+                    } else {
+                        settled(&mut model, &mut progress, next)
+                    }
                 }
             }
             30..60 => {

@@ -230,11 +230,7 @@ pub async fn list_deliveries(
     params(("name" = String, Path), ("delivery_id" = String, Path)), responses(
     (status = 200, body = DeliveryView),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody)))]
-pub async fn get_delivery(
-    caller: Caller,
-    Name(name): Name,
-    DeliveryId(id): DeliveryId,
-) -> Result<Json<DeliveryView>, HttpError> {
+pub async fn get_delivery(caller: Caller, Name(name): Name, DeliveryId(id): DeliveryId) -> Result<Json<DeliveryView>, HttpError> {
     let delivery = caller.shared.hooks.delivery(&caller.scope(), &name, &id)?;
     Ok(Json(DeliveryView::of(&name, delivery)))
 }
