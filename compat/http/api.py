@@ -77,6 +77,9 @@ class Api:
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.seconds)
         try:
+            if self.connection.sock is None:
+                # Not left to request(): a reset while connecting leaves no answer to be read, so that it must be raised.
+                self.connection.connect()
             # A server may answer before it has read all, and close; what it said can be read all the same.
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 self.connection.request(method, self.root + with_query(path, query), body_bytes(body), self.headers(body, headers))
