@@ -188,7 +188,7 @@ impl LocalStore {
             unsynced: Mutex::default(),
             queue: queue::Queue::default(),
             preparer: preparer::Preparer::new(recovered.spares),
-            reclaim: reclaim::Reclaim::default(),
+            reclaim: reclaim::Reclaim::new(),
             stale_moves: AtomicU64::new(0),
             listener: OnceLock::new(),
             failure: OnceLock::new(),

@@ -9,8 +9,11 @@
 //!   in the index calls durable, because a replay starts there.
 //! * Flushing after each segment bounds the work of the next open to about one segment.
 //! * A move keeps log and offsets; the committer enters it only if the entry still points to the old place.
+//! * Rows of deleted logs go with the sweep at the open, but only those from before it: what was written of a log since may still be replayed,
+//!   and who deletes a log is promised that it stays deleted.
 //!
-//! Bound: one item of work per log. After a crash nothing is lost: rows say what must go, and [`Worker::sweep`] compares them.
+//! Bound: one item of work per log, and, until the sweep has ended, the ids of the logs that were deleted since the open. After a crash nothing
+//! is lost: rows say what must go, and [`Worker::sweep`] compares them.
 
 use super::index::Index;
 use super::journal::{Found, SegmentReader};
@@ -38,7 +41,6 @@ const MOSTLY_DEAD_FACTOR: u64 = 5;
 const WASTE_FACTOR: u64 = 4;
 
 /// What there is to do.
-#[derive(Default)]
 pub(super) struct Reclaim {
     state: Mutex<State>,
     wake: Condvar,
@@ -48,17 +50,40 @@ pub(super) struct Reclaim {
 struct State {
     /// Keys of batches that end below this offset are to be removed.
     below: HashMap<LogId, Offset>,
+    /// Logs whose deletion began since the open; `None` once the sweep has ended, which alone must know them.
+    deleted_since_open: Option<HashSet<LogId>>,
     is_segment_left: bool,
     is_closed: bool,
 }
 
 impl Reclaim {
+    /// For a store that is being opened: the sweep is still to come.
+    pub fn new() -> Reclaim {
+        let state = State { deleted_since_open: Some(HashSet::new()), ..State::default() };
+        Reclaim { state: Mutex::new(state), wake: Condvar::new() }
+    }
+
     /// Has the keys of `log` below `end` removed.
     pub fn remove_below(&self, log: LogId, end: Offset) {
         let mut state = lock(&self.state);
         let below = state.below.entry(log).or_insert(end);
         *below = end.max(*below);
         self.wake.notify_one();
+    }
+
+    /// Says that these logs are about to be deleted: called before any of their rows says so.
+    pub fn note_deletion(&self, logs: &[LogId]) {
+        if let Some(deleted) = &mut lock(&self.state).deleted_since_open {
+            deleted.extend(logs);
+        }
+    }
+
+    fn is_deleted_since_open(&self, log: LogId) -> bool {
+        lock(&self.state).deleted_since_open.as_ref().is_some_and(|deleted| deleted.contains(&log))
+    }
+
+    fn sweep_ended(&self) {
+        lock(&self.state).deleted_since_open = None;
     }
 
     /// Has all keys of these deleted logs removed.
@@ -109,6 +134,14 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>) -> JoinHandle<()> 
     })
 }
 
+/// What rows from before the open say.
+#[derive(Default)]
+struct Leftovers {
+    /// With the new start.
+    trimmed: Vec<(LogId, Offset)>,
+    deleted: Vec<LogId>,
+}
+
 struct Worker {
     shared: Arc<Shared>,
     index: Arc<Index>,
@@ -139,15 +172,7 @@ impl Worker {
 
     /// Finds what was trimmed or deleted but not removed before the last crash or close.
     fn sweep(&self) -> Result<(), StoreError> {
-        let (mut trimmed, mut deleted) = (Vec::new(), Vec::new());
-        self.index.all_rows(|log, row| {
-            if row.is_deleted {
-                deleted.push(log);
-            } else if row.start > Offset(0) {
-                trimmed.push((log, row.start));
-            }
-            Ok(())
-        })?;
+        let Leftovers { trimmed, deleted } = self.leftovers()?;
         for (log, start) in trimmed {
             if self.shared.reclaim.is_closed() {
                 return Ok(());
@@ -166,7 +191,36 @@ impl Worker {
             // All of the journal from before this process is in the index then: no replay can bring these logs back.
             self.index.flush()?;
         }
-        deleted.into_iter().try_for_each(|log| self.index.forget_log(log))
+        deleted.into_iter().try_for_each(|log| self.forget(log))?;
+        self.shared.reclaim.sweep_ended();
+        Ok(())
+    }
+
+    /// Reads what the sweep has to do.
+    fn leftovers(&self) -> Result<Leftovers, StoreError> {
+        let mut found = Leftovers::default();
+        self.index.all_rows(|log, row| {
+            if row.is_deleted {
+                found.deleted.push(log);
+            } else if row.start > Offset(0) {
+                found.trimmed.push((log, row.start));
+            }
+            Ok(())
+        })?;
+        // After the walk: a deletion is noted before it puts its row, so that what the walk met and is not from before the open is noted by now.
+        // Not even the keys of these may go: their rows may not be on disk yet.
+        found.deleted.retain(|log| !self.shared.reclaim.is_deleted_since_open(*log));
+        Ok(found)
+    }
+
+    /// Forgets a log that was deleted before the open, unless it was deleted again since: then its row stays until the next open.
+    fn forget(&self, log: LogId) -> Result<(), StoreError> {
+        // A deletion takes this lock after it is noted: either it is seen here, or it puts the row anew behind this.
+        let _row = self.shared.row_lock(log);
+        if self.shared.reclaim.is_deleted_since_open(log) {
+            return Ok(());
+        }
+        self.index.forget_log(log)
     }
 
     /// Removes the keys of `log` that end below `end`, and counts their batches dead.
@@ -363,5 +417,99 @@ impl Worker {
             let _ = passed.send(());
         }));
         wait.recv().is_ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the sweep at the open forgets the logs that were deleted before it, and never one that is deleted while it runs. Method: it is done
+    //! by hand, in steps, on a store whose own sweep is over.
+
+    use super::*;
+    use crate::ids::Fence;
+    use crate::store::local::{LocalOptions, LocalStore, MIB};
+    use std::time::Duration;
+    use tempfile::TempDir;
+
+    const OLD: LogId = LogId(1);
+    const NEW: LogId = LogId(2);
+
+    /// As after an open. The store's index closes with the store only when nobody else has it: the worker goes first.
+    struct Unswept {
+        worker: Worker,
+        _store: Arc<LocalStore>,
+        _dir: TempDir,
+    }
+
+    impl Unswept {
+        /// With two logs, of which `OLD` was deleted before the open.
+        fn open() -> Unswept {
+            let dir = tempfile::tempdir().expect("a temporary directory");
+            let options = LocalOptions { segment_bytes: MIB, zero_ahead: false, ..LocalOptions::new(dir.path()) };
+            let store = LocalStore::open(options).expect("the store opens");
+            let shared = Arc::clone(&store.shared);
+            let index = shared.index().expect("the store is open");
+            let found = Unswept { worker: Worker { shared, index, unmovable: HashSet::new() }, _store: store, _dir: dir };
+            found.wait_for_the_stores_own_sweep();
+            for log in [OLD, NEW] {
+                found.worker.shared.open_log(log, Fence(0)).expect("opens");
+            }
+            found.delete(OLD);
+            lock(&found.worker.shared.reclaim.state).deleted_since_open = Some(HashSet::new());
+            found
+        }
+
+        fn wait_for_the_stores_own_sweep(&self) {
+            for _ in 0..20_000 {
+                if lock(&self.worker.shared.reclaim.state).deleted_since_open.is_none() {
+                    return;
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            panic!("the sweep of an empty store: not within 20 seconds");
+        }
+
+        fn delete(&self, log: LogId) {
+            self.worker.shared.delete_logs(&[log]).expect("deletes");
+        }
+
+        fn expect_deleted(&self, log: LogId) {
+            let answer = self.worker.shared.open_log(log, Fence(0)).map(drop);
+            assert!(matches!(answer, Err(StoreError::UnknownLog(unknown)) if unknown == log), "{log}: {answer:?}");
+        }
+
+        fn expect_forgotten(&self, log: LogId) {
+            assert_eq!(self.worker.index.row(log).expect("looked up"), None, "{log}");
+        }
+    }
+
+    #[test]
+    fn sweep_forgets_only_what_was_deleted_before_the_open() {
+        let store = Unswept::open();
+        store.delete(NEW);
+        assert_eq!(store.worker.leftovers().expect("rows are read").deleted, [OLD]);
+        store.worker.sweep().expect("sweeps");
+        store.expect_deleted(NEW);
+        store.expect_forgotten(OLD);
+        store.worker.shared.open_log(OLD, Fence(0)).expect("opens as one that never was");
+        assert_eq!(lock(&store.worker.shared.reclaim.state).deleted_since_open, None, "nothing more is noted");
+    }
+
+    #[test]
+    fn log_deleted_again_while_the_sweep_runs_stays_deleted() {
+        let store = Unswept::open();
+        assert_eq!(store.worker.leftovers().expect("rows are read").deleted, [OLD]);
+        store.delete(OLD);
+        store.worker.forget(OLD).expect("nothing is to be forgotten");
+        store.expect_deleted(OLD);
+    }
+
+    #[test]
+    fn log_deleted_again_behind_the_sweep_is_deleted() {
+        let store = Unswept::open();
+        store.worker.forget(OLD).expect("forgotten");
+        store.expect_forgotten(OLD);
+        store.delete(OLD);
+        store.expect_deleted(OLD);
     }
 }

@@ -68,7 +68,8 @@ impl Shared {
         }
     }
 
-    fn row_lock(&self, log: LogId) -> MutexGuard<'_, ()> {
+    /// Held by whoever changes the row of `log`.
+    pub fn row_lock(&self, log: LogId) -> MutexGuard<'_, ()> {
         let number = usize::try_from(log.0 % ROW_LOCKS as u64).unwrap_or(0);
         lock(&self.rows[number])
     }
@@ -142,6 +143,8 @@ impl Shared {
     /// Removes `logs`, durably. Blocks for one sync, whatever their number.
     pub fn delete_logs(&self, logs: &[LogId]) -> Result<(), StoreError> {
         let index = self.index()?;
+        // First: the reclaim thread must never meet one of these rows and take it for one from before the open.
+        self.reclaim.note_deletion(logs);
         for log in logs {
             let _row = self.row_lock(*log);
             let known = index.row(*log)?.unwrap_or_default();
