@@ -32,6 +32,8 @@ pub struct Commit {
     pub stored: Option<Stored>,
     /// Of all main lanes, for the time when the group's offsets have expired.
     pub positions: Option<Vec<(TopicId, i32, i64)>>,
+    /// Somebody waits until it is durable.
+    pub is_awaited: bool,
 }
 
 /// What was done.
@@ -56,7 +58,7 @@ async fn run(
     done: &mut Vec<(LaneKey, i64)>,
     moved: &mut Vec<(LaneKey, i64)>,
 ) -> Result<(), HooksError> {
-    let Commit { endpoint, group, due, stored, positions } = commit;
+    let Commit { endpoint, group, due, stored, positions, is_awaited } = commit;
     let topics: HashMap<TopicId, Arc<Topic>> = due.iter().map(|one| (one.topic.id, one.topic.clone())).collect();
     let topics: Vec<Arc<Topic>> = topics.into_values().collect();
     let found = offsets::committed(&shared.handlers, &group, &topics).await?;
@@ -83,6 +85,9 @@ async fn run(
         }
         if let Some(positions) = positions {
             shared.saver.put(POSITIONS, &endpoint, &positions);
+        }
+        if is_awaited {
+            shared.saver.flush().await?;
         }
     }
     Ok(())

@@ -93,11 +93,23 @@ pub struct Dispatcher {
     /// What was stored last; `None`: that is not known.
     stored: Option<Stored>,
     is_touched: bool,
+    /// Replays that are not durable yet: those that the commit under way is for, and later ones.
+    replayed: Replayed,
     /// Its lanes are open: before, what is known of them is not all that there is.
     is_open: bool,
     last_commit: tokio::time::Instant,
     last_look: tokio::time::Instant,
     last_renewal: Option<tokio::time::Instant>,
+}
+
+type Answered = (oneshot::Sender<Result<(usize, i64), HooksError>>, (usize, i64));
+
+/// Those who asked for replays and wait until these are durable.
+#[derive(Default)]
+struct Replayed {
+    waiting: Vec<Answered>,
+    /// Whom the commit under way is for.
+    covered: Vec<Answered>,
 }
 
 /// What was read, in the order in which it was asked for.
@@ -127,6 +139,7 @@ impl Dispatcher {
             turn: 0,
             stored: None,
             is_touched: false,
+            replayed: Replayed::default(),
             is_open: false,
             last_commit: now,
             last_look: now,
@@ -179,8 +192,7 @@ impl Dispatcher {
                     are_topics_stale = true;
                 }
                 Some(replay) = inbox.replays.recv() => {
-                    // Whoever asked may have gone away.
-                    let _ = replay.answer.send(self.replay(&replay.ranges));
+                    self.replay(replay);
                     reading = None;
                 }
                 // The catalog lives as long as its broker.
@@ -488,8 +500,17 @@ impl Dispatcher {
         self.running.retain(|place, _| place.lane != key);
     }
 
-    /// Adds lanes for what is to be sent again. What lies before the main lane has not been read yet and comes anyway.
-    fn replay(&mut self, ranges: &[Range]) -> Result<(usize, i64), HooksError> {
+    /// Adds lanes for what is to be sent again, and answers: when there is something to send, only once that is durable.
+    fn replay(&mut self, replay: Replay) {
+        match self.open_replays(&replay.ranges) {
+            Ok(opened) if opened.0 > 0 => self.replayed.waiting.push((replay.answer, opened)),
+            // Whoever asked may have gone away.
+            other => drop(replay.answer.send(other)),
+        }
+    }
+
+    /// Answers ranges and offsets. What lies behind where the main lane is has not been read yet and comes anyway.
+    fn open_replays(&mut self, ranges: &[Range]) -> Result<(usize, i64), HooksError> {
         let replays = self.progress.keys().filter(|key| key.replay != 0).count();
         if replays + ranges.len() > REPLAYS_MAX {
             return Err(HooksError::Full(format!(
@@ -519,6 +540,9 @@ impl Dispatcher {
     fn nap(&self, is_committing: bool) -> Duration {
         let now = tokio::time::Instant::now();
         let mut until = self.last_look + LOOK_INTERVAL;
+        if !self.replayed.waiting.is_empty() && !is_committing && self.is_open {
+            return Duration::ZERO;
+        }
         if self.is_touched {
             until = until.min(self.last_commit + COMMIT_INTERVAL);
         }

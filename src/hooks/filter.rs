@@ -31,10 +31,15 @@ impl Filters {
         if self.headers.contains_key("") {
             return Err("filters.headers has an empty name; write {\"name\": \"value\"}".to_owned());
         }
-        match self.data.keys().find(|pointer| !pointer.is_empty() && !pointer.starts_with('/')) {
-            Some(pointer) => Err(format!("filters.data: {pointer:?} is no JSON pointer; write \"/{pointer}\"")),
-            None => Ok(()),
+        for pointer in self.data.keys() {
+            if !pointer.is_empty() && !pointer.starts_with('/') {
+                return Err(format!("filters.data: {pointer:?} is no JSON pointer; write \"/{pointer}\""));
+            }
+            if pointer.split('~').skip(1).any(|rest| !rest.starts_with(['0', '1'])) {
+                return Err(format!("filters.data: {pointer:?} is no JSON pointer; write ~0 for ~, and ~1 for / in a name"));
+            }
         }
+        Ok(())
     }
 
     /// Whether an event is wanted. Its value is parsed only where fields are asked for; one that is no JSON has none.
@@ -90,7 +95,9 @@ mod tests {
     }
 
     #[test]
-    fn pointers_begin_with_a_slash() {
+    fn pointers_are_those_of_rfc_6901() {
+        assert!(filters(r#"{"data": {"/a~2b": 1}}"#).check().is_err());
+        assert!(filters(r#"{"data": {"/a~": 1}}"#).check().is_err());
         assert!(filters(r#"{"data": {"a/b": 1}}"#).check().is_err());
         assert!(filters(r#"{"headers": {"": "1"}}"#).check().is_err());
         assert!(filters(r#"{"data": {"": {"a": 1}, "/a~1b": 1}}"#).check().is_ok());

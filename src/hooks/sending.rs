@@ -18,11 +18,15 @@ use bytes::Bytes;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 const EVENT_TYPE_LENGTH_MAX: usize = 249;
 /// Endpoints that one event may name.
 const ADDRESSED_MAX: usize = 1000;
+
+/// How long a replay may take to be stored.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What was published, and for whom it is.
 #[derive(Debug, Clone)]
@@ -137,7 +141,7 @@ impl Hooks {
     }
 
     /// Sends events again, whatever became of them; each has the id that it had. Answers ranges of offsets, and how many these are together: events
-    /// that the endpoint does not want are among them.
+    /// that the endpoint does not want are among them. They will be sent, even after a crash, when this returns.
     ///
     /// # Errors
     /// [`HooksError::NoEndpoint`], [`HooksError::NoDelivery`], [`HooksError::Full`], [`HooksError::Invalid`], [`HooksError::Unavailable`].
@@ -145,6 +149,11 @@ impl Hooks {
         let endpoint = self.get(scope, name)?;
         let ranges = match what {
             What::Times { from, to } => self.ranges_between(scope, &endpoint, from, to).await?,
+            What::Status(Status::Pending) => {
+                return Err(HooksError::Invalid(
+                    "status is pending: such deliveries are sent anyway; expected success or failed".to_owned(),
+                ));
+            }
             What::Status(status) => {
                 let all = self.shared.history.list(&endpoint.record.id, usize::MAX, |one| one.status == status);
                 self.ranges_of(scope, &all)
@@ -167,7 +176,11 @@ impl Hooks {
         let (answer, answered) = oneshot::channel();
         let sender = sender.ok_or_else(not_running)?;
         sender.try_send(Replay { ranges, answer }).map_err(|_| not_running())?;
-        answered.await.map_err(|_| not_running())?
+        let Ok(answered) = tokio::time::timeout(PATIENCE, answered).await else {
+            let waited = PATIENCE.as_secs();
+            return Err(HooksError::Unavailable(format!("the replay was not stored within {waited} s; it may be all the same")));
+        };
+        answered.map_err(|_| not_running())?
     }
 
     async fn ranges_between(

@@ -24,11 +24,12 @@ impl Dispatcher {
         }
         let is_renewal = self.last_renewal.is_none_or(|last| now - last >= RENEWAL_INTERVAL);
         let is_look = now - self.last_look >= LOOK_INTERVAL;
-        let is_due = self.is_touched && now - self.last_commit >= COMMIT_INTERVAL;
+        let is_awaited = !self.replayed.waiting.is_empty();
+        let is_due = is_awaited || self.is_touched && now - self.last_commit >= COMMIT_INTERVAL;
         if !is_renewal && !is_look && !is_due {
             return None;
         }
-        let commit_work = self.commit_work(is_renewal, is_look || is_renewal);
+        let commit_work = self.commit_work(is_renewal, is_look || is_renewal).map(|work| Commit { is_awaited, ..work });
         self.last_commit = now;
         if is_look || is_renewal {
             self.last_look = now;
@@ -37,6 +38,10 @@ impl Dispatcher {
             self.last_renewal = Some(now);
         }
         self.is_touched = false;
+        self.replayed.covered.append(&mut self.replayed.waiting);
+        if commit_work.is_none() {
+            self.answer_replays();
+        }
         Some(Box::pin(commit(self.shared.clone(), commit_work?)))
     }
 
@@ -65,7 +70,7 @@ impl Dispatcher {
         }
         let record = &self.endpoint.record;
         let positions = is_renewal.then_some(positions);
-        Some(Commit { endpoint: record.id.clone(), group: record.group(), due, stored, positions })
+        Some(Commit { endpoint: record.id.clone(), group: record.group(), due, stored, positions, is_awaited: false })
     }
 
     /// Takes note of a commit; whether somebody has moved the group.
@@ -82,7 +87,9 @@ impl Dispatcher {
             // What was to be stored was not.
             self.stored = None;
             self.is_touched = true;
+            self.replayed.waiting.append(&mut self.replayed.covered);
         }
+        self.answer_replays();
         for (key, offset) in &moved {
             info!(
                 endpoint = self.endpoint.record.name,
@@ -95,6 +102,14 @@ impl Dispatcher {
             self.lanes.adopted.insert(*key, *offset);
         }
         !moved.is_empty()
+    }
+
+    /// What the last commit was for is durable.
+    fn answer_replays(&mut self) {
+        for (answer, opened) in self.replayed.covered.drain(..) {
+            // Whoever asked may have gone away.
+            let _ = answer.send(Ok(opened));
+        }
     }
 
     /// Commits once more. Attempts under way were dropped: they are made again at the next start.
