@@ -33,8 +33,8 @@ fn topics_are_not_created_where_that_is_off() {
     let server = Launch::new().set("auto.create.topics.enable", "false").start();
     let mut client = server.connect();
     let name = unique("off");
-    for _ in 0..2 {
-        let topic = client.metadata(&[name.as_str()], true).topics.remove(0);
+    for name in [&name, &name, "__consumer_offsets"] {
+        let topic = client.metadata(&[name], true).topics.remove(0);
         assert_eq!(topic.error_code.err(), Some(ResponseError::UnknownTopicOrPartition));
     }
 }

@@ -29,6 +29,31 @@ fn acks_other_than_0_1_and_all_are_refused_and_nothing_is_kept() {
 }
 
 #[test]
+fn the_coordinators_topics_are_nobodys_to_write_to() {
+    let server = Server::start();
+    let mut client = server.connect();
+    client.find_coordinator("group");
+    let name = "__consumer_offsets".to_owned();
+    let id = client.topic_metadata(&name).topic_id;
+    let topic = Topic { name, id };
+    for version in [3, PRODUCE_BY_NAME, PRODUCE_BY_ID] {
+        for acks in [1, -1] {
+            let answer = only_produced(client.call(version, &produce_request(&topic, 0, acks, batch("x"))));
+            assert_eq!(answer.error_code.err(), Some(ResponseError::InvalidTopicException), "version {version}, acks={acks}");
+        }
+    }
+    assert_eq!(client.end_offset(&topic, 0), 0);
+}
+
+#[test]
+fn more_in_sync_replicas_than_there_are_replicas_are_not_waited_for() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let topic = client.create_topic("min-isr", 1, &[("min.insync.replicas", "2")]);
+    assert_eq!(client.produced(&topic, 0, batch("x")), 0);
+}
+
+#[test]
 fn a_wrong_crc_is_a_corrupt_message() {
     let server = Server::shared();
     let mut client = server.connect();
