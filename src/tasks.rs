@@ -4,7 +4,9 @@
 #![expect(clippy::disallowed_methods, reason = "this is the file that may spawn")]
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::OnceLock;
+use std::task::{Context, Poll};
 use std::thread::JoinHandle as ThreadHandle;
 use tokio::task::JoinHandle;
 
@@ -39,6 +41,36 @@ pub async fn to_the_end<T: Send + 'static>(name: &'static str, work: impl Future
         Ok(value) => value,
         // The runtime is being torn down: nobody waits for this value any more.
         Err(_) => std::future::pending().await,
+    }
+}
+
+/// Runs `work` in a task of its own that ends with what this returns: dropping it stops the work at its next wait. A panic in it is fatal.
+///
+/// For whoever waits for several things, and does something else between: work that only its owner polls would keep the locks and permits it
+/// holds for as long as the owner is busy, and nobody could take them from it.
+pub fn owned<T: Send + 'static>(name: &'static str, work: impl Future<Output = T> + Send + 'static) -> Owned<T> {
+    Owned(spawn(name, work))
+}
+
+/// See [`owned`].
+#[derive(Debug)]
+pub struct Owned<T>(JoinHandle<T>);
+
+impl<T> Future for Owned<T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        match Pin::new(&mut self.0).poll(context) {
+            Poll::Ready(Ok(value)) => Poll::Ready(value),
+            // The runtime is being torn down: nobody waits for this value any more.
+            Poll::Ready(Err(_)) | Poll::Pending => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Drop for Owned<T> {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -94,5 +126,29 @@ impl Drop for DiedGuard {
         if std::thread::panicking() {
             fatal(&format!("task {} died of a bug", self.name));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use tokio::sync::{Mutex, oneshot};
+
+    #[tokio::test]
+    async fn owned_work_goes_on_while_its_owner_is_busy_and_ends_with_it() {
+        let lock = Arc::new(Mutex::new(()));
+        let (begun, begins) = oneshot::channel();
+        let held = lock.clone();
+        let work = owned("test", async move {
+            let _guard = held.lock().await;
+            let _ = begun.send(());
+            std::future::pending::<()>().await;
+        });
+        begins.await.expect("it runs though nobody polls it");
+        assert!(lock.try_lock().is_err(), "it holds the lock");
+        drop(work);
+        let _guard = lock.lock().await;
+        assert_eq!(owned("test", async { 7 }).await, 7);
     }
 }

@@ -4,6 +4,8 @@
 //! ```text
 //!   Fetch ──▶ take_in ──▶ Progress ──start_due──▶ attempts ──▶ done ──▶ Progress ──▶ committing
 //! ```
+//! Reads, attempts and commits are tasks of their own, which end with this one.
+//!
 //! Owner of all of an endpoint's state. Bounds: eight times its concurrency of messages in memory, some more than are under way where it is slow, for which all
 //! endpoints share `hooks.memory_bytes`; `hooks.in_retry_max` unsettled events, at which it reads no further.
 
@@ -24,7 +26,7 @@ use super::shared::{Memory, Shared};
 use super::slots::{UNPROVEN_MAX, Window};
 use super::wanted::{EVENTS_TOPIC, takes};
 use crate::ids::{Timestamp, TopicId};
-use crate::store::BoxFuture;
+use crate::tasks::{self, Owned};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::Url;
 use std::collections::{HashMap, HashSet};
@@ -119,7 +121,7 @@ struct Pages {
     room: Option<OwnedSemaphorePermit>,
 }
 
-type Jobs = FuturesUnordered<BoxFuture<'static, Done>>;
+type Jobs = FuturesUnordered<Owned<Done>>;
 
 impl Dispatcher {
     #[must_use]
@@ -153,10 +155,11 @@ impl Dispatcher {
     pub async fn run(mut self, mut inbox: Inbox) {
         let shared = self.shared.clone();
         let mut jobs = Jobs::new();
-        let mut reading: Option<BoxFuture<'static, Pages>> = None;
-        let mut committing: Option<BoxFuture<'static, Committed>> = None;
+        let mut reading: Option<Owned<Pages>> = None;
+        let mut committing: Option<Owned<Committed>> = None;
         let mut feed = shared.handlers.broker.catalog.feed().subscribe();
         let mut are_topics_stale = true;
+        let mut is_deleted = false;
         loop {
             if are_topics_stale {
                 feed.mark_unchanged();
@@ -180,12 +183,9 @@ impl Dispatcher {
                     }
                 }
                 changed = inbox.endpoint.changed() => {
-                    if changed.is_err() && *shared.stopping.borrow() {
-                        break;
-                    }
                     if changed.is_err() {
-                        // Deleted: nothing of it is to be kept.
-                        return;
+                        is_deleted = !*shared.stopping.borrow();
+                        break;
                     }
                     let endpoint = inbox.endpoint.borrow_and_update().clone();
                     self.change(endpoint);
@@ -201,8 +201,8 @@ impl Dispatcher {
                 () = shared.stopped() => break,
             }
         }
-        drop((jobs, reading, committing));
-        self.farewell().await;
+        drop((jobs, reading));
+        self.farewell(committing, is_deleted).await;
     }
 
     fn now(&self) -> Timestamp {
@@ -272,7 +272,7 @@ impl Dispatcher {
                 is_proven: self.window.is_proven(),
                 began,
             };
-            jobs.push(Box::pin(attempt(job)));
+            jobs.push(tasks::owned("webhook attempt", attempt(job)));
         }
     }
 
@@ -385,7 +385,7 @@ impl Dispatcher {
         let Some(topic) = self.lanes.topic(place.lane.topic).cloned() else { return };
         info!(endpoint = self.endpoint.record.name, id = reason.delivery.id, reason = reason.why, "a webhook is given up");
         let (shared, scope, endpoint) = (self.shared.clone(), self.scope.clone(), self.endpoint.clone());
-        jobs.push(Box::pin(bury(shared, scope, endpoint, topic, place, reason)));
+        jobs.push(tasks::owned("webhook dead letter", bury(shared, scope, endpoint, topic, place, reason)));
     }
 
     fn delivery(&self, place: Place, about: &About) -> Delivery {
@@ -402,7 +402,7 @@ impl Dispatcher {
     }
 
     /// Reads on where there is room, and waits for what is new.
-    fn next_read(&mut self) -> Option<BoxFuture<'static, Pages>> {
+    fn next_read(&mut self) -> Option<Owned<Pages>> {
         if !self.is_active() {
             return None;
         }
@@ -432,7 +432,7 @@ impl Dispatcher {
         let turn = self.turn % wanted.len();
         self.turn = self.turn.wrapping_add(1);
         wanted.rotate_left(turn);
-        Some(Box::pin(look(self.shared.clone(), wanted, records, is_proven)))
+        Some(tasks::owned("read for webhooks", look(self.shared.clone(), wanted, records, is_proven)))
     }
 
     /// Takes over what was read; whether some topic is gone.

@@ -2,7 +2,7 @@
 
 use super::Dispatcher;
 use crate::hooks::committing::{Commit, Committed, Due, commit};
-use crate::store::BoxFuture;
+use crate::tasks::{self, Owned};
 use std::time::Duration;
 use tracing::{info, warn};
 
@@ -17,7 +17,7 @@ const FAREWELL: Duration = Duration::from_secs(2);
 
 impl Dispatcher {
     /// A commit, when one is due.
-    pub(super) fn next_commit(&mut self) -> Option<BoxFuture<'static, Committed>> {
+    pub(super) fn next_commit(&mut self) -> Option<Owned<Committed>> {
         let now = tokio::time::Instant::now();
         if !self.is_open {
             return None;
@@ -42,7 +42,7 @@ impl Dispatcher {
         if commit_work.is_none() {
             self.answer_replays();
         }
-        Some(Box::pin(commit(self.shared.clone(), commit_work?)))
+        Some(tasks::owned("commit of a webhook endpoint", commit(self.shared.clone(), commit_work?)))
     }
 
     /// What is to be committed; with `is_renewal` all of it, with `is_look` everything is looked at.
@@ -112,15 +112,23 @@ impl Dispatcher {
         }
     }
 
-    /// Commits once more. Attempts under way were dropped: they are made again at the next start.
-    pub(super) async fn farewell(mut self) {
-        if !self.is_open {
-            return;
-        }
-        // A commit before may have been cut short.
-        self.stored = None;
-        let Some(last) = self.commit_work(false, false) else { return };
-        if tokio::time::timeout(FAREWELL, commit(self.shared.clone(), last)).await.is_err() {
+    /// Lets the commit under way end, and commits once more, unless the endpoint is deleted: then nothing of it is to be kept. Attempts under way were
+    /// dropped: they are made again at the next start.
+    pub(super) async fn farewell(mut self, committing: Option<Owned<Committed>>, is_deleted: bool) {
+        let work = async {
+            if let Some(committing) = committing {
+                let committed = committing.await;
+                self.committed(committed);
+            }
+            if self.is_open && !is_deleted {
+                // The one before may have failed.
+                self.stored = None;
+                if let Some(last) = self.commit_work(false, false) {
+                    commit(self.shared.clone(), last).await;
+                }
+            }
+        };
+        if tokio::time::timeout(FAREWELL, work).await.is_err() {
             warn!(endpoint = self.endpoint.record.name, "the endpoint's last commit took too long; some events are sent again");
         }
     }
