@@ -74,6 +74,8 @@ TRANSACTIONS, ABORTED = 0.5, 0.4
 # Between writing and the kill, and how long the server is away.
 LIFE_SECONDS, AWAY_SECONDS = (0, 1.5), (0, 0.3)
 CLIENT_SECONDS = 30
+# As HTTP and Java choose partitions by the key, so that all events of a key are in one.
+PARTITIONER = "murmur2_random"
 
 
 def main():
@@ -190,11 +192,12 @@ class Torture:
             results = self.broker.api().produce_all(TOPIC, records)
             expect_equal([result for result in results if "error" in result], [], "events that were refused")
         else:
-            kafka.produce(self.broker, TOPIC, [{"value": value_of(number), "key": key_of(number)} for number in numbers])
+            events = [{"value": value_of(number), "key": key_of(number)} for number in numbers]
+            kafka.produce(self.broker, TOPIC, events, partitioner=PARTITIONER)
         self.acknowledged.update(numbers)
 
     def write_transaction(self, numbers, is_aborted):
-        producer = Producer(kafka.settings(self.broker, transactional_id="torture"))
+        producer = Producer(kafka.settings(self.broker, transactional_id="torture", partitioner=PARTITIONER))
         producer.init_transactions(CLIENT_SECONDS)
         producer.begin_transaction()
         for number in numbers:
