@@ -12,6 +12,7 @@ use super::publishing::{self, NewRecord};
 use super::reading::{Limits, Read, Wanted, read};
 use super::scope::Scope;
 use super::shared::Shared;
+use super::slots::{SLOW, Standing};
 use super::wanted::{ENDPOINT_ID, EVENTS_TOPIC};
 use crate::catalog::Topic;
 use crate::ids::Timestamp;
@@ -39,7 +40,7 @@ pub struct Job {
     pub place: Place,
     /// `None`: the record is read again.
     pub loaded: Option<Loaded>,
-    pub is_proven: bool,
+    pub standing: Standing,
     /// When the request began; empty while it waits for its turn.
     pub began: Arc<OnceLock<Instant>>,
 }
@@ -67,6 +68,10 @@ pub enum Done {
         about: About,
         bytes: usize,
     },
+    /// It took long, and there was no place among the slow ones.
+    Postponed {
+        place: Place,
+    },
     /// The record was deleted.
     Missing {
         place: Place,
@@ -85,7 +90,7 @@ pub enum Done {
 
 /// Makes an attempt.
 pub async fn attempt(job: Job) -> Done {
-    let Job { shared, endpoint, url, topic, topic_name, place, loaded, is_proven, began } = job;
+    let Job { shared, endpoint, url, topic, topic_name, place, loaded, standing, began } = job;
     let loaded = match loaded {
         Some(loaded) => loaded,
         None => match record(&shared, &topic, place).await {
@@ -103,12 +108,22 @@ pub async fn attempt(job: Job) -> Done {
     if body.len() > shared.settings().body_bytes {
         return Done::TooLarge { place, about, bytes: body.len() };
     }
-    let slot = shared.pools.take(is_proven).await;
+    let mut slot = shared.pools.take(standing).await;
     let env = &shared.handlers.broker.env;
     let _ = began.set(env.instant());
     let secrets = endpoint.secrets(env.now());
     let request = Request { url, id, body, timeout: timeout(&shared, &endpoint) };
-    let answer = shared.client.send(request, &secrets).await;
+    let mut sending = std::pin::pin!(shared.client.send(request, &secrets));
+    let answer = tokio::select! {
+        answer = &mut sending => answer,
+        () = tokio::time::sleep(SLOW), if standing != Standing::Slow => {
+            slot = shared.pools.take_slow_now();
+            if slot.is_none() {
+                return Done::Postponed { place };
+            }
+            sending.await
+        }
+    };
     drop((slot, loaded.room));
     Done::Answered { place, about, answer }
 }

@@ -23,7 +23,7 @@ use super::reading::{Limits, Page, Wanted, read};
 use super::schedule::{RANDOM_BELOW, delay_ms};
 use super::scope::Scope;
 use super::shared::{Memory, Shared};
-use super::slots::{UNPROVEN_MAX, Window};
+use super::slots::{SLOW_MAX, Standing, Window};
 use super::wanted::{EVENTS_TOPIC, takes};
 use crate::ids::{Timestamp, TopicId};
 use crate::tasks::{self, Owned};
@@ -128,7 +128,7 @@ impl Dispatcher {
     pub fn new(shared: Arc<Shared>, scope: Scope, endpoint: Arc<Endpoint>, remembered: Remembered) -> Dispatcher {
         let now = tokio::time::Instant::now();
         let mut dispatcher = Dispatcher {
-            window: Window::new(1),
+            window: Window::new(1, shared.history.standing(&endpoint.record.id)),
             shared,
             scope,
             endpoint: endpoint.clone(),
@@ -269,7 +269,7 @@ impl Dispatcher {
                 topic_name,
                 place,
                 loaded: self.loaded.remove(&place),
-                is_proven: self.window.is_proven(),
+                standing: self.window.standing(),
                 began,
             };
             jobs.push(tasks::owned("webhook attempt", attempt(job)));
@@ -293,6 +293,11 @@ impl Dispatcher {
                 let error = format!("the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})");
                 let delivery = self.delivery(place, &about).answered(Status::Failed, 0, &Answer::failed(error, 0));
                 self.give_up(place, Reason { why: "body-too-large", delivery }, jobs);
+            }
+            Done::Postponed { place } => {
+                self.running.remove(&place);
+                self.progress.put_back(place, self.now());
+                self.note_standing(Standing::Slow);
             }
             Done::Missing { place } => {
                 self.running.remove(&place);
@@ -322,13 +327,17 @@ impl Dispatcher {
         }
     }
 
-    fn answered(&mut self, place: Place, about: About, answer: &Answer, jobs: &Jobs) {
-        self.running.remove(&place);
-        self.window.answered(answer.status.is_some(), Duration::from_millis(answer.duration_ms));
-        if !self.window.is_proven() {
+    fn note_standing(&mut self, standing: Standing) {
+        self.window.answered(standing);
+        if !self.window.is_quick() {
             // They are read again when it is their turn: what waits for a slow receiver must not fill the memory.
             self.loaded.clear();
         }
+    }
+
+    fn answered(&mut self, place: Place, about: About, answer: &Answer, jobs: &Jobs) {
+        self.running.remove(&place);
+        self.note_standing(Standing::after(answer.status.is_some(), Duration::from_millis(answer.duration_ms)));
         // Where the group was moved meanwhile, nobody waits for it.
         let Some(pending) = self.progress.pending(place).filter(|pending| pending.is_running) else { return };
         let attempts = pending.attempts.saturating_add(1);
@@ -408,8 +417,8 @@ impl Dispatcher {
         }
         let settings = self.shared.settings();
         let own = self.endpoint.record.settings.concurrency.unwrap_or(settings.endpoint_concurrency);
-        let is_proven = self.window.is_proven();
-        let most = if is_proven { own.saturating_mul(8).max(AHEAD_MIN) } else { UNPROVEN_MAX };
+        let is_quick = self.window.is_quick();
+        let most = if is_quick { own.saturating_mul(8).max(AHEAD_MIN) } else { SLOW_MAX };
         let ahead = most.saturating_sub(self.loaded.len());
         let records = ahead.min(settings.in_retry_max.saturating_sub(self.progress.unsettled()));
         // In larger steps than one: each reads its batch from the beginning.
@@ -432,7 +441,7 @@ impl Dispatcher {
         let turn = self.turn % wanted.len();
         self.turn = self.turn.wrapping_add(1);
         wanted.rotate_left(turn);
-        Some(tasks::owned("read for webhooks", look(self.shared.clone(), wanted, records, is_proven)))
+        Some(tasks::owned("read for webhooks", look(self.shared.clone(), wanted, records, is_quick)))
     }
 
     /// Takes over what was read; whether some topic is gone.
@@ -557,7 +566,7 @@ impl Dispatcher {
 }
 
 /// Reads `wanted`, waiting while there is nothing, and makes room for what was read.
-async fn look(shared: Arc<Shared>, wanted: Vec<(LaneKey, Wanted)>, records: usize, is_proven: bool) -> Pages {
+async fn look(shared: Arc<Shared>, wanted: Vec<(LaneKey, Wanted)>, records: usize, is_quick: bool) -> Pages {
     let begun = tokio::time::Instant::now();
     let asked: Vec<Wanted> = wanted.iter().map(|(_, one)| one.clone()).collect();
     let pages = read(&shared.handlers, &asked, Limits { records, bytes: PAGE_BYTES, wait: LONG_POLL }).await;
@@ -566,6 +575,6 @@ async fn look(shared: Arc<Shared>, wanted: Vec<(LaneKey, Wanted)>, records: usiz
         tokio::time::sleep(BREATH).await;
     }
     let bytes: usize = pages.iter().flat_map(|page| &page.records).map(super::reading::Read::bytes).sum();
-    let room = if bytes > 0 { shared.memory.room(is_proven, bytes).await } else { None };
+    let room = if bytes > 0 { shared.memory.room(is_quick, bytes).await } else { None };
     Pages { wanted, pages, room }
 }

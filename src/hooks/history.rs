@@ -10,6 +10,7 @@ use super::handlers::Handlers;
 use super::offsets::{self, EARLIEST, LATEST};
 use super::publishing::{self, NewRecord};
 use super::reading::{Limits, Wanted, read};
+use super::slots::Standing;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -98,6 +99,16 @@ impl History {
     #[must_use]
     pub fn get(&self, endpoint: &str, id: &str) -> Option<Delivery> {
         self.rings().get(endpoint)?.get(id).cloned()
+    }
+
+    /// By the newest delivery that was tried.
+    #[must_use]
+    pub fn standing(&self, endpoint: &str) -> Standing {
+        let rings = self.rings();
+        let mut tried = rings.get(endpoint).into_iter().flat_map(Ring::iter).filter_map(|one| Some((one, one.duration_ms?)));
+        tried
+            .next()
+            .map_or(Standing::Unknown, |(one, ms)| Standing::after(one.response_status.is_some(), Duration::from_millis(ms)))
     }
 
     /// Up to `limit` of the endpoint's deliveries that `wanted` takes, the newest first.

@@ -12,6 +12,7 @@ use super::message::{ADDRESSED, EVENT_ID, EVENT_TYPE, Message};
 use super::offsets;
 use super::publishing::{self, NewRecord};
 use super::scope::Scope;
+use super::slots::{SLOW, Standing};
 use super::wanted::EVENTS_TOPIC;
 use crate::ids::Timestamp;
 use bytes::Bytes;
@@ -129,9 +130,18 @@ impl Hooks {
                 "the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})"
             )));
         }
-        let slot = self.shared.pools.take(false).await;
+        let mut slot = self.shared.pools.take(Standing::Unknown).await;
         let request = Request { url, id: message.id.clone(), body: message.body, timeout: timeout(&self.shared, &endpoint) };
-        let answer = self.shared.client.send(request, &endpoint.secrets(now)).await;
+        let secrets = endpoint.secrets(now);
+        let mut sending = std::pin::pin!(self.shared.client.send(request, &secrets));
+        let answer = tokio::select! {
+            answer = &mut sending => answer,
+            () = tokio::time::sleep(SLOW) => {
+                // Without a place it goes on all the same: whoever waits for it is one of the HTTP API's callers, whose number is bounded.
+                slot = self.shared.pools.take_slow_now();
+                sending.await
+            }
+        };
         drop(slot);
         let status = if answer.verdict() == Verdict::Success { Status::Success } else { Status::Failed };
         let delivery = Delivery::new(message.id, message.event_type, None, now).answered(status, 1, &answer);

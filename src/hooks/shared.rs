@@ -31,9 +31,9 @@ impl Memory {
     }
 
     /// Waits for room for `bytes`; more than there is altogether takes all of it.
-    pub async fn room(&self, is_proven: bool, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub async fn room(&self, is_quick: bool, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let [proven, unproven] = self.sizes;
-        let (semaphore, all) = if is_proven { (&self.proven, proven) } else { (&self.unproven, unproven) };
+        let (semaphore, all) = if is_quick { (&self.proven, proven) } else { (&self.unproven, unproven) };
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).clamp(1, all)).unwrap_or(u32::MAX);
         // It is never closed.
         semaphore.clone().acquire_many_owned(permits).await.ok()

@@ -1,11 +1,14 @@
-//! Who may have a request under way: two pools, so that receivers that hang or are not known yet never take what the others need.
+//! Who may have a request under way: three pools, so that receivers that hang or are not known yet never take what the others need.
 //!
 //! ```text
-//!   unknown ──quick answer──▶ proven (up to hooks.endpoint_concurrency, from the larger pool)
-//!      ▲                        │
-//!      └── slow, or no answer ──┘   (up to 2, from the smaller pool)
+//!   unknown (1 request) ──quick answer──▶ quick (up to hooks.endpoint_concurrency)
+//!         │                                  │ ▲
+//!         └───────── slow, or no answer ─────┴─┴──▶ slow (up to 2)
 //! ```
-//! Owner: `Pools` are shared; a `Window` is its endpoint's task's. Bound: `hooks.concurrency` in both pools together; whoever finds its pool full waits
+//! A request that takes longer than [`SLOW`] goes on in the pool of the slow, or ends when that is full, and is made again from there: so nobody
+//! keeps a place in the other two for longer, however many receivers begin to hang at once.
+//!
+//! Owner: `Pools` are shared; a `Window` is its endpoint's task's. Bound: `hooks.concurrency` in all pools together; whoever finds its pool full waits
 //! in order.
 
 use std::sync::Arc;
@@ -14,33 +17,67 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// A receiver that takes longer is slow.
 pub const SLOW: Duration = Duration::from_secs(1);
-/// Requests under way of an endpoint that is slow or not known yet.
-pub const UNPROVEN_MAX: usize = 2;
+/// Requests under way of an endpoint that is slow.
+pub const SLOW_MAX: usize = 2;
+
+/// What is known of a receiver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It was never tried.
+    Unknown,
+    /// Its last answer came quickly, whatever it was.
+    Quick,
+    /// Its last answer took long, or did not come.
+    Slow,
+}
+
+impl Standing {
+    /// After an answer came, or did not.
+    #[must_use]
+    pub fn after(is_answer: bool, took: Duration) -> Standing {
+        if is_answer && took < SLOW { Standing::Quick } else { Standing::Slow }
+    }
+}
 
 /// Of all endpoints.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    proven: Arc<Semaphore>,
-    unproven: Arc<Semaphore>,
+    unknown: Arc<Semaphore>,
+    quick: Arc<Semaphore>,
+    slow: Arc<Semaphore>,
 }
 
 /// Leave for one request.
-pub type Slot = Option<OwnedSemaphorePermit>;
+pub type Slot = OwnedSemaphorePermit;
 
 impl Pools {
-    /// A third is for those that are not proven, one at least.
+    /// A sixth each is for those that are unknown and slow, one at least.
     #[must_use]
     pub fn new(concurrency: usize) -> Pools {
-        let unproven = (concurrency / 3).max(1);
-        let proven = concurrency.saturating_sub(unproven).max(1);
-        Pools { proven: Arc::new(Semaphore::new(proven)), unproven: Arc::new(Semaphore::new(unproven)) }
+        let other = (concurrency / 6).max(1);
+        let quick = concurrency.saturating_sub(2 * other).max(1);
+        let [unknown, quick, slow] = [other, quick, other].map(|permits| Arc::new(Semaphore::new(permits)));
+        Pools { unknown, quick, slow }
     }
 
-    /// Waits for its turn in the pool.
-    pub async fn take(&self, is_proven: bool) -> Slot {
-        let pool = if is_proven { &self.proven } else { &self.unproven };
-        // They are never closed.
-        pool.clone().acquire_owned().await.ok()
+    fn of(&self, standing: Standing) -> Arc<Semaphore> {
+        match standing {
+            Standing::Unknown => &self.unknown,
+            Standing::Quick => &self.quick,
+            Standing::Slow => &self.slow,
+        }
+        .clone()
+    }
+
+    /// Waits for its turn in the pool. `None`: never, since pools are not closed.
+    pub async fn take(&self, standing: Standing) -> Option<Slot> {
+        self.of(standing).acquire_owned().await.ok()
+    }
+
+    /// A place among the slow ones, if one is free.
+    #[must_use]
+    pub fn take_slow_now(&self) -> Option<Slot> {
+        self.slow.clone().try_acquire_owned().ok()
     }
 }
 
@@ -49,14 +86,13 @@ impl Pools {
 pub struct Window {
     size: usize,
     most: usize,
-    /// The last answer came quickly.
-    is_proven: bool,
+    standing: Standing,
 }
 
 impl Window {
     #[must_use]
-    pub fn new(most: usize) -> Window {
-        Window { size: 1, most: most.max(1), is_proven: false }
+    pub fn new(most: usize, standing: Standing) -> Window {
+        Window { size: 1, most: most.max(1), standing }
     }
 
     pub fn set_most(&mut self, most: usize) {
@@ -65,22 +101,31 @@ impl Window {
     }
 
     /// An answer came, or did not.
-    pub fn answered(&mut self, is_answer: bool, took: Duration) {
-        self.is_proven = is_answer && took < SLOW;
-        self.size = if self.is_proven { (self.size + 1).min(self.most) } else { 1 };
+    pub fn answered(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.size = if self.is_quick() { (self.size + 1).min(self.most) } else { 1 };
     }
 
-    /// Whether its requests take from the larger pool.
+    /// The pool that its requests take from.
     #[must_use]
-    pub fn is_proven(self) -> bool {
-        self.is_proven
+    pub fn standing(self) -> Standing {
+        self.standing
+    }
+
+    #[must_use]
+    pub fn is_quick(self) -> bool {
+        self.standing == Standing::Quick
     }
 
     /// Requests that may be under way now; `oldest`: how long the oldest one is.
     #[must_use]
     pub fn room(self, oldest: Option<Duration>) -> usize {
         let is_slow = oldest.is_some_and(|age| age >= SLOW);
-        let size = if is_slow || !self.is_proven { UNPROVEN_MAX } else { self.size };
+        let size = match self.standing {
+            Standing::Unknown => 1,
+            Standing::Quick if !is_slow => self.size,
+            Standing::Quick | Standing::Slow => SLOW_MAX,
+        };
         size.min(self.most)
     }
 }
@@ -93,36 +138,37 @@ mod tests {
 
     #[test]
     fn quick_answers_widen_and_slow_ones_close() {
-        let mut window = Window::new(4);
-        assert_eq!((window.room(None), window.is_proven()), (2, false));
+        let mut window = Window::new(4, Standing::Unknown);
+        assert_eq!((window.room(None), window.standing()), (1, Standing::Unknown));
         for expected in [2, 3, 4, 4] {
-            window.answered(true, QUICK);
-            assert_eq!((window.room(None), window.is_proven()), (expected, true));
+            window.answered(Standing::after(true, QUICK));
+            assert_eq!((window.room(None), window.standing()), (expected, Standing::Quick));
         }
         assert_eq!(window.room(Some(SLOW)), 2, "while one hangs");
-        window.answered(true, SLOW);
-        assert_eq!((window.room(None), window.is_proven()), (2, false));
-        window.answered(true, QUICK);
-        window.answered(false, QUICK);
-        assert!(!window.is_proven());
+        window.answered(Standing::after(true, SLOW));
+        assert_eq!((window.room(None), window.standing()), (2, Standing::Slow));
+        window.answered(Standing::after(true, QUICK));
+        window.answered(Standing::after(false, QUICK));
+        assert!(!window.is_quick());
         window.set_most(1);
         assert_eq!(window.room(None), 1);
     }
 
     #[tokio::test]
-    async fn those_that_hang_leave_the_larger_pool_alone() {
-        let pools = Pools::new(6);
-        let mut hanging = Vec::new();
-        for _ in 0..2 {
-            hanging.push(pools.take(false).await);
+    async fn those_that_hang_leave_the_other_pools_alone() {
+        let pools = Pools::new(12);
+        let mut held = Vec::new();
+        while let Some(slot) = pools.take_slow_now() {
+            held.push(slot);
         }
-        assert_eq!(pools.unproven.available_permits(), 0);
-        let mut proven = Vec::new();
-        for _ in 0..4 {
-            proven.push(pools.take(true).await);
+        assert_eq!(held.len(), 2);
+        for (standing, count) in [(Standing::Quick, 8), (Standing::Unknown, 2)] {
+            for _ in 0..count {
+                held.push(pools.take(standing).await.expect("a place"));
+            }
+            assert_eq!(pools.of(standing).available_permits(), 0);
         }
-        assert_eq!(pools.proven.available_permits(), 0);
-        drop(hanging);
-        assert_eq!(pools.unproven.available_permits(), 2);
+        held.clear();
+        assert!(pools.take_slow_now().is_some());
     }
 }
