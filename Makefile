@@ -15,7 +15,7 @@ export FBF_BIN ?= $(CARGO_TARGET_DIR)/release/fbf
 export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
-.PHONY: help build run test tour torture check bench compat clean
+.PHONY: help build run test tour torture check guard bench compat clean
 
 help: ## list the targets (this text)
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -30,8 +30,8 @@ run: ## build and start fbf on 127.0.0.1:9092; options in ARGS
 	@cargo build --release --bin fbf
 	@exec "$(FBF_BIN)" serve $(ARGS)
 
-test: ## all that must pass: Rust tests, kcat and confluent-kafka against the real binary, the tour
-	@compat/setup.sh build test
+test: ## all that must pass: Rust tests, kcat and confluent-kafka against the real binary, the tour, the guard of costs
+	@compat/setup.sh build test guard
 	@cargo build --release --workspace --bins
 	@compat/run.sh test
 
@@ -50,12 +50,17 @@ check: ## formatting and lints, without running anything
 	@compat/setup.sh build
 	@cargo fmt --all --check
 	@cargo clippy --release --workspace --all-targets -- -D warnings
-	@bash -n compat/*.sh compat/*/*.sh bench/*.sh .ci/run
+	@bash -n compat/*.sh compat/*/*.sh bench/*.sh bench/*/*.sh .ci/run
 
 compat: ## every client's own suite (needs Go, Java 17, Maven), the tour with 3,000,000 flights, and a table
 	@compat/setup.sh build compat
 	@cargo build --release --bin fbf
 	@compat/run.sh compat
+
+guard: ## count what a steady load costs (instructions, system calls, bytes copied) and fail where it grew; ARGS=--renew writes the baseline
+	@compat/setup.sh build test guard
+	@cargo build --release --workspace --bins
+	@bench/guard/run.sh $(ARGS)
 
 bench: ## the same workloads on fbf and on Apache Kafka, side by side (needs Java 17, Maven)
 	@compat/setup.sh build test java

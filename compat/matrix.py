@@ -1,7 +1,7 @@
 """Runs a list of suites one after the other, shows what they print, and sums up their last lines.
 
-  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, webhooks, the tour and, where Java is, what WITH_JAVA names, against
-                  the real binary: what `make test` runs
+  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, webhooks, the guard of costs, the tour and, where Java is, what
+                  WITH_JAVA names, against the real binary: what `make test` runs
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
 A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
@@ -37,6 +37,7 @@ LISTS = {
         "schema": client("schema"),
         "hooks": client("hooks"),
         "compaction": client("compaction"),
+        "guard": [str(HERE.parent / "bench" / "guard" / "run.sh")],
         "tour, 20,000 records": TOUR,
     },
     "compat": {

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Puts in place what a target needs beyond Rust. Says nothing and takes no time when everything is there.
 #
-#   setup.sh [build] [test] [java] [compat]
+#   setup.sh [build] [test] [guard] [java] [compat]
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka, schemathesis and standardwebhooks; the published Python packages
 #         `fourbyfour`; the Node packages @kafkajs/confluent-schema-registry and standardwebhooks; JSON Schema's own tests; the flight records;
 #         where Java and Maven are, Kafka's tools and its test jars
+# guard   valgrind and strace
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
 # compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, Kafka Connect, and librdkafka's sources, built
 #         with its tests
@@ -50,6 +51,10 @@ missing_packages() {
         have curl || echo curl
         has_node || [ -n "${FBF_WITHOUT_NODE:-}" ] || printf 'nodejs\nnpm\n'
         { have python3 && has_venv; } || printf 'python3\npython3-venv\n'
+        ;;
+      guard)
+        have valgrind || echo valgrind
+        have strace || echo strace
         ;;
       compat)
         missing_compilers
