@@ -1,7 +1,7 @@
 # Everything that one does with Fourbyfour Stream; `make help` lists it.
 #
 # One build serves all targets: profile release, in one folder outside the checkout.
-# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1"`).
+# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1"`; `make profile` likewise).
 # One test: `cargo test --release NAME`, `compat/kcat/run.sh NAME`, and the same for the other clients.
 
 SHELL := bash
@@ -15,7 +15,7 @@ export FBF_BIN ?= $(CARGO_TARGET_DIR)/release/fbf
 export PATH := $(PATH):$(HOME)/.cargo/bin
 ARGS ?=
 
-.PHONY: help build run test tour torture check guard bench compat clean
+.PHONY: help build run test tour torture check guard bench profile compat clean
 
 help: ## list the targets (this text)
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -66,6 +66,11 @@ bench: ## the same workloads on fbf and on Apache Kafka, side by side (needs Jav
 	@compat/setup.sh build test java
 	@cargo build --release --bin fbf
 	@bench/run.sh $(ARGS)
+
+profile: ## where processor time goes in each row of the bench: flame graphs in target/profile, e.g. ARGS="--only p100" (needs Java 17, Maven)
+	@compat/setup.sh build test java profile
+	@cargo build --release --bin fbf
+	@bench/profile.sh $(ARGS)
 
 clean: ## remove what was built; downloads and data directories stay
 	@cargo clean

@@ -10,6 +10,7 @@ export STREAMS_LIBS=${STREAMS_LIBS:-$FBF_CACHE/kafka-streams}
 export CONNECT_LIBS=${CONNECT_LIBS:-$FBF_CACHE/kafka-connect}
 # As compat/schema/json_suite.py puts them in place.
 export FBF_JSON_SCHEMA_SUITE=${FBF_JSON_SCHEMA_SUITE:-$FBF_CACHE/jsonschema-4.26.0/tests}
+export INFERNO=${INFERNO:-$FBF_CACHE/inferno}
 export LIBRDKAFKA=${LIBRDKAFKA:-$FBF_CACHE/librdkafka-2.12.1}
 export PYTHONDONTWRITEBYTECODE=1
 PYTHONPATH=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Puts in place what a target needs beyond Rust. Says nothing and takes no time when everything is there.
 #
-#   setup.sh [build] [test] [guard] [java] [compat]
+#   setup.sh [build] [test] [guard] [profile] [java] [compat]
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka, schemathesis and standardwebhooks; the published Python packages
 #         `fourbyfour`; the Node packages @kafkajs/confluent-schema-registry and standardwebhooks; JSON Schema's own tests; the flight records;
 #         where Java and Maven are, Kafka's tools and its test jars
 # guard   valgrind and strace
+# profile perf, and inferno, which draws flame graphs, built by cargo
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
 # compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, Kafka Connect, and librdkafka's sources, built
 #         with its tests
@@ -55,6 +56,9 @@ missing_packages() {
       guard)
         have valgrind || echo valgrind
         have strace || echo strace
+        ;;
+      profile)
+        have perf || echo linux-perf
         ;;
       compat)
         missing_compilers
@@ -146,6 +150,16 @@ install_librdkafka() {
   echo "$stamp" >"$LIBRDKAFKA/stamp"
 }
 
+install_inferno() {
+  local version=0.12.8
+  [ "$(cat "$INFERNO/stamp" 2>/dev/null)" != "$version" ] || return 0
+  echo "setup: inferno $version to $INFERNO (a minute or two)" >&2
+  # Without our target directory cargo builds in one of its own, and removes it.
+  env -u CARGO_TARGET_DIR cargo install --quiet --locked --force --version "$version" --root "$INFERNO" inferno >&2 \
+    || die "cargo could not install inferno $version"
+  echo "$version" >"$INFERNO/stamp"
+}
+
 # crate_folder NAME: where cargo has put a crate's sources; what `cargo metadata` says comes from standard input.
 crate_folder() {
   python3 -c '
@@ -190,6 +204,7 @@ fi
 if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
 if wants compat; then install_jars "$here/connect/pom.xml" "$CONNECT_LIBS"; fi
 if wants compat; then install_librdkafka; fi
+if wants profile; then install_inferno; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/http/python_package.py" --fetch; fi
 if wants test; then "$here/schema/run.sh" node_client --fetch; fi
