@@ -32,6 +32,10 @@ const COMMIT_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// What the kernel takes in one call (UIO_MAXIOV).
 const SLICES_MAX: usize = 1024;
 
+/// What the kernel caches in one piece, at least.
+const PAGE_BYTES: u64 = 4096;
+static ZEROS: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+
 /// Starts the thread; it ends when the queue is closed and empty, or after the first failure.
 pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, end: Position) -> JoinHandle<()> {
     let (shared, index) = (Arc::clone(shared), Arc::clone(index));
@@ -192,7 +196,7 @@ impl Committer {
             let limit = self.shared.options.batch_bytes_max();
             return Err(StoreError::TooLarge { bytes, limit });
         }
-        let is_synced = self.write()?;
+        let is_synced = self.write(header.at.at + header.total)?;
         self.place(header.at);
         self.end = header.end();
         self.at = self.end.at;
@@ -219,10 +223,16 @@ impl Committer {
     }
 
     /// Writes the commit; answers whether everything up to its end is on disk then.
-    fn write(&self) -> Result<bool, StoreError> {
-        let mut slices = Vec::with_capacity(1 + self.taken.items.len());
+    ///
+    /// Zeros fill its last page, over which the next commit goes: of a page that is written in part and not in memory, the kernel would first
+    /// read the rest from the disk, once per commit.
+    fn write(&self, end: u64) -> Result<bool, StoreError> {
+        let padded = end.next_multiple_of(PAGE_BYTES).min(self.segment.bytes);
+        let mut slices = Vec::with_capacity(2 + self.taken.items.len());
         slices.push(IoSlice::new(&self.header));
         slices.extend(self.taken.items.iter().map(|item| IoSlice::new(&item.append.bytes)));
+        let zeros = usize::try_from(padded.saturating_sub(end)).unwrap_or(0);
+        slices.push(IoSlice::new(ZEROS.get(..zeros).unwrap_or_default()));
         let is_every_commit_synced = self.shared.options.sync == SyncPolicy::Commit;
         // A commit of more pieces than the kernel takes at once is synced as a whole instead of piece by piece.
         let is_one_call = slices.len() <= SLICES_MAX;
