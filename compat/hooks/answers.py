@@ -3,10 +3,25 @@
 import collections
 import time
 
+import kafka_client as kafka
 from api import moment
 from receiver import CUT, HANG, RESET, Receiver, Reply, wrong_certificate
+from server import started
 from suite import eventually, expect_equal, fresh
-from webhooks import ATTEMPTS, LETTER_HEADERS, RETRY_SCHEDULE_MS, TIMEOUT_MS, HookSuite, dead_letters, event, header, lag, webhooks
+from webhooks import (
+    ATTEMPTS,
+    DEAD_LETTER_TOPIC,
+    LETTER_HEADERS,
+    RETRY_SCHEDULE_MS,
+    SETTINGS,
+    TIMEOUT_MS,
+    HookSuite,
+    dead_letters,
+    event,
+    header,
+    lag,
+    webhooks,
+)
 
 # Jitter takes a fifth of a pause at most; the rest is for the time between an answer and the moment at which it is read.
 JITTER_MIN = 0.7
@@ -307,6 +322,59 @@ def a_pending_delivery_says_when_it_is_tried_next(broker):
         pause = (moment(found[0]["next_attempt_at"]) - moment(found[0]["created_at"])).total_seconds()
         expect_equal(pause > 15, True, f"next attempt {pause:.0f} s after the first")
         webhooks(broker).delete(topic)
+
+
+@suite.test
+def retry_after_holds_for_the_whole_endpoint(broker):
+    topic, seconds = fresh("pressed"), 2
+    with Receiver(lambda request: Reply(429, headers={"retry-after": str(seconds)}) if event(request) == 0 and request.attempt == 1 else Reply()) as receiver:
+        made(broker, topic, receiver)
+        broker.api().produce_all(topic, [{"value": number} for number in range(5)])
+        webhooks(broker).settled(topic, 5)
+        # A new endpoint has one request under way: the first event goes alone.
+        first, second = receiver.requests[:2]
+        expect_equal((event(first), second.at - first.at >= 0.95 * seconds), (0, True), f"a pause of {second.at - first.at:.2f} s after the first event")
+
+
+@suite.test
+def a_410_of_the_url_before_does_not_disable_the_endpoint(broker):
+    topic, seconds = fresh("late-gone"), 0.8
+    answers = {"/before": Reply(410, seconds=seconds), "/now": Reply()}
+    with Receiver(lambda request: answers[request.path]) as receiver:
+        hooks = webhooks(broker)
+        broker.api().create(topic)
+        hooks.create(topic, receiver.url("/before"), events=[topic])
+        broker.api().produce(topic, "event")
+        receiver.wait(1)
+        hooks.update(topic, url=receiver.url("/now"))
+        hooks.settled(topic, 1)
+        expect_equal((hooks.get(topic)["enabled"], receiver.requests[-1].path), (True, "/now"), "enabled, and where it went")
+
+
+@suite.test
+def a_dead_letter_larger_than_its_topic_takes_goes_there_without_its_event(broker):
+    """Without a request more than the schedule has, and nothing behind it waits."""
+    del broker
+    topic = fresh("large")
+    with started(SETTINGS) as small, Receiver(lambda request: Reply(500) if request.json().get("key") == "bad" else Reply()) as receiver:
+        kafka.create(small, DEAD_LETTER_TOPIC, **{"max.message.bytes": "2000"})
+        endpoint = made(small, topic, receiver)
+        small.api().produce(topic, "x" * 5000, key="bad")
+        small.api().produce(topic, "after", key="good")
+        [letter] = eventually(lambda: dead_letters(small, endpoint), what="the dead letter")
+        expect_equal((letter.value(), header(letter, "webhook-omitted-bytes"), header(letter, "webhook-last-status")), (None, "5002", "500"), "letter")
+        eventually(lambda: lag(small, endpoint, topic) == 0, what="a lag of 0")
+        expect_equal(sum(1 for request in receiver.requests if request.json().get("key") == "bad"), ATTEMPTS, "requests for it")
+
+
+@suite.test
+def an_event_as_large_as_its_topic_takes_fits_among_the_dead_letters(broker):
+    topic, value = fresh("full"), "x" * 1_000_000
+    with Receiver(lambda request: Reply(500)) as receiver:
+        endpoint = made(broker, topic, receiver)
+        broker.api().produce(topic, value)
+        [letter] = eventually(lambda: dead_letters(broker, endpoint), what="the dead letter")
+        expect_equal(len(letter.value()), len(value) + 2, "bytes of the letter's value")
 
 
 if __name__ == "__main__":

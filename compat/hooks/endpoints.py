@@ -2,7 +2,7 @@
 
 import projects
 from api import Refused, all_of, expect_error, moment, now
-from receiver import Receiver
+from receiver import Receiver, Reply
 from server import started
 from suite import expect_equal, fresh
 from webhooks import ENDPOINTS_MAX, SETTINGS, HookSuite, event, webhooks
@@ -280,6 +280,59 @@ def a_secret_of_ones_own_is_taken(broker):
         expect_error(refused.answer, 400, "secret")
     else:
         raise AssertionError("a secret that is none was taken")
+
+
+@suite.test
+def secrets_of_several_rotations_sign_side_by_side(broker):
+    hooks, name = webhooks(broker), fresh("rotated")
+    with Receiver() as receiver:
+        hooks.create(name, receiver.url(), events=[])
+        for _ in range(7):
+            hooks.rotate_secret(name, overlap_ms=60_000)
+        hooks.test(name)
+        [request] = receiver.wait(1)
+        expect_equal(len(request.headers["webhook-signature"].split()), 6, "signatures: the new secret's, and of the last five before")
+        hooks.rotate_secret(name, overlap_ms=0)
+        hooks.test(name)
+        expect_equal(len(receiver.wait(2)[1].headers["webhook-signature"].split()), 1, "signatures after a rotation without overlap")
+
+
+@suite.test
+def what_one_endpoint_may_ask_for_is_bounded(broker):
+    hooks = webhooks(broker)
+    for field, most, setting in [("concurrency", 64, "hooks.endpoint_concurrency_max"), ("timeout_ms", 60_000, "hooks.timeout_max_ms")]:
+        expect_error(hooks.call("POST", body={"name": fresh("greedy"), "url": URL, field: most + 1}), 400, setting)
+        hooks.create(fresh("modest"), URL, **{field: most})
+
+
+@suite.test
+def what_is_sent_and_filtered_out_is_no_delivery(broker):
+    hooks, name = webhooks(broker), fresh("filtered")
+    with Receiver() as receiver:
+        hooks.create(name, receiver.url(), events=["order.*"], filters={"data": {"/kind": "express"}})
+        hooks.send("order.placed", {"kind": "slow"}, endpoints=[name])
+        hooks.send("order.placed", {"kind": "express"}, endpoints=[name])
+        hooks.settled(name, 1)
+        expect_equal([each["status"] for each in hooks.deliveries(name)], ["success"], "deliveries")
+
+
+@suite.test
+def a_disabled_endpoint_keeps_no_memory_from_others(broker):
+    """It has read ahead as much as there is room for when it is disabled."""
+    del broker
+    topic, other, value = fresh("heavy"), fresh("other"), "x" * 50_000
+    with started({**SETTINGS, "hooks.memory_bytes": 1 << 20}) as small, Receiver(lambda request: Reply(seconds=0.3 if request.path == "/heavy" else 0)) as receiver:
+        hooks, client = webhooks(small), small.api()
+        for name in (topic, other):
+            client.create(name)
+        hooks.create(topic, receiver.url("/heavy"), events=[topic], concurrency=1)
+        for _ in range(60):
+            client.produce(topic, value)
+        receiver.wait(4)
+        hooks.disable(topic)
+        hooks.create(other, receiver.url("/other"), events=[other])
+        client.produce_all(other, [{"value": number} for number in range(100)])
+        hooks.settled(other, 100)
 
 
 if __name__ == "__main__":

@@ -248,11 +248,12 @@ def an_endpoint_commits_only_what_is_settled(broker):
 def after_kill_9_what_was_not_taken_comes_again_with_the_same_id(broker):
     topic = fresh("killed")
     is_bad = [True]
-    with Receiver(lambda request: Reply(503, headers={"retry-after": "5"}) if is_bad[0] else Reply()) as receiver:
+    # Each holds the endpoint back for a second: they go one by one.
+    with Receiver(lambda request: Reply(503, headers={"retry-after": "1"}) if is_bad[0] else Reply()) as receiver:
         endpoint = made(broker, topic, receiver)
         broker.api().produce_all(topic, [{"value": number} for number in range(5)])
-        before = receiver.wait(5)
-        ids = {event(request): request.id for request in before}
+        eventually(lambda: len({request.id for request in receiver.requests}) == 5, what="a request for each event")
+        ids = {event(request): request.id for request in receiver.requests}
         broker.kill()
         is_bad[0] = False
         count = len(receiver.requests)

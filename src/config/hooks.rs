@@ -23,11 +23,15 @@ pub struct Hooks {
     pub concurrency: usize,
     /// Requests under way, of one endpoint.
     pub endpoint_concurrency: usize,
+    /// What an endpoint may ask for instead.
+    pub endpoint_concurrency_max: usize,
     /// Bytes of events in memory, of all endpoints.
     pub memory_bytes: usize,
     /// The largest body of a request.
     pub body_bytes: usize,
     pub timeout_ms: u64,
+    /// What an endpoint may ask for instead.
+    pub timeout_max_ms: u64,
     /// Before the second attempt, the third, and so on; what fails after the last is a dead letter.
     pub retry_schedule_ms: Vec<i64>,
     /// Events of one endpoint that are read and not settled.
@@ -71,9 +75,11 @@ impl Default for Hooks {
             endpoints_max: 1000,
             concurrency: 256,
             endpoint_concurrency: 16,
+            endpoint_concurrency_max: 64,
             memory_bytes: 64 * 1024 * 1024,
             body_bytes: 2 * 1024 * 1024,
             timeout_ms: 15_000,
+            timeout_max_ms: 60_000,
             // About a day.
             retry_schedule_ms: vec![
                 5000,

@@ -221,9 +221,14 @@ pub(super) static KEYS: &[Key] = &[
         name: "hooks.endpoint_concurrency",
         apply: |config, given| given.number(1, 10_000, &mut config.hooks.endpoint_concurrency),
     },
+    Key {
+        name: "hooks.endpoint_concurrency_max",
+        apply: |config, given| given.number(1, 10_000, &mut config.hooks.endpoint_concurrency_max),
+    },
     Key { name: "hooks.memory_bytes", apply: |config, given| given.number(MIB, 64 * GIB, &mut config.hooks.memory_bytes) },
     Key { name: "hooks.body_bytes", apply: |config, given| given.number(KIB, 64 * MIB, &mut config.hooks.body_bytes) },
     Key { name: "hooks.timeout_ms", apply: |config, given| given.number(100, 600_000, &mut config.hooks.timeout_ms) },
+    Key { name: "hooks.timeout_max_ms", apply: |config, given| given.number(100, 600_000, &mut config.hooks.timeout_max_ms) },
     Key {
         name: "hooks.retry_schedule_ms",
         apply: |config, given| {

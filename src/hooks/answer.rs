@@ -58,6 +58,14 @@ impl Answer {
     }
 }
 
+impl Answer {
+    /// The receiver has too much to do, whichever event it is.
+    #[must_use]
+    pub fn is_pressed(&self) -> bool {
+        matches!(self.status, Some(429 | 503))
+    }
+}
+
 /// How long to wait, by a `Retry-After` of 429 or 503: seconds, or a date (RFC 9110, 10.2.3).
 #[must_use]
 pub fn retry_after_ms(text: &str, now: Timestamp) -> Option<i64> {

@@ -11,22 +11,25 @@ use super::progress::Place;
 use super::publishing::{self, NewRecord};
 use super::reading::{Limits, Read, Wanted, read};
 use super::scope::Scope;
-use super::shared::Shared;
+use super::shared::{Memory, Room, Shared};
 use super::slots::{SLOW, Standing};
 use super::wanted::{ENDPOINT_ID, EVENTS_TOPIC};
 use crate::catalog::Topic;
 use crate::ids::Timestamp;
+use bytes::Bytes;
 use reqwest::Url;
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::sync::OwnedSemaphorePermit;
+
+/// What a dead letter may have beside its event: headers with the last answer's reason, and the batch around it.
+const LETTER_EXTRA_BYTES: usize = 64 * 1024;
 
 /// A message in memory, and its room there.
 #[derive(Debug)]
 pub struct Loaded {
     pub message: Message,
-    pub room: Option<OwnedSemaphorePermit>,
+    pub room: Option<Room>,
 }
 
 /// What an attempt needs.
@@ -59,56 +62,52 @@ pub struct About {
 pub enum Done {
     Answered {
         place: Place,
+        /// As it was when the request was made.
+        endpoint: Arc<Endpoint>,
         about: About,
         answer: Answer,
     },
     /// No attempt was made: its body is too large to be sent.
-    TooLarge {
-        place: Place,
-        about: About,
-        bytes: usize,
-    },
+    TooLarge { place: Place, about: About, bytes: usize },
     /// It took long, and there was no place among the slow ones.
-    Postponed {
-        place: Place,
-    },
+    Postponed { place: Place },
     /// The record was deleted.
-    Missing {
-        place: Place,
-    },
+    Missing { place: Place },
     /// The record cannot be read now.
-    Unread {
-        place: Place,
-    },
+    Unread { place: Place },
     /// It is among the dead letters, or could not be put there.
-    Buried {
-        place: Place,
-        delivery: Delivery,
-        result: Result<(), HooksError>,
-    },
+    Buried { place: Place, reason: Reason, result: Result<(), HooksError> },
 }
 
 /// Makes an attempt.
 pub async fn attempt(job: Job) -> Done {
     let Job { shared, endpoint, url, topic, topic_name, place, loaded, standing, began } = job;
+    // First, so that nothing is in memory twice while it waits.
+    let mut slot = shared.pools.take(standing).await;
+    let body_bytes = shared.settings().body_bytes;
     let loaded = match loaded {
         Some(loaded) => loaded,
-        None => match record(&shared, &topic, place).await {
-            Looked::There(record) => {
-                let id = endpoint.message_id(topic.id, place.lane.partition, place.offset);
-                let is_published = topic_name == EVENTS_TOPIC;
-                Loaded { message: Message::new(id, &topic_name, place.lane.partition, &record, is_published), room: None }
+        None => {
+            // As much as it may be, until it is known how much it is.
+            let mut room = shared.memory.again(standing == Standing::Quick, body_bytes).await;
+            match record(&shared, &topic, place).await {
+                Looked::There(record) => {
+                    let id = endpoint.message_id(topic.id, place.lane.partition, place.offset);
+                    let is_published = topic_name == EVENTS_TOPIC;
+                    let message = Message::new(id, &topic_name, place.lane.partition, &record, is_published);
+                    Memory::keep(room.as_mut(), message.body.len());
+                    Loaded { message, room }
+                }
+                Looked::Gone => return Done::Missing { place },
+                Looked::Unread => return Done::Unread { place },
             }
-            Looked::Gone => return Done::Missing { place },
-            Looked::Unread => return Done::Unread { place },
-        },
+        }
     };
     let Message { id, event_type, body, timestamp } = loaded.message;
     let about = About { id: id.clone(), event_type, timestamp };
-    if body.len() > shared.settings().body_bytes {
+    if body.len() > body_bytes {
         return Done::TooLarge { place, about, bytes: body.len() };
     }
-    let mut slot = shared.pools.take(standing).await;
     let env = &shared.handlers.broker.env;
     let _ = began.set(env.instant());
     let secrets = endpoint.secrets(env.now());
@@ -125,13 +124,13 @@ pub async fn attempt(job: Job) -> Done {
         }
     };
     drop((slot, loaded.room));
-    Done::Answered { place, about, answer }
+    Done::Answered { place, endpoint, about, answer }
 }
 
 /// How long the endpoint's answers are waited for.
 #[must_use]
 pub fn timeout(shared: &Shared, endpoint: &Endpoint) -> Duration {
-    Duration::from_millis(endpoint.record.settings.timeout_ms.unwrap_or(shared.settings().timeout_ms))
+    Duration::from_millis(endpoint.timeout_ms(shared.settings()))
 }
 
 enum Looked {
@@ -170,9 +169,8 @@ pub async fn bury(
     place: Place,
     reason: Reason,
 ) -> Done {
-    let delivery = reason.delivery.clone();
-    let result = write_letter(&shared, &scope, &endpoint, &topic, place, reason).await;
-    Done::Buried { place, delivery, result }
+    let result = write_letter(&shared, &scope, &endpoint, &topic, place, reason.clone()).await;
+    Done::Buried { place, reason, result }
 }
 
 async fn write_letter(
@@ -183,6 +181,8 @@ async fn write_letter(
     place: Place,
     reason: Reason,
 ) -> Result<(), HooksError> {
+    // Without a slot, it keeps nobody waiting who has one.
+    let _room = shared.memory.again(false, shared.settings().body_bytes).await;
     let record = match record(shared, topic, place).await {
         Looked::There(record) => record,
         Looked::Gone => {
@@ -201,7 +201,8 @@ async fn write_letter(
     let Reason { why, delivery } = reason;
     let source = scope.own_name(&topic.name).unwrap_or(&topic.name).to_owned();
     let order = order_of(&record);
-    let mut letter = NewRecord { key: record.key, value: record.value, headers: record.headers }
+    let value_bytes = record.value.as_ref().map_or(0, Bytes::len);
+    let mut own = NewRecord::default()
         .with_header("webhook-endpoint", endpoint.record.name.clone())
         .with_header(ENDPOINT_ID, endpoint.record.id.clone())
         .with_header("webhook-id", delivery.id)
@@ -211,16 +212,29 @@ async fn write_letter(
         .with_header("webhook-attempts", delivery.attempts.to_string())
         .with_header("webhook-reason", why);
     if let Some(status) = delivery.response_status {
-        letter = letter.with_header("webhook-last-status", status.to_string());
+        own = own.with_header("webhook-last-status", status.to_string());
     }
     if let Some(error) = delivery.error {
-        letter = letter.with_header("webhook-last-error", error);
+        own = own.with_header("webhook-last-error", error);
     }
     let name = scope.kafka_name(&shared.settings().dead_letter_topic);
-    let dead_letters = publishing::topic(&shared.handlers, &name, None, BTreeMap::new()).await?;
+    let handlers = &shared.handlers;
+    let bytes = topic.settings.max_message_bytes.max(shared.settings().body_bytes) + LETTER_EXTRA_BYTES;
+    let overrides = BTreeMap::from([("max.message.bytes".to_owned(), bytes.to_string())]);
+    let dead_letters = publishing::topic(handlers, &name, None, overrides).await?;
     // Letters of one key stay in order.
     let partitions = u64::try_from(dead_letters.logs.len()).unwrap_or(1).max(1);
     let partition = i32::try_from(order % partitions).unwrap_or(0);
-    let now = shared.handlers.broker.env.now();
-    publishing::publish(&shared.handlers, &dead_letters, partition, &[letter], now).await.map(drop)
+    let now = handlers.broker.env.now();
+    let headers = record.headers.into_iter().chain(own.headers.iter().cloned()).collect();
+    let whole = NewRecord { key: record.key, value: record.value, headers };
+    match publishing::publish(handlers, &dead_letters, partition, &[whole], now).await {
+        Err(error) if error.is_of_the_record() => {
+            // Its event stays where it was read, as long as its topic keeps it.
+            tracing::warn!(endpoint = endpoint.record.name, topic = name, %error, "a dead letter is written without its event");
+            let short = own.with_header("webhook-omitted-bytes", value_bytes.to_string());
+            publishing::publish(handlers, &dead_letters, partition, &[short], now).await.map(drop)
+        }
+        written => written.map(drop),
+    }
 }

@@ -1,5 +1,5 @@
 //! One commit of an endpoint: the group's offsets, and then what goes with them. In this order: a crash in between leaves an older note of what is unsettled,
-//! which makes some events be sent again, and never one that forgets any.
+//! which makes some events be sent again, and never one that forgets any. Only where the group was moved the note goes first.
 //!
 //! An offset that somebody else committed meanwhile is not overwritten, it is followed.
 
@@ -70,25 +70,33 @@ async fn run(
             Some(there) => moved.push((one.lane, there.offset)),
             None => {
                 if let Some(offset) = one.offset {
-                    to_commit.entry(one.topic.name.clone()).or_default().insert(one.lane.partition, offset);
+                    to_commit.entry(one.topic.id).or_default().insert(one.lane.partition, offset);
                     candidates.push((one.lane, offset));
                 }
             }
         }
     }
+    if !moved.is_empty() {
+        // What is unsettled is about to change; the next commit comes with that.
+        return Ok(());
+    }
+    if due.iter().any(|one| one.adopted.is_some() && one.offset.is_some()) {
+        // An older note, of before the group was moved, may hold this offset for one of its own once it is marked as ours: the new one goes first.
+        if let Some(stored) = &stored {
+            shared.saver.put(PROGRESS, &endpoint, stored);
+        }
+        shared.saver.flush().await?;
+    }
     offsets::commit(&shared.handlers, &group, &to_commit).await?;
     done.extend(candidates);
-    if moved.is_empty() {
-        // Else what is unsettled is about to change.
-        if let Some(stored) = stored {
-            shared.saver.put(PROGRESS, &endpoint, &stored);
-        }
-        if let Some(positions) = positions {
-            shared.saver.put(POSITIONS, &endpoint, &positions);
-        }
-        if is_awaited {
-            shared.saver.flush().await?;
-        }
+    if let Some(stored) = stored {
+        shared.saver.put(PROGRESS, &endpoint, &stored);
+    }
+    if let Some(positions) = positions {
+        shared.saver.put(POSITIONS, &endpoint, &positions);
+    }
+    if is_awaited {
+        shared.saver.flush().await?;
     }
     Ok(())
 }

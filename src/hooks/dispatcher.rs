@@ -14,30 +14,32 @@ use super::attempt::{About, Done, Job, Loaded, Reason, attempt, bury};
 use super::committing::Committed;
 use super::delivery::{Delivery, Origin, Status};
 use super::endpoint::Endpoint;
-use super::error::HooksError;
-use super::lanes::{Lanes, Remembered, main_lane};
+use super::lanes::{Lanes, Remembered};
 use super::message::{Message, order_of};
 use super::offsets::{self, EARLIEST, LATEST};
 use super::progress::{LaneKey, Place, Progress, Stored};
-use super::reading::{Limits, Page, Wanted, read};
-use super::schedule::{RANDOM_BELOW, delay_ms};
+use super::reading::{Limits, Page, Wanted, read_in};
+use super::schedule::{RANDOM_BELOW, delay_ms, longest_ms};
 use super::scope::Scope;
 use super::shared::{Memory, Shared};
 use super::slots::{SLOW_MAX, Standing, Window};
 use super::wanted::{EVENTS_TOPIC, takes};
-use crate::ids::{Timestamp, TopicId};
+use crate::ids::Timestamp;
 use crate::tasks::{self, Owned};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::Url;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tracing::{debug, info, warn};
 
 mod commits;
+mod replays;
 
 use commits::{COMMIT_INTERVAL, LOOK_INTERVAL};
+use replays::Replayed;
+pub use replays::{Range, Replay};
 
 /// Messages of an endpoint with quick answers that are read ahead, at least.
 const AHEAD_MIN: usize = 64;
@@ -50,23 +52,6 @@ const BREATH: Duration = Duration::from_millis(100);
 /// After something that should have worked did not.
 const PAUSE_MS: i64 = 2000;
 const PAUSE: Duration = Duration::from_millis(2000);
-/// Ranges of one endpoint that are replayed.
-const REPLAYS_MAX: usize = 10_000;
-
-/// Offsets of one partition that are to be sent again: `[from, to)`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
-    pub topic: TopicId,
-    pub partition: i32,
-    pub from: i64,
-    pub to: i64,
-}
-
-/// What is asked of the task. The answer: ranges and offsets that will be looked at.
-pub struct Replay {
-    pub ranges: Vec<Range>,
-    pub answer: oneshot::Sender<Result<(usize, i64), HooksError>>,
-}
 
 /// What reaches the task.
 pub struct Inbox {
@@ -87,6 +72,10 @@ pub struct Dispatcher {
     progress: Progress,
     lanes: Lanes,
     loaded: HashMap<Place, Loaded>,
+    /// Events that are given up and not among the dead letters yet.
+    doomed: HashMap<Place, Reason>,
+    /// The receiver asked to be left alone until then.
+    not_before: Option<Timestamp>,
     /// Attempts under way, and when their requests began.
     running: HashMap<Place, Arc<OnceLock<Instant>>>,
     window: Window,
@@ -95,6 +84,8 @@ pub struct Dispatcher {
     /// What was stored last; `None`: that is not known.
     stored: Option<Stored>,
     is_touched: bool,
+    /// The last commit did not work: the next one is not made at once.
+    has_failed: bool,
     /// Replays that are not durable yet: those that the commit under way is for, and later ones.
     replayed: Replayed,
     /// Its lanes are open: before, what is known of them is not all that there is.
@@ -102,16 +93,6 @@ pub struct Dispatcher {
     last_commit: tokio::time::Instant,
     last_look: tokio::time::Instant,
     last_renewal: Option<tokio::time::Instant>,
-}
-
-type Answered = (oneshot::Sender<Result<(usize, i64), HooksError>>, (usize, i64));
-
-/// Those who asked for replays and wait until these are durable.
-#[derive(Default)]
-struct Replayed {
-    waiting: Vec<Answered>,
-    /// Whom the commit under way is for.
-    covered: Vec<Answered>,
 }
 
 /// What was read, in the order in which it was asked for.
@@ -137,10 +118,13 @@ impl Dispatcher {
             progress: Progress::default(),
             lanes: Lanes::new(remembered),
             loaded: HashMap::new(),
+            doomed: HashMap::new(),
+            not_before: None,
             running: HashMap::new(),
             turn: 0,
             stored: None,
             is_touched: false,
+            has_failed: false,
             replayed: Replayed::default(),
             is_open: false,
             last_commit: now,
@@ -214,17 +198,29 @@ impl Dispatcher {
         let settings = &endpoint.record.settings;
         self.url = match self.shared.rules.check(&settings.url) {
             Ok(url) => Some(url),
-            Err(error) => {
-                warn!(
-                    endpoint = endpoint.record.name,
-                    error, "the endpoint's url is not allowed any more; nothing is sent to it"
-                );
+            // Without the reason, which shows the url: its query may be secret.
+            Err(_reason) => {
+                warn!(endpoint = endpoint.record.name, "the endpoint's url is not allowed any more; nothing is sent to it");
                 None
             }
         };
-        self.window.set_most(settings.concurrency.unwrap_or(self.shared.settings().endpoint_concurrency));
+        self.window.set_most(endpoint.concurrency(self.shared.settings()));
         self.is_gone = false;
+        self.not_before = None;
         self.endpoint = endpoint;
+        self.unload_idle();
+    }
+
+    /// Gives the memory back of messages that will not be sent soon; they are read again when it is their turn.
+    fn unload_idle(&mut self) {
+        if !self.may_send() || !self.window.is_quick() {
+            self.loaded.clear();
+        }
+    }
+
+    /// Whether requests may begin now.
+    fn may_send(&self) -> bool {
+        self.is_active() && self.not_before.is_none_or(|time| time <= self.now())
     }
 
     fn is_active(&self) -> bool {
@@ -237,6 +233,7 @@ impl Dispatcher {
             Ok(gone) => {
                 let gone: HashSet<LaneKey> = gone.into_iter().collect();
                 self.loaded.retain(|place, _| !gone.contains(&place.lane));
+                self.doomed.retain(|place, _| !gone.contains(&place.lane));
                 self.is_touched = true;
                 self.is_open = true;
                 true
@@ -250,13 +247,18 @@ impl Dispatcher {
 
     /// Starts attempts, as many as there is room for.
     fn start_due(&mut self, jobs: &Jobs) {
-        let Some(url) = self.url.clone().filter(|_| self.is_active()) else { return };
+        let Some(url) = self.url.clone().filter(|_| self.may_send()) else { return };
         let room = self.room();
         if room == 0 {
             return;
         }
         for place in self.progress.startable(self.now(), room) {
             let Some(topic) = self.lanes.topic(place.lane.topic).cloned() else { continue };
+            if let Some(reason) = self.doomed.remove(&place) {
+                self.progress.start(place);
+                self.give_up(place, reason, jobs);
+                continue;
+            }
             let Some(topic_name) = self.scope.own_name(&topic.name).map(str::to_owned) else { continue };
             let began = Arc::new(OnceLock::new());
             self.progress.start(place);
@@ -286,7 +288,7 @@ impl Dispatcher {
     fn done(&mut self, done: Done, jobs: &Jobs) {
         self.is_touched = true;
         match done {
-            Done::Answered { place, about, answer } => self.answered(place, about, &answer, jobs),
+            Done::Answered { place, endpoint, about, answer } => self.answered(place, &endpoint, &about, &answer, jobs),
             Done::TooLarge { place, about, bytes } => {
                 self.running.remove(&place);
                 let most = self.shared.settings().body_bytes;
@@ -313,15 +315,17 @@ impl Dispatcher {
                 self.running.remove(&place);
                 self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
             }
-            Done::Buried { place, delivery, result } => match result {
-                Ok(()) if self.progress.pending(place).is_some() => {
+            Done::Buried { place, reason, result } => match result {
+                // Where the group was moved meanwhile, nobody waits for it.
+                _ if self.progress.pending(place).is_none_or(|pending| !pending.is_running) => {}
+                Ok(()) => {
                     self.progress.settle(place);
-                    self.shared.history.record(&self.endpoint.record.id, delivery);
+                    self.shared.history.record(&self.endpoint.record.id, reason.delivery);
                 }
-                Ok(()) => {}
                 Err(error) => {
-                    warn!(endpoint = self.endpoint.record.name, %error, "a dead letter could not be written; its event is tried again");
+                    warn!(endpoint = self.endpoint.record.name, %error, "a dead letter could not be written; that is tried again");
                     self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
+                    self.doomed.insert(place, reason);
                 }
             },
         }
@@ -329,21 +333,37 @@ impl Dispatcher {
 
     fn note_standing(&mut self, standing: Standing) {
         self.window.answered(standing);
-        if !self.window.is_quick() {
-            // They are read again when it is their turn: what waits for a slow receiver must not fill the memory.
-            self.loaded.clear();
-        }
+        self.unload_idle();
     }
 
-    fn answered(&mut self, place: Place, about: About, answer: &Answer, jobs: &Jobs) {
+    /// What an answer says of the receiver, whatever becomes of the event.
+    fn note_answer(&mut self, answer: &Answer) {
+        let standing = Standing::after(answer.status.is_some(), Duration::from_millis(answer.duration_ms));
+        if answer.is_pressed() {
+            self.window.pressed(standing);
+            // One that asks for ages is believed for this event only.
+            let longest = longest_ms(&self.shared.settings().retry_schedule_ms);
+            let until = answer.retry_after_ms.filter(|ms| *ms <= longest).map(|ms| self.now().plus_ms(ms));
+            self.not_before = self.not_before.max(until);
+        } else {
+            self.window.answered(standing);
+        }
+        self.unload_idle();
+    }
+
+    fn answered(&mut self, place: Place, endpoint: &Arc<Endpoint>, about: &About, answer: &Answer, jobs: &Jobs) {
         self.running.remove(&place);
-        self.note_standing(Standing::after(answer.status.is_some(), Duration::from_millis(answer.duration_ms)));
+        // What it says of an endpoint that has changed meanwhile may be about another receiver.
+        let is_current = Arc::ptr_eq(endpoint, &self.endpoint);
+        if is_current {
+            self.note_answer(answer);
+        }
         // Where the group was moved meanwhile, nobody waits for it.
         let Some(pending) = self.progress.pending(place).filter(|pending| pending.is_running) else { return };
         let attempts = pending.attempts.saturating_add(1);
         let now = self.now();
         let verdict = answer.verdict();
-        let delivery = self.delivery(place, &about);
+        let delivery = self.delivery(place, about);
         let schedule = &self.shared.settings().retry_schedule_ms;
         let random = self.shared.handlers.broker.env.below(RANDOM_BELOW);
         match (verdict, delay_ms(schedule, attempts, random, answer.retry_after_ms)) {
@@ -352,17 +372,14 @@ impl Dispatcher {
                 self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Success, attempts, answer));
             }
             (Verdict::Gone, _) => {
-                self.progress.put_back(place, now);
                 self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Pending, attempts, answer));
-                if !self.is_gone {
-                    self.is_gone = true;
-                    info!(
-                        endpoint = self.endpoint.record.name,
-                        "the receiver says that it is gone (410); the endpoint is disabled"
-                    );
-                    // When that is full, the next start finds it out again.
-                    let _ = self.shared.gone.try_send(self.endpoint.record.id.clone());
+                if is_current && !self.is_gone {
+                    // When that is full, the next attempt finds it out again.
+                    self.is_gone = self.shared.gone.try_send(self.endpoint.clone()).is_ok();
+                    self.unload_idle();
                 }
+                let pause = if is_current { PAUSE_MS } else { 0 };
+                self.progress.put_back(place, now.plus_ms(pause));
             }
             (Verdict::Failed, Some(delay_ms)) => {
                 let due = now.plus_ms(delay_ms);
@@ -412,11 +429,11 @@ impl Dispatcher {
 
     /// Reads on where there is room, and waits for what is new.
     fn next_read(&mut self) -> Option<Owned<Pages>> {
-        if !self.is_active() {
+        if !self.may_send() {
             return None;
         }
         let settings = self.shared.settings();
-        let own = self.endpoint.record.settings.concurrency.unwrap_or(settings.endpoint_concurrency);
+        let own = self.endpoint.concurrency(settings);
         let is_quick = self.window.is_quick();
         let most = if is_quick { own.saturating_mul(8).max(AHEAD_MIN) } else { SLOW_MAX };
         let ahead = most.saturating_sub(self.loaded.len());
@@ -448,6 +465,7 @@ impl Dispatcher {
     async fn take_in(&mut self, read: Pages) -> bool {
         let Pages { wanted, pages, mut room } = read;
         let now = self.now();
+        let may_send = self.may_send();
         let mut is_stale = false;
         for ((key, one), page) in wanted.iter().zip(pages) {
             is_stale |= page.is_gone;
@@ -466,7 +484,7 @@ impl Dispatcher {
                 let message = Message::new(id, name, one.partition, record, name == EVENTS_TOPIC);
                 let own = Memory::part(room.as_mut(), record.bytes());
                 self.progress.read(place, order, now);
-                if !self.progress.is_held_back(place) {
+                if may_send && !self.progress.is_held_back(place) {
                     self.loaded.insert(place, Loaded { message, room: own });
                 }
             }
@@ -505,76 +523,50 @@ impl Dispatcher {
     fn reset(&mut self, key: LaneKey, offset: i64) {
         self.progress.reset(key, offset);
         self.loaded.retain(|place, _| place.lane != key);
+        self.doomed.retain(|place, _| place.lane != key);
         // What is under way in it ends without effect.
         self.running.retain(|place, _| place.lane != key);
-    }
-
-    /// Adds lanes for what is to be sent again, and answers: when there is something to send, only once that is durable.
-    fn replay(&mut self, replay: Replay) {
-        match self.open_replays(&replay.ranges) {
-            Ok(opened) if opened.0 > 0 => self.replayed.waiting.push((replay.answer, opened)),
-            // Whoever asked may have gone away.
-            other => drop(replay.answer.send(other)),
-        }
-    }
-
-    /// Answers ranges and offsets. What lies behind where the main lane is has not been read yet and comes anyway.
-    fn open_replays(&mut self, ranges: &[Range]) -> Result<(usize, i64), HooksError> {
-        let replays = self.progress.keys().filter(|key| key.replay != 0).count();
-        if replays + ranges.len() > REPLAYS_MAX {
-            return Err(HooksError::Full(format!(
-                "{replays} ranges are being replayed, and {} more are asked for; the most is {REPLAYS_MAX}: wait, or ask for less",
-                ranges.len()
-            )));
-        }
-        let mut next = self.progress.keys().map(|key| key.replay).max().unwrap_or(0);
-        let (mut count, mut offsets) = (0, 0);
-        for range in ranges {
-            let Some((read_up_to, _)) = self.progress.reads(main_lane(range.topic, range.partition)) else { continue };
-            let to = range.to.min(read_up_to);
-            if range.from >= to {
-                continue;
-            }
-            next += 1;
-            let key = LaneKey { topic: range.topic, partition: range.partition, replay: next };
-            self.progress.open(key, range.from, Some(to));
-            count += 1;
-            offsets += to - range.from;
-        }
-        self.is_touched = true;
-        Ok((count, offsets))
     }
 
     /// How long nothing is to be done unless something happens.
     fn nap(&self, is_committing: bool) -> Duration {
         let now = tokio::time::Instant::now();
         let mut until = self.last_look + LOOK_INTERVAL;
-        if !self.replayed.waiting.is_empty() && !is_committing && self.is_open {
+        if !self.replayed.waiting.is_empty() && !is_committing && self.is_open && !self.has_failed {
             return Duration::ZERO;
         }
-        if self.is_touched {
+        if self.is_touched || !self.replayed.waiting.is_empty() {
             until = until.min(self.last_commit + COMMIT_INTERVAL);
         }
         let mut nap = if is_committing { LOOK_INTERVAL } else { until.saturating_duration_since(now) };
-        let has_room = self.is_active() && self.room() > 0;
+        let has_room = self.may_send() && self.room() > 0;
         if let Some(due) = self.progress.next_due().filter(|_| has_room) {
-            let ms = u64::try_from(due.ms_since(self.now())).unwrap_or(0).max(1);
-            nap = nap.min(Duration::from_millis(ms));
+            nap = nap.min(self.until(due));
+        }
+        if let Some(time) = self.not_before.filter(|time| *time > self.now()) {
+            // Then it reads on.
+            nap = nap.min(self.until(time));
         }
         nap.max(Duration::from_millis(1))
     }
+
+    fn until(&self, time: Timestamp) -> Duration {
+        Duration::from_millis(u64::try_from(time.ms_since(self.now())).unwrap_or(0).max(1))
+    }
 }
 
-/// Reads `wanted`, waiting while there is nothing, and makes room for what was read.
+/// Reads `wanted`, waiting while there is nothing. What is there is loaded once there is room for it.
 async fn look(shared: Arc<Shared>, wanted: Vec<(LaneKey, Wanted)>, records: usize, is_quick: bool) -> Pages {
     let begun = tokio::time::Instant::now();
     let asked: Vec<Wanted> = wanted.iter().map(|(_, one)| one.clone()).collect();
-    let pages = read(&shared.handlers, &asked, Limits { records, bytes: PAGE_BYTES, wait: LONG_POLL }).await;
+    let limits = Limits { records, bytes: PAGE_BYTES, wait: LONG_POLL };
+    let (pages, room) = read_in(&shared.handlers, &asked, limits, shared.memory.ahead(is_quick, PAGE_BYTES)).await;
+    let mut room = room.flatten();
     let has_more = asked.iter().zip(&pages).any(|(one, page)| page.next != one.from);
     if !has_more && begun.elapsed() < BREATH {
         tokio::time::sleep(BREATH).await;
     }
     let bytes: usize = pages.iter().flat_map(|page| &page.records).map(super::reading::Read::bytes).sum();
-    let room = if bytes > 0 { shared.memory.room(is_quick, bytes).await } else { None };
+    Memory::keep(room.as_mut(), bytes);
     Pages { wanted, pages, room }
 }

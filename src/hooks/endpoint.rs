@@ -10,6 +10,7 @@ use super::secret::Secret;
 use super::vault::Vault;
 use crate::catalog::check_name;
 use crate::catalog::patterns::{Pattern, is_hidden};
+use crate::config::Hooks as Limits;
 use crate::ids::{Timestamp, TopicId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -21,8 +22,9 @@ const EVENTS_MAX: usize = 100;
 const DESCRIPTION_LENGTH_MAX: usize = 1000;
 const METADATA_MAX: usize = 50;
 const METADATA_LENGTH_MAX: usize = 1000;
-const TIMEOUT_MS: std::ops::RangeInclusive<u64> = 100..=600_000;
-const CONCURRENCY: std::ops::RangeInclusive<usize> = 1..=10_000;
+const TIMEOUT_MS_MIN: u64 = 100;
+/// Secrets of before that still sign.
+pub const PREVIOUS_SECRETS_MAX: usize = 5;
 
 /// What can be changed of an endpoint.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,11 +63,12 @@ pub struct Record {
     pub created: Timestamp,
     /// Sealed.
     pub secret: String,
+    /// The newest first.
     #[serde(default)]
-    pub previous: Option<Previous>,
+    pub previous_secrets: Vec<Previous>,
 }
 
-/// The secret before, which still signs for a while.
+/// A secret of before, which still signs for a while.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Previous {
     /// Sealed.
@@ -78,7 +81,7 @@ pub struct Previous {
 pub struct Endpoint {
     pub record: Record,
     pub secret: Secret,
-    pub previous: Option<(Secret, Timestamp)>,
+    pub previous: Vec<(Secret, Timestamp)>,
     /// Those of `events` that are patterns, and those that are names.
     pub patterns: Vec<Pattern>,
     /// Its secret was sealed with another key: it is disabled until it gets a new one.
@@ -88,11 +91,11 @@ pub struct Endpoint {
 impl Settings {
     /// # Errors
     /// [`HooksError::Invalid`]: which field is wrong, and what would be valid. The URL is looked at by `target.rs`.
-    pub fn check(&self) -> Result<(), HooksError> {
-        self.first_problem().map_err(HooksError::Invalid)
+    pub fn check(&self, limits: &Limits) -> Result<(), HooksError> {
+        self.first_problem(limits).map_err(HooksError::Invalid)
     }
 
-    fn first_problem(&self) -> Result<(), String> {
+    fn first_problem(&self, limits: &Limits) -> Result<(), String> {
         if self.events.len() > EVENTS_MAX {
             return Err(format!("events has {} entries; the most is {EVENTS_MAX}: use a pattern (order.*)", self.events.len()));
         }
@@ -109,11 +112,13 @@ impl Settings {
         if let Some((name, _)) = self.metadata.iter().find(|(name, value)| name.len() + value.len() > METADATA_LENGTH_MAX) {
             return Err(format!("metadata {name:?} and its value are longer than {METADATA_LENGTH_MAX} bytes together"));
         }
-        if self.timeout_ms.is_some_and(|ms| !TIMEOUT_MS.contains(&ms)) {
-            return Err(format!("timeout_ms is not valid: expected {} to {}", TIMEOUT_MS.start(), TIMEOUT_MS.end()));
+        let most = limits.timeout_max_ms;
+        if self.timeout_ms.is_some_and(|ms| !(TIMEOUT_MS_MIN..=most).contains(&ms)) {
+            return Err(format!("timeout_ms is not valid: expected {TIMEOUT_MS_MIN} to {most} (hooks.timeout_max_ms)"));
         }
-        if self.concurrency.is_some_and(|count| !CONCURRENCY.contains(&count)) {
-            return Err(format!("concurrency is not valid: expected {} to {}", CONCURRENCY.start(), CONCURRENCY.end()));
+        let most = limits.endpoint_concurrency_max;
+        if self.concurrency.is_some_and(|count| !(1..=most).contains(&count)) {
+            return Err(format!("concurrency is not valid: expected 1 to {most} (hooks.endpoint_concurrency_max)"));
         }
         Ok(())
     }
@@ -169,8 +174,8 @@ impl Endpoint {
                 Some("its secret was encrypted with another key; rotate the secret, then enable it".to_owned());
         }
         let secret = opened.unwrap_or_else(|| Secret::of_bytes(Vec::new()));
-        let previous = record.previous.as_ref();
-        let previous = previous.and_then(|previous| Some((vault.open(&record.id, &previous.secret)?, previous.until)));
+        let previous = record.previous_secrets.iter();
+        let previous = previous.filter_map(|one| Some((vault.open(&record.id, &one.secret)?, one.until))).collect();
         // They were checked when they were stored.
         let patterns = record.settings.events.iter().filter_map(|event| Pattern::parse(event).ok()).collect();
         Endpoint { record, secret, previous, patterns, is_sealed }
@@ -181,6 +186,20 @@ impl Endpoint {
     pub fn secrets(&self, now: Timestamp) -> Vec<Secret> {
         let previous = self.previous.iter().filter(|(_, until)| now < *until).map(|(secret, _)| secret.clone());
         std::iter::once(self.secret.clone()).chain(previous).collect()
+    }
+
+    /// Requests that may be under way.
+    #[must_use]
+    pub fn concurrency(&self, limits: &Limits) -> usize {
+        let own = self.record.settings.concurrency;
+        own.map_or(limits.endpoint_concurrency, |own| own.min(limits.endpoint_concurrency_max))
+    }
+
+    /// How long its answers are waited for.
+    #[must_use]
+    pub fn timeout_ms(&self, limits: &Limits) -> u64 {
+        let own = self.record.settings.timeout_ms;
+        own.map_or(limits.timeout_ms, |own| own.min(limits.timeout_max_ms))
     }
 
     #[must_use]
@@ -223,20 +242,22 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_named() {
-        let cases: [(Settings, &str); 7] = [
+        let cases: [(Settings, &str); 9] = [
             (Settings { events: vec!["order*".to_owned()], ..settings() }, "events: "),
             (Settings { events: vec!["a b".to_owned()], ..settings() }, "events: \"a b\""),
             (Settings { events: vec!["__consumer_offsets".to_owned()], ..settings() }, "the broker's own"),
             (Settings { events: vec!["a".to_owned(); 101], ..settings() }, "the most is 100"),
             (Settings { timeout_ms: Some(1), ..settings() }, "timeout_ms"),
+            (Settings { timeout_ms: Some(60_001), ..settings() }, "hooks.timeout_max_ms"),
             (Settings { concurrency: Some(0), ..settings() }, "concurrency"),
+            (Settings { concurrency: Some(65), ..settings() }, "hooks.endpoint_concurrency_max"),
             (Settings { description: Some("x".repeat(1001)), ..settings() }, "description"),
         ];
         for (wrong, expected) in cases {
-            let error = wrong.check().expect_err("refused").to_string();
+            let error = wrong.check(&Limits::default()).expect_err("refused").to_string();
             assert!(error.contains(expected), "{error}");
         }
-        assert!(settings().check().is_ok());
+        assert!(settings().check(&Limits::default()).is_ok());
         for bad in ["", "a/b", " a", "a\n", "..", &"x".repeat(101)] {
             assert!(check_endpoint_name(bad).is_err(), "{bad:?}");
         }

@@ -35,4 +35,11 @@ impl HooksError {
     pub fn refused(what: impl Into<String>, error: ResponseError) -> HooksError {
         HooksError::Refused { what: what.into(), error }
     }
+
+    /// A record was refused for what it is: to write it again is no use.
+    #[must_use]
+    pub fn is_of_the_record(&self) -> bool {
+        use ResponseError::{InvalidRecord, MessageTooLarge, RecordListTooLarge};
+        matches!(self, HooksError::Refused { error: InvalidRecord | MessageTooLarge | RecordListTooLarge, .. })
+    }
 }

@@ -96,6 +96,16 @@ impl History {
         self.rings().entry(endpoint.to_owned()).or_default().put(delivery, kept);
     }
 
+    /// As [`History::note`], unless there is something newer of it.
+    pub fn note_new(&self, endpoint: &str, delivery: Delivery) {
+        let kept = self.kept();
+        let mut rings = self.rings();
+        let ring = rings.entry(endpoint.to_owned()).or_default();
+        if ring.get(&delivery.id).is_none() {
+            ring.put(delivery, kept);
+        }
+    }
+
     #[must_use]
     pub fn get(&self, endpoint: &str, id: &str) -> Option<Delivery> {
         self.rings().get(endpoint)?.get(id).cloned()

@@ -75,6 +75,8 @@ pub use scope::Scope;
 const GONE_MAX: usize = 1024;
 /// Replays that wait for an endpoint's task.
 const REPLAYS_WAITING_MAX: usize = 16;
+/// After an endpoint could not be disabled.
+const DISABLE_PAUSE: Duration = Duration::from_secs(2);
 /// How long a stop waits for all tasks.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -181,7 +183,7 @@ impl Hooks {
         Ok(())
     }
 
-    fn start_all(self: &Arc<Hooks>, mut disabled: mpsc::Receiver<String>) {
+    fn start_all(self: &Arc<Hooks>, mut disabled: mpsc::Receiver<Arc<Endpoint>>) {
         let hooks = self.clone();
         let start = tasks::spawn("start webhooks", async move {
             let known: std::collections::HashSet<String> = hooks.all().iter().map(|one| one.record.id.clone()).collect();
@@ -197,9 +199,11 @@ impl Hooks {
         });
         let hooks = self.clone();
         let disable = tasks::spawn("disable webhooks that are gone", async move {
-            while let Some(id) = disabled.recv().await {
-                if let Err(error) = hooks.disable_gone(&id).await {
-                    warn!(id, %error, "an endpoint whose receiver is gone could not be disabled; the next attempt finds it out again");
+            while let Some(gone) = disabled.recv().await {
+                // Its task sends nothing meanwhile.
+                while let Err(error) = hooks.disable_gone(&gone).await {
+                    warn!(endpoint = gone.record.name, %error, "an endpoint whose receiver is gone could not be disabled; that is tried again");
+                    tokio::time::sleep(DISABLE_PAUSE).await;
                 }
             }
         });

@@ -11,6 +11,7 @@ use crate::api::list_offsets::ListOffsets;
 use crate::api::offset_commit::OffsetCommit;
 use crate::api::offset_fetch::OffsetFetch;
 use crate::catalog::Topic;
+use crate::ids::TopicId;
 use crate::wire::offset_commit::{self, OffsetCommitRequest};
 use crate::wire::offset_fetch::{self, OffsetFetchRequest};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
@@ -23,7 +24,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use uuid::Uuid;
 
-const OFFSET_COMMIT: i16 = 8;
+/// Names topics by id: one that was made anew under the same name is another one (KIP-848).
+const OFFSET_COMMIT: i16 = 10;
 const OFFSET_FETCH: i16 = 8;
 const LIST_OFFSETS: i16 = 6;
 const DELETE_GROUPS: i16 = 2;
@@ -36,7 +38,7 @@ pub const EARLIEST: i64 = -2;
 pub const LATEST: i64 = -1;
 
 /// Offsets by topic and partition.
-pub type Offsets = BTreeMap<String, BTreeMap<i32, i64>>;
+pub type Offsets = BTreeMap<TopicId, BTreeMap<i32, i64>>;
 
 /// What a group has committed in a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -91,13 +93,16 @@ pub async fn commit(handlers: &Handlers, group: &str, offsets: &Offsets) -> Resu
                 .with_committed_leader_epoch(-1)
                 .with_committed_metadata(Some(StrBytes::from_static_str(MARK)))
         });
-        offset_commit::Topic { name: name_of(topic), id: Uuid::nil(), partitions: partitions.collect() }
+        offset_commit::Topic { name: TopicName::default(), id: topic.0, partitions: partitions.collect() }
     });
     let topics = topics.collect();
     let head = offset_commit::Head::default().with_group_id(group_id(group)).with_generation_id_or_member_epoch(-1);
     let code = |response: &OffsetCommitResponse| {
         let codes = response.topics.iter().flat_map(|topic| &topic.partitions).map(|partition| partition.error_code);
-        let is_gone = |code: i16| ResponseError::try_from_code(code) == Some(ResponseError::UnknownTopicOrPartition);
+        let is_gone = |code: i16| {
+            use ResponseError::{UnknownTopicId, UnknownTopicOrPartition};
+            matches!(ResponseError::try_from_code(code), Some(UnknownTopicId | UnknownTopicOrPartition))
+        };
         codes.filter(|code| !is_gone(*code)).find(|code| *code != 0).unwrap_or(0)
     };
     handlers.ask::<OffsetCommit, _>(group, OFFSET_COMMIT, OffsetCommitRequest { head, topics }, code).await.map(drop)

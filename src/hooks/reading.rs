@@ -73,10 +73,22 @@ pub struct Limits {
 ///
 /// May be dropped while it waits.
 pub async fn read(handlers: &Handlers, wanted: &[Wanted], limits: Limits) -> Vec<Page> {
+    read_in(handlers, wanted, limits, std::future::ready(())).await.0
+}
+
+/// As [`read`], with room for what is there, which is waited for before anything is loaded; `None` when there is nothing.
+pub async fn read_in<R>(
+    handlers: &Handlers,
+    wanted: &[Wanted],
+    limits: Limits,
+    room: impl Future<Output = R>,
+) -> (Vec<Page>, Option<R>) {
     let mut pages: Vec<Page> = wanted.iter().map(|one| Page { next: one.from, ..Page::default() }).collect();
     let held = Held::default();
     let (mut records, mut bytes) = (limits.records, limits.bytes);
-    for (at, data) in fetch(handlers, wanted, limits, held.clone()).await {
+    let fetched = fetch(handlers, wanted, limits, held.clone()).await;
+    let room = if fetched.iter().any(|(_, data)| data.has_records()) { Some(room.await) } else { None };
+    for (at, data) in fetched {
         let (Some(one), Some(page)) = (wanted.get(at), pages.get_mut(at)) else { continue };
         match ResponseError::try_from_code(data.error_code) {
             None => {
@@ -89,7 +101,7 @@ pub async fn read(handlers: &Handlers, wanted: &[Wanted], limits: Limits) -> Vec
             Some(_) => {}
         }
     }
-    pages
+    (pages, room)
 }
 
 /// The answers, with the positions in `wanted` that they are for.
@@ -228,6 +240,12 @@ impl Read {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value) + 64).sum();
         size_of::<Read>() + length(&self.key) + length(&self.value) + headers
+    }
+
+    /// Whether one of its headers is this one.
+    #[must_use]
+    pub fn has_header(&self, name: &str, value: &[u8]) -> bool {
+        self.headers.iter().any(|(own, own_value)| own == name.as_bytes() && own_value.as_deref() == Some(value))
     }
 
     /// The value of the last header of this name.

@@ -2,9 +2,10 @@
 //!
 //! A change that has begun runs to its end even if whoever asked goes away. Each commit compares the record's revision, so that a second writer is noticed.
 
-use super::endpoint::{Endpoint, Previous, Record, Settings, check_endpoint_name};
+use super::endpoint::{Endpoint, PREVIOUS_SECRETS_MAX, Previous, Record, Settings, check_endpoint_name};
 use super::error::HooksError;
 use super::offsets::{self, LATEST, Offsets};
+use super::saver::or_fatal;
 use super::scope::Scope;
 use super::secret::Secret;
 use super::{Hooks, wanted};
@@ -57,7 +58,7 @@ impl Hooks {
         let hooks = self.clone();
         tasks::to_the_end("create a webhook endpoint", async move {
             check_endpoint_name(&new.name)?;
-            new.settings.check()?;
+            new.settings.check(hooks.shared.settings())?;
             hooks.shared.rules.check(&new.settings.url).map_err(HooksError::Invalid)?;
             let mut turn = hooks.turn.lock().await;
             let there = hooks.list(&scope);
@@ -79,7 +80,7 @@ impl Hooks {
                 enabled: new.enabled,
                 disabled_reason: None,
                 created: env.now(),
-                previous: None,
+                previous_secrets: Vec::new(),
             };
             let endpoint = Endpoint::open(record, &hooks.vault);
             let topics = hooks.topics_of(&scope, &endpoint);
@@ -104,7 +105,7 @@ impl Hooks {
             let mut record = before.record.clone();
             let mut enabled = record.enabled;
             change(&mut record.settings, &mut enabled);
-            record.settings.check()?;
+            record.settings.check(hooks.shared.settings())?;
             hooks.shared.rules.check(&record.settings.url).map_err(HooksError::Invalid)?;
             set_enabled(&before, &mut record, enabled, None)?;
             let endpoint = Endpoint::open(record, &hooks.vault);
@@ -133,13 +134,14 @@ impl Hooks {
         .await
     }
 
-    /// Disables the endpoint `id`, whose receiver says that it is gone.
+    /// Disables an endpoint whose receiver says that it is gone, unless it was changed meanwhile.
     ///
     /// # Errors
     /// [`HooksError::Store`].
-    pub(super) async fn disable_gone(self: &Arc<Hooks>, id: &str) -> Result<(), HooksError> {
+    pub(super) async fn disable_gone(self: &Arc<Hooks>, gone: &Arc<Endpoint>) -> Result<(), HooksError> {
         let mut turn = self.turn.lock().await;
-        let Some(before) = self.all().into_iter().find(|one| one.record.id == id) else { return Ok(()) };
+        let Some(before) = self.all().into_iter().find(|one| Arc::ptr_eq(one, gone)) else { return Ok(()) };
+        info!(endpoint = before.record.name, "the receiver says that it is gone (410); the endpoint is disabled");
         let mut record = before.record.clone();
         let reason = "its receiver answered 410 (gone); enable it when it is back";
         set_enabled(&before, &mut record, false, Some(reason))?;
@@ -165,9 +167,15 @@ impl Hooks {
             let secret = secret.unwrap_or_else(|| Secret::new(env));
             let overlap_ms = overlap_ms.unwrap_or(hooks.shared.settings().secret_overlap_ms);
             let mut record = before.record.clone();
-            let until = env.now().plus_ms(overlap_ms);
-            let signs_on = overlap_ms > 0 && !before.is_sealed;
-            record.previous = signs_on.then(|| Previous { secret: record.secret.clone(), until });
+            let now = env.now();
+            if overlap_ms == 0 || before.is_sealed {
+                // It leaked, or cannot be read.
+                record.previous_secrets.clear();
+            } else {
+                record.previous_secrets.retain(|one| now < one.until);
+                record.previous_secrets.insert(0, Previous { secret: record.secret, until: now.plus_ms(overlap_ms) });
+                record.previous_secrets.truncate(PREVIOUS_SECRETS_MAX);
+            }
             record.secret = hooks.vault.seal(&record.id, &secret);
             let endpoint = hooks.store(&mut turn, Endpoint::open(record, &hooks.vault)).await?;
             info!(endpoint = endpoint.record.name, "the endpoint's secret was rotated");
@@ -222,7 +230,7 @@ impl Hooks {
     async fn begin_at_end(&self, endpoint: &Endpoint, topics: &[Arc<Topic>]) -> Result<(), HooksError> {
         let mut ends = Offsets::new();
         for topic in topics {
-            ends.insert(topic.name.clone(), offsets::at(&self.shared.handlers, topic, LATEST).await?);
+            ends.insert(topic.id, offsets::at(&self.shared.handlers, topic, LATEST).await?);
         }
         offsets::commit(&self.shared.handlers, &endpoint.record.group(), &ends).await
     }
@@ -236,7 +244,7 @@ impl Hooks {
         let key = endpoint.record.key();
         let compare = MetaCompare { key: key.clone(), revision: turn.get(&key).copied().unwrap_or(0) };
         let change = put(key.clone(), &endpoint.record);
-        let revision = self.shared.handlers.broker.meta.commit(vec![compare], vec![change]).await?;
+        let revision = or_fatal(self.shared.handlers.broker.meta.commit(vec![compare], vec![change]).await)?;
         turn.insert(key, revision);
         let endpoint = Arc::new(endpoint);
         let own = (endpoint.record.project.clone(), endpoint.record.name.clone());

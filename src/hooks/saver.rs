@@ -6,6 +6,7 @@
 
 use crate::store::json::put;
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
+use crate::tasks;
 use serde::Serialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -51,7 +52,7 @@ impl Saver {
             }
         }
         more.extend(keys.into_iter().map(|key| MetaChange { key, value: None }));
-        self.meta.commit(compares, more).await
+        or_fatal(self.meta.commit(compares, more).await)
     }
 
     /// Writes what changed, for ever.
@@ -67,13 +68,24 @@ impl Saver {
     /// Writes what has changed so far. Durable when it returns.
     ///
     /// # Errors
-    /// What the store answers; the newest values come with the next change.
+    /// What the store answers, unless it failed: that ends the process.
     pub async fn flush(&self) -> Result<(), StoreError> {
         let _turn = self.turn.lock().await;
         let waiting = std::mem::take(&mut *self.waiting.lock().unwrap_or_else(PoisonError::into_inner));
         if waiting.is_empty() {
             return Ok(());
         }
-        self.meta.commit(Vec::new(), waiting.into_values().collect()).await.map(drop)
+        or_fatal(self.meta.commit(Vec::new(), waiting.into_values().collect()).await).map(drop)
     }
+}
+
+/// Ends the process where the store failed: whether a change is durable is unknown then, and readers must not be told either way.
+///
+/// # Errors
+/// What else the store answered.
+pub fn or_fatal<T>(result: Result<T, StoreError>) -> Result<T, StoreError> {
+    if let Err(StoreError::Io(why)) = &result {
+        tasks::fatal(&format!("the metadata store did not take a change of webhooks: {why}"));
+    }
+    result
 }

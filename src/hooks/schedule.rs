@@ -17,8 +17,13 @@ pub fn delay_ms(schedule: &[i64], attempts: u32, random: u64, retry_after_ms: Op
     let base = *schedule.get(at)?;
     let percent = i64::try_from(100 - JITTER_PERCENT + random.min(2 * JITTER_PERCENT)).unwrap_or(100);
     let delay = base.saturating_mul(percent) / 100;
-    let longest = schedule.iter().copied().max().unwrap_or(0).max(RETRY_AFTER_MAX_MS);
-    Some(delay.max(retry_after_ms.unwrap_or(0).min(longest)))
+    Some(delay.max(retry_after_ms.unwrap_or(0).min(longest_ms(schedule))))
+}
+
+/// The longest wait that a receiver may ask for.
+#[must_use]
+pub fn longest_ms(schedule: &[i64]) -> i64 {
+    schedule.iter().copied().max().unwrap_or(0).max(RETRY_AFTER_MAX_MS)
 }
 
 #[cfg(test)]

@@ -88,6 +88,8 @@ impl Hooks {
             let names = serde_json::to_string(names).map_err(|error| HooksError::Invalid(error.to_string()))?;
             record = record.with_header(ADDRESSED, names);
         }
+        let mut endpoints: Vec<Arc<Endpoint>> = endpoints;
+        endpoints.retain(|one| one.record.settings.filters.take(&record.headers, record.value.as_deref()));
         let topic = publishing::topic(&self.shared.handlers, &scope.kafka_name(EVENTS_TOPIC), None, BTreeMap::new()).await?;
         let partitions = u64::try_from(topic.logs.len()).unwrap_or(1);
         let partition = i32::try_from(broker.env.below(partitions)).unwrap_or(0);
@@ -97,11 +99,9 @@ impl Hooks {
             endpoints.into_iter().map(|one| (one.message_id(topic.id, partition, offset), one)).collect();
         for (id, endpoint) in &deliveries {
             // It may have been delivered already.
-            if self.shared.history.get(&endpoint.record.id, id).is_none() {
-                let origin = Origin { topic: EVENTS_TOPIC.to_owned(), partition, offset };
-                let delivery = Delivery::new(id.clone(), event_type.to_owned(), Some(origin), now);
-                self.shared.history.note(&endpoint.record.id, delivery);
-            }
+            let origin = Origin { topic: EVENTS_TOPIC.to_owned(), partition, offset };
+            let delivery = Delivery::new(id.clone(), event_type.to_owned(), Some(origin), now);
+            self.shared.history.note_new(&endpoint.record.id, delivery);
         }
         Ok(Sent { event_id, deliveries })
     }
@@ -119,6 +119,11 @@ impl Hooks {
     ) -> Result<Delivery, HooksError> {
         check_event_type(event_type)?;
         let endpoint = self.get(scope, name)?;
+        if endpoint.is_sealed {
+            let message =
+                format!("the secret of {name:?} was encrypted with another key, so nothing can be signed; rotate it first");
+            return Err(HooksError::Invalid(message));
+        }
         let url = self.shared.rules.check(&endpoint.record.settings.url).map_err(HooksError::Invalid)?;
         let env = &self.shared.handlers.broker.env;
         let now = env.now();

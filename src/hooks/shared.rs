@@ -1,6 +1,7 @@
 //! What all endpoints' tasks share.
 
 use super::client::Client;
+use super::endpoint::Endpoint;
 use super::handlers::Handlers;
 use super::history::History;
 use super::saver::Saver;
@@ -14,37 +15,76 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
 /// One permit of the memory for events.
 const PERMIT_BYTES: usize = 1024;
 
-/// `hooks.memory_bytes`, in permits of a kibibyte: a third for endpoints that are slow or not known yet, so that what waits for them takes nothing from the others.
+/// Leave to hold some of the memory.
+pub type Room = OwnedSemaphorePermit;
+
+/// `hooks.memory_bytes`, in permits of a kibibyte. Four parts, so that no part is waited for by those whom its holders wait for: half is for what endpoints
+/// with quick answers read ahead, a sixth for what the others do; a sixth each is for what is read again when its request begins, which holds a place in
+/// `slots.rs` already.
 pub struct Memory {
-    proven: Arc<Semaphore>,
-    unproven: Arc<Semaphore>,
-    /// Permits of each.
-    sizes: [usize; 2],
+    ahead: [Part; 2],
+    again: [Part; 2],
+}
+
+struct Part {
+    permits: Arc<Semaphore>,
+    size: usize,
+}
+
+impl Part {
+    fn new(size: usize) -> Part {
+        let size = size.clamp(1, Semaphore::MAX_PERMITS);
+        Part { permits: Arc::new(Semaphore::new(size)), size }
+    }
+
+    /// Waits for room for `bytes`; more than there is altogether takes all of it.
+    async fn room(&self, bytes: usize) -> Option<Room> {
+        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).clamp(1, self.size)).unwrap_or(u32::MAX);
+        // It is never closed.
+        self.permits.clone().acquire_many_owned(permits).await.ok()
+    }
 }
 
 impl Memory {
     #[must_use]
     pub fn new(bytes: usize) -> Memory {
-        let all = (bytes / PERMIT_BYTES).clamp(3, Semaphore::MAX_PERMITS);
-        let sizes = [all - all / 3, all / 3];
-        Memory { proven: Arc::new(Semaphore::new(sizes[0])), unproven: Arc::new(Semaphore::new(sizes[1])), sizes }
+        let all = bytes / PERMIT_BYTES;
+        let sixth = all / 6;
+        let [slow_ahead, quick_again, slow_again] = [sixth, sixth, sixth].map(Part::new);
+        Memory { ahead: [slow_ahead, Part::new(all - 3 * sixth)], again: [slow_again, quick_again] }
     }
 
-    /// Waits for room for `bytes`; more than there is altogether takes all of it.
-    pub async fn room(&self, is_quick: bool, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let [proven, unproven] = self.sizes;
-        let (semaphore, all) = if is_quick { (&self.proven, proven) } else { (&self.unproven, unproven) };
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).clamp(1, all)).unwrap_or(u32::MAX);
-        // It is never closed.
-        semaphore.clone().acquire_many_owned(permits).await.ok()
+    /// Waits for room for what is read ahead.
+    pub async fn ahead(&self, is_quick: bool, bytes: usize) -> Option<Room> {
+        self.ahead[usize::from(is_quick)].room(bytes).await
+    }
+
+    /// Waits for room for what is read again. Only for holders of a slot.
+    pub async fn again(&self, is_quick: bool, bytes: usize) -> Option<Room> {
+        self.again[usize::from(is_quick)].room(bytes).await
     }
 
     /// Of `room`, what `bytes` take.
     #[must_use]
-    pub fn part(room: Option<&mut OwnedSemaphorePermit>, bytes: usize) -> Option<OwnedSemaphorePermit> {
+    pub fn part(room: Option<&mut Room>, bytes: usize) -> Option<Room> {
         let room = room?;
         let permits = bytes.div_ceil(PERMIT_BYTES).min(room.num_permits());
         room.split(permits)
+    }
+
+    /// Gives back what is more than `bytes` need.
+    pub fn keep(room: Option<&mut Room>, bytes: usize) {
+        if let Some(room) = room {
+            let surplus = room.num_permits().saturating_sub(bytes.div_ceil(PERMIT_BYTES));
+            drop(room.split(surplus));
+        }
+    }
+
+    /// Bytes in use: read ahead, and read again.
+    #[must_use]
+    pub fn used(&self) -> [usize; 2] {
+        [&self.ahead, &self.again]
+            .map(|parts| parts.iter().map(|part| (part.size - part.permits.available_permits()) * PERMIT_BYTES).sum())
     }
 }
 
@@ -57,8 +97,8 @@ pub struct Shared {
     pub history: History,
     pub saver: Saver,
     pub memory: Memory,
-    /// Endpoints whose receivers say that they are gone, by id.
-    pub gone: mpsc::Sender<String>,
+    /// Endpoints, as they are when their receivers say that they are gone.
+    pub gone: mpsc::Sender<Arc<Endpoint>>,
     pub stopping: watch::Receiver<bool>,
 }
 
@@ -72,5 +112,26 @@ impl Shared {
     pub async fn stopped(&self) {
         // The sender goes away only after it has said so.
         let _ = self.stopping.clone().wait_for(|stopping| *stopping).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_hangs_takes_no_memory_of_others() {
+        let memory = Memory::new(60 * PERMIT_BYTES);
+        let mut all = memory.ahead(false, usize::MAX).await;
+        assert_eq!(all.as_ref().map(OwnedSemaphorePermit::num_permits), Some(10));
+        let again = memory.again(false, 20 * PERMIT_BYTES).await;
+        let quick = memory.ahead(true, 30 * PERMIT_BYTES).await;
+        assert!(quick.is_some() && memory.again(true, 10 * PERMIT_BYTES).await.is_some());
+        assert_eq!(memory.used(), [40 * PERMIT_BYTES, 10 * PERMIT_BYTES]);
+        let part = Memory::part(all.as_mut(), 3 * PERMIT_BYTES);
+        Memory::keep(all.as_mut(), PERMIT_BYTES);
+        assert_eq!(memory.used()[0], 34 * PERMIT_BYTES);
+        drop((all, part, again, quick));
+        assert_eq!(memory.used(), [0, 0]);
     }
 }

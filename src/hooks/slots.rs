@@ -106,6 +106,12 @@ impl Window {
         self.size = if self.is_quick() { (self.size + 1).min(self.most) } else { 1 };
     }
 
+    /// The receiver says that it has too much to do (429, 503), as soon as it may.
+    pub fn pressed(&mut self, standing: Standing) {
+        self.standing = standing;
+        self.size = (self.size / 2).max(1);
+    }
+
     /// The pool that its requests take from.
     #[must_use]
     pub fn standing(self) -> Standing {
@@ -150,6 +156,14 @@ mod tests {
         window.answered(Standing::after(true, QUICK));
         window.answered(Standing::after(false, QUICK));
         assert!(!window.is_quick());
+        let mut window = Window::new(8, Standing::Quick);
+        for _ in 0..7 {
+            window.answered(Standing::Quick);
+        }
+        for expected in [4, 2, 1, 1] {
+            window.pressed(Standing::Quick);
+            assert_eq!(window.room(None), expected);
+        }
         window.set_most(1);
         assert_eq!(window.room(None), 1);
     }

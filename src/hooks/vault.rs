@@ -70,7 +70,8 @@ impl Vault {
 pub fn key_file(directory: &Path, env: &Env) -> anyhow::Result<SecretKey> {
     let path = directory.join(KEY_FILE);
     let shown = path.display();
-    if !path.exists() {
+    // A link that leads nowhere is something that somebody made: it is not replaced.
+    if fs::symlink_metadata(&path).is_err() {
         let key = env.secret_bytes::<32>();
         // In one step, so that a crash leaves no half of a key.
         let new = directory.join(format!("{KEY_FILE}.new"));

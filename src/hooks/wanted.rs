@@ -57,8 +57,8 @@ pub fn takes(endpoint: &Endpoint, topic: &str, record: &Read) -> bool {
         if !is_named && !endpoint.is_addressed(record, event_type(topic, record, true)) {
             return false;
         }
-    } else if record.header(ENDPOINT_ID) == Some(endpoint.record.id.as_bytes()) {
-        // Its own dead letter, in a topic that it reads.
+    } else if record.has_header(ENDPOINT_ID, endpoint.record.id.as_bytes()) {
+        // Its own dead letter, in a topic that it reads: also one that another endpoint gave up in turn.
         return false;
     }
     endpoint.record.settings.filters.take(&record.headers, record.value.as_deref())

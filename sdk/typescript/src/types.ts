@@ -295,7 +295,8 @@ export interface DeliveryQuery extends CallOptions {
 /** What is to be sent again: events from one time to another, those of deliveries with a status, or one. */
 export type Replay =
   | { from: Date | string; to?: Date | string | undefined }
-  | { status: DeliveryStatus }
+  // Those that are pending are sent anyway.
+  | { status: Exclude<DeliveryStatus, 'pending'> }
   | { deliveryId: string };
 
 export interface Replayed {

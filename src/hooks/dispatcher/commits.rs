@@ -25,7 +25,8 @@ impl Dispatcher {
         let is_renewal = self.last_renewal.is_none_or(|last| now - last >= RENEWAL_INTERVAL);
         let is_look = now - self.last_look >= LOOK_INTERVAL;
         let is_awaited = !self.replayed.waiting.is_empty();
-        let is_due = is_awaited || self.is_touched && now - self.last_commit >= COMMIT_INTERVAL;
+        let is_time = now - self.last_commit >= COMMIT_INTERVAL;
+        let is_due = is_awaited && !self.has_failed || (is_awaited || self.is_touched) && is_time;
         if !is_renewal && !is_look && !is_due {
             return None;
         }
@@ -40,7 +41,7 @@ impl Dispatcher {
         self.is_touched = false;
         self.replayed.covered.append(&mut self.replayed.waiting);
         if commit_work.is_none() {
-            self.answer_replays();
+            self.replayed.answer();
         }
         Some(tasks::owned("commit of a webhook endpoint", commit(self.shared.clone(), commit_work?)))
     }
@@ -83,13 +84,15 @@ impl Dispatcher {
         if let Err(error) = &result {
             warn!(endpoint = self.endpoint.record.name, %error, "the endpoint's offsets could not be committed; it is tried again");
         }
+        self.has_failed = result.is_err();
         if result.is_err() || !moved.is_empty() {
             // What was to be stored was not.
             self.stored = None;
+            self.last_renewal = None;
             self.is_touched = true;
-            self.replayed.waiting.append(&mut self.replayed.covered);
+            self.replayed.put_back();
         }
-        self.answer_replays();
+        self.replayed.answer();
         for (key, offset) in &moved {
             info!(
                 endpoint = self.endpoint.record.name,
@@ -102,14 +105,6 @@ impl Dispatcher {
             self.lanes.adopted.insert(*key, *offset);
         }
         !moved.is_empty()
-    }
-
-    /// What the last commit was for is durable.
-    fn answer_replays(&mut self) {
-        for (answer, opened) in self.replayed.covered.drain(..) {
-            // Whoever asked may have gone away.
-            let _ = answer.send(Ok(opened));
-        }
     }
 
     /// Lets the commit under way end, and commits once more, unless the endpoint is deleted: then nothing of it is to be kept. Attempts under way were

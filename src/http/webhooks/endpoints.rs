@@ -143,7 +143,7 @@ impl EndpointView {
     fn of(caller: &Caller, endpoint: &Endpoint) -> EndpointView {
         let (record, now) = (&endpoint.record, caller.shared.broker.env.now());
         let settings = record.settings.clone();
-        let previous = record.previous.as_ref().map(|previous| previous.until).filter(|until| now < *until);
+        let previous = record.previous_secrets.iter().map(|previous| previous.until).filter(|until| now < *until).max();
         EndpointView {
             endpoint_id: record.id.clone(),
             name: record.name.clone(),
