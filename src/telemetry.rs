@@ -1,5 +1,5 @@
 //! Tracing: events as text or JSON lines on standard error, and panics among them. Owner of the levels, which may change while
-//! the process runs; they are not kept.
+//! the process runs; they are not kept. What is counted is in `metrics.rs`.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::io::IsTerminal;
@@ -8,6 +8,7 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use tracing_subscriber::EnvFilter;
 
 mod levels;
+pub mod metrics;
 
 use levels::Levels;
 pub use levels::ROOT;
