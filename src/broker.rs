@@ -12,10 +12,11 @@ use crate::ids::LogId;
 use crate::log::{LogOptions, Logs, Partition, compaction, retention};
 use crate::schema::counts::Counts;
 use crate::schema::{Level, Registry, Settings};
-use crate::store::local::{LocalOptions, LocalStore, OnDamage, SyncPolicy};
+use crate::store::local::{LocalOptions, LocalStore, Meters, OnDamage, SyncPolicy};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore, MetaStore, StoreError};
 use crate::tasks;
+use crate::telemetry::metrics::Metrics;
 use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -37,6 +38,7 @@ const UNPACKED_MAX: usize = 4;
 pub struct Broker {
     pub env: Env,
     pub config: Arc<Config>,
+    pub metrics: Arc<Metrics>,
     pub logs: Arc<Logs>,
     pub catalog: Arc<Catalog>,
     pub groups: Arc<Groups>,
@@ -109,7 +111,10 @@ impl Broker {
     /// # Errors
     /// When the data directory cannot be used; the message says why and what to do.
     pub async fn open(config: Arc<Config>, env: Env) -> anyhow::Result<Arc<Broker>> {
-        let (log_store, meta_store) = open_store(&config).await?;
+        let metrics = Arc::new(Metrics::default());
+        metrics.build_info.of([env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.start_time.set(env.now().0 / 1000);
+        let (log_store, meta_store) = open_store(&config, &metrics).await?;
         let kafka = Arc::new(config.kafka.clone());
         let schemas = Registry::open(meta_store.clone(), registry_settings(&config)).await?;
         let catalog = Arc::new(Catalog::open(meta_store.clone(), env.clone(), kafka, config.server.cluster_id.clone()).await?);
@@ -140,6 +145,7 @@ impl Broker {
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / 1024)),
             env,
             config,
+            metrics,
             logs,
             catalog,
             groups,
@@ -283,7 +289,7 @@ fn registry_settings(config: &Config) -> Settings {
 }
 
 /// The store that the configuration asks for, as its two halves.
-async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LogStore>, Arc<dyn MetaStore>)> {
+async fn open_store(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dyn LogStore>, Arc<dyn MetaStore>)> {
     if config.storage.ephemeral {
         let store = MemoryStore::new();
         return Ok((store.clone(), store));
@@ -300,6 +306,7 @@ async fn open_store(config: &Config) -> anyhow::Result<(Arc<dyn LogStore>, Arc<d
         },
         zero_ahead: true,
         on_damage: OnDamage::Refuse,
+        meters: Meters::new(metrics),
     };
     let store = tasks::blocking("open the store", move || LocalStore::open(options)).await?;
     Ok((store.clone(), store))

@@ -18,6 +18,7 @@ use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
 use crate::log::{AppendError, Appended, Origin, Partition};
 use crate::records::{BatchHeader, Compression};
+use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
@@ -69,6 +70,7 @@ impl Handler for Produce {
             None => transactional_produce::ask(&context, &request).await,
             Some(_) => Leave::default(),
         };
+        let (mut records_count, mut bytes_count) = (0, 0);
         let mut pending = Vec::new();
         let mut responses = Vec::with_capacity(request.topic_data.len());
         for (topic_at, data) in request.topic_data.into_iter().enumerate() {
@@ -79,6 +81,7 @@ impl Handler for Produce {
             let mut answers = Vec::with_capacity(partition_data.len());
             for (partition_at, data) in partition_data.into_iter().enumerate() {
                 let PartitionProduceData { index, records, .. } = data;
+                let bytes = records.as_ref().map_or(0, Bytes::len);
                 let appended = match (refusal, &topic) {
                     (Some(error), _) => Err(error.into()),
                     (None, Err(error)) => Err((*error).into()),
@@ -89,17 +92,24 @@ impl Handler for Produce {
                 };
                 answers.push(match appended {
                     Ok((partition, Accepted { appended, dead_letters })) => {
+                        if !appended.is_repeated {
+                            records_count += count(&appended);
+                            bytes_count += bytes as u64;
+                        }
                         let at = (topic_at, partition_at);
                         pending.push(Pending { partition, last: appended.last, at });
                         pending.extend(dead_letters.map(|(partition, last)| Pending { partition, last, at }));
                         accepted(index, &appended)
                     }
-                    Err(refused) => refused.into_response(index),
+                    Err(refused) => refused.counted(&context.broker.metrics).into_response(index),
                 });
             }
             responses
                 .push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
         }
+        let metrics = &context.broker.metrics;
+        metrics.produced_records.inc_by(records_count);
+        metrics.produced.inc_by(bytes_count);
         let response = ProduceResponse::default().with_responses(responses);
         if acks == 0 {
             let has_failed =
@@ -109,6 +119,7 @@ impl Handler for Produce {
         if pending.is_empty() {
             return Answer::Now(response);
         }
+        let broker = context.broker;
         Answer::Later(Box::pin(async move {
             let mut response = response;
             let deadline = tokio::time::Instant::now() + timeout;
@@ -117,7 +128,7 @@ impl Handler for Produce {
                     let answer =
                         response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
                     let answer = answer.expect("every pending batch has its answer");
-                    *answer = Refused::from(error).into_response(answer.index);
+                    *answer = Refused::from(error).counted(&broker.metrics).into_response(answer.index);
                 }
             }
             response
@@ -215,6 +226,11 @@ async fn durable(one: &Pending, deadline: tokio::time::Instant) -> Result<(), Re
     }
 }
 
+/// Records of a batch as it was sent: it has no gaps, or it would have been refused (`log/validate.rs`).
+fn count(appended: &Appended) -> u64 {
+    u64::try_from(appended.last.0 - appended.first.0).map_or(0, |distance| distance + 1)
+}
+
 fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {
     PartitionProduceResponse::default()
         .with_index(index)
@@ -224,6 +240,11 @@ fn accepted(index: i32, appended: &Appended) -> PartitionProduceResponse {
 }
 
 impl Refused {
+    fn counted(self, metrics: &Metrics) -> Refused {
+        metrics.refused_batches.of([format!("{:?}", self.error)]).inc();
+        self
+    }
+
     fn into_response(self, index: i32) -> PartitionProduceResponse {
         let records = self.records.into_iter().map(|(index, message)| {
             BatchIndexAndErrorMessage::default()

@@ -10,6 +10,7 @@
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
 use super::Shared;
+use super::metrics::{Asked, Refused};
 use super::outgoing::{self, Outgoing};
 use crate::api::context::{Connection, Held};
 use crate::api::{self, Answer, Context, Encoded, Row};
@@ -36,8 +37,8 @@ const PRODUCE: i16 = 0;
 /// How long stage two may still take once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 
-/// An answer that is to be written, with the memory that it occupies.
-type Queued = (Encoded, Held);
+/// An answer that is to be written, with the memory that it occupies, and what it answers.
+type Queued = (Encoded, Held, Asked);
 
 /// Serves `stream` until it ends. Never panics on what the peer sends.
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: Arc<Shared>) {
@@ -120,7 +121,10 @@ impl Reader {
         let body =
             body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
         let held = Held::default();
-        let is_produce = Prefix::peek(&body).is_some_and(|prefix| prefix.api_key == PRODUCE);
+        let api_key = Prefix::peek(&body).map_or(-1, |prefix| prefix.api_key);
+        let is_produce = api_key == PRODUCE;
+        let asked = Asked { api_key, begun: self.shared.broker.env.instant() };
+        self.shared.meters.received(asked, size + frame::PREFIX_BYTES);
         let answer = self.dispatch(body, held.clone()).await;
         if is_produce {
             // What it carried is charged to the store's queue by now.
@@ -132,7 +136,7 @@ impl Reader {
         match answer {
             Ok(Answer::Silent) => Ok(()),
             Ok(Answer::Close(reason)) => Err(End::answered(reason)),
-            Ok(answer) => self.queue.send((answer, held)).await.map_err(|_| End::silent("the writer is gone")),
+            Ok(answer) => self.queue.send((answer, held, asked)).await.map_err(|_| End::silent("the writer is gone")),
             Err(end) => Err(end),
         }
     }
@@ -143,6 +147,7 @@ impl Reader {
         let Some(row) = api::find(api_key) else { return self.absent(prefix) };
         if !(row.min..=row.max).contains(&api_version) {
             debug!(connection = self.connection.id, api = row.name, api_version, "unsupported version");
+            self.shared.meters.refused(Refused::Version);
             return (row.unsupported)(correlation_id).map(Answer::Now).map_err(End::answered);
         }
         let frame_bytes = body.len();
@@ -171,6 +176,7 @@ impl Reader {
         if row.key == PRODUCE || size <= limit {
             return Ok(());
         }
+        self.shared.meters.refused(Refused::TooLarge);
         info!(peer = %self.connection.peer, api = row.name, size, limit, "request refused: larger than limits.admin_request_bytes");
         Err(End::answered("a request above limits.admin_request_bytes"))
     }
@@ -179,6 +185,7 @@ impl Reader {
     fn absent(&self, prefix: Prefix) -> Result<Encoded, End> {
         let Prefix { api_key, api_version, correlation_id } = prefix;
         debug!(connection = self.connection.id, api_key, api_version, "unsupported key");
+        self.shared.meters.refused(Refused::Api);
         if let Some(absent) = api::absent::find(api_key) {
             return (absent.answer)(correlation_id, api_version)
                 .map(|frame| Answer::Now(Frame::from(frame)))
@@ -192,6 +199,7 @@ impl Reader {
     }
 
     fn malformed(&self, row: &Row, prefix: Prefix, error: &dyn std::fmt::Display) -> End {
+        self.shared.meters.refused(Refused::Malformed);
         info!(peer = %self.connection.peer, api = row.name, version = prefix.api_version, %error, "request does not decode; closing");
         End::answered("a request that does not decode")
     }
@@ -221,7 +229,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
                     }
                 }
             };
-            let (answer, _held) = next;
+            let (answer, _held, asked) = next;
             let frame = match answer {
                 Answer::Now(frame) => frame,
                 Answer::Later(wait) => {
@@ -243,8 +251,10 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
             if frame.is_empty() {
                 return out.shutdown().await;
             }
+            let bytes = frame.len();
+            shared.meters.answered(asked, bytes);
             // A peer that does not read keeps a place and memory that others wait for: it has as long as it would have for sending as much.
-            tokio::time::timeout(patience(frame.len()), out.push(frame)).await??;
+            tokio::time::timeout(patience(bytes), out.push(frame)).await??;
         }
     }
     .await as std::io::Result<()>;

@@ -6,8 +6,10 @@
 use crate::api::fetch_sessions::FetchSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
+use crate::telemetry::metrics::Hold;
 use crate::{sockets, tasks};
 use anyhow::Context as _;
+use metrics::Meters;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -18,6 +20,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
 mod connection;
+mod metrics;
 mod outgoing;
 
 /// Connections that the kernel keeps waiting for us.
@@ -34,6 +37,7 @@ pub(crate) struct Shared {
     /// Turns true at a stop.
     pub stopping: watch::Receiver<bool>,
     next_connection: AtomicU64,
+    meters: Meters,
 }
 
 /// A bound listener that does not accept yet.
@@ -71,6 +75,7 @@ impl Server {
         let shared = Arc::new(Shared {
             sessions: Arc::new(FetchSessions::new(slots).numbered_from(self.broker.env.below(1 << 31))),
             request_memory: Arc::new(Semaphore::new(limits.memory_bytes / 1024)),
+            meters: Meters::new(self.broker.metrics.clone()),
             broker: self.broker,
             stopping,
             next_connection: AtomicU64::new(1),
@@ -97,11 +102,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>
             Ok((stream, peer)) => {
                 let id = shared.next_connection.fetch_add(1, Ordering::Relaxed);
                 debug!(connection = id, %peer, "accepted");
+                shared.broker.metrics.kafka_connections_accepted.inc();
+                let open = Hold::of(&shared.broker.metrics.kafka_connections);
                 let shared = shared.clone();
                 tasks::spawn_connection(async move {
                     sockets::prepare(&stream);
                     connection::serve(stream, peer, id, shared).await;
-                    drop(place);
+                    drop((open, place));
                 });
             }
             Err(error) => {

@@ -196,7 +196,9 @@ impl Committer {
             let limit = self.shared.options.batch_bytes_max();
             return Err(StoreError::TooLarge { bytes, limit });
         }
+        let begun = self.shared.env.instant();
         let is_synced = self.write(header.at.at + header.total)?;
+        self.shared.options.meters.committed(begun.elapsed(), self.taken.items.len(), header.total);
         self.place(header.at);
         self.end = header.end();
         self.at = self.end.at;

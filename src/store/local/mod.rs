@@ -31,6 +31,7 @@ mod index;
 mod journal;
 mod ledger;
 mod meta;
+mod meters;
 mod preparer;
 mod queue;
 mod reader;
@@ -54,6 +55,7 @@ use bytes::Bytes;
 pub use directory::OpenError;
 use index::Index;
 use ledger::LogState;
+pub use meters::Meters;
 use queue::Purpose;
 use reader::Wanted;
 use segment::SEGMENT_HEADER_BYTES;
@@ -98,6 +100,8 @@ pub struct LocalOptions {
     /// Fill new segments with zeros ahead of use, which makes syncing into them two to four times faster.
     pub zero_ahead: bool,
     pub on_damage: OnDamage,
+    /// What is counted.
+    pub meters: Meters,
 }
 
 /// What opening does about a journal whose acknowledged middle does not read back.
@@ -120,6 +124,7 @@ impl LocalOptions {
             sync: SyncPolicy::Commit,
             zero_ahead: true,
             on_damage: OnDamage::Refuse,
+            meters: Meters::default(),
         }
     }
 
