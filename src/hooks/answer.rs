@@ -17,6 +17,8 @@ pub struct Answer {
     pub error: Option<String>,
     /// What the receiver asked for.
     pub retry_after_ms: Option<i64>,
+    /// There was no answer because it was not waited for any longer.
+    pub has_timed_out: bool,
 }
 
 /// What follows from an answer.

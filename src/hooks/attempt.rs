@@ -228,7 +228,7 @@ async fn write_letter(
     let now = handlers.broker.env.now();
     let headers = record.headers.into_iter().chain(own.headers.iter().cloned()).collect();
     let whole = NewRecord { key: record.key, value: record.value, headers };
-    match publishing::publish(handlers, &dead_letters, partition, &[whole], now).await {
+    let written = match publishing::publish(handlers, &dead_letters, partition, &[whole], now).await {
         Err(error) if error.is_of_the_record() => {
             // Its event stays where it was read, as long as its topic keeps it.
             tracing::warn!(endpoint = endpoint.record.name, topic = name, %error, "a dead letter is written without its event");
@@ -236,5 +236,9 @@ async fn write_letter(
             publishing::publish(handlers, &dead_letters, partition, &[short], now).await.map(drop)
         }
         written => written.map(drop),
+    };
+    if written.is_ok() {
+        shared.meters.buried(why);
     }
+    written
 }

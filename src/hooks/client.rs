@@ -102,7 +102,7 @@ impl Client {
             Ok(Err(error)) => return Answer::failed(cause(&error), elapsed_ms()),
             Err(_elapsed) => {
                 let message = format!("no answer within {} ms", request.timeout.as_millis());
-                return Answer::failed(message, elapsed_ms());
+                return Answer { has_timed_out: true, ..Answer::failed(message, elapsed_ms()) };
             }
         };
         let status = response.status().as_u16();
@@ -117,7 +117,8 @@ impl Client {
                 _ => break,
             }
         }
-        Answer { status: Some(status), duration_ms: elapsed_ms(), excerpt: excerpt(&body), error: None, retry_after_ms }
+        let excerpt = excerpt(&body);
+        Answer { status: Some(status), duration_ms: elapsed_ms(), excerpt, retry_after_ms, ..Answer::default() }
     }
 }
 

@@ -26,6 +26,7 @@ use super::slots::{SLOW_MAX, Standing, Window};
 use super::wanted::{EVENTS_TOPIC, takes};
 use crate::ids::Timestamp;
 use crate::tasks::{self, Owned};
+use crate::telemetry::metrics::{Gauge, level};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::Url;
 use std::collections::{HashMap, HashSet};
@@ -93,6 +94,8 @@ pub struct Dispatcher {
     last_commit: tokio::time::Instant,
     last_look: tokio::time::Instant,
     last_renewal: Option<tokio::time::Instant>,
+    /// How many events are unsettled, for whoever looks.
+    unsettled: Gauge,
 }
 
 /// What was read, in the order in which it was asked for.
@@ -110,6 +113,7 @@ impl Dispatcher {
         let now = tokio::time::Instant::now();
         let mut dispatcher = Dispatcher {
             window: Window::new(1, shared.history.standing(&endpoint.record.id)),
+            unsettled: shared.meters.unsettled(&endpoint.record.id),
             shared,
             scope,
             endpoint: endpoint.clone(),
@@ -151,6 +155,7 @@ impl Dispatcher {
                 reading = None;
             }
             self.start_due(&jobs);
+            self.unsettled.set(level(self.progress.unsettled()));
             reading = reading.or_else(|| self.next_read());
             committing = committing.or_else(|| self.next_commit());
             let nap = if are_topics_stale { PAUSE } else { self.nap(committing.is_some()) };
@@ -299,6 +304,7 @@ impl Dispatcher {
             Done::Postponed { place } => {
                 self.running.remove(&place);
                 self.progress.put_back(place, self.now());
+                self.shared.meters.postponed();
                 self.note_standing(Standing::Slow);
             }
             Done::Missing { place } => {
@@ -308,6 +314,7 @@ impl Dispatcher {
                     let answer = Answer::failed("the event was deleted before it was delivered", 0);
                     let delivery = self.delivery(place, &about).answered(Status::Cancelled, pending.attempts, &answer);
                     self.shared.history.record(&self.endpoint.record.id, delivery);
+                    self.shared.meters.settled(Status::Cancelled);
                     self.progress.settle(place);
                 }
             }
@@ -320,6 +327,7 @@ impl Dispatcher {
                 _ if self.progress.pending(place).is_none_or(|pending| !pending.is_running) => {}
                 Ok(()) => {
                     self.progress.settle(place);
+                    self.shared.meters.settled(Status::Failed);
                     self.shared.history.record(&self.endpoint.record.id, reason.delivery);
                 }
                 Err(error) => {
@@ -353,6 +361,7 @@ impl Dispatcher {
 
     fn answered(&mut self, place: Place, endpoint: &Arc<Endpoint>, about: &About, answer: &Answer, jobs: &Jobs) {
         self.running.remove(&place);
+        self.shared.meters.attempted(answer);
         // What it says of an endpoint that has changed meanwhile may be about another receiver.
         let is_current = Arc::ptr_eq(endpoint, &self.endpoint);
         if is_current {
@@ -369,6 +378,7 @@ impl Dispatcher {
         match (verdict, delay_ms(schedule, attempts, random, answer.retry_after_ms)) {
             (Verdict::Success, _) => {
                 self.progress.settle(place);
+                self.shared.meters.settled(Status::Success);
                 self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Success, attempts, answer));
             }
             (Verdict::Gone, _) => {
@@ -384,6 +394,7 @@ impl Dispatcher {
             (Verdict::Failed, Some(delay_ms)) => {
                 let due = now.plus_ms(delay_ms);
                 self.progress.retry(place, due);
+                self.shared.meters.retried();
                 if pending.order.is_some() {
                     // What it holds back must not keep others from being read.
                     let progress = &self.progress;

@@ -22,6 +22,7 @@ use dispatcher::{Dispatcher, Inbox, Replay};
 use handlers::Handlers;
 use history::History;
 use lanes::Remembered;
+use metrics::Meters;
 use progress::Stored;
 use saver::{POSITIONS, PROGRESS, Saver};
 use shared::{Memory, Shared};
@@ -49,6 +50,7 @@ mod handlers;
 mod history;
 mod lanes;
 mod message;
+mod metrics;
 mod offsets;
 mod progress;
 mod publishing;
@@ -126,6 +128,7 @@ impl Hooks {
             pools: Pools::new(settings.concurrency),
             patterns: Default::default(),
             memory: Memory::new(settings.memory_bytes),
+            meters: Meters::new(broker.metrics.clone()),
             handlers,
             gone,
             stopping,

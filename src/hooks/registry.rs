@@ -211,6 +211,7 @@ impl Hooks {
             hooks.endpoints.write().unwrap_or_else(PoisonError::into_inner).remove(&own);
             hooks.remembered.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
             hooks.shared.history.forget(id);
+            hooks.shared.meters.forget(id);
             let group = endpoint.record.group();
             if let Err(error) = offsets::delete_group(&hooks.shared.handlers, &group).await {
                 warn!(group, %error, "the group of a deleted webhook endpoint is still there; it expires by itself");

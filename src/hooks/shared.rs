@@ -4,6 +4,7 @@ use super::client::Client;
 use super::endpoint::Endpoint;
 use super::handlers::Handlers;
 use super::history::History;
+use super::metrics::Meters;
 use super::saver::Saver;
 use super::slots::Pools;
 use super::target::Rules;
@@ -97,6 +98,7 @@ pub struct Shared {
     pub history: History,
     pub saver: Saver,
     pub memory: Memory,
+    pub meters: Meters,
     /// Endpoints, as they are when their receivers say that they are gone.
     pub gone: mpsc::Sender<Arc<Endpoint>>,
     pub stopping: watch::Receiver<bool>,

@@ -45,6 +45,8 @@ pub struct Pools {
     unknown: Arc<Semaphore>,
     quick: Arc<Semaphore>,
     slow: Arc<Semaphore>,
+    /// In the order of [`Standing`].
+    sizes: [usize; 3],
 }
 
 /// Leave for one request.
@@ -56,8 +58,9 @@ impl Pools {
     pub fn new(concurrency: usize) -> Pools {
         let other = (concurrency / 6).max(1);
         let quick = concurrency.saturating_sub(2 * other).max(1);
-        let [unknown, quick, slow] = [other, quick, other].map(|permits| Arc::new(Semaphore::new(permits)));
-        Pools { unknown, quick, slow }
+        let sizes = [other, quick, other];
+        let [unknown, quick, slow] = sizes.map(|permits| Arc::new(Semaphore::new(permits)));
+        Pools { unknown, quick, slow, sizes }
     }
 
     fn of(&self, standing: Standing) -> Arc<Semaphore> {
@@ -72,6 +75,15 @@ impl Pools {
     /// Waits for its turn in the pool. `None`: never, since pools are not closed.
     pub async fn take(&self, standing: Standing) -> Option<Slot> {
         self.of(standing).acquire_owned().await.ok()
+    }
+
+    /// Each pool: what is known of those who take from it, how many slots it has, and how many are taken.
+    #[must_use]
+    pub fn used(&self) -> [(Standing, usize, usize); 3] {
+        [Standing::Unknown, Standing::Quick, Standing::Slow].map(|standing| {
+            let size = self.sizes[standing as usize];
+            (standing, size, size.saturating_sub(self.of(standing).available_permits()))
+        })
     }
 
     /// A place among the slow ones, if one is free.
@@ -141,6 +153,16 @@ mod tests {
     use super::*;
 
     const QUICK: Duration = Duration::from_millis(5);
+
+    #[tokio::test]
+    async fn each_pool_tells_its_size_and_what_is_taken() {
+        let pools = Pools::new(60);
+        let slots = [pools.take(Standing::Quick).await, pools.take(Standing::Quick).await, pools.take_slow_now()];
+        let used = pools.used();
+        assert_eq!(used, [(Standing::Unknown, 10, 0), (Standing::Quick, 40, 2), (Standing::Slow, 10, 1)]);
+        drop(slots);
+        assert!(pools.used().iter().all(|(_, _, used)| *used == 0));
+    }
 
     #[test]
     fn quick_answers_widen_and_slow_ones_close() {

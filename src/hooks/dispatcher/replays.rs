@@ -58,7 +58,10 @@ impl Dispatcher {
     /// Adds lanes for what is to be sent again, and answers: when there is something to send, only once that is durable.
     pub(super) fn replay(&mut self, replay: Replay) {
         match self.open_replays(&replay.ranges) {
-            Ok(opened) if opened.0 > 0 => self.replayed.waiting.push((replay.answer, opened)),
+            Ok(opened) if opened.0 > 0 => {
+                self.shared.meters.replayed(opened);
+                self.replayed.waiting.push((replay.answer, opened));
+            }
             // Whoever asked may have gone away.
             other => drop(replay.answer.send(other)),
         }
