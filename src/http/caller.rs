@@ -146,6 +146,31 @@ impl FromRequestParts<Arc<Shared>> for Caller {
     }
 }
 
+/// Whoever may see what the whole server does, whosever it is.
+pub struct Operator;
+
+impl FromRequestParts<Arc<Shared>> for Operator {
+    type Rejection = HttpError;
+
+    async fn from_request_parts(parts: &mut Parts, shared: &Arc<Shared>) -> Result<Operator, HttpError> {
+        let http = &shared.broker.config.http;
+        match http.auth {
+            HttpAuth::None => {
+                check_host(parts)?;
+                check_site(parts, &http.cors_origins)?;
+            }
+            HttpAuth::Keys => {
+                // What others do is not for a project that is one among several.
+                if !opened(parts, &http.projects)?.iter().any(|(_, project)| project.topic_prefix.is_empty()) {
+                    let message = "this shows the whole server; it needs an API key of a project whose topic_prefix is \"\"";
+                    return Err(HttpError::new(Refusal::Forbidden, message));
+                }
+            }
+        }
+        Ok(Operator)
+    }
+}
+
 /// Whether a request has any right to be read: with keys, that it has one of them.
 ///
 /// # Errors

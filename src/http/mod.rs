@@ -14,6 +14,7 @@ use crate::broker::Broker;
 use crate::catalog::patterns::Patterns;
 use crate::config::split_address;
 use crate::hooks::Hooks;
+use crate::telemetry::metrics::{Gauge, Hold};
 use crate::{sockets, tasks};
 use axum::extract::Request;
 use axum::{Extension, Router};
@@ -45,6 +46,7 @@ mod input;
 mod json;
 mod leases;
 mod live;
+mod metrics;
 mod partitioner;
 mod produce;
 mod records;
@@ -179,9 +181,10 @@ impl Server {
         let api = self.api.map(|listener| (listener, router::router(shared.clone())));
         let registry = self.registry.map(|listener| (listener, registry::router(shared.clone())));
         let graceful = GracefulShutdown::new();
+        let open = &self.broker.metrics.http_connections;
         tokio::select! {
-            () = accept(api.as_ref(), FIRST_CONNECTION, &graceful, &room) => {}
-            () = accept(registry.as_ref(), FIRST_REGISTRY_CONNECTION, &graceful, &room) => {}
+            () = accept(api.as_ref(), FIRST_CONNECTION, &graceful, &room, open) => {}
+            () = accept(registry.as_ref(), FIRST_REGISTRY_CONNECTION, &graceful, &room, open) => {}
             () = shutdown => {}
         }
         drop((api, registry));
@@ -209,7 +212,13 @@ async fn bind(wanted: &Wanted<'_>) -> anyhow::Result<Option<TcpListener>> {
 }
 
 /// Takes connections for ever; without a listener there are none.
-async fn accept(served: Option<&(TcpListener, Router)>, first: u64, graceful: &GracefulShutdown, room: &Arc<Semaphore>) {
+async fn accept(
+    served: Option<&(TcpListener, Router)>,
+    first: u64,
+    graceful: &GracefulShutdown,
+    room: &Arc<Semaphore>,
+    open: &Gauge,
+) {
     let Some((listener, router)) = served else { return std::future::pending().await };
     let mut next = first;
     loop {
@@ -217,7 +226,7 @@ async fn accept(served: Option<&(TcpListener, Router)>, first: u64, graceful: &G
         match listener.accept().await {
             Ok((stream, peer)) => {
                 next += 1;
-                serve(stream, peer, next, router, graceful, place);
+                serve(stream, peer, next, router, graceful, (place, Hold::of(open)));
             }
             Err(error) => {
                 warn!(%error, "an HTTP connection could not be accepted");
@@ -233,7 +242,7 @@ fn serve(
     id: u64,
     router: &Router,
     graceful: &GracefulShutdown,
-    place: OwnedSemaphorePermit,
+    place: (OwnedSemaphorePermit, Hold),
 ) {
     sockets::prepare(&stream);
     let Ok(local) = stream.local_addr() else { return };

@@ -2,7 +2,7 @@
 
 use super::errors::{HttpError, Refusal};
 use super::webhooks::{deliveries, endpoints, events};
-use super::{Shared, budget, consume, docs, health, live, produce, topic_schema, topics};
+use super::{Shared, budget, consume, docs, health, live, metrics, produce, topic_schema, topics};
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
@@ -62,6 +62,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .nest(PROJECT, of_project())
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))
+        .routes(routes!(metrics::scrape))
         .split_for_parts();
     docs::complete(&mut document, PROJECT);
     let http = &shared.broker.config.http;
@@ -86,7 +87,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         Some(cors) => routes.layer(cors),
         None => routes,
     };
-    routes.with_state(shared)
+    // Around all others: what they refuse is counted as well.
+    routes.layer(middleware::from_fn_with_state(shared.clone(), metrics::measure)).with_state(shared)
 }
 
 fn cors(origins: &[String]) -> Option<CorsLayer> {

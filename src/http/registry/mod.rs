@@ -6,7 +6,7 @@
 
 use super::errors::{HttpError, Refusal};
 use super::room::Room;
-use super::{Shared, budget, docs};
+use super::{Shared, budget, docs, metrics};
 use axum::Router;
 use axum::body::{Body, HttpBody, to_bytes};
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -94,6 +94,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::map_response(in_own_form))
         // The budget has seen to it.
         .layer(DefaultBodyLimit::disable())
+        .layer(middleware::from_fn_with_state(shared.clone(), metrics::measure))
         .with_state(shared)
 }
 
