@@ -8,6 +8,6 @@ source "$here/../lib.sh"
 # The raw client of the HTTP API, the broker that has one and what a Kafka client sees. What has the same name here comes first.
 PYTHONPATH=$PYTHONPATH:$here/../http
 
-parts=(settled_test python_package signatures endpoints events answers replays addresses isolation torture)
+parts=(settled_test python_package signatures endpoints events answers replays addresses isolation metrics torture)
 
 run_parts "$here" "${parts[*]}" "${parts[*]}" "$@"

@@ -6,6 +6,6 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib.sh
 source "$here/../lib.sh"
 
-parts=(smoke records idempotency groups cursors live access python_package quickstart failures schema curl_tour)
+parts=(smoke records idempotency groups cursors live access python_package quickstart failures schema metrics curl_tour)
 
 run_parts "$here" "${parts[*]}" "${parts[*]}" "$@"
