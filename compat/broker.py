@@ -21,7 +21,7 @@ LOG_TAIL_LINES = 30
 
 
 class Broker:
-    """What both have in common: start, stop, kill, and what the process has used. Subclasses say how to start."""
+    """What both have in common: start, stop, kill, and what the process has used. Subclasses say how to start, and when it has started."""
 
     name = "broker"
 
@@ -45,21 +45,43 @@ class Broker:
 
     def start(self):
         """Starts the broker and returns when it answers; raises RuntimeError with the end of its log otherwise."""
+        self.prepare()
+        self.spawn()
+        self.wait(self.is_ready, pause=0.02)
+        return self
+
+    def prepare(self):
+        """What must be there before the process is: the data directory."""
         self.data.mkdir(parents=True, exist_ok=True)
+
+    def spawn(self):
+        """Starts the process, without waiting for anything."""
         with open(self.log, "ab") as log:
             self.start_offset = log.tell()
             # setpriv: the kernel kills the broker when this script is gone.
             command = ["setpriv", "--pdeathsig", "KILL", *self.command()]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.home)
+
+    def wait(self, is_there, pause):
+        """Returns when `is_there()`, asked every `pause` seconds; raises RuntimeError when the broker ends before, or is too slow."""
         deadline = time.monotonic() + START_SECONDS
-        while not self.is_ready():
+        while not is_there():
             if not self.is_alive():
                 raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{self.log_tail()}")
             if time.monotonic() > deadline:
                 self.kill()
                 raise RuntimeError(f"{self.name} did not answer within {START_SECONDS} s:\n{self.log_tail()}")
-            time.sleep(0.02)
-        return self
+            time.sleep(pause)
+
+    def is_answering(self):
+        """Whether it answers ApiVersions (key 18) version 0: length, key, version, correlation id, no client id."""
+        request = b"\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff"
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+                connection.sendall(len(request).to_bytes(4, "big") + request)
+                return len(connection.recv(4)) == 4
+        except OSError:
+            return False
 
     def is_alive(self):
         return self.process is not None and self.process.poll() is None
@@ -130,10 +152,13 @@ class Kafka(Broker):
     # Of the storage tool, for a directory that is otherwise than by default.
     format_options = ()
 
-    def command(self):
+    def prepare(self):
+        super().prepare()
         if self.port == 0:
             self.port, self.controller_port = free_port(), free_port()
             self.format()
+
+    def command(self):
         return ["java", f"-Xmx{self.heap}", f"-Xms{self.heap}", "-cp", kafka_classpath(), "kafka.Kafka", str(self.home / "server.properties")]
 
     def format(self):
@@ -165,14 +190,7 @@ class Kafka(Broker):
         return 0 if status == 128 + signal.SIGTERM else status
 
     def is_ready(self):
-        """An answer to ApiVersions (key 18) version 0: length, key, version, correlation id, no client id."""
-        request = b"\x00\x12\x00\x00\x00\x00\x00\x01\xff\xff"
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
-                connection.sendall(len(request).to_bytes(4, "big") + request)
-                return len(connection.recv(4)) == 4
-        except OSError:
-            return False
+        return self.is_answering()
 
 
 def kafka_classpath():
