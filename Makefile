@@ -1,7 +1,7 @@
 # Everything that one does with Fourbyfour Stream; `make help` lists it.
 #
 # One build serves all targets: profile release, in one folder outside the checkout.
-# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1"`; `make profile` likewise).
+# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1 --no-write"`; `make profile ARGS="--only p100"`).
 # One test: `cargo test --release NAME`, `compat/kcat/run.sh NAME`, and the same for the other clients.
 
 SHELL := bash
@@ -62,13 +62,15 @@ guard: ## count what a steady load costs (instructions, system calls, bytes copi
 	@cargo build --release --workspace --bins
 	@bench/guard/run.sh $(ARGS)
 
-bench: ## the same workloads on fbf and on Apache Kafka, side by side (needs Java 17, Maven)
+bench: ## the same workloads on fbf and on Apache Kafka, side by side: writes BENCHMARKS.md, in about 40 minutes (needs Java 17, Maven)
 	@compat/setup.sh build test java
+	@compat/setup.sh librdkafka || echo "bench: without librdkafka; the table will say so of its rows" >&2
 	@cargo build --release --bin fbf
 	@bench/run.sh $(ARGS)
 
 profile: ## where processor time goes in each row of the bench: flame graphs in target/profile, e.g. ARGS="--only p100" (needs Java 17, Maven)
 	@compat/setup.sh build test java profile
+	@compat/setup.sh librdkafka || echo "profile: without librdkafka's rows" >&2
 	@cargo build --release --bin fbf
 	@bench/profile.sh $(ARGS)
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Puts in place what a target needs beyond Rust. Says nothing and takes no time when everything is there.
 #
-#   setup.sh [build] [test] [guard] [profile] [java] [compat]
+#   setup.sh [build] [test] [guard] [profile] [java] [librdkafka] [compat]
 #
 # build   a C and C++ compiler, make, and libclang (RocksDB's bindings are generated while building)
 # test    kcat, curl, Node, Python 3; in a virtual environment confluent-kafka, schemathesis and standardwebhooks; the published Python packages
@@ -10,8 +10,8 @@
 # guard   valgrind and strace
 # profile perf, and inferno, which draws flame graphs, built by cargo
 # java    Java 17 and Maven, and Apache Kafka's own tools from Maven Central
-# compat  test, java, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams, Kafka Connect, and librdkafka's sources, built
-#         with its tests
+# librdkafka   built from its sources, with rdkafka_performance, which the bench loads a broker with
+# compat  test, java, librdkafka with its tests, Go, pyarrow (for the 3,000,000 flights), Kafka's test jars, Kafka Streams and Kafka Connect
 #
 # System packages come through apt-get (as root, or with sudo); where that cannot be, one line names what is missing.
 # Go, Java and Maven are never installed, only asked for. Everything else lands in $FBF_CACHE.
@@ -60,7 +60,7 @@ missing_packages() {
       profile)
         have perf || echo linux-perf
         ;;
-      compat)
+      librdkafka)
         missing_compilers
         has_header openssl/ssl.h || echo libssl-dev
         has_header zlib.h || echo zlib1g-dev
@@ -68,6 +68,8 @@ missing_packages() {
         has_header lz4.h || echo liblz4-dev
         has_header sasl/sasl.h || echo libsasl2-dev
         has_header curl/curl.h || echo libcurl4-openssl-dev
+        ;;
+      compat)
         has_header rapidjson/rapidjson.h || echo rapidjson-dev
         ;;
     esac
@@ -131,23 +133,35 @@ install_jars() {
   echo "$stamp" >"$folder/stamp"
 }
 
-# librdkafka 2.12.1 with its tests, built beside its sources. These come inside a crate: cargo fetches it and checks it.
+# librdkafka 2.12.1 and its rdkafka_performance, built beside its sources. These come inside a crate: cargo fetches it and checks it.
 install_librdkafka() {
   local manifest=$here/librdkafka/Cargo.toml stamp crate
   stamp=$(sha256sum <"$manifest" | cut -d' ' -f1)
-  [ "$(cat "$LIBRDKAFKA/stamp" 2>/dev/null)" != "$stamp" ] || return 0
-  echo "setup: librdkafka and its tests to $LIBRDKAFKA (a minute or two)" >&2
+  # A folder from before the bench asked for rdkafka_performance is stamped, and has none.
+  [ "$(cat "$LIBRDKAFKA/stamp" 2>/dev/null)" != "$stamp" ] || [ ! -x "$LIBRDKAFKA/examples/rdkafka_performance" ] || return 0
+  echo "setup: librdkafka to $LIBRDKAFKA (a minute or two)" >&2
   rm -rf "$LIBRDKAFKA"
   mkdir -p "$LIBRDKAFKA/crate"
   cp "$manifest" "$LIBRDKAFKA/crate/"
   crate=$(cargo metadata --quiet --format-version 1 --manifest-path "$LIBRDKAFKA/crate/Cargo.toml" | crate_folder rdkafka-sys) \
     || die "cargo could not fetch what $manifest pins"
   cp -R "$crate/librdkafka/." "$LIBRDKAFKA/"
-  # The flags of a make that calls this script are not for librdkafka's.
-  ( cd "$LIBRDKAFKA" && unset MAKEFLAGS MFLAGS MAKELEVEL \
-    && ./configure && make -j"$(nproc)" libs && make -j"$(nproc)" -C tests build ) >"$LIBRDKAFKA/build.log" 2>&1 \
-    || die "librdkafka could not be built; see $LIBRDKAFKA/build.log"
+  in_librdkafka build.log "./configure && make -j$(nproc) libs && make -C examples rdkafka_performance"
   echo "$stamp" >"$LIBRDKAFKA/stamp"
+}
+
+install_librdkafka_tests() {
+  # The stamp goes with the folder, when that is built anew.
+  [ ! -e "$LIBRDKAFKA/tests.stamp" ] || return 0
+  echo "setup: librdkafka's tests to $LIBRDKAFKA" >&2
+  in_librdkafka tests.log "make -j$(nproc) -C tests build"
+  touch "$LIBRDKAFKA/tests.stamp"
+}
+
+# in_librdkafka LOG COMMANDS: builds there; the flags of a make that calls this script are not for librdkafka's.
+in_librdkafka() {
+  ( cd "$LIBRDKAFKA" && unset MAKEFLAGS MFLAGS MAKELEVEL && bash -euc "$2" ) >"$LIBRDKAFKA/$1" 2>&1 \
+    || die "librdkafka could not be built; see $LIBRDKAFKA/$1"
 }
 
 install_inferno() {
@@ -168,7 +182,7 @@ import json, pathlib, sys
 print(pathlib.Path(crate["manifest_path"]).parent)' "$1"
 }
 
-case " $* " in *" compat "*) set -- "$@" test java ;; esac
+case " $* " in *" compat "*) set -- "$@" test java librdkafka ;; esac
 parts=" $* "
 wants() { [[ $parts == *" $1 "* ]]; }
 mkdir -p "$FBF_CACHE"
@@ -183,7 +197,7 @@ fi
 
 mapfile -t packages < <(missing_packages "$@" | sort -u)
 install_packages "${packages[@]}"
-have cargo || ! { wants build || wants compat; } || die "missing: Rust (cargo); https://rustup.rs installs it"
+have cargo || ! { wants build || wants librdkafka; } || die "missing: Rust (cargo); https://rustup.rs installs it"
 
 if wants test; then install_python "$here/requirements.txt"; fi
 if wants test; then install_python "$here/http/requirements.txt"; fi
@@ -203,7 +217,8 @@ elif wants test && [ -z "$(require_java; require_jdk)" ]; then
 fi
 if wants compat; then install_jars "$here/streams/pom.xml" "$STREAMS_LIBS"; fi
 if wants compat; then install_jars "$here/connect/pom.xml" "$CONNECT_LIBS"; fi
-if wants compat; then install_librdkafka; fi
+if wants librdkafka; then install_librdkafka; fi
+if wants compat; then install_librdkafka_tests; fi
 if wants profile; then install_inferno; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/tour/flights.py" --fetch; fi
 if wants test; then "$FBF_VENV/bin/python" "$here/http/python_package.py" --fetch; fi
