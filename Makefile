@@ -1,7 +1,8 @@
 # Everything that one does with Fourbyfour Stream; `make help` lists it.
 #
 # One build serves all targets: profile release, in one folder outside the checkout.
-# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1 --no-write"`; `make profile ARGS="--only p100"`).
+# ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1 --no-write"`; `make
+# profile` likewise, where nothing is written but flame graphs).
 # One test: `cargo test --release NAME`, `compat/kcat/run.sh NAME`, and the same for the other clients.
 
 SHELL := bash

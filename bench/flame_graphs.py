@@ -41,8 +41,10 @@ def main():
         broker.start()
         workloads.warm_up(broker)
         for name in asked.only.split(","):
-            for workload, row, samples in recorded(workloads.ALL[name](broker, asked.scale), broker.pid, asked.hertz):
-                if "error" in row:
+            for workload, row, samples in recorded(workloads.LOADS[name](broker, asked.scale), broker.pid, asked.hertz):
+                if "unavailable" in row:
+                    print(f"{workload}: not recorded ({row['unavailable']})", flush=True)
+                elif "error" in row:
                     failed.append(workload)
                     print(f"{workload}: FAIL ({row['error']})", flush=True)
                 else:
@@ -56,7 +58,7 @@ def main():
 
 def arguments():
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--only", default=",".join(workloads.DEFAULT), help=f"of {', '.join(workloads.ALL)}")
+    options.add_argument("--only", default=",".join(workloads.LOADS), help=f"of {', '.join(workloads.LOADS)}")
     options.add_argument("--scale", type=float, default=1.0, help="1.0 is the size that the published table has")
     options.add_argument("--fbf", action="append", default=[], metavar="KEY=VALUE", help="a setting for fbf, e.g. storage.sync=os")
     options.add_argument("--hertz", type=int, default=499, help="samples for a second of a processor; each takes 16 KiB on disk")

@@ -1,7 +1,7 @@
 """Runs a list of suites one after the other, shows what they print, and sums up their last lines.
 
-  run.sh test     Rust's tests, then kcat, confluent-kafka, HTTP, schemas, webhooks, the guard of costs, the tour and, where Java is, what
-                  WITH_JAVA names, against the real binary: what `make test` runs
+  run.sh test     Rust's tests, those of checkers and of the bench, then kcat, confluent-kafka, HTTP, schemas, webhooks, the guard of costs,
+                  the tour and, where Java is, what WITH_JAVA names, against the real binary: what `make test` runs
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
 A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
@@ -31,6 +31,7 @@ LISTS = {
         "rust": ["cargo", "test", "--release", "--workspace", "--no-fail-fast"],
         "tour's checker": [sys.executable, str(HERE / "tour" / "deliveries_test.py")],
         "copier's checker": [sys.executable, str(HERE / "copier" / "copies_test.py")],
+        "bench": [sys.executable, str(HERE.parent / "bench" / "bench_test.py")],
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
