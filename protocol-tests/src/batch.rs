@@ -224,6 +224,33 @@ pub struct ReadRecord {
     pub value: Option<Bytes>,
 }
 
+/// How many bytes at the start of `records` are whole batches, and the offset after them; nothing when there is no whole one. Kafka may
+/// cut the last batch of an answer (a fetch reads a range of bytes of the file, FileRecords.slice).
+#[must_use]
+pub fn whole(records: &[u8]) -> Option<(usize, i64)> {
+    let (mut at, mut found) = (0, None);
+    while let Some(header) = records.get(at..at + HEADER_BYTES) {
+        let length = (&header[LENGTH_AT..]).get_i32();
+        let Some(end) = usize::try_from(length).ok().map(|length| at + 12 + length).filter(|end| *end <= records.len()) else {
+            break;
+        };
+        let base_offset = (&header[..]).get_i64();
+        let last_offset_delta = (&header[LAST_OFFSET_DELTA_AT..]).get_i32();
+        found = Some((end, base_offset + i64::from(last_offset_delta) + 1));
+        at = end;
+    }
+    found
+}
+
+/// The whole batches of what a fetch answered; see [`whole`].
+///
+/// # Errors
+/// As [`parse`].
+pub fn parse_whole(records: &Bytes) -> Result<Vec<ReadBatch>, String> {
+    let bytes = whole(records).map_or(0, |(bytes, _)| bytes);
+    parse(records.slice(..bytes))
+}
+
 /// Reads whole batches out of what a fetch answered.
 ///
 /// # Errors
@@ -384,6 +411,17 @@ mod tests {
             assert_eq!(read[0].records[1], second);
             assert_eq!(read[0].records[0].key.as_deref(), Some(&b"k"[..]));
         }
+    }
+
+    #[test]
+    fn a_batch_that_is_cut_is_left_out() {
+        let batch = Batch::of(&["a", "b"]).build();
+        let two = Bytes::from([&batch[..], &batch[..]].concat());
+        assert_eq!(whole(&two), Some((two.len(), 2)));
+        assert_eq!(whole(&two[..two.len() - 1]), Some((batch.len(), 2)));
+        assert_eq!(whole(&batch[..batch.len() - 1]), None);
+        assert_eq!(whole(&[]), None);
+        assert_eq!(parse_whole(&two.slice(..two.len() - 1)).unwrap().len(), 1);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long a test waits for an answer before it fails.
 pub const PATIENCE: Duration = Duration::from_secs(10);
@@ -80,6 +80,24 @@ impl Client {
         self.stream.set_read_timeout(Some(patience)).expect("a socket takes a read time-out");
     }
 
+    /// Waits this long, instead of [`PATIENCE`], for the server to take what is written from now on.
+    ///
+    /// # Panics
+    /// When the socket is gone.
+    pub fn set_write_patience(&mut self, patience: Duration) {
+        self.stream.set_write_timeout(Some(patience)).expect("a socket takes a write time-out");
+    }
+
+    /// The same connection once more, so that one thread sends and another one receives: only one of them may do either.
+    ///
+    /// # Panics
+    /// When the system has no more descriptors.
+    #[must_use]
+    pub fn twin(&self) -> Client {
+        let stream = self.stream.try_clone().expect("a descriptor for the same socket");
+        Client { stream, next_correlation_id: self.next_correlation_id }
+    }
+
     /// Asks and waits for the answer.
     ///
     /// # Panics
@@ -141,6 +159,31 @@ impl Client {
         let mut body = vec![0u8; size];
         self.stream.read_exact(&mut body)?;
         Ok(Bytes::from(body))
+    }
+
+    /// Reads one frame and forgets it, a piece at a time: its bytes, without its size.
+    ///
+    /// # Errors
+    /// [`Failure::TimedOut`] when it is not whole at the `deadline`; the connection is of no more use then.
+    pub fn skip_frame(&mut self, deadline: Instant) -> Result<u64, Failure> {
+        let mut prefix = [0u8; 4];
+        self.stream.read_exact(&mut prefix)?;
+        let size = u64::try_from(i32::from_be_bytes(prefix))
+            .map_err(|_| Failure::Malformed(format!("a response of {} bytes", i32::from_be_bytes(prefix))))?;
+        let mut piece = vec![0u8; 64 * 1024];
+        let mut left = size;
+        while left > 0 {
+            if Instant::now() >= deadline {
+                return Err(Failure::TimedOut);
+            }
+            let wanted = usize::try_from(left).unwrap_or(usize::MAX).min(piece.len());
+            let got = self.stream.read(&mut piece[..wanted])?;
+            if got == 0 {
+                return Err(Failure::Closed);
+            }
+            left -= got as u64;
+        }
+        Ok(size)
     }
 
     /// Tells the server that no more requests come; answers can still be read.

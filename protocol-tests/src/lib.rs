@@ -5,13 +5,20 @@
 //! is tested with the environment variable `FBF_BIN`.
 
 pub mod batch;
+pub mod broker;
 pub mod client;
+pub mod descriptors;
 pub mod frame;
 pub mod groups;
 pub mod history;
 pub mod http;
 pub mod kill;
+pub mod latency;
 pub mod network;
+pub mod offsets;
+pub mod options;
+pub mod pipeline;
+pub mod process;
 pub mod records;
 pub mod samples;
 pub mod server;

@@ -1,6 +1,7 @@
 //! The server under test, as a process: started on a free port and its own directory, stopped, killed, started again.
 
 use crate::client::Client;
+use crate::process::Process;
 use rustix::process::{Pid, Signal, kill_process};
 use std::ffi::OsString;
 use std::fs::File;
@@ -33,6 +34,7 @@ pub struct Launch {
     port: u16,
     data: Option<PathBuf>,
     ephemeral: bool,
+    start_limit: Duration,
 }
 
 /// How a server's process ended.
@@ -63,7 +65,7 @@ impl Launch {
     /// The defaults: a free port, a new directory.
     #[must_use]
     pub fn new() -> Launch {
-        let launch = Launch { arguments: Vec::new(), port: 0, data: None, ephemeral: false };
+        let launch = Launch { arguments: Vec::new(), port: 0, data: None, ephemeral: false, start_limit: START_LIMIT };
         SETTINGS.iter().fold(launch, |launch, (key, value)| launch.set(key, value))
     }
 
@@ -98,6 +100,13 @@ impl Launch {
     #[must_use]
     pub fn ephemeral(mut self) -> Launch {
         self.ephemeral = true;
+        self
+    }
+
+    /// Waits this long for it to listen, after each start: much data takes its time.
+    #[must_use]
+    pub fn start_within(mut self, limit: Duration) -> Launch {
+        self.start_limit = limit;
         self
     }
 
@@ -258,18 +267,22 @@ impl Server {
         self.child.as_mut().is_some_and(|child| child.try_wait().expect("the system knows its children").is_none())
     }
 
+    /// Its process, until the next stop.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process::of(self.child.as_ref().expect("a running server").id())
+    }
+
     /// Processor time that the process has used, user and system, of all its threads.
     ///
     /// # Panics
     /// When the process is gone.
     #[must_use]
     pub fn cpu(&self) -> Duration {
-        let id = self.child.as_ref().expect("a running server").id();
-        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("the server lives");
-        // utime and stime, the 14th and 15th field; the second one, the command, may hold anything but ends with the last parenthesis.
-        let fields = stat.rsplit_once(')').expect("a command in parentheses").1.split_whitespace();
-        let ticks: u64 = fields.skip(11).take(2).map(|field| field.parse::<u64>().expect("a number of ticks")).sum();
-        Duration::from_millis(ticks * 1000 / rustix::param::clock_ticks_per_second())
+        self.process().cpu()
     }
 
     /// The most memory that the process has ever held, in bytes (VmHWM).
@@ -278,11 +291,7 @@ impl Server {
     /// When the process is gone.
     #[must_use]
     pub fn peak_memory_bytes(&self) -> u64 {
-        let id = self.child.as_ref().expect("a running server").id();
-        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("the server lives");
-        let line = status.lines().find(|line| line.starts_with("VmHWM:")).expect("VmHWM in /proc/PID/status; a zombie has none");
-        let kilobytes: u64 = line.split_whitespace().nth(1).and_then(|word| word.parse().ok()).expect("a number of kB");
-        kilobytes * 1024
+        self.process().peak_memory_bytes()
     }
 
     /// What it has written to standard output since its last start.
@@ -336,7 +345,11 @@ impl Server {
                 return;
             }
             assert!(self.is_running(), "the server ended instead of listening\n{}", self.said());
-            assert!(started.elapsed() < START_LIMIT, "no line \"listening  127.0.0.1:PORT\" in time\n{}", self.said());
+            assert!(
+                started.elapsed() < self.launch.start_limit,
+                "no line \"listening  127.0.0.1:PORT\" in time\n{}",
+                self.said()
+            );
             std::thread::sleep(POLL);
         }
     }

@@ -152,7 +152,10 @@ impl TxnProducer {
 }
 
 /// Asks until the broker no longer says that it is busy.
-fn again<T>(mut ask: impl FnMut() -> (i16, T)) -> Result<T, ResponseError> {
+///
+/// # Errors
+/// What it refuses with.
+pub fn again<T>(mut ask: impl FnMut() -> (i16, T)) -> Result<T, ResponseError> {
     loop {
         let (code, answer) = ask();
         match code.err() {
