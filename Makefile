@@ -14,9 +14,11 @@ export FBF_CACHE ?= $(HOME)/.cache/fourbyfour-stream
 export CARGO_TARGET_DIR ?= $(FBF_CACHE)/target
 export FBF_BIN ?= $(CARGO_TARGET_DIR)/release/fbf
 export PATH := $(PATH):$(HOME)/.cargo/bin
+# Where the data of measurements is kept: on a disk, which /tmp need not be.
+export BENCH_DIR ?= $(FBF_CACHE)/bench
 ARGS ?=
 
-.PHONY: help build run test tour torture check guard bench profile compat clean
+.PHONY: help build run test tour torture check guard bench tail scale profile compat clean
 
 help: ## list the targets (this text)
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/  make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -68,6 +70,11 @@ bench: ## the same workloads on fbf and on Apache Kafka, side by side: writes BE
 	@compat/setup.sh librdkafka || echo "bench: without librdkafka; the table will say so of its rows" >&2
 	@cargo build --release --bin fbf
 	@bench/run.sh $(ARGS)
+
+tail: ## latency at a fixed rate of arrival, from when each record was due, e.g. ARGS="--rate 20000 --cold-gb 30"; on Kafka: ARGS="--bootstrap HOST:PORT --pid PID"
+	@compat/setup.sh build
+	@cargo build --release --workspace --bin fbf --bin tail-latency
+	@mkdir -p "$(BENCH_DIR)" && TMPDIR="$(BENCH_DIR)" "$(CARGO_TARGET_DIR)/release/tail-latency" $(ARGS)
 
 profile: ## where processor time goes in each row of the bench: flame graphs in target/profile, e.g. ARGS="--only p100" (needs Java 17, Maven)
 	@compat/setup.sh build test java profile
