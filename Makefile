@@ -76,6 +76,11 @@ tail: ## latency at a fixed rate of arrival, from when each record was due, e.g.
 	@cargo build --release --workspace --bin fbf --bin tail-latency
 	@mkdir -p "$(BENCH_DIR)" && TMPDIR="$(BENCH_DIR)" "$(CARGO_TARGET_DIR)/release/tail-latency" $(ARGS)
 
+scale: ## memory and processor time with many partitions, connections, waiting consumers and so on, e.g. ARGS="connections --counts 100,1000"; ARGS= lists them
+	@compat/setup.sh build
+	@cargo build --release --workspace --bin fbf --bin node-scale
+	@mkdir -p "$(BENCH_DIR)" && TMPDIR="$(BENCH_DIR)" "$(CARGO_TARGET_DIR)/release/node-scale" $(ARGS)
+
 profile: ## where processor time goes in each row of the bench: flame graphs in target/profile, e.g. ARGS="--only p100" (needs Java 17, Maven)
 	@compat/setup.sh build test java profile
 	@compat/setup.sh librdkafka || echo "profile: without librdkafka's rows" >&2

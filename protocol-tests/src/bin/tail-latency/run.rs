@@ -18,8 +18,8 @@ pub struct Run<'a> {
     is_over: AtomicBool,
 }
 
-impl Run<'_> {
-    pub fn new<'a>(options: &'a Options, topic: &'a Topic, address: SocketAddr, start: Instant) -> Run<'a> {
+impl<'a> Run<'a> {
+    pub fn new(options: &'a Options, topic: &'a Topic, address: SocketAddr, start: Instant) -> Run<'a> {
         Run { options, topic, address, start, received: AtomicU64::new(0), is_over: AtomicBool::new(false) }
     }
 
