@@ -39,7 +39,7 @@ pub fn check(
     acknowledged: &[Acknowledged],
 ) -> Result<(), String> {
     let mut client = broker::patient(address);
-    let mut missing = Vec::new();
+    let mut missing: Vec<&Acknowledged> = Vec::new();
     for (index, (partitioned, ends)) in topics.iter().zip(ends).enumerate() {
         let kept = read(&mut client, partitioned, ends)?;
         let own = acknowledged.iter().filter(|batch| batch.topic == index);
