@@ -27,6 +27,8 @@ use tracing::warn;
 
 /// How often logs that grew enough save what recovery would otherwise read.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
+/// How often it is looked at whether all logs together grew by too much before that.
+const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at what is to be compacted, whatever `log.cleaner.backoff.ms` says.
 const COMPACTION_REST_MIN: Duration = Duration::from_millis(10);
 /// Logs of one topic that are opened at once.
@@ -369,8 +371,12 @@ async fn compact(logs: Arc<Logs>, catalog: Arc<Catalog>) {
 }
 
 async fn save_snapshots(logs: Arc<Logs>) {
+    let mut last = tokio::time::Instant::now();
     loop {
-        tokio::time::sleep(SNAPSHOT_INTERVAL).await;
-        retention::save_snapshots(&logs).await;
+        tokio::time::sleep(SNAPSHOT_LOOK_INTERVAL).await;
+        if last.elapsed() >= SNAPSHOT_INTERVAL || logs.is_much_unsaved() {
+            retention::save_snapshots(&logs).await;
+            last = tokio::time::Instant::now();
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::store::{CommitListener, LogStore, Marked, StoreError};
 use crate::tasks;
 use dashmap::DashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
 use tokio::sync::OnceCell;
 use tracing::warn;
@@ -29,6 +29,7 @@ mod tail;
 mod times;
 mod totals;
 mod transactions;
+mod unsaved;
 mod validate;
 mod waiters;
 
@@ -59,6 +60,8 @@ pub struct Logs {
     /// `producer.id.expiration.ms`, which may change while logs are open; partitions read it anew each time.
     producer_expiration_ms: Arc<AtomicI64>,
     tail: Arc<Tail>,
+    /// What recovery would read of all open logs, see `unsaved.rs`.
+    unsaved: Arc<AtomicU64>,
     open: DashMap<LogId, Arc<OnceCell<Arc<Partition>>>>,
 }
 
@@ -67,7 +70,8 @@ impl Logs {
     pub fn new(store: Arc<dyn LogStore>, env: Env, options: LogOptions) -> Arc<Logs> {
         let tail = Arc::new(Tail::new(options.tail_bytes));
         let producer_expiration_ms = Arc::new(AtomicI64::new(options.producer_expiration_ms));
-        let logs = Arc::new(Logs { store: store.clone(), env, producer_expiration_ms, tail, open: DashMap::new() });
+        let (unsaved, open) = (Arc::default(), DashMap::new());
+        let logs = Arc::new(Logs { store: store.clone(), env, producer_expiration_ms, tail, unsaved, open });
         store.listen(Arc::new(Commits { logs: Arc::downgrade(&logs) }));
         logs
     }
@@ -87,16 +91,7 @@ impl Logs {
         let cell = self.open.entry(log).or_default().clone();
         let partition = cell
             .get_or_try_init(|| async {
-                let partition = recovery::open(
-                    self.store.clone(),
-                    self.env.clone(),
-                    self.tail.clone(),
-                    log,
-                    Fence(0),
-                    settings,
-                    self.producer_expiration_ms.clone(),
-                )
-                .await?;
+                let partition = recovery::open(self, log, Fence(0), settings).await?;
                 Ok::<_, StoreError>(Arc::new(partition))
             })
             .await?;
@@ -148,6 +143,16 @@ impl Logs {
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Partition>> {
         self.open.iter().filter_map(|entry| entry.value().get().cloned()).collect()
+    }
+
+    /// Whether recovery would read too much: some snapshots are due.
+    #[must_use]
+    pub fn is_much_unsaved(&self) -> bool {
+        self.unsaved_cost() > unsaved::ALL_MAX
+    }
+
+    fn unsaved_cost(&self) -> u64 {
+        self.unsaved.load(Ordering::Relaxed)
     }
 
     /// The environment that the logs read their clock from.

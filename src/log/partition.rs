@@ -19,6 +19,7 @@ use super::snapshot;
 use super::tail::{PartitionTail, Tail};
 use super::totals::{Rate, Totals};
 use super::transactions::Aborted;
+use super::unsaved::Unsaved;
 use super::validate::{self, InvalidRecords};
 use super::waiters::{Waiter, Waiters};
 use crate::config::topic::{TimestampType, TopicSettings};
@@ -98,8 +99,7 @@ pub(super) struct State {
     pub segment: ActiveSegment,
     /// Up to here the log is compacted.
     pub cleaned: Offset,
-    /// Bytes appended since the newest snapshot.
-    pub unsaved_bytes: u64,
+    pub unsaved: Unsaved,
 }
 
 impl State {
@@ -113,7 +113,7 @@ impl State {
         let first = self.next;
         let last = Offset(first.0.saturating_add(i64::from(header.last_offset_delta)));
         self.next = last.next();
-        self.unsaved_bytes += header.batch_bytes as u64;
+        self.unsaved.add(header.batch_bytes);
         self.segment.add(first, header, settings, now);
         self.totals.add(header);
         self.rate.add(header, now);
@@ -165,7 +165,7 @@ pub(super) struct Recovered {
     pub totals: Totals,
     pub segment: ActiveSegment,
     pub cleaned: Offset,
-    pub unsaved_bytes: u64,
+    pub unsaved: Unsaved,
 }
 
 impl Partition {
@@ -178,7 +178,7 @@ impl Partition {
         producer_expiration_ms: Arc<AtomicI64>,
         recovered: Recovered,
     ) -> Partition {
-        let Recovered { start, next, producers, totals, segment, cleaned, unsaved_bytes } = recovered;
+        let Recovered { start, next, producers, totals, segment, cleaned, unsaved } = recovered;
         Partition {
             log,
             fence,
@@ -206,7 +206,7 @@ impl Partition {
                 rate: Rate::default(),
                 segment,
                 cleaned,
-                unsaved_bytes,
+                unsaved,
             }),
         }
     }
@@ -543,26 +543,31 @@ impl Partition {
         Ok(self.start())
     }
 
-    /// Saves what recovery would work out from the batches, if at least `unsaved_bytes_min` bytes were appended since the last time.
+    /// Saves what recovery would work out from the batches, if there is something since the last time, and that costs `least` or more (see [`Unsaved`]).
     /// Waits until what it describes is durable.
     ///
     /// # Errors
     /// What the store answers.
-    pub async fn save_snapshot(&self, unsaved_bytes_min: u64) -> Result<(), StoreError> {
+    pub async fn save_snapshot(&self, least: u64) -> Result<(), StoreError> {
         // One at a time: an older one must not be put last, and whoever finds nothing to save may rely on what was saved before.
         let _turn = self.saving.lock().await;
         let (at, value) = {
             let mut state = self.lock();
-            if state.unsaved_bytes == 0 || state.unsaved_bytes < unsaved_bytes_min {
+            if state.unsaved.cost() < least.max(1) {
                 return Ok(());
             }
-            state.unsaved_bytes = 0;
+            state.unsaved.clear();
             (state.next, snapshot::encode(state.totals, state.segment, state.cleaned, &state.producers))
         };
         if self.wait_committed(at.previous()).await.is_err() {
             return Ok(());
         }
         self.store.put_snapshot(self.log, at, value).await
+    }
+
+    /// What recovery would read of it, see [`Unsaved`].
+    pub fn unsaved_cost(&self) -> u64 {
+        self.lock().unsaved.cost()
     }
 
     /// Registers a sleeping fetch; see [`Waiters`].

@@ -1,51 +1,43 @@
 //! Opening a log: bounds from the store, counts, producers and transactions from the newest snapshot plus the headers of the batches after it.
 //!
-//! Bound: snapshots are taken each [`SNAPSHOT_EVERY_BYTES`] of appends and at a clean stop, so little more than that is read.
+//! Bound: `unsaved.rs` says how much is read before a snapshot is due, of one log and of all; a clean stop leaves nothing to read.
 
+use super::Logs;
 use super::partition::{Partition, Recovered};
 use super::producers::Producers;
 use super::segment::ActiveSegment;
 use super::snapshot::Snapshot;
-use super::tail::Tail;
 use super::totals::Totals;
 use super::transactions::Aborted;
+use super::unsaved::Unsaved;
 use crate::config::topic::TopicSettings;
-use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::BatchHeader;
 use crate::records::control::EndTransaction;
 use crate::store::{Batch, LogBounds, LogStore, StoreError};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 
-/// Bytes appended to a log between two snapshots of its producers.
-pub const SNAPSHOT_EVERY_BYTES: u64 = 16 << 20;
 const READ_BYTES: usize = 1 << 20;
 
 /// Opens `log`, and works out what its producers may do next.
 ///
 /// # Errors
 /// What the store answers; [`StoreError::Damaged`] when a stored batch has no readable header.
-pub(super) async fn open(
-    store: Arc<dyn LogStore>,
-    env: Env,
-    tail: Arc<Tail>,
-    log: LogId,
-    fence: Fence,
-    settings: Arc<TopicSettings>,
-    producer_expiration_ms: Arc<AtomicI64>,
-) -> Result<Partition, StoreError> {
+pub(super) async fn open(logs: &Logs, log: LogId, fence: Fence, settings: Arc<TopicSettings>) -> Result<Partition, StoreError> {
+    let (store, env, tail) = (logs.store.clone(), logs.env.clone(), logs.tail.clone());
+    let producer_expiration_ms = logs.producer_expiration_ms.clone();
     let bounds = store.open(log, fence).await?;
     let found = snapshot(store.as_ref(), log, bounds).await?;
     let (mut from, mut known) = found.unwrap_or_else(|| (bounds.start, nothing_before(bounds.start)));
     from = from.max(bounds.start);
-    let mut unsaved_bytes = 0;
+    let mut unsaved = Unsaved::of(logs.unsaved.clone());
     while from < bounds.next {
         let batches = store.read(log, from, bounds.next, READ_BYTES).await?;
         let Some(newest) = batches.last() else { break };
         from = newest.last.next();
         for batch in &batches {
-            unsaved_bytes += batch.bytes.len() as u64;
+            unsaved.add(batch.bytes.len());
             learn(&mut known, &settings, log, batch)?;
         }
     }
@@ -58,7 +50,7 @@ pub(super) async fn open(
         producers.transactions.emptied(&gone);
     }
     producers.expire(env.now(), producer_expiration_ms.load(Ordering::Relaxed));
-    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, segment, cleaned, unsaved_bytes };
+    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, segment, cleaned, unsaved };
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
 }
 

@@ -3,7 +3,7 @@
 //! Kafka deletes whole segments and keeps the active one; here a log has no files of its own, so whole batches go, and
 //! nothing past its time stays because a segment was not full. Source: KIP-405's predecessor, LogManager.cleanupLogs.
 
-use super::{Logs, Partition, recovery};
+use super::{Logs, Partition, unsaved};
 use crate::store::StoreError;
 use std::sync::Arc;
 use tracing::{debug, warn};
@@ -27,10 +27,17 @@ async fn apply(logs: &Arc<Logs>, partition: &Partition) -> Result<(), StoreError
     Ok(())
 }
 
-/// Saves the snapshots of logs that grew by more than [`recovery::SNAPSHOT_EVERY_BYTES`] since their last.
+/// Saves the snapshots that are due: of logs that grew by more than [`unsaved::ONE_MAX`] since their last, and where all together grew by more than
+/// [`unsaved::ALL_MAX`], of those that grew most, until half of that is left.
 pub async fn save_snapshots(logs: &Arc<Logs>) {
-    for partition in logs.all() {
-        if let Err(error) = partition.save_snapshot(recovery::SNAPSHOT_EVERY_BYTES).await {
+    let mut partitions = logs.all();
+    let is_much = logs.is_much_unsaved();
+    if is_much {
+        partitions.sort_by_cached_key(|partition| std::cmp::Reverse(partition.unsaved_cost()));
+    }
+    for partition in partitions {
+        let least = if is_much && logs.unsaved_cost() > unsaved::ALL_MAX / 2 { 1 } else { unsaved::ONE_MAX };
+        if let Err(error) = partition.save_snapshot(least).await {
             warn!(log = %partition.log(), %error, "the producers' snapshot could not be saved; recovery will read more");
         }
     }

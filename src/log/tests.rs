@@ -1,6 +1,7 @@
 //! Goal: what a partition promises its writers and readers. Method: real logs on the memory store, a manual clock, batches built here.
 
 use super::fetch::{Isolation, Limits, Target, aborted_among, fetch, total};
+use super::unsaved::ALL_MAX;
 use super::{AppendError, LogOptions, Logs, Origin, Partition, ProducerError, ReadError, retention};
 use crate::config::KafkaSettings;
 use crate::config::topic::{TimestampType, TopicSettings};
@@ -8,12 +9,13 @@ use crate::env::Env;
 use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
 use crate::records::{BatchBuilder, BatchHeader, RecordError, kept};
-use crate::store::Mark;
 use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
+use crate::store::{LogStore as _, Mark};
 use bytes::{Bytes, BytesMut};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 const NOW: Timestamp = Timestamp(1_700_000_000_000);
@@ -187,6 +189,33 @@ async fn the_window_survives_a_restart_with_and_without_a_snapshot() {
         assert!(append(&partition, produced(9, 0, 5, 1)).await.is_err(), "a gap is still a gap");
         assert_eq!(append(&partition, produced(9, 0, 4, 1)).await.expect("goes on"), (4, 4));
     }
+}
+
+#[tokio::test]
+async fn when_all_logs_together_have_much_unsaved_snapshots_are_saved_early() {
+    let house = house();
+    let mut partitions = Vec::new();
+    for log in 1..=3 {
+        let partition = house.logs.open(LogId(log), Arc::new(settings())).await.expect("a log opens");
+        append(&partition, produced(9, 0, 0, 2)).await.expect("appended");
+        partitions.push(partition);
+    }
+    let costs = || partitions.iter().map(|partition| partition.unsaved_cost()).collect::<Vec<u64>>();
+    let before = costs();
+    retention::save_snapshots(&house.logs).await;
+    assert_eq!((costs(), before.iter().all(|cost| *cost > 0)), (before, true), "little in each, and little altogether");
+    // As if there were thousands more.
+    house.logs.unsaved.fetch_add(ALL_MAX, Ordering::Relaxed);
+    retention::save_snapshots(&house.logs).await;
+    assert_eq!(costs(), [0; 3]);
+    for log in 1..=3 {
+        let (at, _) = house.store.get_snapshot(LogId(log)).await.expect("readable").expect("saved");
+        assert_eq!(at, Offset(2));
+    }
+    append(&partitions[0], produced(9, 0, 2, 2)).await.expect("appended");
+    house.logs.delete(&[LogId(1), LogId(2), LogId(3)]).await.expect("deleted");
+    drop(partitions);
+    assert_eq!(house.logs.unsaved.load(Ordering::Relaxed), ALL_MAX, "deleted logs leave the sum");
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ impl Partition {
     pub(in crate::log) fn cleaned(&self, end: Offset) {
         let mut state = self.lock();
         state.cleaned = state.cleaned.max(end);
-        state.unsaved_bytes = state.unsaved_bytes.max(1);
+        state.unsaved.touch();
     }
 
     /// Compaction has removed all records of these aborted transactions, and is about to remove their markers.

@@ -95,7 +95,7 @@ impl Options {
         Ok(Options {
             budget_mb: given.positive("--budget-mb", 512)?,
             // The program itself, RocksDB's caches and memtables, stacks, connections' own state, and what the allocator has not given back.
-            constant_mb: given.number("--constant-mb", 256)?,
+            constant_mb: given.number("--constant-mb", 320)?,
             fill_mb: given.positive("--fill-mb", 400)?,
             time: Duration::from_secs(given.positive("--seconds", 30)?),
             counts: Counts {

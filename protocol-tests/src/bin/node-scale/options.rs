@@ -12,7 +12,7 @@ usage: node-scale WHAT [OPTIONS]
   transactional-ids --count 10000             live ones, each with one transaction: --connections 8
   recovery --gb 10 --partitions 10000         kill -9 under full load, at a tenth of the size before (fbf only)
   abuse --budget-mb 512                       consumers, producers and readers that ask for too much, for --seconds 30: --consumers 1000
-                                              --producers 2000 --stopped 10 --fill-mb 400; peak memory beyond the budgets: --constant-mb 256";
+                                              --producers 2000 --stopped 10 --fill-mb 400; peak memory beyond the budgets: --constant-mb 320";
 
 /// A measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,0 +1,84 @@
+//! What recovery would read: of each log the batches behind its newest snapshot, and the sum over all logs, so that a start takes no longer the more
+//! logs there are.
+//!
+//! Owner: the log's state, under its lock; the sum is one atomic that all of them share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Of one log, at which it saves a snapshot.
+pub const ONE_MAX: u64 = 16 << 20;
+/// Of all logs together, at which those with the most save one.
+pub const ALL_MAX: u64 = 512 << 20;
+/// What reading a batch costs beside its bytes, in bytes that cost as much.
+const BATCH_COST: u64 = 4096;
+
+/// A log's part of the sum.
+#[derive(Debug)]
+pub struct Unsaved {
+    own: u64,
+    all: Arc<AtomicU64>,
+}
+
+impl Unsaved {
+    /// Nothing, of the sum `all`.
+    #[must_use]
+    pub fn of(all: Arc<AtomicU64>) -> Unsaved {
+        Unsaved { own: 0, all }
+    }
+
+    /// A batch of `bytes` would be read.
+    pub fn add(&mut self, bytes: usize) {
+        self.grow(bytes as u64 + BATCH_COST);
+    }
+
+    /// Something else is in no snapshot yet.
+    pub fn touch(&mut self) {
+        if self.own == 0 {
+            self.grow(1);
+        }
+    }
+
+    fn grow(&mut self, cost: u64) {
+        self.own += cost;
+        self.all.fetch_add(cost, Ordering::Relaxed);
+    }
+
+    /// Everything is in a snapshot.
+    pub fn clear(&mut self) {
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
+        self.own = 0;
+    }
+
+    #[must_use]
+    pub fn cost(&self) -> u64 {
+        self.own
+    }
+}
+
+impl Drop for Unsaved {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sum_is_of_all_logs_that_there_are() {
+        let all = Arc::new(AtomicU64::new(0));
+        let (mut one, mut other) = (Unsaved::of(all.clone()), Unsaved::of(all.clone()));
+        one.add(1000);
+        other.touch();
+        other.touch();
+        assert_eq!((one.cost(), other.cost()), (1000 + BATCH_COST, 1));
+        assert_eq!(all.load(Ordering::Relaxed), 1001 + BATCH_COST);
+        one.clear();
+        assert_eq!(all.load(Ordering::Relaxed), 1);
+        one.add(5);
+        drop(one);
+        assert_eq!(all.load(Ordering::Relaxed), 1);
+    }
+}
