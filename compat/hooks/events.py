@@ -1,6 +1,7 @@
 """Which events arrive, whoever published them: patterns, filters, transactions, what a Kafka client writes; and how far an endpoint is, for Kafka."""
 
 import json
+import time
 
 import kafka_client as kafka
 from api import expect_error, milliseconds
@@ -326,6 +327,23 @@ def an_event_comes_from_each_of_many_partitions_once(broker):
         eventually(lambda: lag(broker, endpoint, topic) == 0, what="a lag of 0")
         expect_equal(sorted(events_of(receiver.requests)), list(range(count)), "events")
         expect_equal(len({request.id for request in receiver.requests}), count, "different ids")
+
+
+@suite.test
+def while_somebody_is_in_the_group_commits_are_tried_again_at_leisure(broker):
+    """A member of the group owns its offsets: the endpoint's commits are refused until it has left."""
+    del broker
+    topic, seconds = fresh("joined"), 2
+    with started(SETTINGS) as other, Receiver() as receiver:
+        endpoint = made(other, topic, receiver)
+        with kafka.Member(other, endpoint["group"], topic):
+            other.api().produce(topic, "event")
+            receiver.wait(1)
+            time.sleep(seconds)
+            refused = other.started_log().count("could not be committed")
+        # Five times a second at most, with some leeway.
+        expect_equal(1 <= refused <= 8 * seconds, True, f"{refused} refused commits in {seconds} s")
+        eventually(lambda: lag(other, endpoint, topic) == 0, what="a lag of 0 once the member has left")
 
 
 if __name__ == "__main__":

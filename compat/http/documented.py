@@ -10,8 +10,8 @@ import sys
 import tempfile
 
 # Requests of each operation, besides the borders that the document itself has. Together about a minute.
-EXAMPLES = 80
-SECONDS = 110
+EXAMPLES = 40
+SECONDS = 300
 
 
 def ask(url, config, checks, prepare, *options):

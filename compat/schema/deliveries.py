@@ -27,6 +27,8 @@ def deliver_with(producer, topic, records):
 
         return callback
 
+    # Until the partitions are known, records wait apart, and a flush that meets them on their way cuts a batch short.
+    producer.list_topics(topic, kafka.SECONDS)
     for number, record in enumerate(records):
         arguments = record if isinstance(record, dict) else {"value": record}
         producer.produce(topic, on_delivery=reported(number), **arguments)

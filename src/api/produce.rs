@@ -128,7 +128,10 @@ impl Handler for Produce {
                     let answer =
                         response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
                     let answer = answer.expect("every pending batch has its answer");
-                    *answer = Refused::from(error).counted(&broker.metrics).into_response(answer.index);
+                    let refused = Refused::from(error);
+                    // A batch and its dead letters are one.
+                    let refused = if answer.error_code == 0 { refused.counted(&broker.metrics) } else { refused };
+                    *answer = refused.into_response(answer.index);
                 }
             }
             response

@@ -58,9 +58,7 @@ impl Answer {
             (None, None) => Some("no answer".to_owned()),
         }
     }
-}
 
-impl Answer {
     /// The receiver has too much to do, whichever event it is.
     #[must_use]
     pub fn is_pressed(&self) -> bool {

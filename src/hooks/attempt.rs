@@ -19,6 +19,7 @@ use crate::ids::Timestamp;
 use bytes::Bytes;
 use reqwest::Url;
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -45,8 +46,13 @@ pub struct Job {
     pub loaded: Option<Loaded>,
     pub standing: Standing,
     /// When the request began; empty while it waits for its turn.
-    pub began: Arc<OnceLock<Instant>>,
+    pub began: Began,
+    /// Turns false when nothing is to be sent any more.
+    pub leave: Arc<AtomicBool>,
 }
+
+/// When a request began. Each attempt has its own, by which it is known.
+pub type Began = Arc<OnceLock<Instant>>;
 
 /// What is told of an event whatever becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +76,9 @@ pub enum Done {
     /// No attempt was made: its body is too large to be sent.
     TooLarge { place: Place, about: About, bytes: usize },
     /// It took long, and there was no place among the slow ones.
-    Postponed { place: Place },
+    Postponed { place: Place, endpoint: Arc<Endpoint> },
+    /// Nothing is to be sent now: the endpoint is another one, or asked to wait, since the attempt was begun.
+    Withdrawn { place: Place },
     /// The record was deleted.
     Missing { place: Place },
     /// The record cannot be read now.
@@ -79,17 +87,36 @@ pub enum Done {
     Buried { place: Place, reason: Reason, result: Result<(), HooksError> },
 }
 
+impl Done {
+    /// What it was done for.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        match self {
+            Done::Answered { place, .. }
+            | Done::TooLarge { place, .. }
+            | Done::Postponed { place, .. }
+            | Done::Withdrawn { place }
+            | Done::Missing { place }
+            | Done::Unread { place }
+            | Done::Buried { place, .. } => *place,
+        }
+    }
+}
+
 /// Makes an attempt.
 pub async fn attempt(job: Job) -> Done {
-    let Job { shared, endpoint, url, topic, topic_name, place, loaded, standing, began } = job;
+    let Job { shared, endpoint, url, topic, topic_name, place, loaded, standing, began, leave } = job;
     // First, so that nothing is in memory twice while it waits.
     let mut slot = shared.pools.take(standing).await;
+    if !leave.load(Ordering::Relaxed) {
+        return Done::Withdrawn { place };
+    }
     let body_bytes = shared.settings().body_bytes;
     let loaded = match loaded {
         Some(loaded) => loaded,
         None => {
             // As much as it may be, until it is known how much it is.
-            let mut room = shared.memory.again(standing == Standing::Quick, body_bytes).await;
+            let mut room = shared.memory.again(standing != Standing::Slow, body_bytes).await;
             match record(&shared, &topic, place).await {
                 Looked::There(record) => {
                     let id = endpoint.message_id(topic.id, place.lane.partition, place.offset);
@@ -103,7 +130,8 @@ pub async fn attempt(job: Job) -> Done {
             }
         }
     };
-    let Message { id, event_type, body, timestamp } = loaded.message;
+    let Loaded { message, mut room } = loaded;
+    let Message { id, event_type, body, timestamp } = message;
     let about = About { id: id.clone(), event_type, timestamp };
     if body.len() > body_bytes {
         return Done::TooLarge { place, about, bytes: body.len() };
@@ -116,14 +144,16 @@ pub async fn attempt(job: Job) -> Done {
     let answer = tokio::select! {
         answer = &mut sending => answer,
         () = tokio::time::sleep(SLOW), if standing != Standing::Slow => {
+            let among_slow = room.as_ref().map(|room| shared.memory.among_slow(room));
             slot = shared.pools.take_slow_now();
-            if slot.is_none() {
-                return Done::Postponed { place };
+            if slot.is_none() || matches!(among_slow, Some(None)) {
+                return Done::Postponed { place, endpoint };
             }
+            room = among_slow.flatten();
             sending.await
         }
     };
-    drop((slot, loaded.room));
+    drop((slot, room));
     Done::Answered { place, endpoint, about, answer }
 }
 
@@ -181,8 +211,7 @@ async fn write_letter(
     place: Place,
     reason: Reason,
 ) -> Result<(), HooksError> {
-    // Without a slot, it keeps nobody waiting who has one.
-    let _room = shared.memory.again(false, shared.settings().body_bytes).await;
+    let mut room = shared.memory.again(false, shared.settings().body_bytes).await;
     let record = match record(shared, topic, place).await {
         Looked::There(record) => record,
         Looked::Gone => {
@@ -199,9 +228,11 @@ async fn write_letter(
         Looked::Unread => return Err(HooksError::Unavailable("the event cannot be read now".to_owned())),
     };
     let Reason { why, delivery } = reason;
+    let id = delivery.id.clone();
     let source = scope.own_name(&topic.name).unwrap_or(&topic.name).to_owned();
     let order = order_of(&record);
     let value_bytes = record.value.as_ref().map_or(0, Bytes::len);
+    Memory::keep(room.as_mut(), record.bytes());
     let mut own = NewRecord::default()
         .with_header("webhook-endpoint", endpoint.record.name.clone())
         .with_header(ENDPOINT_ID, endpoint.record.id.clone())
@@ -219,7 +250,8 @@ async fn write_letter(
     }
     let name = scope.kafka_name(&shared.settings().dead_letter_topic);
     let handlers = &shared.handlers;
-    let bytes = topic.settings.max_message_bytes.max(shared.settings().body_bytes) + LETTER_EXTRA_BYTES;
+    let bytes = topic.settings.max_message_bytes.max(shared.settings().body_bytes).saturating_add(LETTER_EXTRA_BYTES);
+    let bytes = bytes.min(i32::MAX as usize);
     let overrides = BTreeMap::from([("max.message.bytes".to_owned(), bytes.to_string())]);
     let dead_letters = publishing::topic(handlers, &name, None, overrides).await?;
     // Letters of one key stay in order.
@@ -232,6 +264,8 @@ async fn write_letter(
         Err(error) if error.is_of_the_record() => {
             // Its event stays where it was read, as long as its topic keeps it.
             tracing::warn!(endpoint = endpoint.record.name, topic = name, %error, "a dead letter is written without its event");
+            // A compacted topic takes nothing without a key.
+            own.key = Some(Bytes::from(id));
             let short = own.with_header("webhook-omitted-bytes", value_bytes.to_string());
             publishing::publish(handlers, &dead_letters, partition, &[short], now).await.map(drop)
         }

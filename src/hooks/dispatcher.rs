@@ -10,7 +10,7 @@
 //! endpoints share `hooks.memory_bytes`; `hooks.in_retry_max` unsettled events, at which it reads no further.
 
 use super::answer::{Answer, Verdict};
-use super::attempt::{About, Done, Job, Loaded, Reason, attempt, bury};
+use super::attempt::{About, Began, Done, Job, Loaded, Reason, attempt, bury};
 use super::committing::Committed;
 use super::delivery::{Delivery, Origin, Status};
 use super::endpoint::Endpoint;
@@ -30,7 +30,8 @@ use crate::telemetry::metrics::{Gauge, level};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::Url;
 use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 use tracing::{debug, info, warn};
@@ -77,8 +78,10 @@ pub struct Dispatcher {
     doomed: HashMap<Place, Reason>,
     /// The receiver asked to be left alone until then.
     not_before: Option<Timestamp>,
-    /// Attempts under way, and when their requests began.
-    running: HashMap<Place, Arc<OnceLock<Instant>>>,
+    /// What is under way. What ends and is not here, by identity, is about something that was reset meanwhile.
+    running: HashMap<Place, Began>,
+    /// What attempts that wait for a slot look at when they have it: whether they may still send.
+    leave: Arc<AtomicBool>,
     window: Window,
     /// Which lane is read first: another one each time.
     turn: usize,
@@ -105,7 +108,7 @@ struct Pages {
     room: Option<OwnedSemaphorePermit>,
 }
 
-type Jobs = FuturesUnordered<Owned<Done>>;
+type Jobs = FuturesUnordered<Owned<(Began, Done)>>;
 
 impl Dispatcher {
     #[must_use]
@@ -125,6 +128,7 @@ impl Dispatcher {
             doomed: HashMap::new(),
             not_before: None,
             running: HashMap::new(),
+            leave: Arc::default(),
             turn: 0,
             stored: None,
             is_touched: false,
@@ -160,7 +164,7 @@ impl Dispatcher {
             committing = committing.or_else(|| self.next_commit());
             let nap = if are_topics_stale { PAUSE } else { self.nap(committing.is_some()) };
             tokio::select! {
-                Some(done) = jobs.next(), if !jobs.is_empty() => self.done(done, &jobs),
+                Some((began, done)) = jobs.next(), if !jobs.is_empty() => self.done(&began, done, &jobs),
                 pages = async { reading.as_mut().expect("it is there: the guard").await }, if reading.is_some() => {
                     reading = None;
                     are_topics_stale |= self.take_in(pages).await;
@@ -213,7 +217,14 @@ impl Dispatcher {
         self.is_gone = false;
         self.not_before = None;
         self.endpoint = endpoint;
+        self.withdraw();
         self.unload_idle();
+    }
+
+    /// What waits for a slot is not sent.
+    fn withdraw(&mut self) {
+        self.leave.store(false, Ordering::Relaxed);
+        self.leave = Arc::new(AtomicBool::new(true));
     }
 
     /// Gives the memory back of messages that will not be sent soon; they are read again when it is their turn.
@@ -265,7 +276,7 @@ impl Dispatcher {
                 continue;
             }
             let Some(topic_name) = self.scope.own_name(&topic.name).map(str::to_owned) else { continue };
-            let began = Arc::new(OnceLock::new());
+            let began = Began::default();
             self.progress.start(place);
             self.running.insert(place, began.clone());
             let job = Job {
@@ -277,9 +288,10 @@ impl Dispatcher {
                 place,
                 loaded: self.loaded.remove(&place),
                 standing: self.window.standing(),
-                began,
+                began: began.clone(),
+                leave: self.leave.clone(),
             };
-            jobs.push(tasks::owned("webhook attempt", attempt(job)));
+            jobs.push(tasks::owned("webhook attempt", async move { (began, attempt(job).await) }));
         }
     }
 
@@ -290,25 +302,33 @@ impl Dispatcher {
     }
 
     /// What becomes of an event after something was done for it.
-    fn done(&mut self, done: Done, jobs: &Jobs) {
+    fn done(&mut self, began: &Began, done: Done, jobs: &Jobs) {
+        if let Done::Answered { answer, .. } = &done {
+            self.shared.meters.attempted(answer);
+        }
+        let place = done.place();
+        if self.running.get(&place).is_none_or(|own| !Arc::ptr_eq(own, began)) {
+            return;
+        }
+        self.running.remove(&place);
         self.is_touched = true;
         match done {
             Done::Answered { place, endpoint, about, answer } => self.answered(place, &endpoint, &about, &answer, jobs),
             Done::TooLarge { place, about, bytes } => {
-                self.running.remove(&place);
                 let most = self.shared.settings().body_bytes;
                 let error = format!("the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})");
                 let delivery = self.delivery(place, &about).answered(Status::Failed, 0, &Answer::failed(error, 0));
                 self.give_up(place, Reason { why: "body-too-large", delivery }, jobs);
             }
-            Done::Postponed { place } => {
-                self.running.remove(&place);
+            Done::Postponed { place, endpoint } => {
                 self.progress.put_back(place, self.now());
                 self.shared.meters.postponed();
-                self.note_standing(Standing::Slow);
+                if Arc::ptr_eq(&endpoint, &self.endpoint) {
+                    self.window.answered(Standing::Slow);
+                    self.unload_idle();
+                }
             }
             Done::Missing { place } => {
-                self.running.remove(&place);
                 if let Some(pending) = self.progress.pending(place) {
                     let about = self.about_missing(place);
                     let answer = Answer::failed("the event was deleted before it was delivered", 0);
@@ -318,13 +338,12 @@ impl Dispatcher {
                     self.progress.settle(place);
                 }
             }
+            Done::Withdrawn { place } => self.progress.put_back(place, self.now()),
             Done::Unread { place } => {
-                self.running.remove(&place);
                 self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
+                self.unload_held_back();
             }
             Done::Buried { place, reason, result } => match result {
-                // Where the group was moved meanwhile, nobody waits for it.
-                _ if self.progress.pending(place).is_none_or(|pending| !pending.is_running) => {}
                 Ok(()) => {
                     self.progress.settle(place);
                     self.shared.meters.settled(Status::Failed);
@@ -334,14 +353,18 @@ impl Dispatcher {
                     warn!(endpoint = self.endpoint.record.name, %error, "a dead letter could not be written; that is tried again");
                     self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
                     self.doomed.insert(place, reason);
+                    self.unload_held_back();
                 }
             },
         }
     }
 
-    fn note_standing(&mut self, standing: Standing) {
-        self.window.answered(standing);
-        self.unload_idle();
+    /// What an event holds back that waits must not keep others from being read.
+    fn unload_held_back(&mut self) {
+        if self.endpoint.record.settings.ordered {
+            let (progress, now) = (&self.progress, self.now());
+            self.loaded.retain(|place, _| !progress.is_held_back(*place, now));
+        }
     }
 
     /// What an answer says of the receiver, whatever becomes of the event.
@@ -352,7 +375,10 @@ impl Dispatcher {
             // One that asks for ages is believed for this event only.
             let longest = longest_ms(&self.shared.settings().retry_schedule_ms);
             let until = answer.retry_after_ms.filter(|ms| *ms <= longest).map(|ms| self.now().plus_ms(ms));
-            self.not_before = self.not_before.max(until);
+            if until > self.not_before {
+                self.not_before = until;
+                self.withdraw();
+            }
         } else {
             self.window.answered(standing);
         }
@@ -360,15 +386,12 @@ impl Dispatcher {
     }
 
     fn answered(&mut self, place: Place, endpoint: &Arc<Endpoint>, about: &About, answer: &Answer, jobs: &Jobs) {
-        self.running.remove(&place);
-        self.shared.meters.attempted(answer);
         // What it says of an endpoint that has changed meanwhile may be about another receiver.
         let is_current = Arc::ptr_eq(endpoint, &self.endpoint);
         if is_current {
             self.note_answer(answer);
         }
-        // Where the group was moved meanwhile, nobody waits for it.
-        let Some(pending) = self.progress.pending(place).filter(|pending| pending.is_running) else { return };
+        let Some(pending) = self.progress.pending(place) else { return };
         let attempts = pending.attempts.saturating_add(1);
         let now = self.now();
         let verdict = answer.verdict();
@@ -386,20 +409,18 @@ impl Dispatcher {
                 if is_current && !self.is_gone {
                     // When that is full, the next attempt finds it out again.
                     self.is_gone = self.shared.gone.try_send(self.endpoint.clone()).is_ok();
+                    self.withdraw();
                     self.unload_idle();
                 }
                 let pause = if is_current { PAUSE_MS } else { 0 };
                 self.progress.put_back(place, now.plus_ms(pause));
+                self.unload_held_back();
             }
             (Verdict::Failed, Some(delay_ms)) => {
                 let due = now.plus_ms(delay_ms);
                 self.progress.retry(place, due);
                 self.shared.meters.retried();
-                if pending.order.is_some() {
-                    // What it holds back must not keep others from being read.
-                    let progress = &self.progress;
-                    self.loaded.retain(|place, _| !progress.is_held_back(*place));
-                }
+                self.unload_held_back();
                 let delivery = delivery.answered(Status::Pending, attempts, answer);
                 self.shared.history.record(&self.endpoint.record.id, Delivery { next_attempt: Some(due), ..delivery });
                 debug!(
@@ -422,7 +443,10 @@ impl Dispatcher {
         let Some(topic) = self.lanes.topic(place.lane.topic).cloned() else { return };
         info!(endpoint = self.endpoint.record.name, id = reason.delivery.id, reason = reason.why, "a webhook is given up");
         let (shared, scope, endpoint) = (self.shared.clone(), self.scope.clone(), self.endpoint.clone());
-        jobs.push(tasks::owned("webhook dead letter", bury(shared, scope, endpoint, topic, place, reason)));
+        let began = Began::default();
+        self.running.insert(place, began.clone());
+        let letter = async move { (began, bury(shared, scope, endpoint, topic, place, reason).await) };
+        jobs.push(tasks::owned("webhook dead letter", letter));
     }
 
     fn delivery(&self, place: Place, about: &About) -> Delivery {
@@ -493,10 +517,12 @@ impl Dispatcher {
                 let order = self.endpoint.record.settings.ordered.then(|| order_of(record));
                 let id = self.endpoint.message_id(one.topic.id, one.partition, record.offset);
                 let message = Message::new(id, name, one.partition, record, name == EVENTS_TOPIC);
-                let own = Memory::part(room.as_mut(), record.bytes());
                 self.progress.read(place, order, now);
-                if may_send && !self.progress.is_held_back(place) {
-                    self.loaded.insert(place, Loaded { message, room: own });
+                if may_send
+                    && !self.progress.is_held_back(place, now)
+                    && let Some(own) = Memory::part(room.as_mut(), record.bytes())
+                {
+                    self.loaded.insert(place, Loaded { message, room: Some(own) });
                 }
             }
             if page.next != one.from {
@@ -571,7 +597,7 @@ async fn look(shared: Arc<Shared>, wanted: Vec<(LaneKey, Wanted)>, records: usiz
     let begun = tokio::time::Instant::now();
     let asked: Vec<Wanted> = wanted.iter().map(|(_, one)| one.clone()).collect();
     let limits = Limits { records, bytes: PAGE_BYTES, wait: LONG_POLL };
-    let (pages, room) = read_in(&shared.handlers, &asked, limits, shared.memory.ahead(is_quick, PAGE_BYTES)).await;
+    let (pages, room) = read_in(&shared.handlers, &asked, limits, |bytes| shared.memory.ahead(is_quick, bytes)).await;
     let mut room = room.flatten();
     let has_more = asked.iter().zip(&pages).any(|(one, page)| page.next != one.from);
     if !has_more && begun.elapsed() < BREATH {

@@ -95,6 +95,21 @@ impl Settings {
         self.first_problem(limits).map_err(HooksError::Invalid)
     }
 
+    /// As [`Settings::check`], for settings that were `before`: what a limit allowed that is lower now stays, as long as it is not changed.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check_change(&self, before: &Settings, limits: &Limits) -> Result<(), HooksError> {
+        let mut changed = self.clone();
+        if changed.timeout_ms == before.timeout_ms {
+            changed.timeout_ms = None;
+        }
+        if changed.concurrency == before.concurrency {
+            changed.concurrency = None;
+        }
+        changed.check(limits)
+    }
+
     fn first_problem(&self, limits: &Limits) -> Result<(), String> {
         if self.events.len() > EVENTS_MAX {
             return Err(format!("events has {} entries; the most is {EVENTS_MAX}: use a pattern (order.*)", self.events.len()));

@@ -192,10 +192,10 @@ impl Hooks {
             let known: std::collections::HashSet<String> = hooks.all().iter().map(|one| one.record.id.clone()).collect();
             hooks.shared.history.load(|id| known.contains(id)).await;
             for endpoint in hooks.all() {
-                // In its turn: one that is deleted meanwhile must not be started.
+                // In its turn, as it is then: one that is deleted meanwhile must not be started.
                 let _turn = hooks.turn.lock().await;
-                let is_there = hooks.all().iter().any(|one| one.record.id == endpoint.record.id);
-                if is_there && !hooks.is_running(&endpoint.record.id) {
+                let now = hooks.all().into_iter().find(|one| one.record.id == endpoint.record.id);
+                if let Some(endpoint) = now.filter(|one| !hooks.is_running(&one.record.id)) {
                     hooks.start(endpoint);
                 }
             }

@@ -223,12 +223,12 @@ impl Progress {
         found.into_iter().map(|(_, place)| place).collect()
     }
 
-    /// Whether an earlier event of the same order failed and is waited for.
+    /// Whether an earlier event of the same order failed, or is waited for.
     #[must_use]
-    pub fn is_held_back(&self, place: Place) -> bool {
+    pub fn is_held_back(&self, place: Place, now: Timestamp) -> bool {
         let Some(lane) = self.lanes.get(&place.lane) else { return false };
         let Some(order) = lane.unsettled.get(&place.offset).and_then(|one| one.order) else { return false };
-        lane.unsettled.range(..place.offset).any(|(_, one)| one.order == Some(order) && one.attempts > 0)
+        lane.unsettled.range(..place.offset).any(|(_, one)| one.order == Some(order) && (one.attempts > 0 || one.due > now))
     }
 
     /// When the next event is due that waits and could be started then.

@@ -14,6 +14,7 @@ use crate::records::{BatchHeader, Record, RecordError, iterate};
 use crate::tasks;
 use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,21 +74,37 @@ pub struct Limits {
 ///
 /// May be dropped while it waits.
 pub async fn read(handlers: &Handlers, wanted: &[Wanted], limits: Limits) -> Vec<Page> {
-    read_in(handlers, wanted, limits, std::future::ready(())).await.0
+    read_in(handlers, wanted, limits, |_bytes| std::future::ready(())).await.0
 }
 
-/// As [`read`], with room for what is there, which is waited for before anything is loaded; `None` when there is nothing.
-pub async fn read_in<R>(
+/// As [`read`], with room for what is there, which is waited for before anything is loaded; `None` when there is nothing. `room` is told how many
+/// bytes: those of stored batches, and no less than the limit.
+pub async fn read_in<R, F: Future<Output = R>>(
     handlers: &Handlers,
     wanted: &[Wanted],
     limits: Limits,
-    room: impl Future<Output = R>,
+    room: impl FnOnce(usize) -> F,
 ) -> (Vec<Page>, Option<R>) {
     let mut pages: Vec<Page> = wanted.iter().map(|one| Page { next: one.from, ..Page::default() }).collect();
-    let held = Held::default();
+    let mut held = Held::default();
     let (mut records, mut bytes) = (limits.records, limits.bytes);
-    let fetched = fetch(handlers, wanted, limits, held.clone()).await;
-    let room = if fetched.iter().any(|(_, data)| data.has_records()) { Some(room.await) } else { None };
+    let mut fetched = fetch(handlers, wanted, limits, held.clone()).await;
+    let stored: usize = fetched.iter().map(|(_, data)| data.record_bytes()).sum();
+    let mut given = None;
+    if stored > 0 {
+        let mut room = std::pin::pin!(room(stored.max(limits.bytes)));
+        given = Some(match room.as_mut().now_or_never() {
+            Some(room) => room,
+            None => {
+                // Meanwhile nothing is held that Kafka's own readers need: it is fetched again.
+                drop((fetched, held));
+                let room = room.await;
+                held = Held::default();
+                fetched = fetch(handlers, wanted, Limits { wait: Duration::ZERO, ..limits }, held.clone()).await;
+                room
+            }
+        });
+    }
     for (at, data) in fetched {
         let (Some(one), Some(page)) = (wanted.get(at), pages.get_mut(at)) else { continue };
         match ResponseError::try_from_code(data.error_code) {
@@ -101,7 +118,8 @@ pub async fn read_in<R>(
             Some(_) => {}
         }
     }
-    (pages, room)
+    drop(held);
+    (pages, given)
 }
 
 /// The answers, with the positions in `wanted` that they are for.

@@ -105,7 +105,7 @@ impl Hooks {
             let mut record = before.record.clone();
             let mut enabled = record.enabled;
             change(&mut record.settings, &mut enabled);
-            record.settings.check(hooks.shared.settings())?;
+            record.settings.check_change(&before.record.settings, hooks.shared.settings())?;
             hooks.shared.rules.check(&record.settings.url).map_err(HooksError::Invalid)?;
             set_enabled(&before, &mut record, enabled, None)?;
             let endpoint = Endpoint::open(record, &hooks.vault);
@@ -141,11 +141,12 @@ impl Hooks {
     pub(super) async fn disable_gone(self: &Arc<Hooks>, gone: &Arc<Endpoint>) -> Result<(), HooksError> {
         let mut turn = self.turn.lock().await;
         let Some(before) = self.all().into_iter().find(|one| Arc::ptr_eq(one, gone)) else { return Ok(()) };
-        info!(endpoint = before.record.name, "the receiver says that it is gone (410); the endpoint is disabled");
         let mut record = before.record.clone();
         let reason = "its receiver answered 410 (gone); enable it when it is back";
         set_enabled(&before, &mut record, false, Some(reason))?;
-        self.store(&mut turn, Endpoint::open(record, &self.vault)).await.map(drop)
+        self.store(&mut turn, Endpoint::open(record, &self.vault)).await?;
+        info!(endpoint = gone.record.name, "the receiver says that it is gone (410); the endpoint is disabled");
+        Ok(())
     }
 
     /// Gives an endpoint another secret; the one before signs as well, for `overlap_ms`.

@@ -88,8 +88,8 @@ impl Hooks {
             let names = serde_json::to_string(names).map_err(|error| HooksError::Invalid(error.to_string()))?;
             record = record.with_header(ADDRESSED, names);
         }
-        let mut endpoints: Vec<Arc<Endpoint>> = endpoints;
-        endpoints.retain(|one| one.record.settings.filters.take(&record.headers, record.value.as_deref()));
+        let is_taken = |one: &Arc<Endpoint>| one.record.settings.filters.take(&record.headers, record.value.as_deref());
+        let endpoints: Vec<Arc<Endpoint>> = endpoints.into_iter().filter(is_taken).collect();
         let topic = publishing::topic(&self.shared.handlers, &scope.kafka_name(EVENTS_TOPIC), None, BTreeMap::new()).await?;
         let partitions = u64::try_from(topic.logs.len()).unwrap_or(1);
         let partition = i32::try_from(broker.env.below(partitions)).unwrap_or(0);

@@ -21,7 +21,7 @@ pub type Room = OwnedSemaphorePermit;
 
 /// `hooks.memory_bytes`, in permits of a kibibyte. Four parts, so that no part is waited for by those whom its holders wait for: half is for what endpoints
 /// with quick answers read ahead, a sixth for what the others do; a sixth each is for what is read again when its request begins, which holds a place in
-/// `slots.rs` already.
+/// `slots.rs` already: for requests that may still be quick, and for slow ones. Who moves to the slow slots moves here as well.
 pub struct Memory {
     ahead: [Part; 2],
     again: [Part; 2],
@@ -60,17 +60,23 @@ impl Memory {
         self.ahead[usize::from(is_quick)].room(bytes).await
     }
 
-    /// Waits for room for what is read again. Only for holders of a slot.
+    /// Waits for room for what is read again.
     pub async fn again(&self, is_quick: bool, bytes: usize) -> Option<Room> {
         self.again[usize::from(is_quick)].room(bytes).await
     }
 
-    /// Of `room`, what `bytes` take.
+    /// Of `room`, what `bytes` take; `None`: there is not as much.
     #[must_use]
     pub fn part(room: Option<&mut Room>, bytes: usize) -> Option<Room> {
-        let room = room?;
-        let permits = bytes.div_ceil(PERMIT_BYTES).min(room.num_permits());
-        room.split(permits)
+        room?.split(bytes.div_ceil(PERMIT_BYTES))
+    }
+
+    /// As much room as `room` is, of those who are slow; `None`: there is not as much now.
+    #[must_use]
+    pub fn among_slow(&self, room: &Room) -> Option<Room> {
+        let [slow, _] = &self.again;
+        let permits = u32::try_from(room.num_permits().min(slow.size)).unwrap_or(u32::MAX);
+        slow.permits.clone().try_acquire_many_owned(permits).ok()
     }
 
     /// Gives back what is more than `bytes` need.
@@ -130,10 +136,15 @@ mod tests {
         let quick = memory.ahead(true, 30 * PERMIT_BYTES).await;
         assert!(quick.is_some() && memory.again(true, 10 * PERMIT_BYTES).await.is_some());
         assert_eq!(memory.used(), [40 * PERMIT_BYTES, 10 * PERMIT_BYTES]);
+        assert!(memory.among_slow(again.as_ref().expect("room")).is_none(), "the slow ones have nothing left");
+        assert!(Memory::part(all.as_mut(), 11 * PERMIT_BYTES).is_none());
         let part = Memory::part(all.as_mut(), 3 * PERMIT_BYTES);
         Memory::keep(all.as_mut(), PERMIT_BYTES);
         assert_eq!(memory.used()[0], 34 * PERMIT_BYTES);
         drop((all, part, again, quick));
-        assert_eq!(memory.used(), [0, 0]);
+        let quick = memory.again(true, 4 * PERMIT_BYTES).await.expect("room");
+        let slow = memory.among_slow(&quick);
+        drop(quick);
+        assert_eq!((slow.map(|room| room.num_permits()), memory.used()), (Some(4), [0, 0]));
     }
 }

@@ -1,7 +1,7 @@
 //! Who may have a request under way: three pools, so that receivers that hang or are not known yet never take what the others need.
 //!
 //! ```text
-//!   unknown (1 request) ──quick answer──▶ quick (up to hooks.endpoint_concurrency)
+//!   unknown (1 request) ──quick answer──▶ quick (up to the endpoint's concurrency)
 //!         │                                  │ ▲
 //!         └───────── slow, or no answer ─────┴─┴──▶ slow (up to 2)
 //! ```
@@ -121,7 +121,7 @@ impl Window {
     /// The receiver says that it has too much to do (429, 503), as soon as it may.
     pub fn pressed(&mut self, standing: Standing) {
         self.standing = standing;
-        self.size = (self.size / 2).max(1);
+        self.size = if self.is_quick() { (self.size / 2).max(1) } else { 1 };
     }
 
     /// The pool that its requests take from.

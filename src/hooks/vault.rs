@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use chacha20poly1305::aead::{Aead, Payload};
 use chacha20poly1305::{ChaCha20Poly1305, Key, KeyInit, Nonce};
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -71,7 +71,7 @@ pub fn key_file(directory: &Path, env: &Env) -> anyhow::Result<SecretKey> {
     let path = directory.join(KEY_FILE);
     let shown = path.display();
     // A link that leads nowhere is something that somebody made: it is not replaced.
-    if fs::symlink_metadata(&path).is_err() {
+    if fs::symlink_metadata(&path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         let key = env.secret_bytes::<32>();
         // In one step, so that a crash leaves no half of a key.
         let new = directory.join(format!("{KEY_FILE}.new"));

@@ -160,7 +160,7 @@ impl FromRequestParts<Arc<Shared>> for Operator {
                 check_site(parts, &http.cors_origins)?;
             }
             HttpAuth::Keys => {
-                // What others do is not for a project that is one among several.
+                // Of several projects, the one without a prefix is the operator's. Names and contents of others are not in it.
                 if !opened(parts, &http.projects)?.iter().any(|(_, project)| project.topic_prefix.is_empty()) {
                     let message = "this shows the whole server; it needs an API key of a project whose topic_prefix is \"\"";
                     return Err(HttpError::new(Refusal::Forbidden, message));

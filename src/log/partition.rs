@@ -551,18 +551,21 @@ impl Partition {
     pub async fn save_snapshot(&self, least: u64) -> Result<(), StoreError> {
         // One at a time: an older one must not be put last, and whoever finds nothing to save may rely on what was saved before.
         let _turn = self.saving.lock().await;
-        let (at, value) = {
-            let mut state = self.lock();
-            if state.unsaved.cost() < least.max(1) {
+        let (at, value, cost) = {
+            let state = self.lock();
+            let cost = state.unsaved.cost();
+            if cost < least.max(1) {
                 return Ok(());
             }
-            state.unsaved.clear();
-            (state.next, snapshot::encode(state.totals, state.segment, state.cleaned, &state.producers))
+            (state.next, snapshot::encode(state.totals, state.segment, state.cleaned, &state.producers), cost)
         };
         if self.wait_committed(at.previous()).await.is_err() {
             return Ok(());
         }
-        self.store.put_snapshot(self.log, at, value).await
+        self.store.put_snapshot(self.log, at, value).await?;
+        // Only now: one that fails, or whose caller goes away, is tried again.
+        self.lock().unsaved.saved(cost);
+        Ok(())
     }
 
     /// What recovery would read of it, see [`Unsaved`].

@@ -5,10 +5,14 @@
 
 use super::{Logs, Partition, unsaved};
 use crate::store::StoreError;
+use futures_util::StreamExt as _;
 use std::sync::Arc;
 use tracing::{debug, warn};
 
-/// Applies retention to every open log once, and saves the snapshots that are due.
+/// Snapshots that are saved at once.
+const AT_ONCE: usize = 16;
+
+/// Applies retention to every open log once.
 ///
 /// A log that cannot be trimmed is reported and tried again next time.
 pub async fn sweep(logs: &Arc<Logs>) {
@@ -35,12 +39,14 @@ pub async fn save_snapshots(logs: &Arc<Logs>) {
     if is_much {
         partitions.sort_by_cached_key(|partition| std::cmp::Reverse(partition.unsaved_cost()));
     }
-    for partition in partitions {
+    // Some at once, since each waits for a commit.
+    let saved = futures_util::stream::iter(partitions).for_each_concurrent(AT_ONCE, |partition| async move {
         let least = if is_much && logs.unsaved_cost() > unsaved::ALL_MAX / 2 { 1 } else { unsaved::ONE_MAX };
         if let Err(error) = partition.save_snapshot(least).await {
             warn!(log = %partition.log(), %error, "the producers' snapshot could not be saved; recovery will read more");
         }
-    }
+    });
+    saved.await;
 }
 
 #[cfg(test)]

@@ -34,9 +34,7 @@ impl Unsaved {
 
     /// Something else is in no snapshot yet.
     pub fn touch(&mut self) {
-        if self.own == 0 {
-            self.grow(1);
-        }
+        self.grow(1);
     }
 
     fn grow(&mut self, cost: u64) {
@@ -44,10 +42,11 @@ impl Unsaved {
         self.all.fetch_add(cost, Ordering::Relaxed);
     }
 
-    /// Everything is in a snapshot.
-    pub fn clear(&mut self) {
-        self.all.fetch_sub(self.own, Ordering::Relaxed);
-        self.own = 0;
+    /// Of it, `cost` is in a snapshot now.
+    pub fn saved(&mut self, cost: u64) {
+        let cost = cost.min(self.own);
+        self.own -= cost;
+        self.all.fetch_sub(cost, Ordering::Relaxed);
     }
 
     #[must_use]
@@ -58,7 +57,7 @@ impl Unsaved {
 
 impl Drop for Unsaved {
     fn drop(&mut self) {
-        self.clear();
+        self.saved(self.own);
     }
 }
 
@@ -73,12 +72,17 @@ mod tests {
         one.add(1000);
         other.touch();
         other.touch();
-        assert_eq!((one.cost(), other.cost()), (1000 + BATCH_COST, 1));
-        assert_eq!(all.load(Ordering::Relaxed), 1001 + BATCH_COST);
-        one.clear();
-        assert_eq!(all.load(Ordering::Relaxed), 1);
+        assert_eq!((one.cost(), other.cost()), (1000 + BATCH_COST, 2));
+        assert_eq!(all.load(Ordering::Relaxed), 1002 + BATCH_COST);
+        let saved = one.cost();
         one.add(5);
+        one.saved(saved);
+        assert_eq!(
+            (one.cost(), all.load(Ordering::Relaxed)),
+            (5 + BATCH_COST, 7 + BATCH_COST),
+            "what came meanwhile is not saved"
+        );
         drop(one);
-        assert_eq!(all.load(Ordering::Relaxed), 1);
+        assert_eq!(all.load(Ordering::Relaxed), 2);
     }
 }

@@ -2,7 +2,7 @@
 //! [`Metrics`], which is generated from the table, so that no name is written twice.
 //!
 //! Owner: the broker has one [`Metrics`]; handles are shared atomics. Bound: labels have few values each (API keys, routes, statuses); only
-//! what is there by `hooks.endpoints_max` has a series each, which goes when it is deleted.
+//! webhook endpoints, of which a project has `hooks.endpoints_max`, have a series each, which goes when it is deleted.
 
 use prometheus_client::encoding::{prometheus_text, text};
 use prometheus_client::metrics::MetricType;

@@ -69,6 +69,12 @@ impl FetchedPartition {
         self.records.iter().any(|span| !span.is_empty())
     }
 
+    /// Bytes of its records, as they are stored.
+    #[must_use]
+    pub fn record_bytes(&self) -> usize {
+        self.records.iter().map(Span::len).sum()
+    }
+
     /// The records in memory, for readers in this process.
     ///
     /// # Errors

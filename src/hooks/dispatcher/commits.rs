@@ -26,7 +26,10 @@ impl Dispatcher {
         let is_look = now - self.last_look >= LOOK_INTERVAL;
         let is_awaited = !self.replayed.waiting.is_empty();
         let is_time = now - self.last_commit >= COMMIT_INTERVAL;
-        let is_due = is_awaited && !self.has_failed || (is_awaited || self.is_touched) && is_time;
+        if self.has_failed && !is_time {
+            return None;
+        }
+        let is_due = is_awaited || self.is_touched && is_time;
         if !is_renewal && !is_look && !is_due {
             return None;
         }
