@@ -25,6 +25,8 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::warn;
 
+/// One permit of [`Broker::fetch_memory`].
+pub const FETCH_PERMIT_BYTES: usize = 1024;
 /// How often logs that grew enough save what recovery would otherwise read.
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often it is looked at whether all logs together grew by too much before that.
@@ -144,7 +146,7 @@ impl Broker {
             invalid_records: Counts::default(),
             unpacked: Semaphore::new(UNPACKED_MAX),
             opening,
-            fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / 1024)),
+            fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / FETCH_PERMIT_BYTES)),
             env,
             config,
             metrics,

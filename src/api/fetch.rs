@@ -12,6 +12,7 @@
 use super::errors::{self, ResponseError};
 use super::fetch_sessions::{Asked, Opened, SessionError, Told, TopicKey, Turn};
 use super::{Answer, Context, Handler};
+use crate::broker::FETCH_PERMIT_BYTES;
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
 use crate::log::fetch::{Fetched, Isolation, Limits, Target, total};
@@ -150,15 +151,15 @@ fn limits(context: &Context, request: &fetch::Head) -> Limits {
 /// How large an answer may be now: half of the memory that is free for answers, so that they shrink as it fills up, and a little
 /// at least, so that everybody makes progress.
 fn room(context: &Context) -> usize {
-    (context.broker.fetch_memory.available_permits().saturating_mul(1024) / 2).max(BYTES_AT_LEAST)
+    (context.broker.fetch_memory.available_permits().saturating_mul(FETCH_PERMIT_BYTES) / 2).max(BYTES_AT_LEAST)
 }
 
 /// Charges an answer to the memory for answers, until it is on its socket; waits while others use it up. A long poll that sleeps is
 /// charged nothing. What lies in files is charged too: it keeps segments from being given back.
 async fn charge(context: &Context, fetched: &[Fetched]) -> Option<OwnedSemaphorePermit> {
     let total: usize = fetched.iter().filter_map(|one| one.stretches.as_deref().ok()).map(total).sum();
-    let all = context.broker.config.limits.memory_bytes / 1024;
-    let permits = u32::try_from(total.div_ceil(1024).min(all)).unwrap_or(u32::MAX);
+    let all = context.broker.config.limits.memory_bytes / FETCH_PERMIT_BYTES;
+    let permits = u32::try_from(total.div_ceil(FETCH_PERMIT_BYTES).min(all)).unwrap_or(u32::MAX);
     context.broker.fetch_memory.clone().acquire_many_owned(permits).await.ok()
 }
 

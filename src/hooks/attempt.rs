@@ -67,40 +67,23 @@ pub struct About {
 #[derive(Debug)]
 pub enum Done {
     Answered {
-        place: Place,
         /// As it was when the request was made.
         endpoint: Arc<Endpoint>,
         about: About,
         answer: Answer,
     },
     /// No attempt was made: its body is too large to be sent.
-    TooLarge { place: Place, about: About, bytes: usize },
+    TooLarge { about: About, bytes: usize },
     /// It took long, and there was no place among the slow ones.
-    Postponed { place: Place, endpoint: Arc<Endpoint> },
+    Postponed { endpoint: Arc<Endpoint> },
     /// Nothing is to be sent now: the endpoint is another one, or asked to wait, since the attempt was begun.
-    Withdrawn { place: Place },
+    Withdrawn,
     /// The record was deleted.
-    Missing { place: Place },
+    Missing,
     /// The record cannot be read now.
-    Unread { place: Place },
+    Unread,
     /// It is among the dead letters, or could not be put there.
-    Buried { place: Place, reason: Reason, result: Result<(), HooksError> },
-}
-
-impl Done {
-    /// What it was done for.
-    #[must_use]
-    pub fn place(&self) -> Place {
-        match self {
-            Done::Answered { place, .. }
-            | Done::TooLarge { place, .. }
-            | Done::Postponed { place, .. }
-            | Done::Withdrawn { place }
-            | Done::Missing { place }
-            | Done::Unread { place }
-            | Done::Buried { place, .. } => *place,
-        }
-    }
+    Buried { reason: Reason, result: Result<(), HooksError> },
 }
 
 /// Makes an attempt.
@@ -109,7 +92,7 @@ pub async fn attempt(job: Job) -> Done {
     // First, so that nothing is in memory twice while it waits.
     let mut slot = shared.pools.take(standing).await;
     if !leave.load(Ordering::Relaxed) {
-        return Done::Withdrawn { place };
+        return Done::Withdrawn;
     }
     let body_bytes = shared.settings().body_bytes;
     let loaded = match loaded {
@@ -125,8 +108,8 @@ pub async fn attempt(job: Job) -> Done {
                     Memory::keep(room.as_mut(), message.body.len());
                     Loaded { message, room }
                 }
-                Looked::Gone => return Done::Missing { place },
-                Looked::Unread => return Done::Unread { place },
+                Looked::Gone => return Done::Missing,
+                Looked::Unread => return Done::Unread,
             }
         }
     };
@@ -134,7 +117,7 @@ pub async fn attempt(job: Job) -> Done {
     let Message { id, event_type, body, timestamp } = message;
     let about = About { id: id.clone(), event_type, timestamp };
     if body.len() > body_bytes {
-        return Done::TooLarge { place, about, bytes: body.len() };
+        return Done::TooLarge { about, bytes: body.len() };
     }
     let env = &shared.handlers.broker.env;
     let _ = began.set(env.instant());
@@ -147,14 +130,14 @@ pub async fn attempt(job: Job) -> Done {
             let among_slow = room.as_ref().map(|room| shared.memory.among_slow(room));
             slot = shared.pools.take_slow_now();
             if slot.is_none() || matches!(among_slow, Some(None)) {
-                return Done::Postponed { place, endpoint };
+                return Done::Postponed { endpoint };
             }
             room = among_slow.flatten();
             sending.await
         }
     };
     drop((slot, room));
-    Done::Answered { place, endpoint, about, answer }
+    Done::Answered { endpoint, about, answer }
 }
 
 /// How long the endpoint's answers are waited for.
@@ -200,7 +183,7 @@ pub async fn bury(
     reason: Reason,
 ) -> Done {
     let result = write_letter(&shared, &scope, &endpoint, &topic, place, reason.clone()).await;
-    Done::Buried { place, reason, result }
+    Done::Buried { reason, result }
 }
 
 async fn write_letter(

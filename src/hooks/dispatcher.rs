@@ -106,7 +106,9 @@ struct Pages {
     room: Option<OwnedSemaphorePermit>,
 }
 
-type Jobs = FuturesUnordered<Owned<(Began, Done)>>;
+/// What something was done for, by which beginning it is known, and what became of it.
+type Ended = (Place, Began, Done);
+type Jobs = FuturesUnordered<Owned<Ended>>;
 
 impl Dispatcher {
     #[must_use]
@@ -162,7 +164,7 @@ impl Dispatcher {
             committing = committing.or_else(|| self.next_commit());
             let nap = if are_topics_stale { PAUSE } else { self.nap(committing.is_some()) };
             tokio::select! {
-                Some((began, done)) = jobs.next(), if !jobs.is_empty() => self.done(&began, done, &jobs),
+                Some(ended) = jobs.next(), if !jobs.is_empty() => self.done(ended, &jobs),
                 pages = async { reading.as_mut().expect("it is there: the guard").await }, if reading.is_some() => {
                     reading = None;
                     are_topics_stale |= self.take_in(pages).await;
@@ -289,7 +291,7 @@ impl Dispatcher {
                 began: began.clone(),
                 leave: self.leave.clone(),
             };
-            jobs.push(tasks::owned("webhook attempt", async move { (began, attempt(job).await) }));
+            jobs.push(tasks::owned("webhook attempt", async move { (place, began, attempt(job).await) }));
         }
     }
 

@@ -52,6 +52,7 @@ mod lanes;
 mod message;
 mod metrics;
 mod offsets;
+mod part;
 mod progress;
 mod publishing;
 mod reading;
@@ -194,8 +195,7 @@ impl Hooks {
             for endpoint in hooks.all() {
                 // In its turn, as it is then: one that is deleted meanwhile must not be started.
                 let _turn = hooks.turn.lock().await;
-                let now = hooks.all().into_iter().find(|one| one.record.id == endpoint.record.id);
-                if let Some(endpoint) = now.filter(|one| !hooks.is_running(&one.record.id)) {
+                if let Some(endpoint) = hooks.now(&endpoint).filter(|one| !hooks.is_running(&one.record.id)) {
                     hooks.start(endpoint);
                 }
             }
@@ -243,6 +243,13 @@ impl Hooks {
         let dispatcher = Dispatcher::new(self.shared.clone(), scope, endpoint, remembered);
         let task = tasks::spawn("webhook endpoint", dispatcher.run(Inbox { endpoint: receiver, replays: asked }));
         running.insert(id, Running { endpoint: sender, replays, task });
+    }
+
+    /// An endpoint as it is now; `None`: it was deleted.
+    fn now(&self, endpoint: &Endpoint) -> Option<Arc<Endpoint>> {
+        let key = (endpoint.record.project.clone(), endpoint.record.name.clone());
+        let endpoints = self.endpoints.read().unwrap_or_else(PoisonError::into_inner);
+        endpoints.get(&key).filter(|one| one.record.id == endpoint.record.id).cloned()
     }
 
     /// All endpoints of all projects.

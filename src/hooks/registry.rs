@@ -140,7 +140,7 @@ impl Hooks {
     /// [`HooksError::Store`].
     pub(super) async fn disable_gone(self: &Arc<Hooks>, gone: &Arc<Endpoint>) -> Result<(), HooksError> {
         let mut turn = self.turn.lock().await;
-        let Some(before) = self.all().into_iter().find(|one| Arc::ptr_eq(one, gone)) else { return Ok(()) };
+        let Some(before) = self.now(gone).filter(|one| Arc::ptr_eq(one, gone)) else { return Ok(()) };
         let mut record = before.record.clone();
         let reason = "its receiver answered 410 (gone); enable it when it is back";
         set_enabled(&before, &mut record, false, Some(reason))?;

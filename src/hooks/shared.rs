@@ -5,13 +5,14 @@ use super::endpoint::Endpoint;
 use super::handlers::Handlers;
 use super::history::History;
 use super::metrics::Meters;
+use super::part::Part;
 use super::saver::Saver;
 use super::slots::Pools;
 use super::target::Rules;
 use crate::catalog::patterns::Patterns;
 use crate::config::Hooks as Settings;
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, watch};
 
 /// One permit of the memory for events.
 const PERMIT_BYTES: usize = 1024;
@@ -27,23 +28,8 @@ pub struct Memory {
     again: [Part; 2],
 }
 
-struct Part {
-    permits: Arc<Semaphore>,
-    size: usize,
-}
-
-impl Part {
-    fn new(size: usize) -> Part {
-        let size = size.clamp(1, Semaphore::MAX_PERMITS);
-        Part { permits: Arc::new(Semaphore::new(size)), size }
-    }
-
-    /// Waits for room for `bytes`; more than there is altogether takes all of it.
-    async fn room(&self, bytes: usize) -> Option<Room> {
-        let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).clamp(1, self.size)).unwrap_or(u32::MAX);
-        // It is never closed.
-        self.permits.clone().acquire_many_owned(permits).await.ok()
-    }
+fn permits(bytes: usize) -> usize {
+    bytes.div_ceil(PERMIT_BYTES)
 }
 
 impl Memory {
@@ -57,32 +43,31 @@ impl Memory {
 
     /// Waits for room for what is read ahead.
     pub async fn ahead(&self, is_quick: bool, bytes: usize) -> Option<Room> {
-        self.ahead[usize::from(is_quick)].room(bytes).await
+        self.ahead[usize::from(is_quick)].take(permits(bytes)).await
     }
 
     /// Waits for room for what is read again.
     pub async fn again(&self, is_quick: bool, bytes: usize) -> Option<Room> {
-        self.again[usize::from(is_quick)].room(bytes).await
+        self.again[usize::from(is_quick)].take(permits(bytes)).await
     }
 
     /// Of `room`, what `bytes` take; `None`: there is not as much.
     #[must_use]
     pub fn part(room: Option<&mut Room>, bytes: usize) -> Option<Room> {
-        room?.split(bytes.div_ceil(PERMIT_BYTES))
+        room?.split(permits(bytes))
     }
 
     /// As much room as `room` is, of those who are slow; `None`: there is not as much now.
     #[must_use]
     pub fn among_slow(&self, room: &Room) -> Option<Room> {
         let [slow, _] = &self.again;
-        let permits = u32::try_from(room.num_permits().min(slow.size)).unwrap_or(u32::MAX);
-        slow.permits.clone().try_acquire_many_owned(permits).ok()
+        slow.take_now(room.num_permits())
     }
 
     /// Gives back what is more than `bytes` need.
     pub fn keep(room: Option<&mut Room>, bytes: usize) {
         if let Some(room) = room {
-            let surplus = room.num_permits().saturating_sub(bytes.div_ceil(PERMIT_BYTES));
+            let surplus = room.num_permits().saturating_sub(permits(bytes));
             drop(room.split(surplus));
         }
     }
@@ -90,8 +75,7 @@ impl Memory {
     /// Bytes in use: read ahead, and read again.
     #[must_use]
     pub fn used(&self) -> [usize; 2] {
-        [&self.ahead, &self.again]
-            .map(|parts| parts.iter().map(|part| (part.size - part.permits.available_permits()) * PERMIT_BYTES).sum())
+        [&self.ahead, &self.again].map(|parts| parts.iter().map(|part| part.used() * PERMIT_BYTES).sum())
     }
 }
 

@@ -11,9 +11,9 @@
 //! Owner: `Pools` are shared; a `Window` is its endpoint's task's. Bound: `hooks.concurrency` in all pools together; whoever finds its pool full waits
 //! in order.
 
-use std::sync::Arc;
+use super::part::Part;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::OwnedSemaphorePermit;
 
 /// A receiver that takes longer is slow.
 pub const SLOW: Duration = Duration::from_secs(1);
@@ -42,11 +42,9 @@ impl Standing {
 /// Of all endpoints.
 #[derive(Debug, Clone)]
 pub struct Pools {
-    unknown: Arc<Semaphore>,
-    quick: Arc<Semaphore>,
-    slow: Arc<Semaphore>,
-    /// In the order of [`Standing`].
-    sizes: [usize; 3],
+    unknown: Part,
+    quick: Part,
+    slow: Part,
 }
 
 /// Leave for one request.
@@ -58,38 +56,35 @@ impl Pools {
     pub fn new(concurrency: usize) -> Pools {
         let other = (concurrency / 6).max(1);
         let quick = concurrency.saturating_sub(2 * other).max(1);
-        let sizes = [other, quick, other];
-        let [unknown, quick, slow] = sizes.map(|permits| Arc::new(Semaphore::new(permits)));
-        Pools { unknown, quick, slow, sizes }
+        Pools { unknown: Part::new(other), quick: Part::new(quick), slow: Part::new(other) }
     }
 
-    fn of(&self, standing: Standing) -> Arc<Semaphore> {
+    fn of(&self, standing: Standing) -> &Part {
         match standing {
             Standing::Unknown => &self.unknown,
             Standing::Quick => &self.quick,
             Standing::Slow => &self.slow,
         }
-        .clone()
     }
 
     /// Waits for its turn in the pool. `None`: never, since pools are not closed.
     pub async fn take(&self, standing: Standing) -> Option<Slot> {
-        self.of(standing).acquire_owned().await.ok()
+        self.of(standing).take(1).await
     }
 
     /// Each pool: what is known of those who take from it, how many slots it has, and how many are taken.
     #[must_use]
     pub fn used(&self) -> [(Standing, usize, usize); 3] {
         [Standing::Unknown, Standing::Quick, Standing::Slow].map(|standing| {
-            let size = self.sizes[standing as usize];
-            (standing, size, size.saturating_sub(self.of(standing).available_permits()))
+            let pool = self.of(standing);
+            (standing, pool.size(), pool.used())
         })
     }
 
     /// A place among the slow ones, if one is free.
     #[must_use]
     pub fn take_slow_now(&self) -> Option<Slot> {
-        self.slow.clone().try_acquire_owned().ok()
+        self.slow.take_now(1)
     }
 }
 
@@ -202,7 +197,7 @@ mod tests {
             for _ in 0..count {
                 held.push(pools.take(standing).await.expect("a place"));
             }
-            assert_eq!(pools.of(standing).available_permits(), 0);
+            assert_eq!(pools.of(standing).size() - pools.of(standing).used(), 0);
         }
         held.clear();
         assert!(pools.take_slow_now().is_some());

@@ -3,6 +3,7 @@
 use super::caller::Operator;
 use super::errors::{ErrorBody, HttpError, Refusal};
 use super::{PERMIT_BYTES, Shared};
+use crate::broker::FETCH_PERMIT_BYTES;
 use crate::telemetry::metrics::level;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{ACCEPT, CONTENT_TYPE};
@@ -56,7 +57,7 @@ async fn look(shared: &Shared) {
     if let Ok(Ok(groups)) = tokio::time::timeout(PATIENCE, broker.groups.list()).await {
         metrics.groups.set(level(groups.len()));
     }
-    metrics.fetch_memory_used.set(used(&broker.fetch_memory, config.limits.memory_bytes, 1024));
+    metrics.fetch_memory_used.set(used(&broker.fetch_memory, config.limits.memory_bytes, FETCH_PERMIT_BYTES));
     metrics.http_memory_used.set(used(&shared.memory, config.http.memory_bytes, PERMIT_BYTES));
     shared.hooks.measure();
 }

@@ -15,7 +15,6 @@ use super::markers::check_verified;
 use super::producers::{ProducerError, ProducerStatus, Producers, Verdict};
 use super::repeats::{Repeated, Repeats};
 use super::segment::ActiveSegment;
-use super::snapshot;
 use super::tail::{PartitionTail, Tail};
 use super::totals::{Rate, Totals};
 use super::transactions::Aborted;
@@ -153,7 +152,8 @@ pub struct Partition {
     /// How often compaction has forgotten aborted transactions; see [`Partition::emptied_times`].
     pub(super) emptied_times: AtomicU64,
     waiters: Waiters,
-    saving: tokio::sync::Mutex<()>,
+    /// Whoever saves a snapshot, see `snapshot.rs`.
+    pub(super) saving: tokio::sync::Mutex<()>,
     state: Mutex<State>,
 }
 
@@ -541,36 +541,6 @@ impl Partition {
         self.lock().producers.transactions.trimmed(to);
         self.store.trim(self.log, self.fence, to).await?;
         Ok(self.start())
-    }
-
-    /// Saves what recovery would work out from the batches, if there is something since the last time, and that costs `least` or more (see [`Unsaved`]).
-    /// Waits until what it describes is durable.
-    ///
-    /// # Errors
-    /// What the store answers.
-    pub async fn save_snapshot(&self, least: u64) -> Result<(), StoreError> {
-        // One at a time: an older one must not be put last, and whoever finds nothing to save may rely on what was saved before.
-        let _turn = self.saving.lock().await;
-        let (at, value, cost) = {
-            let state = self.lock();
-            let cost = state.unsaved.cost();
-            if cost < least.max(1) {
-                return Ok(());
-            }
-            (state.next, snapshot::encode(state.totals, state.segment, state.cleaned, &state.producers), cost)
-        };
-        if self.wait_committed(at.previous()).await.is_err() {
-            return Ok(());
-        }
-        self.store.put_snapshot(self.log, at, value).await?;
-        // Only now: one that fails, or whose caller goes away, is tried again.
-        self.lock().unsaved.saved(cost);
-        Ok(())
-    }
-
-    /// What recovery would read of it, see [`Unsaved`].
-    pub fn unsaved_cost(&self) -> u64 {
-        self.lock().unsaved.cost()
     }
 
     /// Registers a sleeping fetch; see [`Waiters`].

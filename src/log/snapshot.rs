@@ -1,9 +1,11 @@
-//! What a log's snapshot holds: what its partition knew before an offset, beyond what the store keeps.
+//! A log's snapshot: what its partition knew before an offset, beyond what the store keeps; and when it is saved.
 
+use super::partition::Partition;
 use super::producers::Producers;
 use super::segment::ActiveSegment;
 use super::totals::Totals;
 use crate::ids::{Offset, Timestamp};
+use crate::store::StoreError;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 /// 4: with the active segment and what is compacted, before what [`Producers::encode`] wrote.
@@ -52,4 +54,36 @@ pub fn decode(mut bytes: Bytes) -> Option<Snapshot> {
         cleaned: Offset(bytes.try_get_i64().ok()?),
         producers: Producers::decode(bytes)?,
     })
+}
+
+impl Partition {
+    /// Saves what recovery would work out from the batches, if there is something since the last time, and that costs `least` or more (see [`super::unsaved::Unsaved`]).
+    /// Waits until what it describes is durable.
+    ///
+    /// # Errors
+    /// What the store answers.
+    pub async fn save_snapshot(&self, least: u64) -> Result<(), StoreError> {
+        // One at a time: an older one must not be put last, and whoever finds nothing to save may rely on what was saved before.
+        let _turn = self.saving.lock().await;
+        let (at, value, cost) = {
+            let state = self.lock();
+            let cost = state.unsaved.cost();
+            if cost < least.max(1) {
+                return Ok(());
+            }
+            (state.next, encode(state.totals, state.segment, state.cleaned, &state.producers), cost)
+        };
+        if self.wait_committed(at.previous()).await.is_err() {
+            return Ok(());
+        }
+        self.store().put_snapshot(self.log(), at, value).await?;
+        // Only now: one that fails, or whose caller goes away, is tried again.
+        self.lock().unsaved.saved(cost);
+        Ok(())
+    }
+
+    /// What recovery would read of it, see [`super::unsaved::Unsaved`].
+    pub fn unsaved_cost(&self) -> u64 {
+        self.lock().unsaved.cost()
+    }
 }

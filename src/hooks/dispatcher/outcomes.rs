@@ -1,6 +1,6 @@
 //! What becomes of an event after something was done for it: settled, tried again, given up. Part of the dispatcher.
 
-use super::{Dispatcher, Jobs, PAUSE_MS};
+use super::{Dispatcher, Ended, Jobs, PAUSE_MS};
 use crate::hooks::answer::{Answer, Verdict};
 use crate::hooks::attempt::{About, Began, Done, Reason, bury};
 use crate::hooks::delivery::{Delivery, Origin, Status};
@@ -15,25 +15,24 @@ use tracing::{debug, info, warn};
 
 impl Dispatcher {
     /// What becomes of an event after something was done for it.
-    pub(super) fn done(&mut self, began: &Began, done: Done, jobs: &Jobs) {
+    pub(super) fn done(&mut self, (place, began, done): Ended, jobs: &Jobs) {
         if let Done::Answered { answer, .. } = &done {
             self.shared.meters.attempted(answer);
         }
-        let place = done.place();
-        if self.running.get(&place).is_none_or(|own| !Arc::ptr_eq(own, began)) {
+        if self.running.get(&place).is_none_or(|own| !Arc::ptr_eq(own, &began)) {
             return;
         }
         self.running.remove(&place);
         self.is_touched = true;
         match done {
-            Done::Answered { place, endpoint, about, answer } => self.answered(place, &endpoint, &about, &answer, jobs),
-            Done::TooLarge { place, about, bytes } => {
+            Done::Answered { endpoint, about, answer } => self.answered(place, &endpoint, &about, &answer, jobs),
+            Done::TooLarge { about, bytes } => {
                 let most = self.shared.settings().body_bytes;
                 let error = format!("the request's body would have {bytes} bytes, more than hooks.body_bytes ({most})");
                 let delivery = self.delivery(place, &about).answered(Status::Failed, 0, &Answer::failed(error, 0));
                 self.give_up(place, Reason { why: "body-too-large", delivery }, jobs);
             }
-            Done::Postponed { place, endpoint } => {
+            Done::Postponed { endpoint } => {
                 self.progress.put_back(place, self.now());
                 self.shared.meters.postponed();
                 if Arc::ptr_eq(&endpoint, &self.endpoint) {
@@ -41,7 +40,7 @@ impl Dispatcher {
                     self.unload_idle();
                 }
             }
-            Done::Missing { place } => {
+            Done::Missing => {
                 if let Some(pending) = self.progress.pending(place) {
                     let about = self.about_missing(place);
                     let answer = Answer::failed("the event was deleted before it was delivered", 0);
@@ -51,12 +50,12 @@ impl Dispatcher {
                     self.progress.settle(place);
                 }
             }
-            Done::Withdrawn { place } => self.progress.put_back(place, self.now()),
-            Done::Unread { place } => {
+            Done::Withdrawn => self.progress.put_back(place, self.now()),
+            Done::Unread => {
                 self.progress.put_back(place, self.now().plus_ms(PAUSE_MS));
                 self.unload_held_back();
             }
-            Done::Buried { place, reason, result } => match result {
+            Done::Buried { reason, result } => match result {
                 Ok(()) => {
                     self.progress.settle(place);
                     self.shared.meters.settled(Status::Failed);
@@ -158,7 +157,7 @@ impl Dispatcher {
         let (shared, scope, endpoint) = (self.shared.clone(), self.scope.clone(), self.endpoint.clone());
         let began = Began::default();
         self.running.insert(place, began.clone());
-        let letter = async move { (began, bury(shared, scope, endpoint, topic, place, reason).await) };
+        let letter = async move { (place, began, bury(shared, scope, endpoint, topic, place, reason).await) };
         jobs.push(tasks::owned("webhook dead letter", letter));
     }
 

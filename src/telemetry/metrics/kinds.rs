@@ -116,44 +116,20 @@ where
     }
 }
 
-impl Kind for Counter {
-    const TYPE: MetricType = MetricType::Counter;
+/// Without labels, it is itself.
+impl<M> Kind for M
+where
+    M: Clone + Default + Debug + TypedMetric + EncodeMetric + Send + Sync + 'static,
+{
+    const TYPE: MetricType = <M as TypedMetric>::TYPE;
     type Names = [&'static str; 0];
-    type Registered = Counter;
+    type Registered = M;
 
-    fn labelled(_none: [&'static str; 0]) -> Counter {
-        Counter::default()
+    fn labelled(_none: [&'static str; 0]) -> M {
+        M::default()
     }
 
-    fn registered(&self) -> Counter {
-        self.clone()
-    }
-}
-
-impl Kind for Gauge {
-    const TYPE: MetricType = MetricType::Gauge;
-    type Names = [&'static str; 0];
-    type Registered = Gauge;
-
-    fn labelled(_none: [&'static str; 0]) -> Gauge {
-        Gauge::default()
-    }
-
-    fn registered(&self) -> Gauge {
-        self.clone()
-    }
-}
-
-impl Kind for Histogram {
-    const TYPE: MetricType = MetricType::Histogram;
-    type Names = [&'static str; 0];
-    type Registered = Histogram;
-
-    fn labelled(_none: [&'static str; 0]) -> Histogram {
-        Histogram::default()
-    }
-
-    fn registered(&self) -> Histogram {
+    fn registered(&self) -> M {
         self.clone()
     }
 }
