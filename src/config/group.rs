@@ -3,8 +3,10 @@
 //! Most default to the broker property `group.` + name, whose `.min.` and `.max.` siblings bound them; [`properties::GROUP`] has each by
 //! itself. Source: GroupConfig of Kafka 4.3; `check` answers its messages.
 
+use super::duration;
 use super::kafka::KafkaSettings;
 use super::properties::{self, Property};
+use super::share::Bounded;
 use std::collections::BTreeMap;
 
 const SESSION: &str = "consumer.session.timeout.ms";
@@ -17,6 +19,51 @@ pub struct ConsumerGroupSettings {
     pub session_timeout_ms: i32,
     pub heartbeat_interval_ms: i32,
     pub assignment_interval_ms: i32,
+}
+
+/// The settings of a share group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ShareGroupSettings {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub assignment_interval_ms: i32,
+    /// For how long a record is locked for whom it was delivered to.
+    pub record_lock_duration_ms: i32,
+    /// How often a record is delivered before it is given up.
+    pub delivery_count_limit: i32,
+    /// How many records of one partition may be under way.
+    pub partition_max_record_locks: i32,
+    pub auto_offset_reset: ShareOffsetReset,
+    /// `share.isolation.level`: whether only records of committed transactions are delivered, besides those of none.
+    pub is_read_committed: bool,
+    /// Whether a member may ask for more time with a record.
+    pub renew_acknowledge_enable: bool,
+}
+
+/// Where a share group starts in a partition of which it has no offset (ShareGroupAutoOffsetResetStrategy).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShareOffsetReset {
+    Earliest,
+    Latest,
+    /// At the first record that is not older than so many milliseconds.
+    ByDuration {
+        ms: i64,
+    },
+}
+
+impl ShareOffsetReset {
+    /// `earliest`, `latest`, or `by_duration:` and a duration that is not negative.
+    #[must_use]
+    pub fn read(text: &str) -> Option<ShareOffsetReset> {
+        match text.trim() {
+            "earliest" => Some(ShareOffsetReset::Earliest),
+            "latest" => Some(ShareOffsetReset::Latest),
+            other => {
+                let ms = duration::parse_ms(other.strip_prefix("by_duration:")?).filter(|ms| *ms >= 0)?;
+                Some(ShareOffsetReset::ByDuration { ms })
+            }
+        }
+    }
 }
 
 /// What a setting is for groups that do not set it.
@@ -58,6 +105,38 @@ pub fn consumer(
             kafka.group_consumer_min_assignment_interval_ms,
             kafka.group_consumer_max_assignment_interval_ms,
         ),
+    }
+}
+
+/// The settings of a share group; otherwise as [`consumer`].
+#[must_use]
+pub fn share(
+    own: Option<&BTreeMap<String, String>>,
+    brokers: &[&BTreeMap<String, String>],
+    kafka: &KafkaSettings,
+) -> ShareGroupSettings {
+    let text = |name: &str| {
+        let default = properties::group(name).and_then(|property| property.default).unwrap_or_default();
+        own.and_then(|own| own.get(name)).map_or(default, |value| value.trim())
+    };
+    let number = |name: &str, bounded: Bounded| {
+        let read =
+            |overrides: &BTreeMap<String, String>, name: &str| overrides.get(name).and_then(|value| value.trim().parse().ok());
+        let broker_name = format!("group.{name}");
+        let default = brokers.iter().find_map(|overrides| read(overrides, &broker_name)).unwrap_or(bounded.value);
+        own.and_then(|own| read(own, name)).map_or(default, |own| bounded.clamped(own))
+    };
+    let broker = &kafka.share;
+    ShareGroupSettings {
+        session_timeout_ms: number("share.session.timeout.ms", broker.session_timeout_ms),
+        heartbeat_interval_ms: number("share.heartbeat.interval.ms", broker.heartbeat_interval_ms),
+        assignment_interval_ms: number("share.assignment.interval.ms", broker.assignment_interval_ms),
+        record_lock_duration_ms: number("share.record.lock.duration.ms", broker.record_lock_duration_ms),
+        delivery_count_limit: number("share.delivery.count.limit", broker.delivery_count_limit),
+        partition_max_record_locks: number("share.partition.max.record.locks", broker.partition_max_record_locks),
+        auto_offset_reset: ShareOffsetReset::read(text("share.auto.offset.reset")).unwrap_or(ShareOffsetReset::Latest),
+        is_read_committed: text("share.isolation.level") == "read_committed",
+        renew_acknowledge_enable: text("share.renew.acknowledge.enable").eq_ignore_ascii_case("true"),
     }
 }
 
@@ -128,7 +207,20 @@ mod tests {
             "consumer.session.timeout.ms must be less than or equal to group.consumer.max.session.timeout.ms"
         );
         assert_eq!(why("share.auto.offset.reset", "by_duration:P1D"), "");
-        assert_ne!(why("share.auto.offset.reset", "middle"), "");
+        assert_eq!(
+            why("share.auto.offset.reset", "by_duration:-P1D"),
+            "Invalid value by_duration:-P1D for configuration share.auto.offset.reset: Invalid value `by_duration:-P1D` for \
+             configuration share.auto.offset.reset. The value must be either 'earliest', 'latest' or of the format \
+             'by_duration:<PnDTnHnMn.nS>'."
+        );
+        assert_eq!(
+            why("share.record.lock.duration.ms", "60001"),
+            "share.record.lock.duration.ms must be less than or equal to group.share.max.record.lock.duration.ms"
+        );
+        assert_eq!(
+            why("share.delivery.count.limit", "11"),
+            "share.delivery.count.limit must be less than or equal to group.share.max.delivery.count.limit"
+        );
         assert_eq!(why(SESSION, "50000"), "");
     }
 
@@ -155,5 +247,27 @@ mod tests {
         let own = consumer(Some(&overrides), &[&of_brokers], &kafka);
         assert_eq!((own.session_timeout_ms, own.heartbeat_interval_ms), (60_000, 6_000));
         assert_eq!(own.assignment_interval_ms, 1_500, "what was set for brokers counts where the group has nothing of its own");
+    }
+
+    #[test]
+    fn a_share_groups_settings_are_read() {
+        let kafka = KafkaSettings::default();
+        let defaults = share(None, &[], &kafka);
+        assert_eq!((defaults.session_timeout_ms, defaults.heartbeat_interval_ms), (45_000, 5_000));
+        assert_eq!((defaults.record_lock_duration_ms, defaults.delivery_count_limit), (30_000, 5));
+        assert_eq!((defaults.partition_max_record_locks, defaults.assignment_interval_ms), (2_000, 1_000));
+        assert_eq!((defaults.auto_offset_reset, defaults.is_read_committed), (ShareOffsetReset::Latest, false));
+        assert!(defaults.renew_acknowledge_enable);
+        let own = [
+            ("share.auto.offset.reset", "by_duration:PT1H"),
+            ("share.isolation.level", "read_committed"),
+            ("share.renew.acknowledge.enable", "false"),
+            ("share.partition.max.record.locks", "9999"),
+        ];
+        let own = BTreeMap::from(own.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let set = share(Some(&own), &[], &kafka);
+        assert_eq!(set.auto_offset_reset, ShareOffsetReset::ByDuration { ms: 3_600_000 });
+        assert_eq!((set.is_read_committed, set.renew_acknowledge_enable), (true, false));
+        assert_eq!(set.partition_max_record_locks, 4_000, "no more than the broker allows");
     }
 }

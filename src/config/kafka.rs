@@ -4,6 +4,7 @@
 //! broker runs. What topics default from (`log.retention.ms` …) is resolved by [`super::topic`].
 
 use super::properties;
+use super::share::ShareSettings;
 use std::collections::BTreeMap;
 
 /// Broker properties under Kafka's names, with `_` for `.`; units are in the names.
@@ -40,6 +41,10 @@ pub struct KafkaSettings {
     pub group_coordinator_rebalance_protocols: Vec<String>,
     /// Not a property of Kafka's brokers: there a feature level is set by the tool that formats their storage.
     pub feature_group_version: i16,
+    /// `group.share.*` and `share.coordinator.*`.
+    pub share: ShareSettings,
+    /// As `feature_group_version`: 0 turns share groups (KIP-932) off.
+    pub feature_share_version: i16,
     pub log_cleaner_backoff_ms: i64,
     /// For the keys of a compaction pass.
     pub log_cleaner_dedupe_buffer_size: usize,
@@ -133,6 +138,8 @@ impl KafkaSettings {
             )?,
             group_coordinator_rebalance_protocols: given.list("group.coordinator.rebalance.protocols"),
             feature_group_version: given.number("feature.group.version", 0, 1)?,
+            share: ShareSettings::read(&given)?,
+            feature_share_version: given.number("feature.share.version", 0, 1)?,
             log_cleaner_backoff_ms: given.number("log.cleaner.backoff.ms", 0, i64::MAX)?,
             log_cleaner_dedupe_buffer_size: given.number("log.cleaner.dedupe.buffer.size", 1, i64::MAX)?,
             log_cleaner_enable: given.boolean("log.cleaner.enable"),
@@ -284,7 +291,7 @@ const ASSIGNORS: [(&str, &str); 2] = [
 ];
 
 /// Checked properties, read as what they are.
-struct Given<'a>(&'a BTreeMap<String, String>);
+pub(super) struct Given<'a>(&'a BTreeMap<String, String>);
 
 impl Given<'_> {
     fn text(&self, name: &str) -> Option<&str> {
@@ -295,7 +302,7 @@ impl Given<'_> {
         self.text(name).is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    fn list(&self, name: &str) -> Vec<String> {
+    pub(super) fn list(&self, name: &str) -> Vec<String> {
         let items = self.text(name).unwrap_or_default().split(',').map(str::trim);
         items.filter(|item| !item.is_empty()).map(str::to_owned).collect()
     }
@@ -352,7 +359,7 @@ impl Given<'_> {
         }
     }
 
-    fn number<T: TryFrom<i64>>(&self, name: &str, least: i64, most: i64) -> Result<T, String> {
+    pub(super) fn number<T: TryFrom<i64>>(&self, name: &str, least: i64, most: i64) -> Result<T, String> {
         let value = self.text(name).unwrap_or_default();
         let number = value.parse::<i64>().ok().filter(|number| (least..=most).contains(number));
         number.and_then(|number| T::try_from(number).ok()).ok_or_else(|| {

@@ -16,8 +16,6 @@ pub static GROUP: &[Property] = &properties! {
         "How long a member of a consumer group may be silent.";
     "share.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Stored,
         "The shortest time between two target assignments of a share group.";
-    "share.assignor.offload.enable": Boolean = "true", Any, ClusterWide, Stored,
-        "Whether assignments of a share group are computed apart from its other work.";
     "share.auto.offset.reset": String = "latest", ShareOffsetReset, ClusterWide, Stored,
         "Where a share group starts that has no offsets.";
     "share.delivery.count.limit": Int = "5", AtLeast(2), ClusterWide, Stored,

@@ -4,6 +4,7 @@
 //! The facts (names, types, defaults, bounds, which can change at run time) are Kafka's, from the configuration reference of 4.1; the
 //! sentences are ours. `check` answers Kafka's own messages, because clients and their tests read them.
 
+use super::group::ShareOffsetReset;
 use std::fmt;
 
 /// One table of [`Property`]s, a row per property: `"name": Type = default, bounds, mutability, effect, "what it is for";`.
@@ -246,9 +247,11 @@ impl Property {
                 self.name
             )),
             Valid::AtMost(most) if value.chars().count() > most => Some(format!("String must have at most {most} characters")),
-            Valid::ShareOffsetReset if !is_share_offset_reset(value) => {
-                Some("must be earliest, latest, or by_duration:<ISO 8601 duration>".to_owned())
-            }
+            Valid::ShareOffsetReset if ShareOffsetReset::read(value).is_none() => Some(format!(
+                "Invalid value `{value}` for configuration {}. The value must be either 'earliest', 'latest' or of the format \
+                     'by_duration:<PnDTnHnMn.nS>'.",
+                self.name
+            )),
             _ => None,
         }
     }
@@ -265,10 +268,4 @@ pub fn items(value: &str) -> impl Iterator<Item = &str> {
 fn is_replica(value: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     value.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
-}
-
-/// See [`Valid::ShareOffsetReset`].
-fn is_share_offset_reset(value: &str) -> bool {
-    let is_duration = |duration: &str| duration.starts_with(['P', 'p']) && duration.len() > 2;
-    value == "earliest" || value == "latest" || value.strip_prefix("by_duration:").is_some_and(is_duration)
 }

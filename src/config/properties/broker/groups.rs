@@ -52,14 +52,22 @@ pub(super) const ALL: &[Property] = &properties! {
         "The most members of one classic group.";
     "group.min.session.timeout.ms": Int = "6000", Any, ReadOnly, Works,
         "The shortest session time-out that a member of a classic group may ask for.";
+    "group.share.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Stored,
+        "The shortest time between two target assignments of a share group.";
     "group.share.assignors": List = "simple", Any, ReadOnly, Stored,
         "The assignor that share groups use.";
     "group.share.delivery.count.limit": Int = "5", Between(2, 10), ReadOnly, Stored,
         "How often a share group tries to deliver a record.";
     "group.share.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Stored,
         "How often members of share groups are told to send heartbeats.";
+    "group.share.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, Stored,
+        "The longest time between target assignments that a share group may be set to.";
+    "group.share.max.delivery.count.limit": Int = "10", Between(5, 25), ReadOnly, Stored,
+        "The most deliveries of a record that a share group may be set to.";
     "group.share.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Stored,
         "The longest heartbeat interval that a share group may be set to.";
+    "group.share.max.partition.max.record.locks": Int = "4000", Between(2000, 10_000), ReadOnly, Stored,
+        "The most locked records of one partition that a share group may be set to.";
     "group.share.max.record.lock.duration.ms": Int = "60000", Between(30_000, 3_600_000), ReadOnly, Stored,
         "The longest time that a share group may be set to lock a record for.";
     "group.share.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Stored,
@@ -68,8 +76,14 @@ pub(super) const ALL: &[Property] = &properties! {
         "How many share sessions the broker remembers.";
     "group.share.max.size": Int = "200", Between(1, 1000), ReadOnly, Stored,
         "The most members of one share group.";
+    "group.share.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, Stored,
+        "The shortest time between target assignments that a share group may be set to.";
+    "group.share.min.delivery.count.limit": Int = "2", Between(2, 5), ReadOnly, Stored,
+        "The fewest deliveries of a record that a share group may be set to.";
     "group.share.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Stored,
         "The shortest heartbeat interval that a share group may be set to.";
+    "group.share.min.partition.max.record.locks": Int = "100", Between(100, 2000), ReadOnly, Stored,
+        "The fewest locked records of one partition that a share group may be set to.";
     "group.share.min.record.lock.duration.ms": Int = "15000", Between(1000, 30_000), ReadOnly, Stored,
         "The shortest time that a share group may be set to lock a record for.";
     "group.share.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Stored,
@@ -116,11 +130,13 @@ pub(super) const ALL: &[Property] = &properties! {
         "Replicas of the offsets topic.";
     "offsets.topic.segment.bytes": Int = "104857600", AtLeast(1), ReadOnly, NoMeaning,
         "The segment size of the offsets topic.";
-    "share.coordinator.append.linger.ms": Int = "5", AtLeast(0), ReadOnly, NoMeaning,
+    "share.coordinator.append.linger.ms": Int = "-1", AtLeast(-1), ReadOnly, NoMeaning,
         "How long the share coordinator gathers writes before it appends them.";
+    "share.coordinator.cached.buffer.max.bytes": Int = "1048588", AtLeast(524_288), ClusterWide, NoMeaning,
+        "How large a write buffer the share coordinator keeps for the next write.";
     "share.coordinator.load.buffer.size": Int = "5242880", AtLeast(1), ReadOnly, NoMeaning,
         "How many bytes of the share state are read at a time when it is loaded.";
-    "share.coordinator.snapshot.update.records.per.snapshot": Int = "500", AtLeast(0), ReadOnly, Stored,
+    "share.coordinator.snapshot.update.records.per.snapshot": Int = "500", Between(0, 500), ReadOnly, Stored,
         "After how many changes the share coordinator writes the whole state of a partition.";
     "share.coordinator.state.topic.compression.codec": Int = "0", Any, ReadOnly, NoMeaning,
         "The compression of the share state topic, by number.";
