@@ -13,6 +13,7 @@
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
+use super::preparer::SHARES;
 use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
@@ -52,7 +53,7 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, 
             taken: Taken::default(),
             placed: Vec::new(),
             news: Vec::new(),
-            has_asked_for_next: false,
+            told_used: 0,
             is_dirty: false,
             last_sync,
         };
@@ -76,7 +77,8 @@ struct Committer {
     placed: Vec<Placed>,
     /// What to tell once the commit is durable.
     news: Vec<(LogId, Offset)>,
-    has_asked_for_next: bool,
+    /// How much of `segment` the preparer was last told to be used, in [`SHARES`]; 0: nothing yet.
+    told_used: u64,
     /// Something was written since the last sync.
     is_dirty: bool,
     last_sync: Instant,
@@ -332,12 +334,17 @@ impl Committer {
         }
     }
 
-    /// Has the next segment prepared once this one is in real use: a quarter full.
+    /// Has the next segment prepared once this one is in real use: a quarter full. From then on tells how full it is.
     fn ask_for_next(&mut self) {
-        if !self.has_asked_for_next && self.at > self.segment.bytes / 4 {
-            self.has_asked_for_next = true;
+        let used = self.at * SHARES / self.segment.bytes;
+        if used <= SHARES / 4 || used <= self.told_used {
+            return;
+        }
+        if self.told_used == 0 {
             self.shared.preparer.want(self.segment.seq + 1);
         }
+        self.told_used = used;
+        self.shared.preparer.allow(used);
     }
 
     /// Leaves the segment as it is and goes on in the next one.
@@ -348,7 +355,7 @@ impl Committer {
         self.segment = self.shared.preparer.take(self.segment.seq + 1)?;
         self.shared.segments.insert_open(&self.segment);
         self.at = SEGMENT_HEADER_BYTES;
-        self.has_asked_for_next = false;
+        self.told_used = 0;
         self.shared.reclaim.segment_left();
         Ok(())
     }

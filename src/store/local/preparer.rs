@@ -4,7 +4,9 @@
 //! idle --want(seq)--> making: recycled spare, or new file, fallocated, [filled with zeros] --> ready --take(seq)--> idle
 //! ```
 //! Owner: the preparer thread makes, the committer wants and takes; one segment ahead. Nothing is prepared until the current segment is a
-//! quarter full, so a fresh directory costs no zeros. A committer that comes early gets the file as far as it is.
+//! quarter full, so a fresh directory costs no zeros. Filling keeps pace with the committer ([`Preparer::allow`]) and is done when the
+//! current segment is three quarters full: a burst of zeros would sit in the device's cache, and each sync waits for what is there. A committer that
+//! comes early gets the file as far as it is.
 //! Bound: one ready segment, [`SPARES_MAX`] recycled files; more are unlinked.
 
 use super::lock;
@@ -21,6 +23,8 @@ use std::time::Duration;
 pub(super) const SPARES_MAX: usize = 4;
 /// Between two mebibytes of zeros, so that commits get their share of the disk.
 const PAUSE: Duration = Duration::from_millis(1);
+/// What a segment is divided into to say how far it is: one share is one mebibyte of a segment of the default size.
+pub(super) const SHARES: u64 = 128;
 
 pub(super) struct Preparer {
     state: Mutex<State>,
@@ -35,6 +39,10 @@ struct State {
     wanted: Option<u64>,
     /// The committer waits.
     is_urgent: bool,
+    /// How much of the wanted segment may be filled by now, in shares of [`SHARES`].
+    allowed: u64,
+    /// The thread waits for more to be allowed.
+    is_ahead: bool,
     ready: Option<Result<Segment, StoreError>>,
     spares: Vec<PathBuf>,
     is_closed: bool,
@@ -51,6 +59,16 @@ impl Preparer {
         let mut state = lock(&self.state);
         if state.ready.is_none() && state.wanted.is_none() {
             state.wanted = Some(seq);
+            state.allowed = 0;
+            self.work.notify_one();
+        }
+    }
+
+    /// Lets filling go on as far as the current segment's first `used` shares ask for: from none at a quarter to all at three quarters.
+    pub fn allow(&self, used: u64) {
+        let mut state = lock(&self.state);
+        state.allowed = used.saturating_sub(SHARES / 4).saturating_mul(2).min(SHARES);
+        if std::mem::take(&mut state.is_ahead) {
             self.work.notify_one();
         }
     }
@@ -103,13 +121,13 @@ impl Preparer {
         }
     }
 
-    /// Rests a little; answers whether to stop filling.
-    fn rest(&self) -> bool {
-        let state = lock(&self.state);
-        if state.is_urgent || state.is_closed {
-            return true;
+    /// Rests a little, and until more than `done` shares of the segment may be filled; answers whether to stop filling.
+    fn rest(&self, done: u64) -> bool {
+        let (mut state, _) = self.work.wait_timeout(lock(&self.state), PAUSE).unwrap_or_else(PoisonError::into_inner);
+        while done >= state.allowed && !state.is_urgent && !state.is_closed {
+            state.is_ahead = true;
+            state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let (state, _) = self.work.wait_timeout(state, PAUSE).unwrap_or_else(PoisonError::into_inner);
         state.is_urgent || state.is_closed
     }
 
@@ -140,10 +158,11 @@ pub(super) fn start(shared: &Arc<Shared>) -> JoinHandle<()> {
 }
 
 fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, StoreError> {
-    let mut should_stop = || shared.preparer.rest();
-    let filling: Option<&mut dyn FnMut() -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
+    let bytes = shared.options.segment_bytes;
+    let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
+    let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
-    Segment::create(dir, seq, shared.options.segment_bytes, salt(&shared.env), spare, filling).map_err(|error| {
+    Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
         let path = segment::segment_path(dir, seq);
         StoreError::Io(format!("{}: the next journal segment: {error}; free space or set storage.path", path.display()))
     })
@@ -154,4 +173,38 @@ pub(super) fn salt(env: &crate::env::Env) -> u64 {
     let (high, low) = env.uuid().as_u64_pair();
     // The version and variant bits of a UUID are constant, four in one half and two in the other: mix them.
     high ^ low.rotate_left(32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn zeros_go_as_far_as_the_segment_before_is_used() {
+        let preparer = Preparer::new(Vec::new());
+        preparer.want(1);
+        for (used, allowed) in [(0, 0), (32, 0), (33, 2), (64, 64), (96, 128), (128, 128)] {
+            preparer.allow(used);
+            assert_eq!(lock(&preparer.state).allowed, allowed, "{used} shares used");
+        }
+        assert!(!preparer.rest(127));
+    }
+
+    #[test]
+    fn filling_that_is_ahead_waits_until_it_is_allowed_more_or_to_stop() {
+        for (until, is_stopped) in [(Preparer::close as fn(&Preparer), true), (|preparer| preparer.allow(96), false)] {
+            let preparer = Arc::new(Preparer::new(Vec::new()));
+            preparer.want(1);
+            let (own, ended) = (Arc::clone(&preparer), Arc::new(Mutex::new(None)));
+            let told = Arc::clone(&ended);
+            let thread = tasks::thread("test-filling", move || *lock(&told) = Some(own.rest(2)));
+            while !lock(&preparer.state).is_ahead {
+                std::thread::yield_now();
+            }
+            assert_eq!(*lock(&ended), None);
+            until(&preparer);
+            thread.join().expect("ends");
+            assert_eq!(*lock(&ended), Some(is_stopped));
+        }
+    }
 }

@@ -80,14 +80,15 @@ impl Segment {
     }
 
     /// Makes segment `seq` of `bytes` bytes, durably, from `spare` when there is one (else a new file). `should_stop` is asked
-    /// between blocks while filling with zeros; after `true` the file is used as it is. `None` for it means: do not fill.
+    /// between blocks while filling with zeros, and told up to which byte they reach; after `true` the file is used as it is. `None` for it
+    /// means: do not fill.
     pub fn create(
         dir: &Path,
         seq: u64,
         bytes: u64,
         salt: u64,
         spare: Option<PathBuf>,
-        should_stop: Option<&mut dyn FnMut() -> bool>,
+        should_stop: Option<&mut dyn FnMut(u64) -> bool>,
     ) -> io::Result<Segment> {
         let is_recycled = spare.is_some();
         let unready = spare.unwrap_or_else(|| spare_path(dir, seq));
@@ -199,7 +200,7 @@ fn fallocate(file: &File, mode: FallocateFlags, offset: u64, bytes: u64) -> io::
 
 /// Turns the segment's blocks into written ones, so that a commit into them changes no file-system metadata: syncs of such
 /// blocks took a half to a quarter of the time (ARCHITECTURE, the embedded store). Best effort but for the sync.
-fn zero_fill(path: &Path, file: &File, bytes: u64, should_stop: &mut dyn FnMut() -> bool) -> io::Result<()> {
+fn zero_fill(path: &Path, file: &File, bytes: u64, should_stop: &mut dyn FnMut(u64) -> bool) -> io::Result<()> {
     let mode = FallocateFlags::from_bits_retain(WRITE_ZEROES);
     if fallocate(file, mode, 0, bytes).is_ok() {
         return Ok(());
@@ -211,7 +212,7 @@ fn zero_fill(path: &Path, file: &File, bytes: u64, should_stop: &mut dyn FnMut()
     let start = memory.as_ptr().align_offset(4096);
     let Some(block) = memory.get(start..start + ZERO_BLOCK_BYTES) else { return Ok(()) };
     let mut at = SEGMENT_HEADER_BYTES;
-    while at < bytes && !should_stop() {
+    while at < bytes && !should_stop(at) {
         let length = usize::try_from(bytes - at).unwrap_or(usize::MAX).min(ZERO_BLOCK_BYTES);
         match direct.write_all_at(&block[..length], at) {
             Ok(()) => at += length as u64,
