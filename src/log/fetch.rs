@@ -54,14 +54,14 @@ pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
         return fetched;
     }
     let deadline = tokio::time::Instant::now() + limits.max_wait;
-    let sleeping = Sleeping::register(targets);
+    let sleeping = Sleeping::register(targets.iter().map(|target| target.partition.clone()).collect());
     loop {
         // Read again after registering: what arrived in between has woken nobody.
         let (fetched, is_enough) = read_all(targets, limits).await;
         if is_enough {
             return fetched;
         }
-        if tokio::time::timeout_at(deadline, sleeping.waiter.changed()).await.is_err() {
+        if tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
             return fetched;
         }
     }
@@ -73,7 +73,7 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
     let mut has_failed = false;
     for target in targets {
         let room = limits.max_bytes.saturating_sub(bytes).min(target.max_bytes);
-        let one = read_one(target, room, limits, bytes == 0).await;
+        let one = read_one(target, room, limits.isolation, bytes == 0).await;
         match &one.stretches {
             Ok(stretches) => bytes = bytes.saturating_add(total(stretches)),
             Err(_) => has_failed = true,
@@ -83,11 +83,11 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
     (fetched, has_failed || bytes >= limits.min_bytes)
 }
 
-/// `is_first`: nothing was found yet, so one batch is owed whatever its size (KIP-74: a reader always makes progress).
-async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) -> Fetched {
+/// Reads one partition now. `is_first`: nothing was found yet, so one batch is owed whatever its size (KIP-74: a reader always makes progress).
+pub async fn read_one(target: &Target, room: usize, isolation: Isolation, is_first: bool) -> Fetched {
     let partition = &target.partition;
     let last_stable = partition.last_stable();
-    let to = match limits.isolation {
+    let to = match isolation {
         Isolation::ReadUncommitted => Offset(i64::MAX),
         Isolation::ReadCommitted => last_stable,
     };
@@ -106,7 +106,7 @@ async fn read_one(target: &Target, room: usize, limits: Limits, is_first: bool) 
                 stretches
             })
         };
-        let answer = match (stretches, limits.isolation) {
+        let answer = match (stretches, isolation) {
             (Ok(stretches), Isolation::ReadCommitted) => {
                 match aborted_among(partition, target.from, stretches.last().map(|newest| newest.last)) {
                     Ok(aborted) => (Ok(stretches), aborted),
@@ -142,26 +142,33 @@ pub(super) fn aborted_among(partition: &Partition, from: Offset, newest: Option<
     Ok(aborted)
 }
 
-/// A waiter that is registered with its partitions until it drops.
-struct Sleeping<'a> {
+/// A waiter that is registered with its partitions until this drops.
+pub struct Sleeping {
     waiter: Arc<Waiter>,
-    targets: &'a [Target],
+    partitions: Vec<Arc<Partition>>,
 }
 
-impl Sleeping<'_> {
-    fn register(targets: &[Target]) -> Sleeping<'_> {
+impl Sleeping {
+    #[must_use]
+    pub fn register(partitions: Vec<Arc<Partition>>) -> Sleeping {
         let waiter = Arc::new(Waiter::default());
-        for target in targets {
-            target.partition.watch(waiter.clone());
+        for partition in &partitions {
+            partition.watch(waiter.clone());
         }
-        Sleeping { waiter, targets }
+        Sleeping { waiter, partitions }
+    }
+
+    /// Is woken when any of the partitions has more to read.
+    #[must_use]
+    pub fn waiter(&self) -> &Arc<Waiter> {
+        &self.waiter
     }
 }
 
-impl Drop for Sleeping<'_> {
+impl Drop for Sleeping {
     fn drop(&mut self) {
-        for target in self.targets {
-            target.partition.unwatch(&self.waiter);
+        for partition in &self.partitions {
+            partition.unwatch(&self.waiter);
         }
     }
 }

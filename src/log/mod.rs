@@ -15,6 +15,7 @@ use tokio::sync::OnceCell;
 use tracing::warn;
 
 mod append;
+pub mod batches;
 pub mod compaction;
 pub mod fetch;
 mod markers;
@@ -41,6 +42,7 @@ pub use partition::{AppendError, LogStopped, Partition, ReadError, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
 pub use transactions::{Aborted, Verification};
 pub use validate::{DECOMPRESSED_BYTES_MAX, InvalidRecords};
+pub use waiters::Waiter;
 
 use tail::Tail;
 

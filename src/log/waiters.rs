@@ -17,6 +17,12 @@ impl Waiter {
     pub async fn changed(&self) {
         self.changed.notified().await;
     }
+
+    /// Wakes it. When it is not asleep yet, it keeps the wake-up (`Notify` stores one permit), so nothing is missed between looking and
+    /// going to sleep.
+    pub fn wake(&self) {
+        self.changed.notify_one();
+    }
 }
 
 /// The sleeping fetches of one partition.
@@ -39,11 +45,10 @@ impl Waiters {
         }
     }
 
-    /// Wakes everyone. A waiter that is not sleeping yet keeps the wake-up (`Notify` stores one permit), so nothing is missed
-    /// between reading and going to sleep.
+    /// Wakes everyone.
     pub fn wake(&self) {
         for waiter in self.sleeping.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            waiter.changed.notify_one();
+            waiter.wake();
         }
     }
 }

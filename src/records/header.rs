@@ -113,21 +113,31 @@ impl BatchHeader {
     /// Answers [`RecordError::UnsupportedMagic`], [`RecordError::BadLength`] (below 49), or [`RecordError::Truncated`] when
     /// `bytes` does not hold the whole batch. The CRC is left to [`verify_crc`].
     pub fn parse(bytes: &[u8]) -> Result<BatchHeader, RecordError> {
+        let batch_bytes = BatchHeader::batch_bytes(bytes)?;
+        if bytes.len() < batch_bytes {
+            return Err(RecordError::Truncated { needed: batch_bytes, left: bytes.len() });
+        }
+        BatchHeader::peek(bytes)
+    }
+
+    /// As [`BatchHeader::parse`], of a batch of which `bytes` need not hold more than the [`HEADER_BYTES`].
+    pub fn peek(bytes: &[u8]) -> Result<BatchHeader, RecordError> {
+        let batch_bytes = BatchHeader::batch_bytes(bytes)?;
+        read_fields(bytes, batch_bytes).map_err(|_| RecordError::Truncated { needed: HEADER_BYTES, left: bytes.len() })
+    }
+
+    fn batch_bytes(bytes: &[u8]) -> Result<usize, RecordError> {
         // Magic sits at the same place in all three formats, so it is known before the rest of the layout is.
         let magic = i8::from_be_bytes(field(bytes, MAGIC_AT)?);
         if magic != MAGIC {
             return Err(RecordError::UnsupportedMagic(magic));
         }
         let length = i32::from_be_bytes(field(bytes, LENGTH_AT)?);
-        let batch_bytes = usize::try_from(length)
+        usize::try_from(length)
             .ok()
             .and_then(|length| length.checked_add(LOG_OVERHEAD))
             .filter(|batch_bytes| *batch_bytes >= HEADER_BYTES)
-            .ok_or(RecordError::BadLength(length))?;
-        if bytes.len() < batch_bytes {
-            return Err(RecordError::Truncated { needed: batch_bytes, left: bytes.len() });
-        }
-        read_fields(bytes, batch_bytes).map_err(|_| RecordError::Truncated { needed: HEADER_BYTES, left: bytes.len() })
+            .ok_or(RecordError::BadLength(length))
     }
 
     /// The offset of the batch's last record; saturates.

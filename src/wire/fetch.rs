@@ -3,13 +3,14 @@
 //! Laid out as FetchResponse.json of Kafka 4 says. Left out, as tagged fields may be: diverging epochs, other leaders, snapshots and endpoints,
 //! which a cluster has.
 
-use super::frame::{Frame, PREFIX_BYTES};
+use super::frame::Frame;
 use super::message::DecodeError;
 use super::requests::request;
+use super::spans::SpanWriter;
 use crate::span::{self, Span};
 use crate::tasks;
 use anyhow::{Result, bail};
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 pub use kafka_protocol::messages::FetchRequest as Head;
 use kafka_protocol::messages::{ApiKey, TopicName};
 use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
@@ -23,8 +24,6 @@ const PREFERRED_REPLICA: i16 = 11;
 const FLEXIBLE: i16 = 12;
 const TOPIC_IDS: i16 = 13;
 const VERSIONS: VersionRange = VersionRange { min: 4, max: 18 };
-/// Records below this are cheaper to copy than to send on their own.
-const COPIED_MAX: usize = 1024;
 /// What a partition takes beside its records, at most, and its aborted transactions.
 const PARTITION_BYTES: usize = 64;
 
@@ -92,43 +91,39 @@ impl FetchedPartition {
 /// # Errors
 /// A response of more than 2 GiB.
 pub fn frame(correlation_id: i32, response: FetchResponse, version: i16) -> Result<Frame, DecodeError> {
-    let mut out = Writer::new(&response, version);
-    out.now.put_i32(0);
-    out.now.put_i32(correlation_id);
+    let mut out = Writer::new(correlation_id, &response, version);
     out.tags();
     // Throttled for this long: never.
-    out.now.put_i32(0);
+    out.to.now.put_i32(0);
     if version >= SESSIONS {
-        out.now.put_i16(response.error_code);
-        out.now.put_i32(response.session_id);
+        out.to.now.put_i16(response.error_code);
+        out.to.now.put_i32(response.session_id);
     }
     out.count(response.topics.len());
     for topic in response.topics {
         out.topic(topic);
     }
     out.tags();
-    out.finish()
+    out.to.finish()
 }
 
-/// Bytes that are written now, and spans between them.
+/// Writes in the layout of a version.
 struct Writer {
     version: i16,
-    now: BytesMut,
-    /// What comes before `now`.
-    done: Vec<Span>,
+    to: SpanWriter,
 }
 
 impl Writer {
-    fn new(response: &FetchResponse, version: i16) -> Writer {
+    fn new(correlation_id: i32, response: &FetchResponse, version: i16) -> Writer {
         let partitions = response.topics.iter().flat_map(|topic| &topic.partitions);
         let body: usize = partitions.map(|one| PARTITION_BYTES + 17 * one.aborted.as_ref().map_or(0, Vec::len)).sum();
         let names: usize = response.topics.iter().map(|topic| topic.name.len() + 32).sum();
-        Writer { version, now: BytesMut::with_capacity(64 + names + body), done: Vec::new() }
+        Writer { version, to: SpanWriter::new(correlation_id, 64 + names + body) }
     }
 
     fn topic(&mut self, topic: FetchedTopic) {
         if self.version >= TOPIC_IDS {
-            self.now.put_slice(topic.id.as_bytes());
+            self.to.now.put_slice(topic.id.as_bytes());
         } else {
             self.name(&topic.name);
         }
@@ -140,99 +135,66 @@ impl Writer {
     }
 
     fn partition(&mut self, partition: FetchedPartition) {
-        self.now.put_i32(partition.index);
-        self.now.put_i16(partition.error_code);
-        self.now.put_i64(partition.high_watermark);
-        self.now.put_i64(partition.last_stable_offset);
+        self.to.now.put_i32(partition.index);
+        self.to.now.put_i16(partition.error_code);
+        self.to.now.put_i64(partition.high_watermark);
+        self.to.now.put_i64(partition.last_stable_offset);
         if self.version >= LOG_START {
-            self.now.put_i64(partition.log_start_offset);
+            self.to.now.put_i64(partition.log_start_offset);
         }
         match &partition.aborted {
             Some(aborted) => {
                 self.count(aborted.len());
                 for (producer, first) in aborted {
-                    self.now.put_i64(*producer);
-                    self.now.put_i64(*first);
+                    self.to.now.put_i64(*producer);
+                    self.to.now.put_i64(*first);
                     self.tags();
                 }
             }
-            None if self.is_flexible() => self.now.put_u8(0),
-            None => self.now.put_i32(-1),
+            None if self.is_flexible() => self.to.now.put_u8(0),
+            None => self.to.now.put_i32(-1),
         }
         if self.version >= PREFERRED_REPLICA {
-            self.now.put_i32(-1);
+            self.to.now.put_i32(-1);
         }
         self.records(partition.records);
         self.tags();
     }
 
     fn records(&mut self, spans: Vec<Span>) {
-        let bytes = spans.iter().map(Span::len).sum();
-        self.count(bytes);
-        for span in spans {
-            match span {
-                Span::Memory(copied) if bytes <= COPIED_MAX => self.now.put_slice(&copied),
-                span => {
-                    if !self.now.is_empty() {
-                        self.done.push(Span::Memory(self.now.split().freeze()));
-                    }
-                    self.done.push(span);
-                }
-            }
-        }
+        self.count(spans.iter().map(Span::len).sum());
+        self.to.spans(spans);
     }
 
     /// The length of an array, or of bytes.
     fn count(&mut self, count: usize) {
         if self.is_flexible() {
-            put_varint(&mut self.now, count + 1);
+            self.to.compact_length(count);
         } else {
             // What does not fit makes the frame too large, which `finish` finds.
-            self.now.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
+            self.to.now.put_i32(i32::try_from(count).unwrap_or(i32::MAX));
         }
     }
 
     fn name(&mut self, name: &StrBytes) {
         if self.is_flexible() {
-            put_varint(&mut self.now, name.len() + 1);
+            self.to.compact_length(name.len());
         } else {
-            self.now.put_i16(i16::try_from(name.len()).unwrap_or(i16::MAX));
+            self.to.now.put_i16(i16::try_from(name.len()).unwrap_or(i16::MAX));
         }
-        self.now.put_slice(name.as_bytes());
+        self.to.now.put_slice(name.as_bytes());
     }
 
     /// No tagged fields.
     fn tags(&mut self) {
         if self.is_flexible() {
-            self.now.put_u8(0);
+            self.to.now.put_u8(0);
         }
     }
 
     fn is_flexible(&self) -> bool {
         self.version >= FLEXIBLE
     }
-
-    fn finish(mut self) -> Result<Frame, DecodeError> {
-        if !self.now.is_empty() {
-            self.done.push(Span::Memory(self.now.freeze()));
-        }
-        let size = self.done.iter().map(Span::len).sum::<usize>() - PREFIX_BYTES;
-        let size = i32::try_from(size).map_err(|_| DecodeError(format!("a response of {size} bytes")))?;
-        let mut spans = self.done.into_iter();
-        let Some(Span::Memory(head)) = spans.next() else { return Err(DecodeError("a response without a head".to_owned())) };
-        let mut head = BytesMut::from(head);
-        head[..PREFIX_BYTES].copy_from_slice(&size.to_be_bytes());
-        Ok(Frame { head: head.freeze(), rest: spans.collect() })
-    }
-}
-
-fn put_varint(out: &mut BytesMut, value: usize) {
-    let mut left = value;
-    while left > 0x7f {
-        out.put_u8(0x80 | (left & 0x7f) as u8);
-        left >>= 7;
-    }
-    out.put_u8(left as u8);
 }
 
 impl Decodable for FetchRequest {
@@ -276,6 +238,7 @@ impl HeaderVersion for FetchResponse {
 mod tests {
     use super::*;
     use crate::span::{self, FileSpan};
+    use crate::wire::frame::PREFIX_BYTES;
     use bytes::Bytes;
     use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
     use kafka_protocol::messages::{FetchResponse as Theirs, ProducerId, ResponseHeader};

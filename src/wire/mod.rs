@@ -10,4 +10,8 @@ pub mod metered;
 pub mod offset_commit;
 pub mod offset_fetch;
 mod requests;
+pub mod share_acknowledge;
+pub mod share_fetch;
+pub mod share_offsets;
+mod spans;
 pub mod write_txn_markers;
