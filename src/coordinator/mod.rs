@@ -22,6 +22,7 @@ pub mod group;
 pub mod producer_ids;
 pub mod runtime;
 pub mod shards;
+pub mod share;
 pub mod timers;
 pub mod txn;
 mod wire;

@@ -65,6 +65,8 @@ pub struct InternalTopic {
     pub segment_bytes: i32,
     /// `compression.type`
     pub compression: &'static str,
+    /// `cleanup.policy`, as Kafka sets it for its tools. Here shards keep their own logs short, by checkpoints.
+    pub cleanup_policy: &'static str,
 }
 
 /// How a shard is made over a partition of the topic.
@@ -248,11 +250,15 @@ impl<M: StateMachine> Shards<M> {
         if let Some(topic) = self.catalog.topic(self.topic.name) {
             return Ok(topic);
         }
-        let overrides = [
-            ("cleanup.policy", "compact".to_owned()),
+        let mut overrides = vec![
+            ("cleanup.policy", self.topic.cleanup_policy.to_owned()),
             ("segment.bytes", self.topic.segment_bytes.to_string()),
             ("compression.type", self.topic.compression.to_owned()),
         ];
+        if self.topic.cleanup_policy == "delete" {
+            // Nothing goes but what a checkpoint has replaced.
+            overrides.extend([("retention.ms", "-1".to_owned()), ("retention.bytes", "-1".to_owned())]);
+        }
         let new = NewTopic {
             name: self.topic.name.to_owned(),
             partitions: self.topic.partitions,

@@ -80,6 +80,7 @@ impl Groups {
             partitions: config.kafka.offsets_topic_num_partitions,
             segment_bytes: 104_857_600,
             compression: "producer",
+            cleanup_policy: "compact",
         };
         let (own_catalog, own_env) = (catalog.clone(), env.clone());
         let make = move |partition| {

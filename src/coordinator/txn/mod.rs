@@ -72,6 +72,7 @@ impl Transactions {
             partitions: kafka.transaction_state_log_num_partitions,
             segment_bytes: kafka.transaction_state_log_segment_bytes,
             compression: "uncompressed",
+            cleanup_policy: "compact",
         };
         let markers = Markers { catalog: catalog.clone(), logs: logs.clone(), groups };
         let make = move |partition| {
