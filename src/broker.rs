@@ -6,6 +6,7 @@ use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
 use crate::config::{Config, Sync};
 use crate::coordinator::group::Groups;
 use crate::coordinator::producer_ids::ProducerIds;
+use crate::coordinator::share::SharePartitions;
 use crate::coordinator::txn::Transactions;
 use crate::env::Env;
 use crate::ids::LogId;
@@ -47,6 +48,7 @@ pub struct Broker {
     pub catalog: Arc<Catalog>,
     pub groups: Arc<Groups>,
     pub transactions: Arc<Transactions>,
+    pub share_partitions: Arc<SharePartitions>,
     pub producer_ids: Arc<ProducerIds>,
     pub schemas: Arc<Registry>,
     /// What exists beside the catalog and the registry: the owners of other keys.
@@ -131,6 +133,8 @@ impl Broker {
         let transactions =
             Transactions::new(logs.clone(), catalog.clone(), env.clone(), &config, groups.clone(), producer_ids.clone());
         transactions.start();
+        let share_partitions = SharePartitions::new(logs.clone(), catalog.clone(), env.clone(), config.clone());
+        share_partitions.start();
         let opening = Opening { logs: logs.clone(), catalog: catalog.clone(), turn: Arc::default() };
         let background = vec![
             tasks::spawn("finish deletions", finish_deletions(logs.clone(), catalog.clone())),
@@ -154,6 +158,7 @@ impl Broker {
             catalog,
             groups,
             transactions,
+            share_partitions,
             background,
         }))
     }
@@ -208,6 +213,7 @@ impl Broker {
             purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
             broker.invalid_records.forget(topic.id);
             broker.groups.topic_deleted(&topic.name, topic.id).await;
+            broker.share_partitions.topic_deleted(topic.id).await;
             Ok(topic)
         })
         .await
@@ -278,6 +284,7 @@ impl Broker {
         }
         // They write to logs of groups.
         self.transactions.close().await;
+        self.share_partitions.close().await;
         self.groups.close().await;
         self.logs.close().await
     }

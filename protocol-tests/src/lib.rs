@@ -22,6 +22,7 @@ pub mod process;
 pub mod records;
 pub mod samples;
 pub mod server;
+pub mod shares;
 pub mod topic_ids;
 pub mod topics;
 pub mod two_phase;

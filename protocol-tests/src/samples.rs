@@ -7,6 +7,7 @@ use crate::batch::Batch;
 use crate::frame::{self, group_id, text, topic_name};
 use crate::groups::{commit_request, offsets_request};
 use crate::records::{Fetch, produce_request};
+use crate::shares::{ShareAcknowledge2, ShareFetch2};
 use crate::topic_ids::{CommitById, FetchById};
 use crate::topics::{Topic, new_topic};
 use crate::two_phase::{AbortMarker, InitTwoPhase};
@@ -38,8 +39,9 @@ use kafka_protocol::messages::{
     FindCoordinatorRequest, GetTelemetrySubscriptionsRequest, HeartbeatRequest, IncrementalAlterConfigsRequest,
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest,
     ListOffsetsRequest, ListPartitionReassignmentsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, PushTelemetryRequest, SyncGroupRequest,
-    TxnOffsetCommitRequest, UnregisterBrokerRequest, UpdateFeaturesRequest, WriteTxnMarkersRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, PushTelemetryRequest,
+    ShareAcknowledgeRequest, ShareFetchRequest, SyncGroupRequest, TxnOffsetCommitRequest, UnregisterBrokerRequest,
+    UpdateFeaturesRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::Request;
 use uuid::Uuid;
@@ -183,6 +185,8 @@ pub static SAMPLES: &[Sample] = &[
     unlisted::<PushTelemetryRequest>("PushTelemetry"),
     sample::<ListConfigResourcesRequest>("ListConfigResources"),
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
+    sample_with::<ShareFetchRequest, ShareFetch2>("ShareFetch"),
+    sample_with::<ShareAcknowledgeRequest, ShareAcknowledge2>("ShareAcknowledge"),
 ];
 
 /// A topic that nobody creates.

@@ -11,8 +11,8 @@ use kafka_protocol::messages::{
     AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
     CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
     DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, ExpireDelegationTokenResponse, RemoveRaftVoterResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareAcknowledgeResponse, ShareFetchResponse,
-    ShareGroupDescribeResponse, ShareGroupHeartbeatResponse,
+    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareGroupDescribeResponse,
+    ShareGroupHeartbeatResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -51,8 +51,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
     absent!(ShareGroupHeartbeat, ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
     absent!(ShareGroupDescribe, ShareGroupDescribeResponse::default()),
-    absent!(ShareFetch, ShareFetchResponse::default().with_error_code(CODE)),
-    absent!(ShareAcknowledge, ShareAcknowledgeResponse::default().with_error_code(CODE)),
     absent!(AddRaftVoter, AddRaftVoterResponse::default().with_error_code(CODE)),
     absent!(RemoveRaftVoter, RemoveRaftVoterResponse::default().with_error_code(CODE)),
     absent!(DescribeShareGroupOffsets, DescribeShareGroupOffsetsResponse::default()),

@@ -3,6 +3,7 @@
 use super::client_instance::ClientInstance;
 use super::errors::{self, ResponseError};
 use super::fetch_sessions::FetchSessions;
+use super::share_sessions::ShareSessions;
 use crate::broker::Broker;
 use crate::catalog::Topic;
 use crate::log::Partition;
@@ -22,6 +23,7 @@ pub struct Context {
     pub client_id: Arc<str>,
     pub connection: Arc<Connection>,
     pub sessions: Arc<FetchSessions>,
+    pub share_sessions: Arc<ShareSessions>,
     /// Bytes of the request's frame, which every slice of it keeps in memory.
     pub frame_bytes: usize,
     /// Memory that the answer occupies until it is on the socket.

@@ -11,6 +11,7 @@ pub use kafka_protocol::error::ResponseError;
 
 pub mod catalog;
 pub mod group;
+pub mod share;
 pub mod telemetry;
 pub mod transaction;
 

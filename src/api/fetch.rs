@@ -34,7 +34,7 @@ const READ_COMMITTED: i8 = 1;
 const BYTES_AT_LEAST: usize = 64 << 10;
 
 /// The longest poll: a peer that has gone without a word is not waited for longer.
-const WAIT_MAX: Duration = Duration::from_secs(300);
+pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
 
 pub struct Fetch;
 
@@ -79,7 +79,7 @@ async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchR
         limits.max_wait = Duration::ZERO;
     }
     let fetched = log::fetch::fetch(&targets, limits).await;
-    context.hold(charge(&context, &fetched).await);
+    context.hold(charge(&context, fetched.iter().filter_map(|one| one.stretches.as_deref().ok()).map(total).sum()).await);
     let mut fetched = fetched.into_iter();
     let answers = turn.asked.iter().zip(resolved).map(|(asked, resolved)| match resolved {
         Ok(()) => data(asked, fetched.next().expect("one answer per target, in order"), limits.isolation),
@@ -150,16 +150,15 @@ fn limits(context: &Context, request: &fetch::Head) -> Limits {
 
 /// How large an answer may be now: half of the memory that is free for answers, so that they shrink as it fills up, and a little
 /// at least, so that everybody makes progress.
-fn room(context: &Context) -> usize {
+pub(super) fn room(context: &Context) -> usize {
     (context.broker.fetch_memory.available_permits().saturating_mul(FETCH_PERMIT_BYTES) / 2).max(BYTES_AT_LEAST)
 }
 
 /// Charges an answer to the memory for answers, until it is on its socket; waits while others use it up. A long poll that sleeps is
 /// charged nothing. What lies in files is charged too: it keeps segments from being given back.
-async fn charge(context: &Context, fetched: &[Fetched]) -> Option<OwnedSemaphorePermit> {
-    let total: usize = fetched.iter().filter_map(|one| one.stretches.as_deref().ok()).map(total).sum();
+pub(super) async fn charge(context: &Context, bytes: usize) -> Option<OwnedSemaphorePermit> {
     let all = context.broker.config.limits.memory_bytes / FETCH_PERMIT_BYTES;
-    let permits = u32::try_from(total.div_ceil(FETCH_PERMIT_BYTES).min(all)).unwrap_or(u32::MAX);
+    let permits = u32::try_from(bytes.div_ceil(FETCH_PERMIT_BYTES).min(all)).unwrap_or(u32::MAX);
     context.broker.fetch_memory.clone().acquire_many_owned(permits).await.ok()
 }
 

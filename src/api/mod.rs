@@ -6,6 +6,7 @@
 //!
 //! A new API key is one new file and two lines here: its `mod` and its row in [`TABLE`].
 
+use crate::broker::Broker;
 use crate::store::BoxFuture;
 use crate::wire::frame::Frame;
 use crate::wire::message::{self, DecodeError};
@@ -72,6 +73,11 @@ pub mod produce;
 pub mod push_telemetry;
 mod recompressed;
 pub mod repeated;
+pub mod share_acknowledge;
+mod share_acknowledgements;
+pub mod share_fetch;
+pub mod share_sessions;
+mod share_source;
 pub mod sync_group;
 pub mod topic_overview;
 pub mod transactional_produce;
@@ -82,6 +88,7 @@ mod validated_produce;
 pub mod write_txn_markers;
 
 pub use context::Context;
+use share_sessions::ShareSessions;
 
 /// The response type that belongs to a handler's request.
 pub type ResponseOf<H> = <<H as Handler>::Request as Request>::Response;
@@ -227,7 +234,16 @@ pub static TABLE: &[Row] = &[
     row::<push_telemetry::PushTelemetry>("PushTelemetry"),
     row::<list_config_resources::ListConfigResources>("ListConfigResources"),
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
+    row::<share_fetch::ShareFetch>("ShareFetch"),
+    row::<share_acknowledge::ShareAcknowledge>("ShareAcknowledge"),
 ];
+
+/// A connection is gone, and nothing is answered over it any more: what it alone kept ends.
+pub async fn connection_closed(broker: &Broker, share_sessions: &ShareSessions, connection: u64) {
+    for (member, parts) in share_sessions.connection_closed(connection) {
+        share_acknowledgements::release(broker, &member, parts).await;
+    }
+}
 
 /// The row of `key`, if we have it.
 #[must_use]

@@ -48,6 +48,7 @@ impl Handlers {
             client_id: Arc::from(CLIENT_ID),
             connection: self.connection.clone(),
             sessions: self.sessions.clone(),
+            share_sessions: Arc::default(),
             frame_bytes: 0,
             held,
             marks: None,

@@ -113,6 +113,7 @@ impl Caller {
             client_id: Arc::from(CLIENT_ID),
             connection: self.connection.clone(),
             sessions: self.shared.sessions.clone(),
+            share_sessions: Arc::default(),
             frame_bytes: 0,
             held: Held::default(),
             marks: marks.map(Arc::new),

@@ -44,6 +44,13 @@ type Queued = (Encoded, Held, Asked);
 pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: Arc<Shared>) {
     let Ok(local) = stream.local_addr() else { return };
     let connection = Arc::new(Connection::new(id, peer, local));
+    exchange(stream, connection, shared.clone()).await;
+    api::connection_closed(&shared.broker, &shared.share_sessions, id).await;
+}
+
+/// Reads and answers requests until either side ends it. No answer is being made any more when it returns.
+async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Shared>) {
+    let id = connection.id;
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
@@ -63,6 +70,8 @@ pub(super) async fn serve(stream: TcpStream, peer: SocketAddr, id: u64, shared: 
         let _ = writer.await;
     } else {
         writer.abort();
+        // Only now is nothing acquired any more for whoever it was.
+        let _ = writer.await;
     }
 }
 
@@ -163,6 +172,7 @@ impl Reader {
             client_id: self.client_id.clone(),
             connection: self.connection.clone(),
             sessions: self.shared.sessions.clone(),
+            share_sessions: self.shared.share_sessions.clone(),
             frame_bytes,
             held,
             marks: None,

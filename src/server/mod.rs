@@ -4,6 +4,7 @@
 //! taken, accepting waits until one closes, so that the kernel's backlog, not our memory, holds the queue.
 
 use crate::api::fetch_sessions::FetchSessions;
+use crate::api::share_sessions::ShareSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
 use crate::telemetry::metrics::Hold;
@@ -32,6 +33,7 @@ const DRAIN: Duration = Duration::from_millis(500);
 pub(crate) struct Shared {
     pub broker: Arc<Broker>,
     pub sessions: Arc<FetchSessions>,
+    pub share_sessions: Arc<ShareSessions>,
     /// Request bytes in memory, over all connections, in KiB.
     pub request_memory: Arc<Semaphore>,
     /// Turns true at a stop.
@@ -72,8 +74,10 @@ impl Server {
         let connections = u32::try_from(limits.connections).unwrap_or(u32::MAX);
         let room = Arc::new(Semaphore::new(connections as usize));
         let slots = self.broker.config.kafka.max_incremental_fetch_session_cache_slots;
+        let share_slots = self.broker.config.kafka.share.max_share_sessions;
         let shared = Arc::new(Shared {
             sessions: Arc::new(FetchSessions::new(slots).numbered_from(self.broker.env.below(1 << 31))),
+            share_sessions: Arc::new(ShareSessions::new(usize::try_from(share_slots).unwrap_or(0))),
             request_memory: Arc::new(Semaphore::new(limits.memory_bytes / 1024)),
             meters: Meters::new(self.broker.metrics.clone()),
             broker: self.broker,

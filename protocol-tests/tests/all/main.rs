@@ -22,6 +22,7 @@ mod produce;
 mod quotas;
 mod restart;
 mod schemas;
+mod share_fetch;
 mod start;
 mod topics;
 mod transactions;

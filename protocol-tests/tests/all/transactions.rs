@@ -17,13 +17,13 @@ use protocol_tests::topics::{Topic, unique};
 use protocol_tests::two_phase::{AbortMarker, InitTwoPhase};
 
 /// EndTxn and Produce of the two protocols.
-const V1: (i16, i16) = (4, 11);
+pub(crate) const V1: (i16, i16) = (4, 11);
 const V2: (i16, i16) = (5, 12);
 
-type Outcome<T> = Result<T, ResponseError>;
+pub(crate) type Outcome<T> = Result<T, ResponseError>;
 
 /// A transactional producer: what it would send, and the plain answers.
-struct Producer {
+pub(crate) struct Producer {
     client: Client,
     id: String,
     producer: (i64, i16),
@@ -35,7 +35,7 @@ fn checked<T>(code: i16, value: T) -> Outcome<T> {
 }
 
 impl Producer {
-    fn new(server: &Server, id: &str) -> Producer {
+    pub(crate) fn new(server: &Server, id: &str) -> Producer {
         let mut producer = Producer { client: server.connect(), id: id.to_owned(), producer: (-1, -1), sequence: 0 };
         producer.init().expect("initialised");
         producer
@@ -57,7 +57,7 @@ impl Producer {
         Ok(())
     }
 
-    fn add(&mut self, topics: &[(&str, i32)]) -> Vec<Option<ResponseError>> {
+    pub(crate) fn add(&mut self, topics: &[(&str, i32)]) -> Vec<Option<ResponseError>> {
         let topics = topics
             .iter()
             .map(|(topic, index)| AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![*index]));
@@ -71,7 +71,7 @@ impl Producer {
         partitions.map(|partition| partition.partition_error_code.err()).collect()
     }
 
-    fn send(&mut self, topic: &Topic, version: i16, value: &str) -> Outcome<i64> {
+    pub(crate) fn send(&mut self, topic: &Topic, version: i16, value: &str) -> Outcome<i64> {
         let (id, epoch) = self.producer;
         let mut batch = Batch::of(&[value]).idempotent(id, epoch, self.sequence);
         batch.attributes |= TRANSACTIONAL;
@@ -90,7 +90,7 @@ impl Producer {
             .with_committed(is_commit)
     }
 
-    fn end(&mut self, version: i16, is_commit: bool) -> Outcome<()> {
+    pub(crate) fn end(&mut self, version: i16, is_commit: bool) -> Outcome<()> {
         let request = self.end_request(is_commit);
         let answer = self.client.call(version, &request);
         checked(answer.error_code, ())?;

@@ -1,0 +1,348 @@
+//! Members of share groups (KIP-932), and ShareFetch and ShareAcknowledge of version 2, one version behind the message library's last.
+
+use crate::client::Client;
+use crate::frame::{group_id, text, topic_name};
+use crate::samples::Ask;
+use crate::server::Server;
+use crate::topic_ids::{count, string};
+use crate::written_only;
+use bytes::{Buf, BufMut, Bytes, BytesMut};
+use kafka_protocol::messages::share_acknowledge_request::{AcknowledgePartition, AcknowledgeTopic};
+use kafka_protocol::messages::share_fetch_request::{FetchPartition, FetchTopic, ForgottenTopic};
+use kafka_protocol::messages::share_fetch_response::PartitionData;
+use kafka_protocol::messages::{
+    ShareAcknowledgeRequest, ShareAcknowledgeResponse, ShareFetchRequest, ShareFetchResponse, ShareGroupHeartbeatRequest,
+    share_acknowledge_request, share_fetch_request,
+};
+use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
+use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, VersionRange};
+use uuid::Uuid;
+
+pub const ACCEPT: i8 = 1;
+pub const RELEASE: i8 = 2;
+pub const REJECT: i8 = 3;
+pub const RENEW: i8 = 4;
+
+/// Acknowledged records of a partition: first offset, last offset, types.
+pub type Batch = (i64, i64, Vec<i8>);
+
+/// A request of version 2.
+#[derive(Debug, Clone, Default)]
+pub struct ShareFetch2 {
+    pub group: String,
+    pub member: String,
+    pub epoch: i32,
+    pub max_wait_ms: i32,
+    pub max_records: i32,
+    /// 1: never more than `max_records`.
+    pub acquire_mode: i8,
+    pub is_renewal: bool,
+    pub topic: Uuid,
+    /// Of partition 0.
+    pub acknowledgements: Vec<Batch>,
+}
+
+/// As [`ShareFetch2`].
+#[derive(Debug, Clone, Default)]
+pub struct ShareAcknowledge2 {
+    pub group: String,
+    pub member: String,
+    pub epoch: i32,
+    pub is_renewal: bool,
+    pub topic: Uuid,
+    pub acknowledgements: Vec<Batch>,
+}
+
+/// The answer to [`ShareFetch2`], laid out as that of version 1.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShareFetchAnswer(pub ShareFetchResponse);
+
+/// The answer to [`ShareAcknowledge2`]: as that of version 1, and for how long records are locked.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct ShareAcknowledgeAnswer {
+    pub response: ShareAcknowledgeResponse,
+    pub lock_timeout_ms: i32,
+}
+
+impl ShareFetch2 {
+    fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        string(&mut out, &self.group);
+        string(&mut out, &self.member);
+        let bytes = if self.is_renewal { [0, 0] } else { [1, 1 << 20] };
+        [self.epoch, self.max_wait_ms, bytes[0], bytes[1], self.max_records, self.max_records]
+            .iter()
+            .for_each(|one| out.put_i32(*one));
+        out.put_i8(self.acquire_mode);
+        out.put_u8(u8::from(self.is_renewal));
+        put_topics(&mut out, self.topic, &self.acknowledgements);
+        // Nothing is forgotten; no tagged fields.
+        out.put_slice(&[1, 0]);
+        out
+    }
+}
+
+impl ShareAcknowledge2 {
+    fn body(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        string(&mut out, &self.group);
+        string(&mut out, &self.member);
+        out.put_i32(self.epoch);
+        out.put_u8(u8::from(self.is_renewal));
+        put_topics(&mut out, self.topic, &self.acknowledgements);
+        out.put_u8(0);
+        out
+    }
+}
+
+fn put_topics(out: &mut Vec<u8>, topic: Uuid, acknowledgements: &[Batch]) {
+    count(out, 1);
+    out.put_slice(topic.as_bytes());
+    count(out, 1);
+    out.put_i32(0);
+    count(out, acknowledgements.len());
+    for (first, last, types) in acknowledgements {
+        out.put_i64(*first);
+        out.put_i64(*last);
+        count(out, types.len());
+        types.iter().for_each(|one| out.put_i8(*one));
+        out.put_u8(0);
+    }
+    out.put_slice(&[0, 0]);
+}
+
+written_only!(ShareFetch2, ShareFetch, 2, ShareFetchAnswer);
+written_only!(ShareAcknowledge2, ShareAcknowledge, 2, ShareAcknowledgeAnswer);
+
+impl Decodable for ShareFetchAnswer {
+    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+        ShareFetchResponse::decode(buf, 1).map(ShareFetchAnswer)
+    }
+}
+
+impl Decodable for ShareAcknowledgeAnswer {
+    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+        // Throttle time, error code, and a message that is null; then what version 1 lacks.
+        let mut all = BytesMut::new();
+        all.put_slice(&buf.try_get_bytes(7)?);
+        let lock_timeout_ms = buf.try_get_bytes(4)?.get_i32();
+        let rest = buf.remaining();
+        all.put_slice(&buf.try_get_bytes(rest)?);
+        let mut all: Bytes = all.freeze();
+        let response = ShareAcknowledgeResponse::decode(&mut all, 1)?;
+        anyhow::ensure!(all.is_empty(), "{} bytes behind it", all.len());
+        Ok(ShareAcknowledgeAnswer { response, lock_timeout_ms })
+    }
+}
+
+/// Tests write no responses.
+macro_rules! answer {
+    ($answer:ident) => {
+        impl Encodable for $answer {
+            fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> anyhow::Result<()> {
+                anyhow::bail!("tests write no responses")
+            }
+
+            fn compute_size(&self, _version: i16) -> anyhow::Result<usize> {
+                anyhow::bail!("tests write no responses")
+            }
+        }
+
+        impl Message for $answer {
+            const VERSIONS: VersionRange = VersionRange { min: 2, max: 2 };
+            const DEPRECATED_VERSIONS: Option<VersionRange> = None;
+        }
+
+        impl HeaderVersion for $answer {
+            fn header_version(_version: i16) -> i16 {
+                1
+            }
+        }
+    };
+}
+answer!(ShareFetchAnswer);
+answer!(ShareAcknowledgeAnswer);
+
+/// A member of a share group on a connection of its own.
+#[derive(Debug)]
+pub struct ShareMember {
+    pub client: Client,
+    pub group: String,
+    pub id: String,
+    /// Of its session: what the next request has to carry.
+    pub epoch: i32,
+    pub max_wait_ms: i32,
+    pub max_records: i32,
+}
+
+impl ShareMember {
+    /// A member that has joined and subscribed to `topic`.
+    ///
+    /// # Panics
+    /// When it may not join.
+    #[must_use]
+    pub fn of(server: &Server, group: &str, topic: &str) -> ShareMember {
+        let mut client = server.connect();
+        let id = Uuid::from_u128(u128::from(std::process::id()) << 64 | u128::from(next_number())).to_string();
+        let request = ShareGroupHeartbeatRequest::default()
+            .with_group_id(group_id(group))
+            .with_member_id(text(&id))
+            .with_member_epoch(0)
+            .with_subscribed_topic_names(Some(vec![topic_name(topic)]));
+        let response = client.call(1, &request);
+        // 35: a server without members of share groups lets everybody read for one.
+        assert!([0, 35].contains(&response.error_code), "joining {group}: {response:?}");
+        ShareMember { client, group: group.to_owned(), id, epoch: 0, max_wait_ms: 0, max_records: 500 }
+    }
+
+    /// ShareFetch 1 of `parts`, each with what is acknowledged of it.
+    #[must_use]
+    pub fn fetch_request(&self, parts: &[(Uuid, i32, Vec<Batch>)]) -> ShareFetchRequest {
+        let topics = parts.iter().map(|(topic, index, batches)| {
+            let batches = batches.iter().map(|(first, last, types)| {
+                share_fetch_request::AcknowledgementBatch::default()
+                    .with_first_offset(*first)
+                    .with_last_offset(*last)
+                    .with_acknowledge_types(types.clone())
+            });
+            let partition =
+                FetchPartition::default().with_partition_index(*index).with_acknowledgement_batches(batches.collect());
+            FetchTopic::default().with_topic_id(*topic).with_partitions(vec![partition])
+        });
+        ShareFetchRequest::default()
+            .with_group_id(Some(group_id(&self.group)))
+            .with_member_id(Some(text(&self.id)))
+            .with_share_session_epoch(self.epoch)
+            .with_max_wait_ms(self.max_wait_ms)
+            .with_min_bytes(1)
+            .with_max_bytes(1 << 20)
+            .with_max_records(self.max_records)
+            .with_batch_size(self.max_records)
+            .with_topics(topics.collect())
+    }
+
+    /// Fetches in its session.
+    pub fn fetch(&mut self, parts: &[(Uuid, i32, Vec<Batch>)]) -> ShareFetchResponse {
+        let request = self.fetch_request(parts);
+        self.ask(&request)
+    }
+
+    /// Stops to read partition `index` of `topic`.
+    pub fn forget(&mut self, topic: Uuid, index: i32) -> ShareFetchResponse {
+        let forgotten = ForgottenTopic::default().with_topic_id(topic).with_partitions(vec![index]);
+        let request = self.fetch_request(&[]).with_forgotten_topics_data(vec![forgotten]);
+        self.ask(&request)
+    }
+
+    fn ask(&mut self, request: &ShareFetchRequest) -> ShareFetchResponse {
+        let response = self.client.call(1, request);
+        if response.error_code == 0 {
+            self.epoch += 1;
+        }
+        response
+    }
+
+    /// What it acquires of partition 0 of `topic`: first offset, last offset, deliveries.
+    ///
+    /// # Panics
+    /// When the fetch fails.
+    pub fn acquire(&mut self, topic: Uuid) -> Vec<(i64, i64, i16)> {
+        let response = self.fetch(&[(topic, 0, Vec::new())]);
+        assert_eq!(response.error_code, 0);
+        acquired(&response)
+    }
+
+    /// ShareAcknowledge 1 for partition 0 of `topic`; answers the top-level error and the partition's.
+    pub fn acknowledge(&mut self, topic: Uuid, batches: &[Batch]) -> (i16, Option<i16>) {
+        let epoch = self.epoch;
+        self.acknowledge_at(epoch, topic, batches)
+    }
+
+    /// As [`ShareMember::acknowledge`] with another epoch.
+    pub fn acknowledge_at(&mut self, epoch: i32, topic: Uuid, batches: &[Batch]) -> (i16, Option<i16>) {
+        let batches = batches.iter().map(|(first, last, types)| {
+            share_acknowledge_request::AcknowledgementBatch::default()
+                .with_first_offset(*first)
+                .with_last_offset(*last)
+                .with_acknowledge_types(types.clone())
+        });
+        let partition = AcknowledgePartition::default().with_acknowledgement_batches(batches.collect());
+        let topic = AcknowledgeTopic::default().with_topic_id(topic).with_partitions(vec![partition]);
+        let request = ShareAcknowledgeRequest::default()
+            .with_group_id(Some(group_id(&self.group)))
+            .with_member_id(Some(text(&self.id)))
+            .with_share_session_epoch(epoch)
+            .with_topics(vec![topic]);
+        let response = self.client.call(1, &request);
+        if response.error_code == 0 {
+            self.epoch += 1;
+        }
+        (response.error_code, response.responses.first().map(|topic| topic.partitions[0].error_code))
+    }
+}
+
+fn next_number() -> u64 {
+    static NEXT: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(1);
+    NEXT.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+}
+
+/// The partitions of all topics of a response.
+#[must_use]
+pub fn partitions(response: &ShareFetchResponse) -> Vec<&PartitionData> {
+    response.responses.iter().flat_map(|topic| &topic.partitions).collect()
+}
+
+/// What was acquired of all partitions: first offset, last offset, deliveries.
+#[must_use]
+pub fn acquired(response: &ShareFetchResponse) -> Vec<(i64, i64, i16)> {
+    let ranges = partitions(response).into_iter().flat_map(|partition| &partition.acquired_records);
+    ranges.map(|range| (range.first_offset, range.last_offset, range.delivery_count)).collect()
+}
+
+impl Ask for ShareFetchRequest {
+    fn filled(_version: i16) -> Self {
+        let batch = share_fetch_request::AcknowledgementBatch::default().with_acknowledge_types(vec![1]);
+        let partition = FetchPartition::default().with_acknowledgement_batches(vec![batch]);
+        let topic = FetchTopic::default().with_topic_id(Uuid::from_u128(9)).with_partitions(vec![partition]);
+        let forgotten = ForgottenTopic::default().with_topic_id(Uuid::from_u128(9)).with_partitions(vec![0]);
+        Self::default()
+            .with_group_id(Some(group_id("no-such-group")))
+            .with_member_id(Some(text("nobody")))
+            .with_share_session_epoch(1)
+            .with_topics(vec![topic])
+            .with_forgotten_topics_data(vec![forgotten])
+    }
+}
+
+impl Ask for ShareAcknowledgeRequest {
+    fn filled(_version: i16) -> Self {
+        let batch = share_acknowledge_request::AcknowledgementBatch::default().with_acknowledge_types(vec![1]);
+        let partition = AcknowledgePartition::default().with_acknowledgement_batches(vec![batch]);
+        let topic = AcknowledgeTopic::default().with_topic_id(Uuid::from_u128(9)).with_partitions(vec![partition]);
+        Self::default()
+            .with_group_id(Some(group_id("no-such-group")))
+            .with_member_id(Some(text("nobody")))
+            .with_share_session_epoch(1)
+            .with_topics(vec![topic])
+    }
+}
+
+impl Ask for ShareFetch2 {
+    fn filled(_version: i16) -> Self {
+        let acknowledgements = vec![(0, 0, vec![1])];
+        ShareFetch2 { group: "no-such-group".into(), member: "nobody".into(), epoch: 1, acknowledgements, ..Self::default() }
+    }
+}
+
+impl Ask for ShareAcknowledge2 {
+    fn filled(_version: i16) -> Self {
+        let acknowledgements = vec![(0, 0, vec![1])];
+        ShareAcknowledge2 {
+            group: "no-such-group".into(),
+            member: "nobody".into(),
+            epoch: 1,
+            acknowledgements,
+            ..Self::default()
+        }
+    }
+}
