@@ -1,6 +1,8 @@
 //! One of everything: the handles that a request needs, opened and closed in order. No behaviour of its own beyond the glue between
 //! catalog (what exists) and logs (what it holds), which are peers and do not know each other.
 
+mod streams_topics;
+
 use crate::catalog::dynamic::{Change, Owner};
 use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
 use crate::config::{Config, Sync};
@@ -22,6 +24,7 @@ use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use streams_topics::StreamsTopics;
 use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tracing::warn;
@@ -55,6 +58,8 @@ pub struct Broker {
     pub meta: Arc<dyn MetaStore>,
     /// Records that did not fit their schema.
     pub invalid_records: Counts,
+    /// Topics that are made for streams applications.
+    pub streams_topics: StreamsTopics,
     /// Leave to unpack a compressed batch: to hold its records against a schema, or to compress them otherwise.
     pub unpacked: Semaphore,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
@@ -148,6 +153,7 @@ impl Broker {
             schemas,
             meta: meta_store,
             invalid_records: Counts::default(),
+            streams_topics: StreamsTopics::default(),
             unpacked: Semaphore::new(UNPACKED_MAX),
             opening,
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / FETCH_PERMIT_BYTES)),

@@ -27,7 +27,7 @@ use std::ops::RangeInclusive;
 use uuid::Uuid;
 
 /// The most partitions that one request creates (Kafka: 10,000), so that it cannot hold up other changes for long.
-const PARTITIONS_PER_REQUEST: u32 = 100_000;
+pub(super) const PARTITIONS_PER_REQUEST: u32 = 100_000;
 
 /// The first version that shows partitions, factor and configurations.
 const ECHO: i16 = 5;

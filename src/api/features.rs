@@ -19,10 +19,17 @@ pub struct Feature {
 
 /// Every feature.
 #[must_use]
-pub fn all(kafka: &KafkaSettings) -> [Feature; 2] {
+pub fn all(kafka: &KafkaSettings) -> [Feature; 3] {
     [
         // Without and with the consumer protocol (KIP-848).
         Feature { name: "group.version", setting: "feature.group.version", levels: 0..=1, level: kafka.feature_group_version },
+        // Without and with streams groups (KIP-1071).
+        Feature {
+            name: "streams.version",
+            setting: "feature.streams.version",
+            levels: 0..=1,
+            level: kafka.feature_streams_version,
+        },
         // Level 2 switches clients to the second protocol of transactions (KIP-890).
         Feature {
             name: "transaction.version",

@@ -78,6 +78,8 @@ mod share_acknowledgements;
 pub mod share_fetch;
 pub mod share_sessions;
 mod share_source;
+pub mod streams_group_describe;
+pub mod streams_group_heartbeat;
 pub mod sync_group;
 pub mod topic_overview;
 pub mod transactional_produce;
@@ -236,6 +238,8 @@ pub static TABLE: &[Row] = &[
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
     row::<share_fetch::ShareFetch>("ShareFetch"),
     row::<share_acknowledge::ShareAcknowledge>("ShareAcknowledge"),
+    row::<streams_group_heartbeat::StreamsGroupHeartbeat>("StreamsGroupHeartbeat"),
+    row::<streams_group_describe::StreamsGroupDescribe>("StreamsGroupDescribe"),
 ];
 
 /// A connection is gone, and nothing is answered over it any more: what it alone kept ends.

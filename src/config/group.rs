@@ -66,6 +66,16 @@ impl ShareOffsetReset {
     }
 }
 
+/// The settings that streams groups follow here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StreamsGroupSettings {
+    pub session_timeout_ms: i32,
+    pub heartbeat_interval_ms: i32,
+    pub assignment_interval_ms: i32,
+    pub initial_rebalance_delay_ms: i32,
+    pub standby_replicas: i32,
+}
+
 /// What a setting is for groups that do not set it.
 fn default_of<'a>(property: &'static Property, kafka: &'a KafkaSettings) -> Option<&'a str> {
     kafka.value(&format!("group.{}", property.name)).or(property.default)
@@ -79,13 +89,8 @@ pub fn consumer(
     brokers: &[&BTreeMap<String, String>],
     kafka: &KafkaSettings,
 ) -> ConsumerGroupSettings {
-    let read =
-        |overrides: &BTreeMap<String, String>, name: &str| overrides.get(name).and_then(|value| value.trim().parse::<i32>().ok());
-    let value = |name: &str, default: i32, least: i32, most: i32| {
-        let broker_name = format!("group.{name}");
-        let default = brokers.iter().find_map(|overrides| read(overrides, &broker_name)).unwrap_or(default);
-        own.and_then(|own| read(own, name)).map_or(default, |own| own.min(most).max(least))
-    };
+    let value =
+        |name: &str, default: i32, least: i32, most: i32| evaluate(own, brokers, name, Bounded { least, value: default, most });
     ConsumerGroupSettings {
         session_timeout_ms: value(
             SESSION,
@@ -119,13 +124,7 @@ pub fn share(
         let default = properties::group(name).and_then(|property| property.default).unwrap_or_default();
         own.and_then(|own| own.get(name)).map_or(default, |value| value.trim())
     };
-    let number = |name: &str, bounded: Bounded| {
-        let read =
-            |overrides: &BTreeMap<String, String>, name: &str| overrides.get(name).and_then(|value| value.trim().parse().ok());
-        let broker_name = format!("group.{name}");
-        let default = brokers.iter().find_map(|overrides| read(overrides, &broker_name)).unwrap_or(bounded.value);
-        own.and_then(|own| read(own, name)).map_or(default, |own| bounded.clamped(own))
-    };
+    let number = |name: &str, bounded: Bounded| evaluate(own, brokers, name, bounded);
     let broker = &kafka.share;
     ShareGroupSettings {
         session_timeout_ms: number("share.session.timeout.ms", broker.session_timeout_ms),
@@ -138,6 +137,33 @@ pub fn share(
         is_read_committed: text("share.isolation.level") == "read_committed",
         renew_acknowledge_enable: text("share.renew.acknowledge.enable").eq_ignore_ascii_case("true"),
     }
+}
+
+/// The settings of a streams group; see [`consumer`].
+#[must_use]
+pub fn streams(
+    own: Option<&BTreeMap<String, String>>,
+    brokers: &[&BTreeMap<String, String>],
+    kafka: &KafkaSettings,
+) -> StreamsGroupSettings {
+    let value = |name: &str, bounded: Bounded| evaluate(own, brokers, name, bounded);
+    let defaults = &kafka.streams;
+    StreamsGroupSettings {
+        session_timeout_ms: value("streams.session.timeout.ms", defaults.session_timeout_ms),
+        heartbeat_interval_ms: value("streams.heartbeat.interval.ms", defaults.heartbeat_interval_ms),
+        assignment_interval_ms: value("streams.assignment.interval.ms", defaults.assignment_interval_ms),
+        initial_rebalance_delay_ms: value("streams.initial.rebalance.delay.ms", defaults.initial_rebalance_delay_ms),
+        standby_replicas: value("streams.num.standby.replicas", defaults.standby_replicas),
+    }
+}
+
+/// What a group has of `name`: its own within the bounds, or else what was set for brokers while they run, or what the broker was started with.
+fn evaluate(own: Option<&BTreeMap<String, String>>, brokers: &[&BTreeMap<String, String>], name: &str, bounded: Bounded) -> i32 {
+    let read =
+        |overrides: &BTreeMap<String, String>, name: &str| overrides.get(name).and_then(|value| value.trim().parse::<i32>().ok());
+    let broker_name = format!("group.{name}");
+    let default = brokers.iter().find_map(|overrides| read(overrides, &broker_name)).unwrap_or(bounded.value);
+    own.and_then(|own| read(own, name)).map_or(default, |own| bounded.clamped(own))
 }
 
 /// Whether a group may have these overrides.
@@ -170,6 +196,8 @@ fn check_bounds(property: &Property, value: &str, kafka: &KafkaSettings) -> Resu
     let (Some(value), Some((kind, rest))) = (value.trim().parse::<i64>().ok(), property.name.split_once('.')) else {
         return Ok(());
     };
+    // The one whose bound is not named like the others (GroupCoordinatorConfig.STREAMS_GROUP_MAX_STANDBY_REPLICAS_CONFIG).
+    let rest = if rest == "num.standby.replicas" { "standby.replicas" } else { rest };
     let bound = |which: &str| {
         let name = format!("group.{kind}.{which}.{rest}");
         let bound = kafka.value(&name).and_then(|bound| bound.trim().parse::<i64>().ok());

@@ -5,6 +5,7 @@
 
 use super::properties;
 use super::share::ShareSettings;
+use super::streams::StreamsSettings;
 use std::collections::BTreeMap;
 
 /// Broker properties under Kafka's names, with `_` for `.`; units are in the names.
@@ -38,6 +39,8 @@ pub struct KafkaSettings {
     /// The first is the default.
     pub group_consumer_assignors: Vec<String>,
     pub group_consumer_regex_refresh_interval_ms: i32,
+    /// `group.streams.*`.
+    pub streams: StreamsSettings,
     pub group_coordinator_rebalance_protocols: Vec<String>,
     /// Not a property of Kafka's brokers: there a feature level is set by the tool that formats their storage.
     pub feature_group_version: i16,
@@ -45,6 +48,8 @@ pub struct KafkaSettings {
     pub share: ShareSettings,
     /// As `feature_group_version`: 0 turns share groups (KIP-932) off.
     pub feature_share_version: i16,
+    /// As `feature_group_version`: 0 turns streams groups (KIP-1071) off.
+    pub feature_streams_version: i16,
     pub log_cleaner_backoff_ms: i64,
     /// For the keys of a compaction pass.
     pub log_cleaner_dedupe_buffer_size: usize,
@@ -136,10 +141,12 @@ impl KafkaSettings {
                 1,
                 i32::MAX.into(),
             )?,
+            streams: StreamsSettings::read(&given)?,
             group_coordinator_rebalance_protocols: given.list("group.coordinator.rebalance.protocols"),
             feature_group_version: given.number("feature.group.version", 0, 1)?,
             share: ShareSettings::read(&given)?,
             feature_share_version: given.number("feature.share.version", 0, 1)?,
+            feature_streams_version: given.number("feature.streams.version", 0, 1)?,
             log_cleaner_backoff_ms: given.number("log.cleaner.backoff.ms", 0, i64::MAX)?,
             log_cleaner_dedupe_buffer_size: given.number("log.cleaner.dedupe.buffer.size", 1, i64::MAX)?,
             log_cleaner_enable: given.boolean("log.cleaner.enable"),

@@ -24,6 +24,7 @@ mod keys;
 pub mod properties;
 pub mod schema;
 pub mod share;
+pub mod streams;
 pub mod suggestions;
 pub mod topic;
 pub mod validation;

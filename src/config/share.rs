@@ -14,7 +14,7 @@ pub struct Bounded {
 
 impl Bounded {
     /// `group.{kind}.{name}` with its siblings `group.{kind}.min.{name}` and `.max.`.
-    fn read(given: &Given<'_>, kind: &str, name: &str) -> Result<Bounded, String> {
+    pub(super) fn read(given: &Given<'_>, kind: &str, name: &str) -> Result<Bounded, String> {
         let number = |which: &str| given.number(&format!("group.{kind}.{which}{name}"), 0, i32::MAX.into());
         Ok(Bounded { value: number("")?, least: number("min.")?, most: number("max.")? })
     }
@@ -26,7 +26,7 @@ impl Bounded {
     }
 
     /// The order of the three, as GroupCoordinatorConfig wants it.
-    fn check(self, kind: &str, name: &str) -> Result<(), String> {
+    pub(super) fn check(self, kind: &str, name: &str) -> Result<(), String> {
         let Bounded { value, least, most } = self;
         if most < least {
             return Err(format!("group.{kind}.max.{name} must be greater than or equal to group.{kind}.min.{name}"));

@@ -14,4 +14,7 @@ pub mod share_acknowledge;
 pub mod share_fetch;
 pub mod share_offsets;
 mod spans;
+pub mod streams;
+pub mod streams_group_describe;
+pub mod streams_group_heartbeat;
 pub mod write_txn_markers;

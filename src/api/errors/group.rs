@@ -30,7 +30,8 @@ pub fn code(error: &GroupError) -> ResponseError {
         GroupError::UnsupportedVersion => ResponseError::UnsupportedVersion,
         GroupError::SubscribedTopic => ResponseError::GroupSubscribedToTopic,
         GroupError::UnstableOffset => ResponseError::UnstableOffsetCommit,
-        GroupError::NameTooLong => ResponseError::InvalidRequest,
+        GroupError::InvalidTopology => ResponseError::StreamsInvalidTopology,
+        GroupError::NameTooLong | GroupError::Invalid => ResponseError::InvalidRequest,
     }
 }
 

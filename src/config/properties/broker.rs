@@ -71,6 +71,8 @@ const OWN: &[Property] = &properties! {
         "The level of Kafka's feature group.version, which clients see; 0 turns the consumer protocol (KIP-848) off. Not a property of Kafka's brokers.";
     "feature.share.version": Int = "1", super::Valid::Between(0, 1), ReadOnly, Works,
         "The level of Kafka's feature share.version; 0 turns share groups (KIP-932) off. Not a property of Kafka's brokers.";
+    "feature.streams.version": Int = "1", super::Valid::Between(0, 1), ReadOnly, Works,
+        "The level of Kafka's feature streams.version, which clients see; 0 turns streams groups (KIP-1071) off. Not a property of Kafka's brokers.";
     "feature.transaction.version": Int = "2", super::Valid::Between(0, 2), ReadOnly, Works,
         "The level of Kafka's feature transaction.version, which clients see; 2 makes them use the second protocol of transactions (KIP-890). Not a property of Kafka's brokers.";
 };

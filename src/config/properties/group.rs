@@ -32,16 +32,16 @@ pub static GROUP: &[Property] = &properties! {
         "Whether members of a share group may ask for more time with a record.";
     "share.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Stored,
         "How long a member of a share group may be silent.";
-    "streams.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Stored,
+    "streams.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a streams group.";
-    "streams.assignor.offload.enable": Boolean = "true", Any, ClusterWide, Stored,
-        "Whether assignments of a streams group are computed apart from its other work.";
-    "streams.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Stored,
+    "streams.assignor.offload.enable": Boolean = "true", Any, ClusterWide, NoMeaning,
+        "Whether assignments of a streams group are computed apart from its other work; here they always are part of it.";
+    "streams.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Works,
         "How often members of a streams group send heartbeats.";
-    "streams.initial.rebalance.delay.ms": Int = "3000", AtLeast(0), ClusterWide, Stored,
+    "streams.initial.rebalance.delay.ms": Int = "3000", AtLeast(0), ClusterWide, Works,
         "How long the first rebalance of a streams group waits for more members.";
-    "streams.num.standby.replicas": Int = "0", AtLeast(0), ClusterWide, Stored,
+    "streams.num.standby.replicas": Int = "0", AtLeast(0), ClusterWide, Works,
         "How many standby copies a streams group keeps of each task.";
-    "streams.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Stored,
+    "streams.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Works,
         "How long a member of a streams group may be silent.";
 };

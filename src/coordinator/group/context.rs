@@ -4,9 +4,9 @@ use super::assignors::Assignor;
 use super::messages::{GroupError, JoinRefused, JoinReply};
 use super::records::Record;
 use crate::catalog::Snapshot;
-use crate::catalog::dynamic::Owner;
+use crate::catalog::dynamic::{Overrides, Owner};
 use crate::config::KafkaSettings;
-use crate::config::group::{self, ConsumerGroupSettings};
+use crate::config::group::{self, ConsumerGroupSettings, StreamsGroupSettings};
 use crate::config::kafka::MigrationPolicy;
 use crate::coordinator::{Caller, Effects};
 use crate::ids::Timestamp;
@@ -73,9 +73,20 @@ impl GroupSettings {
     #[must_use]
     pub fn consumer(&self, catalog: &Snapshot, group_id: &str) -> ConsumerGroupSettings {
         let own = catalog.overrides(&Owner::Group(group_id.to_owned()));
+        group::consumer(own, &self.brokers(catalog), &self.kafka)
+    }
+
+    /// The same of a streams group.
+    #[must_use]
+    pub fn streams(&self, catalog: &Snapshot, group_id: &str) -> StreamsGroupSettings {
+        let own = catalog.overrides(&Owner::Group(group_id.to_owned()));
+        group::streams(own, &self.brokers(catalog), &self.kafka)
+    }
+
+    /// What was set for brokers while they run, what counts first in front.
+    fn brokers<'a>(&self, catalog: &'a Snapshot) -> Vec<&'a Overrides> {
         let [broker, all] = catalog.broker_overrides(self.node_id);
-        let brokers: Vec<_> = broker.into_iter().chain(all).collect();
-        group::consumer(own, &brokers, &self.kafka)
+        broker.into_iter().chain(all).collect()
     }
 
     #[must_use]
@@ -99,6 +110,8 @@ pub enum Timer {
     Rejoin { group: Arc<str>, member: Arc<str> },
     /// A member of the classic protocol in a consumer group has to ask for its assignment.
     MemberSync { group: Arc<str>, member: Arc<str> },
+    /// The first rebalance of a streams group has waited for more members.
+    FirstRebalance { group: Arc<str> },
     /// Offsets expire.
     Cleanup,
 }
@@ -111,6 +124,7 @@ impl Timer {
             Timer::Session { group, .. }
             | Timer::Join { group }
             | Timer::Sync { group }
+            | Timer::FirstRebalance { group }
             | Timer::Rebalance { group, .. }
             | Timer::Rejoin { group, .. }
             | Timer::MemberSync { group, .. } => Some(group),
@@ -126,7 +140,7 @@ impl Timer {
             | Timer::Rebalance { member, .. }
             | Timer::Rejoin { member, .. }
             | Timer::MemberSync { member, .. } => Some(member),
-            Timer::Join { .. } | Timer::Sync { .. } | Timer::Cleanup => None,
+            Timer::Join { .. } | Timer::Sync { .. } | Timer::FirstRebalance { .. } | Timer::Cleanup => None,
         }
     }
 }

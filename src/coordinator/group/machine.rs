@@ -1,19 +1,20 @@
 //! One shard of the group coordinator: the groups whose ids hash to one partition of `__consumer_offsets`.
 //!
 //! ```text
-//!   durable: classic groups, consumer groups, offsets    the same after a replay, and all that a checkpoint holds
+//!   durable: classic, consumer and streams groups, offsets   the same after a replay, and all that a checkpoint holds
 //!   live: what each group is, by id                      changed by handle(event); rebuilt from `durable` by loaded()
 //! ```
-//! Of a classic group `durable` holds the last generation that stood, changed only by apply(record); the group itself is live. A consumer
-//! group is durable as a whole: handle(event) applies each record the moment it decides on it, and the runtime's own apply(record) then
+//! Of a classic group `durable` holds the last generation that stood, changed only by apply(record); the group itself is live. A group
+//! of another kind is durable as a whole: handle(event) applies each record the moment it decides on it, and the runtime's own apply(record) then
 //! changes nothing.
 //!
 //! Invariants: every group with a durable record or offset is live; a live group without either is dropped as soon as it has no
 //! member and expects none; a Stable or Empty live classic group (of generation 1 or later) is what its durable record says. A classic
 //! rebalance under way is soft: after a crash the generation before it stands again, and its members go on or join anew.
-//! No group is of both kinds.
+//! No group is of two kinds.
 //!
-//! What is asked of offsets stands in [`commits`], of consumer groups and of changes between the kinds in [`consumers`].
+//! What is asked of offsets stands in [`commits`], of consumer groups and of changes between the kinds in [`consumers`], of streams
+//! groups in [`streams`].
 
 use super::classic::ClassicGroup;
 use super::consumer::{ConsumerGroup, Soft};
@@ -23,7 +24,9 @@ use super::messages::{
 };
 use super::offsets::Offsets;
 use super::records::consumer::ConsumerRecord;
+use super::records::streams::StreamsRecord;
 use super::records::{GroupValue, Record};
+use super::streams::{self as streams_groups, StreamsGroup};
 use super::{Context, GroupSettings, Timer};
 use crate::catalog::Snapshot;
 use crate::coordinator::{Caller, Effects, StateMachine};
@@ -35,15 +38,17 @@ use uuid::Uuid;
 
 mod commits;
 mod consumers;
+mod streams;
 
 type Out = Effects<Record, Timer>;
 
-/// A group of any kind; the durable part of a consumer group stands elsewhere.
+/// A group of any kind; the durable part of one that is not classic stands elsewhere.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "groups stand in a map, one each; a box would cost the common kind an allocation")]
 pub(super) enum Group {
     Classic(ClassicGroup),
     Consumer(Soft),
+    Streams(streams_groups::Soft),
 }
 
 /// What the log says.
@@ -51,6 +56,7 @@ pub(super) enum Group {
 pub(super) struct Durable {
     pub groups: BTreeMap<String, GroupValue>,
     pub consumers: BTreeMap<String, ConsumerGroup>,
+    pub streams: BTreeMap<String, StreamsGroup>,
     pub offsets: Offsets,
 }
 
@@ -82,11 +88,16 @@ impl GroupShard {
             out.reply(caller, reply);
             return;
         }
+        if self.durable.streams.get(&group_id).is_some_and(|group| !group.is_empty()) {
+            out.reply(caller, Err(JoinRefused { error: GroupError::InconsistentProtocol, member_id: String::new() }));
+            return;
+        }
         if !request.member_id.is_empty() && !matches!(self.live.get(&group_id), Some(Group::Classic(_))) {
             out.reply(caller, Err(JoinRefused { error: GroupError::UnknownMember, member_id: request.member_id }));
             return;
         }
         self.clear_consumers(&group_id, out);
+        self.clear_streams(&group_id, now, out);
         let is_new = !self.live.contains_key(&group_id);
         let group = self.live.entry(group_id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(&group_id)));
         if let Group::Classic(group) = group {
@@ -108,29 +119,33 @@ impl GroupShard {
                 results
             }
             Some(Group::Consumer(_)) => self.leave_consumers(request, now, out),
-            None => vec![Err(GroupError::UnknownMember); request.members.len()],
+            Some(Group::Streams(_)) | None => vec![Err(GroupError::UnknownMember); request.members.len()],
         }
     }
 
     fn describe(&self, group_id: &str) -> Result<Described, Refused> {
         match self.live.get(group_id) {
             Some(Group::Classic(group)) => Ok(group.describe()),
-            Some(Group::Consumer(_)) => Err(not_found(format!("Group {group_id} is not a classic group."))),
+            Some(Group::Consumer(_) | Group::Streams(_)) => Err(not_found(format!("Group {group_id} is not a classic group."))),
             None => Err(not_found(format!("Group {group_id} not found."))),
         }
     }
 
-    fn delete(&mut self, group_id: &str, out: &mut Out) -> Result<(), GroupError> {
+    fn delete(&mut self, group_id: &str, now: Timestamp, out: &mut Out) -> Result<(), GroupError> {
         match self.live.get(group_id) {
             None => return Err(GroupError::UnknownGroup),
             Some(Group::Classic(group)) if !group.is_empty() => return Err(GroupError::NonEmptyGroup),
             Some(Group::Consumer(_)) if self.durable.consumers.get(group_id).is_some_and(|group| !group.is_empty()) => {
                 return Err(GroupError::NonEmptyGroup);
             }
+            Some(Group::Streams(_)) if self.durable.streams.get(group_id).is_some_and(|group| !group.is_empty()) => {
+                return Err(GroupError::NonEmptyGroup);
+            }
             Some(_) => {}
         }
         self.delete_offsets_of(group_id, out);
         self.clear_consumers(group_id, out);
+        self.clear_streams(group_id, now, out);
         self.live.remove(group_id);
         if self.durable.groups.contains_key(group_id) {
             out.records.push(Record::Group { group: group_id.to_owned(), value: None });
@@ -142,6 +157,7 @@ impl GroupShard {
         let listed = self.live.iter().filter_map(|(id, group)| match group {
             Group::Classic(group) => Some(group.list()),
             Group::Consumer(_) => self.durable.consumers.get(id).map(|group| group.list(id)),
+            Group::Streams(_) => self.durable.streams.get(id).map(|group| group.list(id)),
         });
         listed.collect()
     }
@@ -169,8 +185,12 @@ impl GroupShard {
                 Timer::Session { member, .. } => group.session_due(member, &mut ctx),
                 Timer::Join { .. } => group.join_phase_due(&mut ctx),
                 Timer::Sync { .. } => group.sync_phase_due(&mut ctx),
-                // Of the consumer group that this one was.
-                Timer::Rebalance { .. } | Timer::Rejoin { .. } | Timer::MemberSync { .. } | Timer::Cleanup => {}
+                // Of the group of another kind that this one was.
+                Timer::Rebalance { .. }
+                | Timer::Rejoin { .. }
+                | Timer::MemberSync { .. }
+                | Timer::FirstRebalance { .. }
+                | Timer::Cleanup => {}
             }
         }
         self.drop_if_vacant(id, out);
@@ -200,7 +220,7 @@ impl StateMachine for GroupShard {
                     let reply = self.on_consumers(&request.group_id, now, &mut out, |change| change.sync(&request));
                     out.reply(caller, reply.unwrap_or(Err(GroupError::UnknownMember)));
                 }
-                None => out.reply(caller, Err(GroupError::UnknownMember)),
+                Some(Group::Streams(_)) | None => out.reply(caller, Err(GroupError::UnknownMember)),
             },
             Event::Heartbeat { request, caller } => {
                 let reply = match self.live.get(&request.group_id) {
@@ -210,7 +230,7 @@ impl StateMachine for GroupShard {
                     Some(Group::Consumer(_)) => self
                         .on_consumers(&request.group_id, now, &mut out, |change| change.classic_heartbeat(&request))
                         .unwrap_or(Err(GroupError::UnknownMember)),
-                    None => Err(GroupError::UnknownMember),
+                    Some(Group::Streams(_)) | None => Err(GroupError::UnknownMember),
                 };
                 out.reply(caller, reply);
             }
@@ -220,6 +240,10 @@ impl StateMachine for GroupShard {
             }
             Event::ConsumerHeartbeat { request, fresh, caller } => {
                 let reply = self.consumer_heartbeat(request, fresh, now, &mut out);
+                out.reply(caller, reply);
+            }
+            Event::StreamsHeartbeat { request, caller } => {
+                let reply = self.streams_heartbeat(request, now, &mut out);
                 out.reply(caller, reply);
             }
             Event::Commit { request, caller } => {
@@ -242,8 +266,9 @@ impl StateMachine for GroupShard {
             Event::List { caller } => out.reply(caller, self.list()),
             Event::Describe { group_id, caller } => out.reply(caller, self.describe(&group_id)),
             Event::ConsumerDescribe { group_id, caller } => out.reply(caller, self.describe_consumers(&group_id)),
+            Event::StreamsDescribe { group_id, caller } => out.reply(caller, self.describe_streams(&group_id)),
             Event::Delete { group_id, caller } => {
-                let reply = self.delete(&group_id, &mut out);
+                let reply = self.delete(&group_id, now, &mut out);
                 out.reply(caller, reply);
             }
             Event::TopicDeleted { topic, id, caller } => {
@@ -263,6 +288,7 @@ impl StateMachine for GroupShard {
         match self.live.get(&*id) {
             Some(Group::Classic(_)) => self.expired_classic(&id, &timer, now, &mut out),
             Some(Group::Consumer(_)) => self.expired_consumer(&id, &timer, now, &mut out),
+            Some(Group::Streams(_)) => self.expired_streams(&id, &timer, now, &mut out),
             None => {}
         }
         out
@@ -281,11 +307,15 @@ impl StateMachine for GroupShard {
             Record::Group { group, value: None } => {
                 self.durable.groups.remove(&group);
             }
-            // The last of a group's tombstones.
+            // The last of a group's tombstones, but for the topology of a streams group.
             Record::Consumer { group, change: ConsumerRecord::Epoch(None) } => {
                 self.durable.consumers.remove(&group);
             }
             Record::Consumer { group, change } => self.apply_to_consumers(group, change),
+            Record::Streams { group, change: StreamsRecord::Epoch(None) } => {
+                self.durable.streams.remove(&group);
+            }
+            Record::Streams { group, change } => self.apply_to_streams(group, change),
         }
     }
 
@@ -307,6 +337,11 @@ impl StateMachine for GroupShard {
             self.live.insert(id.clone(), Group::Consumer(Soft::default()));
             self.on_consumers(&id, now, &mut out, |change| change.resume());
         }
+        let streams: Vec<String> = self.durable.streams.keys().cloned().collect();
+        for id in streams {
+            self.live.insert(id.clone(), Group::Streams(streams_groups::Soft::default()));
+            self.on_streams(&id, now, &mut out, |change| change.resume());
+        }
         for id in self.durable.offsets.groups().map(|(id, _)| id).chain(self.durable.offsets.pending_groups()) {
             self.live.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(id)));
         }
@@ -321,6 +356,9 @@ impl StateMachine for GroupShard {
             groups.map(|(id, value)| Record::Group { group: id.clone(), value: Some(value.clone()) }).collect();
         for (id, group) in &self.durable.consumers {
             records.extend(group.records().map(|change| Record::Consumer { group: id.clone(), change }));
+        }
+        for (id, group) in &self.durable.streams {
+            records.extend(group.records().map(|change| Record::Streams { group: id.clone(), change }));
         }
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {

@@ -1,6 +1,7 @@
 //! What callers ask of the group coordinator and what it answers, as plain structs: no protocol version reaches this far down.
 
 use super::records::Committed;
+use super::streams::messages::{StreamsDescribed, StreamsHeartbeat, StreamsReply};
 use crate::catalog::{Snapshot, Topic};
 use crate::coordinator::shards::ShardError;
 use crate::coordinator::{Caller, ProducerIdAndEpoch};
@@ -71,6 +72,11 @@ pub enum GroupError {
     /// A member of the consumer protocol asks in a version of before KIP-848.
     #[error("members of the consumer protocol need a newer version of this request")]
     UnsupportedVersion,
+    #[error("the topology is not one that an application can have")]
+    InvalidTopology,
+    /// The request contradicts itself, or what the group is.
+    #[error("the request does not fit the group")]
+    Invalid,
     #[error("a member of the group is subscribed to the topic")]
     SubscribedTopic,
     #[error("the commit's metadata is longer than offset.metadata.max.bytes")]
@@ -337,6 +343,7 @@ pub type ConsumerReply = Result<ConsumerBeat, Refused>;
 pub enum GroupKind {
     Classic,
     Consumer,
+    Streams,
 }
 
 impl GroupKind {
@@ -346,6 +353,7 @@ impl GroupKind {
         match self {
             GroupKind::Classic => "classic",
             GroupKind::Consumer => "consumer",
+            GroupKind::Streams => "streams",
         }
     }
 }
@@ -468,6 +476,14 @@ pub enum Event {
     ConsumerDescribe {
         group_id: String,
         caller: Caller<Result<ConsumerDescribed, Refused>>,
+    },
+    StreamsHeartbeat {
+        request: StreamsHeartbeat,
+        caller: Caller<StreamsReply>,
+    },
+    StreamsDescribe {
+        group_id: String,
+        caller: Caller<Result<StreamsDescribed, Refused>>,
     },
     List {
         caller: Caller<Vec<Listed>>,

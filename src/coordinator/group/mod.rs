@@ -1,7 +1,7 @@
 //! The group coordinator: who is in which consumer group, and how far each group has read.
 //!
 //! ```text
-//!   api ──▶ Groups ──(group id's hash)──▶ shard actor ──▶ GroupShard (machine) ──▶ ClassicGroup, ConsumerGroup, Offsets
+//!   api ──▶ Groups ──(group id's hash)──▶ shard actor ──▶ GroupShard (machine) ──▶ ClassicGroup, ConsumerGroup, StreamsGroup, Offsets
 //!                                              └─▶ one partition of __consumer_offsets
 //! ```
 //! `__consumer_offsets` is made at the first need; see [`shards`]. Requests that only read it are [`GroupError::NotCoordinator`] before, as
@@ -33,6 +33,7 @@ pub mod messages;
 mod migration;
 mod offsets;
 pub mod records;
+pub mod streams;
 #[cfg(test)]
 mod tests;
 
@@ -45,6 +46,7 @@ use messages::{
     Described, Event, FetchReply, FetchRequest, HeartbeatRequest, Input, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
     Listed, Refused, SyncReply, SyncRequest,
 };
+use streams::messages::{StreamsDescribed, StreamsHeartbeat, StreamsReply};
 
 /// The topic that holds groups and offsets; one shard per partition (Topic.GROUP_METADATA_TOPIC_NAME).
 pub const OFFSETS_TOPIC: &str = "__consumer_offsets";
@@ -177,13 +179,26 @@ impl Groups {
         self.ask(&key, |caller| Event::ConsumerDescribe { group_id, caller }).await
     }
 
+    /// A member of a streams group joins, lives or leaves (KIP-1071). Unlike members of other groups, none of these makes the coordinator:
+    /// clients ask for it first.
+    pub async fn streams_heartbeat(&self, request: StreamsHeartbeat) -> Result<Pending<StreamsReply>, GroupError> {
+        let group_id = request.group_id.clone();
+        self.ask(&group_id, |caller| Event::StreamsHeartbeat { request, caller }).await
+    }
+
+    /// `Err`: there is no such group, or it is not a streams group.
+    pub async fn streams_describe(&self, group_id: String) -> Result<Pending<Result<StreamsDescribed, Refused>>, GroupError> {
+        let key = group_id.clone();
+        self.ask(&key, |caller| Event::StreamsDescribe { group_id, caller }).await
+    }
+
     /// Deletes an empty group with its offsets.
     pub async fn delete(&self, group_id: String) -> Result<Pending<Result<(), GroupError>>, GroupError> {
         let key = group_id.clone();
         self.ask(&key, |caller| Event::Delete { group_id, caller }).await
     }
 
-    /// All groups of all shards: those of the consumer protocol first, each kind by id. The protocol promises no order, but who reads a
+    /// All groups of all shards: those of the newer protocols first, each kind by id. The protocol promises no order, but who reads a
     /// list wants the same one each time.
     pub async fn list(&self) -> Result<Vec<Listed>, GroupError> {
         let mut all = self.shards.ask_all(|caller| self.input(Event::List { caller })).await?;

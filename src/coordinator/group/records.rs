@@ -14,11 +14,13 @@
 //! length + 1; 0: null), and structs end with tagged fields. A null value is a tombstone.
 //!
 //! We write OffsetCommitValue 4 (with the topic id, so that a re-created topic does not inherit offsets), 1 for a commit with its own
-//! retention time, else 3; and GroupMetadataValue 3. We read every version. The kinds of the consumer protocol stand in [`consumer`];
-//! others belong to share and streams groups and are ignored.
+//! retention time, else 3; and GroupMetadataValue 3. We read every version. The kinds of the consumer protocol stand in [`consumer`],
+//! those of streams groups in [`streams`]; others belong to share groups and are ignored.
 //! Source: group-coordinator/src/main/resources/common/message; GroupCoordinatorRecordHelpers.
 
 pub mod consumer;
+mod fields;
+pub mod streams;
 
 use crate::coordinator::wire::{Reader, Writer};
 use crate::coordinator::{Envelope, LogRecord, MalformedRecord, ProducerIdAndEpoch};
@@ -26,6 +28,7 @@ use crate::ids::{Timestamp, TopicId};
 use crate::records::control::EndTransaction;
 use bytes::Bytes;
 use consumer::ConsumerRecord;
+use streams::StreamsRecord;
 use uuid::Uuid;
 
 const OFFSET_COMMIT_KEYS: [i16; 2] = [0, 1];
@@ -51,6 +54,11 @@ pub enum Record {
     Consumer {
         group: String,
         change: ConsumerRecord,
+    },
+    /// A streams group.
+    Streams {
+        group: String,
+        change: StreamsRecord,
     },
     /// An offset that counts when the producer's transaction commits. Its bytes are those of [`Record::Offset`], in a transactional batch.
     PendingOffset {
@@ -122,6 +130,7 @@ impl LogRecord for Record {
                 (key.into_bytes(), value.as_ref().map(encode_group))
             }
             Record::Consumer { group, change } => change.encode(group),
+            Record::Streams { group, change } => change.encode(group),
         }
     }
 
@@ -142,6 +151,10 @@ impl LogRecord for Record {
                 let (group, change) = ConsumerRecord::decode(kind, &mut fields, value)?;
                 Ok(Some(Record::Consumer { group, change }))
             }
+            kind if streams::KINDS.contains(&kind) => {
+                let (group, change) = StreamsRecord::decode(kind, &mut fields, value)?;
+                Ok(Some(Record::Streams { group, change }))
+            }
             _ => Ok(None),
         }
     }
@@ -150,7 +163,7 @@ impl LogRecord for Record {
         match self {
             Record::PendingOffset { producer, .. } => Envelope::Transactional(*producer),
             Record::Marker { producer, end } => Envelope::Marker(*producer, *end),
-            Record::Offset { .. } | Record::Group { .. } | Record::Consumer { .. } => Envelope::Plain,
+            Record::Offset { .. } | Record::Group { .. } | Record::Consumer { .. } | Record::Streams { .. } => Envelope::Plain,
         }
     }
 

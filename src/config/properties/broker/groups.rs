@@ -94,23 +94,31 @@ pub(super) const ALL: &[Property] = &properties! {
         "How long a record stays locked for the member that it was delivered to.";
     "group.share.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Stored,
         "After how long without a heartbeat a member of a share group is taken for dead.";
-    "group.streams.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Stored,
+    "group.streams.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
+        "The shortest time between two target assignments of a streams group.";
+    "group.streams.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
         "How often members of streams groups are told to send heartbeats.";
-    "group.streams.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Stored,
+    "group.streams.initial.rebalance.delay.ms": Int = "3000", AtLeast(0), ReadOnly, Works,
+        "How long the first rebalance of a streams group waits for more members.";
+    "group.streams.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, Works,
+        "The longest time between target assignments that a streams group may be set to.";
+    "group.streams.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Works,
         "The longest heartbeat interval that a streams group may be set to.";
-    "group.streams.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Stored,
+    "group.streams.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Works,
         "The longest session time-out that a streams group may be set to.";
-    "group.streams.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Stored,
+    "group.streams.max.size": Int = "2147483647", AtLeast(1), ReadOnly, Works,
         "The most members of one streams group.";
-    "group.streams.max.standby.replicas": Int = "2", AtLeast(0), ReadOnly, Stored,
+    "group.streams.max.standby.replicas": Int = "2", AtLeast(0), ReadOnly, Works,
         "The most standby replicas that a streams group may be set to.";
-    "group.streams.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Stored,
+    "group.streams.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, Works,
+        "The shortest time between target assignments that a streams group may be set to.";
+    "group.streams.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
         "The shortest heartbeat interval that a streams group may be set to.";
-    "group.streams.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Stored,
+    "group.streams.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "The shortest session time-out that a streams group may be set to.";
-    "group.streams.num.standby.replicas": Int = "0", AtLeast(0), ReadOnly, Stored,
+    "group.streams.num.standby.replicas": Int = "0", AtLeast(0), ReadOnly, Works,
         "How many standby replicas each task of a streams group has.";
-    "group.streams.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Stored,
+    "group.streams.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "After how long without a heartbeat a member of a streams group is taken for dead.";
     "offset.metadata.max.bytes": Int = "4096", Any, ReadOnly, Works,
         "The longest note that a client may keep with a committed offset.";

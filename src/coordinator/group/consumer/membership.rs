@@ -92,7 +92,7 @@ impl Change<'_, '_> {
             Timer::Session { member, .. } | Timer::Rejoin { member, .. } | Timer::MemberSync { member, .. } => {
                 self.group.members.contains_key(member)
             }
-            Timer::Join { .. } | Timer::Sync { .. } | Timer::Cleanup => false,
+            Timer::Join { .. } | Timer::Sync { .. } | Timer::FirstRebalance { .. } | Timer::Cleanup => false,
         }
     }
 

@@ -9,6 +9,7 @@ use crate::coordinator::group::messages::{
 };
 use crate::coordinator::group::offsets::{GroupOffsets, RetentionStart};
 use crate::coordinator::group::records::{Committed, Record};
+use crate::coordinator::group::streams::StreamsGroup;
 use crate::coordinator::group::{Context, Timer};
 use crate::ids::{Timestamp, TopicId};
 use uuid::Uuid;
@@ -80,11 +81,18 @@ impl GroupShard {
                     }
                 }
             }
+            Some(Group::Streams(_)) => {
+                let group = self.durable.streams.get(id).ok_or(GroupError::UnknownGroup)?;
+                check_streams(group, request)
+            }
         }
     }
 
     pub(super) fn fetch(&self, request: FetchRequest) -> FetchReply {
         if let (Some(group), Some((member_id, epoch))) = (self.durable.consumers.get(&request.group_id), &request.member) {
+            group.check_fetch(member_id, *epoch)?;
+        }
+        if let (Some(group), Some((member_id, epoch))) = (self.durable.streams.get(&request.group_id), &request.member) {
             group.check_fetch(member_id, *epoch)?;
         }
         let offsets = self.durable.offsets.of_group(&request.group_id);
@@ -132,6 +140,10 @@ impl GroupShard {
             }
             Some(Group::Consumer(_)) => {
                 let group = self.durable.consumers.get(&request.group_id).ok_or(GroupError::UnknownGroup)?;
+                Box::new(|topic| group.is_subscribed(topic))
+            }
+            Some(Group::Streams(_)) => {
+                let group = self.durable.streams.get(&request.group_id).ok_or(GroupError::UnknownGroup)?;
                 Box::new(|topic| group.is_subscribed(topic))
             }
         };
@@ -189,6 +201,10 @@ impl GroupShard {
                     let is_empty = self.durable.consumers.get(id).is_none_or(|group| group.is_empty());
                     (Some(RetentionStart::Commit), is_empty)
                 }
+                Group::Streams(_) => {
+                    let is_empty = self.durable.streams.get(id).is_none_or(|group| group.is_empty());
+                    (Some(RetentionStart::Commit), is_empty)
+                }
             };
             let are_all_expired = match (self.durable.offsets.of_group(id), start) {
                 (None, _) => true,
@@ -201,6 +217,7 @@ impl GroupShard {
         }
         for id in vacant {
             self.clear_consumers(&id, out);
+            self.clear_streams(&id, now, out);
             self.live.remove(&id);
             if self.durable.groups.contains_key(&id) {
                 out.records.push(Record::Group { group: id, value: None });
@@ -224,6 +241,7 @@ impl GroupShard {
             let is_subscribed = match group {
                 Group::Classic(group) => group.is_subscribed(topic),
                 Group::Consumer(_) => self.durable.consumers.get(id).is_some_and(|group| group.is_subscribed(topic)),
+                Group::Streams(_) => self.durable.streams.get(id).is_some_and(|group| group.is_subscribed(topic)),
             };
             for (partition, committed) in partitions {
                 if !is_subscribed && committed.is_expired(start, self.settings.retention_ms, now) {
@@ -240,6 +258,21 @@ impl GroupShard {
 /// A partition of a topic whose id is not known was never assigned.
 fn check_earlier(member: &Member, epoch: i32, offset: &CommitOffset) -> Result<(), GroupError> {
     member.check_earlier_commit(epoch, offset.topic_id.unwrap_or(TopicId(Uuid::nil())), offset.partition)
+}
+
+/// As members of consumer groups (StreamsGroup.validateOffsetCommit).
+fn check_streams(group: &StreamsGroup, request: &CommitRequest) -> Result<(), GroupError> {
+    let epoch = request.generation;
+    if request.is_transactional && epoch < 0 && request.member_id.is_empty() && request.instance_id.is_none() {
+        return Ok(());
+    }
+    match group.check_commit(&request.member_id, epoch, request.knows_epochs)? {
+        None => Ok(()),
+        Some(member) => request
+            .offsets
+            .iter()
+            .try_for_each(|offset| group.check_earlier_commit(member, epoch, &offset.topic, offset.partition)),
+    }
 }
 
 /// Kafka counts the UTF-16 units of a Java string; a record's string ends at 32,767 bytes whatever the setting says.

@@ -46,6 +46,7 @@ impl GroupShard {
                 None => Err(GroupError::UnknownGroup.into()),
             },
             None if !joins => Err(not_found(format!("Consumer group {id} not found."))),
+            Some(Group::Streams(_)) => Err(not_found(format!("Group {id} is not a consumer group."))),
             Some(Group::Classic(_)) if !joins => Err(not_found(format!("Group {id} is not a consumer group."))),
             Some(Group::Classic(classic)) if !classic.is_empty() => {
                 let group = migration::upgraded(classic, &settings, &self.catalog)?;
@@ -102,7 +103,9 @@ impl GroupShard {
         let id = &request.group_id;
         match self.live.get(id) {
             Some(Group::Consumer(_)) => {}
-            Some(Group::Classic(_)) => return Err(not_found(format!("Group {id} is not a consumer group."))),
+            Some(Group::Classic(_) | Group::Streams(_)) => {
+                return Err(not_found(format!("Group {id} is not a consumer group.")));
+            }
             None => return Err(not_found(format!("Group {id} not found."))),
         }
         let left =
@@ -170,7 +173,9 @@ impl GroupShard {
     pub(super) fn describe_consumers(&self, group_id: &str) -> Result<ConsumerDescribed, Refused> {
         match (self.live.get(group_id), self.durable.consumers.get(group_id)) {
             (Some(Group::Consumer(_)), Some(group)) => Ok(group.describe(self.settings.default_assignor())),
-            (Some(Group::Classic(_)), _) => Err(not_found(format!("Group {group_id} is not a consumer group."))),
+            (Some(Group::Classic(_) | Group::Streams(_)), _) => {
+                Err(not_found(format!("Group {group_id} is not a consumer group.")))
+            }
             _ => Err(not_found(format!("Group {group_id} not found."))),
         }
     }

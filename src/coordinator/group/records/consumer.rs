@@ -21,6 +21,7 @@
 //! A field that is null by default in our structs, but not in Kafka's, is written as an explicit null, as Kafka does (tag 0 of 5).
 //! Source: group-coordinator/src/main/resources/common/message/ConsumerGroup*.json.
 
+use super::fields::{self, read, read_numbers, tag_number, tagged_number, value};
 use crate::coordinator::MalformedRecord;
 use crate::coordinator::group::messages::{Partitions, Protocol};
 use crate::coordinator::wire::{Reader, Writer};
@@ -142,14 +143,7 @@ impl ConsumerRecord {
     /// Key and value, of the group `group`.
     #[must_use]
     pub fn encode(&self, group: &str) -> (Vec<u8>, Option<Vec<u8>>) {
-        let key = |kind, rest: Option<&str>| {
-            let mut key = Writer::new(kind, false);
-            key.string(group);
-            if let Some(rest) = rest {
-                key.string(rest);
-            }
-            key.into_bytes()
-        };
+        let key = |kind, rest: Option<&str>| fields::key(kind, group, rest);
         match self {
             ConsumerRecord::Epoch(value) => (key(EPOCH, None), value.as_ref().map(encode_epoch)),
             ConsumerRecord::Member { id, value } => (key(MEMBER, Some(id)), value.as_ref().map(encode_member)),
@@ -179,47 +173,10 @@ impl ConsumerRecord {
     }
 }
 
-fn read<T>(
-    value: Option<&Bytes>,
-    decode: impl FnOnce(&mut Reader) -> Result<T, MalformedRecord>,
-) -> Result<Option<T>, MalformedRecord> {
-    let Some(value) = value else { return Ok(None) };
-    let mut fields = Reader::new(value)?;
-    if fields.version() != 0 {
-        return Err(MalformedRecord(format!("a consumer group's record of version {}; only 0 exists", fields.version())));
-    }
-    fields.set_flexible(true);
-    decode(&mut fields).map(Some)
-}
-
-fn value() -> Writer {
-    Writer::new(0, true)
-}
-
-/// A tagged field whose whole content is one number.
-fn tagged_number(fields: &mut Reader) -> Result<i64, MalformedRecord> {
-    let mut number = 0;
-    for (tag, field) in fields.tagged()? {
-        if tag == 0 {
-            number = Reader::headless(field).i64()?;
-        }
-    }
-    Ok(number)
-}
-
-/// Kafka leaves a tagged number out when it is 0.
-fn tag_number(out: &mut Writer, number: i64) {
-    if number == 0 {
-        out.tagged(&[]);
-    } else {
-        out.tagged(&[(0, number.to_be_bytes().as_slice())]);
-    }
-}
-
-fn encode_epoch(value: &EpochValue) -> Vec<u8> {
-    let mut out = self::value();
-    out.i32(value.epoch);
-    tag_number(&mut out, value.metadata_hash);
+fn encode_epoch(epoch: &EpochValue) -> Vec<u8> {
+    let mut out = value();
+    out.i32(epoch.epoch);
+    tag_number(&mut out, epoch.metadata_hash);
     out.into_bytes()
 }
 
@@ -227,10 +184,10 @@ fn decode_epoch(fields: &mut Reader) -> Result<EpochValue, MalformedRecord> {
     Ok(EpochValue { epoch: fields.i32()?, metadata_hash: tagged_number(fields)? })
 }
 
-fn encode_target_epoch(value: &TargetEpochValue) -> Vec<u8> {
-    let mut out = self::value();
-    out.i32(value.epoch);
-    tag_number(&mut out, value.time.0);
+fn encode_target_epoch(target: &TargetEpochValue) -> Vec<u8> {
+    let mut out = value();
+    out.i32(target.epoch);
+    tag_number(&mut out, target.time.0);
     out.into_bytes()
 }
 
@@ -415,14 +372,6 @@ fn write_strings(out: &mut Writer, strings: &BTreeSet<String>) {
 
 fn read_strings(fields: &mut Reader) -> Result<BTreeSet<String>, MalformedRecord> {
     (0..fields.array_length()?).map(|_| fields.string()).collect()
-}
-
-fn read_numbers(fields: &mut Reader) -> Result<Vec<i32>, MalformedRecord> {
-    let mut numbers = Vec::new();
-    for _ in 0..fields.array_length()? {
-        numbers.push(fields.i32()?);
-    }
-    Ok(numbers)
 }
 
 fn read_topic_id(fields: &mut Reader) -> Result<TopicId, MalformedRecord> {
