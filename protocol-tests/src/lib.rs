@@ -23,6 +23,7 @@ pub mod records;
 pub mod samples;
 pub mod server;
 pub mod shares;
+pub mod streams;
 pub mod topic_ids;
 pub mod topics;
 pub mod two_phase;

@@ -8,6 +8,7 @@ use crate::frame::{self, group_id, text, topic_name};
 use crate::groups::{commit_request, offsets_request};
 use crate::records::{Fetch, produce_request};
 use crate::shares::{ShareAcknowledge2, ShareFetch2};
+use crate::streams::{DescribeStreams, StreamsBeat};
 use crate::topic_ids::{CommitById, FetchById};
 use crate::topics::{Topic, new_topic};
 use crate::two_phase::{AbortMarker, InitTwoPhase};
@@ -187,6 +188,8 @@ pub static SAMPLES: &[Sample] = &[
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
     sample_with::<ShareFetchRequest, ShareFetch2>("ShareFetch"),
     sample_with::<ShareAcknowledgeRequest, ShareAcknowledge2>("ShareAcknowledge"),
+    sample::<StreamsBeat>("StreamsGroupHeartbeat"),
+    sample::<DescribeStreams>("StreamsGroupDescribe"),
 ];
 
 /// A topic that nobody creates.

@@ -1,9 +1,44 @@
 //! Requests of one version that the message library does not know yet: written by hand, never read.
 
-/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version.
+/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version. A key that the library does not know either
+/// is a number, and `$response` has a `read(&mut B) -> anyhow::Result<Self>`.
 #[macro_export]
 macro_rules! written_only {
     ($request:ident, $key:ident, $version:expr, $response:ident) => {
+        $crate::written_only!($request, number kafka_protocol::messages::ApiKey::$key as i16, $version, $response);
+    };
+    ($request:ident, unknown $key:literal, $version:expr, $response:ident) => {
+        $crate::written_only!($request, number $key, $version, $response);
+
+        impl kafka_protocol::protocol::Encodable for $response {
+            fn encode<B: kafka_protocol::protocol::buf::ByteBufMut>(&self, _buf: &mut B, _version: i16) -> anyhow::Result<()> {
+                anyhow::bail!("tests write no responses")
+            }
+
+            fn compute_size(&self, _version: i16) -> anyhow::Result<usize> {
+                anyhow::bail!("tests write no responses")
+            }
+        }
+
+        impl kafka_protocol::protocol::Decodable for $response {
+            fn decode<B: kafka_protocol::protocol::buf::ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+                $response::read(buf)
+            }
+        }
+
+        impl kafka_protocol::protocol::Message for $response {
+            const VERSIONS: kafka_protocol::protocol::VersionRange =
+                kafka_protocol::protocol::VersionRange { min: $version, max: $version };
+            const DEPRECATED_VERSIONS: Option<kafka_protocol::protocol::VersionRange> = None;
+        }
+
+        impl kafka_protocol::protocol::HeaderVersion for $response {
+            fn header_version(_version: i16) -> i16 {
+                1
+            }
+        }
+    };
+    ($request:ident, number $key:expr, $version:expr, $response:ident) => {
         impl kafka_protocol::protocol::Encodable for $request {
             fn encode<B: kafka_protocol::protocol::buf::ByteBufMut>(&self, buf: &mut B, _version: i16) -> anyhow::Result<()> {
                 buf.put_slice(&self.body());
@@ -34,7 +69,7 @@ macro_rules! written_only {
         }
 
         impl kafka_protocol::protocol::Request for $request {
-            const KEY: i16 = kafka_protocol::messages::ApiKey::$key as i16;
+            const KEY: i16 = $key;
             type Response = $response;
         }
     };

@@ -24,6 +24,7 @@ mod restart;
 mod schemas;
 mod share_fetch;
 mod start;
+mod streams_groups;
 mod topics;
 mod transactions;
 mod txn_schedules;

@@ -73,6 +73,8 @@ pub struct StreamsGroup {
     /// The group epoch that `targets` were made for.
     assignment: TargetEpochValue,
     topology: Option<Topology>,
+    /// From `topology`: which subtopology reads a topic.
+    readers: HashMap<String, String>,
     members: BTreeMap<Arc<str>, Member>,
     targets: BTreeMap<Arc<str>, Tasks>,
     /// From `members`: how many members of which process own a task, by role.
@@ -94,6 +96,7 @@ impl Default for StreamsGroup {
             epoch: first_epoch(),
             assignment: NOT_ASSIGNED,
             topology: None,
+            readers: HashMap::new(),
             members: BTreeMap::new(),
             targets: BTreeMap::new(),
             owners: HashMap::new(),
@@ -160,7 +163,10 @@ impl StreamsGroup {
         match change {
             StreamsRecord::Epoch(value) => self.epoch = value.unwrap_or_else(first_epoch),
             StreamsRecord::TargetEpoch(value) => self.assignment = value.unwrap_or(NOT_ASSIGNED),
-            StreamsRecord::Topology(value) => self.topology = value,
+            StreamsRecord::Topology(value) => {
+                self.readers = value.as_ref().map(Topology::readers).unwrap_or_default();
+                self.topology = value;
+            }
             StreamsRecord::Member { id, value: Some(metadata) } => self.apply_to(&id, |member| member.metadata = metadata),
             StreamsRecord::Member { id, value: None } => {
                 if let Some(member) = self.members.remove(id.as_str()) {
@@ -262,7 +268,7 @@ impl StreamsGroup {
     /// Whether a member reads `topic` (StreamsGroup.isSubscribedToTopic).
     #[must_use]
     pub fn is_subscribed(&self, topic: &str) -> bool {
-        !self.is_empty() && self.topology.as_ref().is_some_and(|topology| topology.reader_of(topic).is_some())
+        !self.is_empty() && self.readers.contains_key(topic)
     }
 
     /// Kafka's name for the group's state (StreamsGroup.StreamsGroupState).
@@ -328,7 +334,7 @@ impl StreamsGroup {
     /// # Errors
     /// [`GroupError::StaleEpoch`].
     pub fn check_earlier_commit(&self, member: &Member, epoch: i32, topic: &str, partition: i32) -> Result<(), GroupError> {
-        let subtopology = self.topology.as_ref().and_then(|topology| topology.reader_of(topic)).ok_or(GroupError::StaleEpoch)?;
+        let subtopology = self.readers.get(topic).ok_or(GroupError::StaleEpoch)?;
         let since = |owned: &OwnedTasks| owned.active.get(subtopology).and_then(|own| own.get(&partition)).copied();
         match since(&member.current.assigned).or_else(|| since(&member.current.revoking)) {
             Some(since) if epoch >= since => Ok(()),

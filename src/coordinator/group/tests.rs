@@ -9,6 +9,8 @@ mod migration;
 mod offsets;
 mod random;
 mod rebalances;
+mod streams;
+mod streams_random;
 mod transactions;
 
 use super::context::{GroupSettings, Timer};

@@ -16,9 +16,10 @@ pub(super) fn enforce(topology: &Topology, counts: &mut Counts) -> Result<(), Wr
         let side = if info.partitions != 0 { &mut fixed } else { &mut flexible };
         side.insert(info.name.as_str());
     }
+    let mut agreed = None;
     for subtopology in topology.subtopologies.values() {
         for group in groups(subtopology)? {
-            enforce_group(&group, &fixed, &flexible, counts)?;
+            enforce_group(&group, &fixed, &flexible, &mut agreed, counts)?;
         }
     }
     Ok(())
@@ -42,10 +43,12 @@ fn groups(subtopology: &Subtopology) -> Result<Vec<BTreeSet<&str>>, Wrong> {
     Ok(groups)
 }
 
+/// `agreed`: how many partitions all topics with a fixed number have, once that was looked at.
 fn enforce_group(
     group: &BTreeSet<&str>,
     fixed: &BTreeSet<&str>,
     flexible: &BTreeSet<&str>,
+    agreed: &mut Option<i32>,
     counts: &mut Counts,
 ) -> Result<(), Wrong> {
     let (mut repartition, mut external) = (BTreeMap::new(), BTreeMap::new());
@@ -60,13 +63,12 @@ fn enforce_group(
         }
         // As Kafka, all topics of the topology whose number is fixed have to agree, in this group or not.
         None if !fixed.is_empty() => {
-            let mut of_fixed = BTreeMap::new();
-            for topic in fixed {
-                of_fixed.insert(*topic, counts.expect(topic)?);
-            }
-            let first = of_fixed.values().next().copied().unwrap_or_default();
-            check_alike(&of_fixed, first, &repartition)?;
-            first
+            let known = match *agreed {
+                Some(known) => known,
+                None => agree(fixed, &repartition, counts)?,
+            };
+            *agreed = Some(known);
+            known
         }
         None => match repartition.values().max() {
             Some(largest) => *largest,
@@ -82,6 +84,17 @@ fn enforce_group(
         counts.decide(topic, partitions);
     }
     Ok(())
+}
+
+/// How many partitions all of `fixed` have.
+fn agree(fixed: &BTreeSet<&str>, shown: &BTreeMap<&str, i32>, counts: &Counts) -> Result<i32, Wrong> {
+    let mut of_fixed = BTreeMap::new();
+    for topic in fixed {
+        of_fixed.insert(*topic, counts.expect(topic)?);
+    }
+    let first = of_fixed.values().next().copied().unwrap_or_default();
+    check_alike(&of_fixed, first, shown)?;
+    Ok(first)
 }
 
 /// Whether all of `topics` have `first` partitions; `shown` is what a message names.

@@ -36,14 +36,14 @@ impl StreamsGroup {
     }
 
     /// The group's topology after this heartbeat: the group's own, or else the request's.
-    fn topology_of(&self, request: &StreamsHeartbeat) -> Result<Topology, Refused> {
+    fn topology_of<'a>(&'a self, request: &'a StreamsHeartbeat) -> Result<&'a Topology, Refused> {
         let invalid = |message: &str| Refused { error: GroupError::Invalid, message: message.to_owned() };
         match (&self.topology, &request.topology) {
-            (None, Some(brought)) => Ok(brought.clone()),
+            (None, Some(brought)) => Ok(brought),
             (Some(own), Some(brought)) if own.epoch <= brought.epoch && own != brought => {
                 Err(invalid("Topology updates are not supported yet."))
             }
-            (Some(own), _) => Ok(own.clone()),
+            (Some(own), _) => Ok(own),
             (None, None) => Err(invalid("The topology is null and the group topology is also null.")),
         }
     }
@@ -89,7 +89,7 @@ fn is_owned(request: &StreamsHeartbeat, current: &CurrentTasks) -> bool {
 
 /// What a heartbeat finds out about topics before it changes anything.
 struct Look {
-    topology: Topology,
+    topology_epoch: i32,
     metadata_hash: i64,
     /// Whether the topics are others than at the group's epoch.
     has_changed: bool,
@@ -105,15 +105,16 @@ impl Change<'_, '_> {
         let is_ready = self.check_tasks(&request)?;
         let (id, joins, endpoint_epoch) = (request.member_id.clone(), request.member_epoch == JOINING, request.endpoint_epoch);
         let (owned, shuts_down) = (request.owned.clone(), request.shuts_down);
-        let (was_empty, is_new_topology) = (self.group.is_empty(), self.group.topology.is_none());
+        let was_empty = self.group.is_empty();
+        let new_topology = request.topology.clone().filter(|_| self.group.topology.is_none());
         let before = self.current(&id).assigned;
 
         let mut bump = self.update(request) || look.has_changed;
-        if is_new_topology {
-            self.write(StreamsRecord::Topology(Some(look.topology.clone())));
+        if new_topology.is_some() {
+            self.write(StreamsRecord::Topology(new_topology));
         }
-        let mut statuses = self.stale_status(&id, &look.topology);
-        let validated = if is_ready { look.topology.epoch } else { NOT_VALIDATED };
+        let mut statuses = self.stale_status(&id, look.topology_epoch);
+        let validated = if is_ready { look.topology_epoch } else { NOT_VALIDATED };
         let configs = self.assignment_configs();
         bump |= validated != self.group.epoch.validated_topology_epoch || configs != self.group.epoch.configs;
         if bump {
@@ -137,18 +138,19 @@ impl Change<'_, '_> {
     /// Holds the topology against the topics that exist, if either is new.
     fn look(&mut self, request: &StreamsHeartbeat) -> Result<Look, Refused> {
         let topology = self.group.topology_of(request)?;
+        let topology_epoch = topology.epoch;
         let is_known = self.group.topology.is_some() && self.soft.configured.is_some();
         if is_known && self.soft.seen_version == Some(self.catalog.version) {
-            return Ok(Look { topology, metadata_hash: self.group.epoch.metadata_hash, has_changed: false });
+            return Ok(Look { topology_epoch, metadata_hash: self.group.epoch.metadata_hash, has_changed: false });
         }
-        let metadata_hash = topics::hash(&topology, self.catalog);
+        let metadata_hash = topics::hash(topology, self.catalog);
         let has_changed = metadata_hash != self.group.epoch.metadata_hash;
         if has_changed || !is_known {
-            let configured = Configured::of(&topology, self.catalog)
+            let configured = Configured::of(topology, self.catalog)
                 .map_err(|message| Refused { error: GroupError::InvalidTopology, message })?;
             self.soft.configured = Some(configured);
         }
-        Ok(Look { topology, metadata_hash, has_changed })
+        Ok(Look { topology_epoch, metadata_hash, has_changed })
     }
 
     /// Whether the topology is ready, and all tasks that the member says to run are some of it.
@@ -184,12 +186,12 @@ impl Change<'_, '_> {
         is_news
     }
 
-    fn stale_status(&self, id: &str, topology: &Topology) -> Vec<(Status, String)> {
+    fn stale_status(&self, id: &str, epoch: i32) -> Vec<(Status, String)> {
         let own = self.group.members.get(id).map_or(NOT_VALIDATED, |member| member.metadata.topology_epoch);
-        if own >= topology.epoch {
+        if own >= epoch {
             return Vec::new();
         }
-        let detail = format!("The member's topology epoch {own} is behind the group's topology epoch {}.", topology.epoch);
+        let detail = format!("The member's topology epoch {own} is behind the group's topology epoch {epoch}.");
         vec![(Status::StaleTopology, detail)]
     }
 

@@ -166,46 +166,49 @@ fn summary<'a>(topics: impl ExactSizeIterator<Item = &'a String>) -> String {
     if more > 0 { format!("{named} and {more} additional topics") } else { named }
 }
 
-/// Decides on each repartition topic: what the application says, or else what its writer comes to, which may itself read such topics.
+/// Decides on each repartition topic: what the application says, or else what its writer comes to as soon as one of the topics that it
+/// reads is decided on, which may be such a topic itself.
 fn count_repartition_topics(topology: &Topology, counts: &mut Counts) -> Result<(), Wrong> {
-    let sources = || topology.subtopologies.values().flat_map(|subtopology| &subtopology.repartition_sources);
+    let parts: Vec<&Subtopology> = topology.subtopologies.values().collect();
     let mut decided: BTreeMap<&str, i32> = BTreeMap::new();
-    decided.extend(sources().filter(|info| info.partitions != 0).map(|info| (info.name.as_str(), info.partitions)));
-    // Each round decides on one topic at least, so there are no more rounds than topics.
-    loop {
-        let (mut has_progress, mut is_complete) = (false, true);
-        for subtopology in topology.subtopologies.values() {
-            for sink in &subtopology.repartition_sinks {
-                if decided.contains_key(sink.as_str()) {
-                    continue;
-                }
-                let repartitioned =
-                    subtopology.repartition_sources.iter().filter_map(|info| decided.get(info.name.as_str()).copied());
-                let external = subtopology.source_topics.iter().filter_map(|topic| counts.of(topic));
-                match repartitioned.chain(external).max() {
-                    Some(partitions) => {
-                        decided.insert(sink, partitions);
-                        has_progress = true;
-                    }
-                    None => is_complete = false,
-                }
-            }
-        }
-        if is_complete {
-            break;
-        }
-        if !has_progress {
-            return Err(Wrong::Topology(
-                "Failed to compute number of partitions for all repartition topics. There may be loops in the topology that cannot be resolved."
-                    .to_owned(),
-            ));
+    let mut readers: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, info) in
+        parts.iter().enumerate().flat_map(|(index, part)| part.repartition_sources.iter().map(move |info| (index, info)))
+    {
+        readers.entry(&info.name).or_default().push(index);
+        if info.partitions != 0 {
+            decided.insert(&info.name, info.partitions);
         }
     }
-    if sources().any(|info| !decided.contains_key(info.name.as_str())) {
-        return Err(Wrong::Topology(
-            "Failed to compute number of partitions for all repartition topics, because a repartition source topic is never used as a sink topic."
-                .to_owned(),
-        ));
+    // Each part is looked at once, and again when a topic that it reads is decided on, but never after its own are.
+    let mut waiting: BTreeSet<usize> = (0..parts.len()).collect();
+    let mut settled = vec![false; parts.len()];
+    let mut from = 0;
+    while let Some(index) = waiting.range(from..).next().or_else(|| waiting.first()).copied() {
+        waiting.remove(&index);
+        from = index + 1;
+        if settled[index] {
+            continue;
+        }
+        let part = parts[index];
+        let repartitioned = part.repartition_sources.iter().filter_map(|info| decided.get(info.name.as_str()).copied());
+        let external = part.source_topics.iter().filter_map(|topic| counts.of(topic));
+        let Some(partitions) = repartitioned.chain(external).max() else { continue };
+        settled[index] = true;
+        for sink in &part.repartition_sinks {
+            if !decided.contains_key(sink.as_str()) {
+                decided.insert(sink, partitions);
+                waiting.extend(readers.get(sink.as_str()).into_iter().flatten());
+            }
+        }
+    }
+    let wrong =
+        |why: &str| Err(Wrong::Topology(format!("Failed to compute number of partitions for all repartition topics{why}")));
+    if parts.iter().flat_map(|part| &part.repartition_sinks).any(|sink| !decided.contains_key(sink.as_str())) {
+        return wrong(". There may be loops in the topology that cannot be resolved.");
+    }
+    if readers.keys().any(|topic| !decided.contains_key(topic)) {
+        return wrong(", because a repartition source topic is never used as a sink topic.");
     }
     decided.into_iter().for_each(|(topic, partitions)| counts.decide(topic, partitions));
     Ok(())

@@ -10,7 +10,7 @@ use super::{read_pairs, write_pairs};
 use crate::coordinator::MalformedRecord;
 use crate::coordinator::group::records::fields::value;
 use crate::coordinator::wire::{Reader, Writer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// What an application reads, writes and keeps.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -58,11 +58,12 @@ impl Topology {
         self.subtopologies.values().flat_map(|one| one.sources().chain(one.changelogs())).collect()
     }
 
-    /// The subtopology that reads `topic`.
+    /// By topic, the subtopology that reads it.
     #[must_use]
-    pub fn reader_of(&self, topic: &str) -> Option<&str> {
-        let mut readers = self.subtopologies.iter().filter(|(_, one)| one.sources().any(|source| source == topic));
-        readers.next().map(|(id, _)| id.as_str())
+    pub fn readers(&self) -> HashMap<String, String> {
+        let of_part =
+            |(id, part): (&String, &Subtopology)| part.sources().map(|topic| (topic.to_owned(), id.clone())).collect::<Vec<_>>();
+        self.subtopologies.iter().flat_map(of_part).collect()
     }
 
     pub(super) fn encode(&self) -> Vec<u8> {
