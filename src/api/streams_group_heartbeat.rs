@@ -26,6 +26,10 @@ use std::ops::RangeInclusive;
 
 /// "As before", for the rebalance timeout.
 const UNCHANGED: i32 = -1;
+/// The largest topology: its record has to fit into one of Kafka's batches there too (`max.message.bytes`), and each part costs a multiple of its
+/// bytes in memory.
+const TOPOLOGY_BYTES_MAX: usize = 1 << 20;
+const SUBTOPOLOGIES_MAX: usize = 10_000;
 /// How many wrong names are told at once.
 const NAMES_TOLD: usize = 100;
 /// How many failures to create topics are told at once.
@@ -168,6 +172,13 @@ fn check_joining(request: &StreamsGroupHeartbeatRequest) -> Result<(), Wrong> {
     if topology.epoch < 0 {
         return Err((ResponseError::StreamsInvalidTopologyEpoch, "Topology epoch must be non-negative.".to_owned()));
     }
+    if topology.subtopologies.len() > SUBTOPOLOGIES_MAX
+        || topology.subtopologies.iter().map(bytes_of).sum::<usize>() > TOPOLOGY_BYTES_MAX
+    {
+        return wrong(format!(
+            "The topology has more than {SUBTOPOLOGIES_MAX} subtopologies, or more than {TOPOLOGY_BYTES_MAX} bytes."
+        ));
+    }
     let mut ids = BTreeSet::new();
     for subtopology in &topology.subtopologies {
         if !ids.insert(&subtopology.subtopology_id) {
@@ -181,6 +192,24 @@ fn check_joining(request: &StreamsGroupHeartbeatRequest) -> Result<(), Wrong> {
         }
     }
     Ok(())
+}
+
+/// About what a subtopology takes in a record.
+fn bytes_of(subtopology: &wire::Subtopology) -> usize {
+    let strings = |strings: &[String]| strings.iter().map(|one| one.len() + 1).sum::<usize>();
+    let infos = |infos: &[streams::TopicInfo]| {
+        let configs =
+            |info: &streams::TopicInfo| info.configs.iter().map(|pair| pair.key.len() + pair.value.len() + 3).sum::<usize>();
+        infos.iter().map(|info| info.name.len() + configs(info) + 9).sum::<usize>()
+    };
+    let places = |group: &wire::CopartitionGroup| 2 * (group.source_topics.len() + group.repartition_source_topics.len()) + 4;
+    subtopology.subtopology_id.len()
+        + strings(&subtopology.source_topics)
+        + strings(&subtopology.repartition_sink_topics)
+        + infos(&subtopology.state_changelog_topics)
+        + infos(&subtopology.repartition_source_topics)
+        + subtopology.copartition_groups.iter().map(places).sum::<usize>()
+        + 8
 }
 
 fn upgrade(context: &Context, request: StreamsGroupHeartbeatRequest) -> StreamsHeartbeat {

@@ -11,6 +11,8 @@ use crate::catalog::Snapshot;
 use crate::coordinator::group::records::streams::{Subtopology, TopicInfo, Topology};
 use std::collections::{BTreeMap, BTreeSet};
 
+/// The most tasks of an application: all of them are held in memory and assigned in one go. (Kafka knows no bound.)
+const TASKS_MAX: i64 = 100_000;
 /// Topics that are named in a message; the others are counted.
 const NAMED_MAX: usize = 3;
 
@@ -125,6 +127,10 @@ impl Configured {
         }
         for (id, subtopology) in &topology.subtopologies {
             self.subtopologies.insert(id.clone(), part(id, subtopology, &counts)?);
+        }
+        let all: i64 = self.subtopologies.values().map(|part| i64::from(part.tasks)).sum();
+        if all > TASKS_MAX {
+            return Err(Wrong::Topology(format!("The topology has {all} tasks; {TASKS_MAX} are the most.")));
         }
         let parts = self.subtopologies.values();
         let internal = parts.flat_map(|part| part.repartition_sources.values().chain(part.changelogs.values()));

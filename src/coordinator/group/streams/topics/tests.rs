@@ -91,6 +91,7 @@ fn what_no_application_can_have_is_refused() {
     assert_eq!(wrong(&topology(vec![Subtopology::default()])), "No source topics found for subtopology 0");
     let negative = chain(info("r", -1));
     assert!(wrong(&negative).contains("Number of partitions must be at least 1"));
+    assert!(wrong(&chain(info("r", 100_000))).contains("100003 tasks"));
     let group = CopartitionGroup { source_topics: vec![1], ..CopartitionGroup::default() };
     let beyond = Subtopology { source_topics: names(&["in"]), copartition_groups: vec![group], ..Subtopology::default() };
     assert!(wrong(&topology(vec![beyond])).contains("does not have"));
