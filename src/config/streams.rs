@@ -30,15 +30,13 @@ impl StreamsSettings {
             session_timeout_ms: bounded("session.timeout.ms")?,
             assignment_interval_ms: bounded("assignment.interval.ms")?,
             initial_rebalance_delay_ms: Bounded { least: 0, value: number("initial.rebalance.delay.ms")?, most: i32::MAX },
-            standby_replicas: Bounded {
-                least: 0,
-                value: number("num.standby.replicas")?,
-                most: number("max.standby.replicas")?,
-            },
+            standby_replicas: Bounded { least: 0, value: number("num.standby.replicas")?, most: number("max.standby.replicas")? },
             members_max: number("max.size")?,
         };
         if settings.standby_replicas.value > settings.standby_replicas.most {
-            return Err("group.streams.num.standby.replicas must be less than or equal to group.streams.max.standby.replicas".to_owned());
+            return Err(
+                "group.streams.num.standby.replicas must be less than or equal to group.streams.max.standby.replicas".to_owned()
+            );
         }
         if settings.heartbeat_interval_ms.value >= settings.session_timeout_ms.value {
             return Err("group.streams.heartbeat.interval.ms must be less than group.streams.session.timeout.ms".to_owned());
@@ -67,10 +65,7 @@ mod tests {
             why(&[("group.streams.num.standby.replicas", "3")]),
             "group.streams.num.standby.replicas must be less than or equal to group.streams.max.standby.replicas"
         );
-        let short = [
-            ("group.streams.min.session.timeout.ms", "1000"),
-            ("group.streams.session.timeout.ms", "5000"),
-        ];
+        let short = [("group.streams.min.session.timeout.ms", "1000"), ("group.streams.session.timeout.ms", "5000")];
         assert_eq!(why(&short), "group.streams.heartbeat.interval.ms must be less than group.streams.session.timeout.ms");
         assert_eq!(why(&[("group.streams.num.standby.replicas", "2")]), "");
     }

@@ -139,18 +139,20 @@ impl Change<'_, '_> {
     fn look(&mut self, request: &StreamsHeartbeat) -> Result<Look, Refused> {
         let topology = self.group.topology_of(request)?;
         let topology_epoch = topology.epoch;
-        let is_known = self.group.topology.is_some() && self.soft.configured.is_some();
-        if is_known && self.soft.seen_version == Some(self.catalog.version) {
-            return Ok(Look { topology_epoch, metadata_hash: self.group.epoch.metadata_hash, has_changed: false });
+        let group_hash = self.group.epoch.metadata_hash;
+        // A heartbeat that was refused may have looked at topics of which the group has not heard.
+        let known_hash = self.soft.configured.as_ref().map(|configured| configured.metadata_hash);
+        let known_hash = known_hash.filter(|_| self.group.topology.is_some());
+        if known_hash == Some(group_hash) && self.soft.seen_version == Some(self.catalog.version) {
+            return Ok(Look { topology_epoch, metadata_hash: group_hash, has_changed: false });
         }
         let metadata_hash = topics::hash(topology, self.catalog);
-        let has_changed = metadata_hash != self.group.epoch.metadata_hash;
-        if has_changed || !is_known {
-            let configured = Configured::of(topology, self.catalog)
+        if known_hash != Some(metadata_hash) {
+            let configured = Configured::of(topology, metadata_hash, self.catalog)
                 .map_err(|message| Refused { error: GroupError::InvalidTopology, message })?;
             self.soft.configured = Some(configured);
         }
-        Ok(Look { topology_epoch, metadata_hash, has_changed })
+        Ok(Look { topology_epoch, metadata_hash, has_changed: metadata_hash != group_hash })
     }
 
     /// Whether the topology is ready, and all tasks that the member says to run are some of it.

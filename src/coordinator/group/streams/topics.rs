@@ -20,6 +20,8 @@ const NAMED_MAX: usize = 3;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Configured {
     pub topology_epoch: i32,
+    /// Of the topics that it was held against: see [`hash`].
+    pub metadata_hash: i64,
     /// By id; empty when partitions could not be counted.
     pub subtopologies: BTreeMap<String, Part>,
     /// What the broker has to make, by name.
@@ -91,9 +93,10 @@ pub(super) fn hash(topology: &Topology, catalog: &Snapshot) -> i64 {
 impl Configured {
     /// # Errors
     /// Why the topology cannot be one, in Kafka's words where it has some.
-    pub fn of(topology: &Topology, catalog: &Snapshot) -> Result<Configured, String> {
+    pub fn of(topology: &Topology, metadata_hash: i64, catalog: &Snapshot) -> Result<Configured, String> {
         let mut configured = Configured {
             topology_epoch: topology.epoch,
+            metadata_hash,
             subtopologies: BTreeMap::new(),
             missing: BTreeMap::new(),
             problem: None,

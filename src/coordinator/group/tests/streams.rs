@@ -413,3 +413,17 @@ fn a_crash_changes_nothing_for_members() {
     shard.advance(STREAMS_SESSION_MS);
     assert_eq!(shard.streams_described().state, "Empty");
 }
+
+#[test]
+fn topics_that_a_refused_heartbeat_saw_are_looked_at_again() {
+    let mut shard = ready();
+    let mut thread = Thread::of("a", "p");
+    shard.stable_streams(&mut [&mut thread]);
+    // It says to run tasks that there are no more, and the topics come back before anyone says anything else.
+    shard.topics(&[("in", 1), ("changelog", 1)]);
+    assert_eq!(error_of(shard.streams_beat(thread.request())), GroupError::Invalid);
+    shard.topics(&READY);
+    thread.beat(&mut shard);
+    let topology = shard.streams_described().topology.expect("a topology");
+    assert_eq!(topology.subtopologies[0].changelog_topics[0].partitions, 4);
+}

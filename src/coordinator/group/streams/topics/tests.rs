@@ -45,7 +45,7 @@ fn chain(repartition: TopicInfo) -> Topology {
 }
 
 fn problem(topology: &Topology, topics: &[(&str, u64)]) -> (Status, String) {
-    let configured = Configured::of(topology, &catalog(topics)).expect("a topology");
+    let configured = Configured::of(topology, 0, &catalog(topics)).expect("a topology");
     configured.problem.expect("something is wrong")
 }
 
@@ -61,19 +61,19 @@ fn missing_sources_are_named_and_the_rest_is_counted() {
 
 #[test]
 fn a_repartition_topic_has_as_many_partitions_as_its_writer_has_tasks() {
-    let configured = Configured::of(&chain(info("r", 0)), &catalog(&[("in", 3)])).expect("a topology");
+    let configured = Configured::of(&chain(info("r", 0)), 0, &catalog(&[("in", 3)])).expect("a topology");
     let problem = configured.problem.clone().expect("topics are missing");
     assert_eq!(problem, (Status::MissingInternalTopics, "Internal topics are missing: c, r".to_owned()));
     let partitions: Vec<_> = configured.missing.values().map(|topic| (topic.name.as_str(), topic.partitions)).collect();
     assert_eq!(partitions, [("c", 3), ("r", 3)]);
     assert!(configured.ready().is_none());
-    let ready = Configured::of(&chain(info("r", 0)), &catalog(&[("in", 3), ("r", 3), ("c", 3)])).expect("a topology");
+    let ready = Configured::of(&chain(info("r", 0)), 0, &catalog(&[("in", 3), ("r", 3), ("c", 3)])).expect("a topology");
     assert_eq!(ready.ready().expect("ready")["1"].tasks, 3);
 }
 
 #[test]
 fn an_application_may_say_how_many_and_existing_topics_have_to_agree() {
-    let configured = Configured::of(&chain(info("r", 5)), &catalog(&[("in", 3)])).expect("a topology");
+    let configured = Configured::of(&chain(info("r", 5)), 0, &catalog(&[("in", 3)])).expect("a topology");
     assert_eq!(configured.missing.values().map(|topic| topic.partitions).collect::<Vec<_>>(), [5, 5]);
     let (status, why) = problem(&chain(info("r", 5)), &[("in", 3), ("r", 4)]);
     assert_eq!(status, Status::IncorrectlyPartitionedTopics);
@@ -82,7 +82,7 @@ fn an_application_may_say_how_many_and_existing_topics_have_to_agree() {
 
 #[test]
 fn what_no_application_can_have_is_refused() {
-    let wrong = |topology: &Topology| Configured::of(topology, &catalog(&[("in", 3)])).expect_err("refused");
+    let wrong = |topology: &Topology| Configured::of(topology, 0, &catalog(&[("in", 3)])).expect_err("refused");
     let orphan = Subtopology { source_topics: names(&["in"]), repartition_sources: vec![info("r", 0)], ..Subtopology::default() };
     assert!(wrong(&topology(vec![orphan])).ends_with("a repartition source topic is never used as a sink topic."));
     let looped =
@@ -112,7 +112,7 @@ fn joined(repartition: TopicInfo) -> Topology {
 
 #[test]
 fn repartition_topics_follow_what_they_are_joined_with() {
-    let configured = Configured::of(&joined(info("r", 0)), &catalog(&[("in", 3), ("other", 7)])).expect("a topology");
+    let configured = Configured::of(&joined(info("r", 0)), 0, &catalog(&[("in", 3), ("other", 7)])).expect("a topology");
     assert_eq!(configured.missing["r"].partitions, 3);
     let (status, why) = problem(&joined(info("r", 4)), &[("in", 3), ("other", 7)]);
     assert_eq!(status, Status::IncorrectlyPartitionedTopics);
