@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kafka Streams' word count, exactly once, with kills: run.sh [--runs N] [--lines N] [--kills N] [--instances N] [--seed N] [--limit SECONDS]
+# Kafka Streams' word count, exactly once, with kills: run.sh [--runs N] [--lines N] [--kills N] [--instances N] [--seed N] [--limit SECONDS] [--protocol PROTOCOL]
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../lib.sh

@@ -1,6 +1,7 @@
 """Kafka Streams' word count with exactly_once_v2, while the broker and the application are killed again and again.
 
   run.sh [--runs N] [--lines N] [--kills N] [--instances N] [--seed N] [--limit SECONDS] [--guarantee GUARANTEE]
+         [--protocol PROTOCOL]
 
 1. Lines of five words go into one topic, at a pace that has some left to send until the last kill. The application
    (WordCount.java) splits them, sends each word through a topic of its own making, counts there, and writes every new count
@@ -13,7 +14,7 @@
 
 The seed chooses lines, victims and moments; what it cannot choose is what the processes are doing then.
 --kills counts the broker's and, as many again, the application's. --guarantee at_least_once shows that the test notices:
-it fails then.
+it fails then. --protocol streams has the broker assign the tasks (KIP-1071).
 
 Every run has a broker of its own, fbf or with COMPAT_BROKER=kafka Apache Kafka. Of a run that failed, the logs, the broker's
 data and the application's state stay in $FBF_CACHE/compat/streams.
@@ -55,8 +56,13 @@ SETTINGS = {
     "statestore.cache.max.bytes": 0,
     "commit.interval.ms": 100,
     "transaction.timeout.ms": 10_000,
-    "session.timeout.ms": 6_000,
-    "heartbeat.interval.ms": 1_000,
+}
+# How soon somebody is missed: by protocol, what instances are told, or the broker.
+SESSIONS = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 1_000}
+INSTANCE_SETTINGS = {"classic": SESSIONS, "streams": {}}
+BROKER_SETTINGS = {
+    "classic": {},
+    "streams": {f"group.streams.{bound}{name}": value for name, value in SESSIONS.items() for bound in ("", "min.")},
 }
 JAVA_LOG = {"showDateTime": "true", "dateTimeFormat": "HH:mm:ss.SSS", "showThreadName": "false", "showShortLogName": "true"}
 
@@ -70,6 +76,7 @@ def main():
     options.add_argument("--seed", type=int, default=random.randrange(1_000_000), metavar="N", help="of the first run")
     options.add_argument("--limit", type=int, default=600, metavar="SECONDS", help="of one run (600)")
     options.add_argument("--guarantee", default="exactly_once_v2", help="processing.guarantee (exactly_once_v2)")
+    options.add_argument("--protocol", default="classic", choices=INSTANCE_SETTINGS, help="group.protocol (classic)")
     asked = options.parse_args()
     kept = pathlib.Path(os.environ["FBF_CACHE"]) / "compat" / "streams"
     results = Results(HERE)
@@ -97,7 +104,7 @@ class WordCount:
 
     def __init__(self, asked, seed, folder, classes):
         self.asked, self.seed, self.folder, self.classes = asked, seed, folder, classes
-        self.name = f"word count, seed {seed} ({asked.kills} + {asked.kills} kills, {asked.instances} instances)"
+        self.name = f"word count, {asked.protocol} protocol, seed {seed} ({asked.kills} + {asked.kills} kills, {asked.instances} instances)"
         chance = random.Random(seed)
         self.lines = [" ".join(chance.choices(VOCABULARY, k=WORDS_PER_LINE)) for _ in range(asked.lines)]
         self.truth = collections.Counter(word for line in self.lines for word in line.split())
@@ -105,7 +112,7 @@ class WordCount:
         self.application_id = fresh("word-count")
         self.instances, self.log_offsets = {}, {}
         self.feed = None
-        self.broker = brokers.chosen()(data=folder / "data")
+        self.broker = brokers.chosen()(settings=BROKER_SETTINGS[asked.protocol], data=folder / "data")
         self.broker.log = folder / "broker.log"
         self.started = time.monotonic()
 
@@ -113,8 +120,9 @@ class WordCount:
         asked = self.asked
         control = "COMPAT_BROKER=kafka " if self.broker.name == "kafka" else ""
         guarantee = f" --guarantee {asked.guarantee}" if asked.guarantee != "exactly_once_v2" else ""
+        protocol = f" --protocol {asked.protocol}" if asked.protocol != "classic" else ""
         numbers = f"--seed {self.seed} --lines {asked.lines} --kills {asked.kills} --instances {asked.instances} --limit {asked.limit}"
-        return f"{control}compat/streams/run.sh {numbers}{guarantee}"
+        return f"{control}compat/streams/run.sh {numbers}{guarantee}{protocol}"
 
     def run(self):
         self.broker.start()
@@ -189,7 +197,9 @@ class WordCount:
             "application.id": self.application_id,
             "state.dir": self.folder / f"state-{number}",
             "processing.guarantee": self.asked.guarantee,
+            "group.protocol": self.asked.protocol,
             **SETTINGS,
+            **INSTANCE_SETTINGS[self.asked.protocol],
         }
         log_settings = [f"-Dorg.slf4j.simpleLogger.{name}={value}" for name, value in JAVA_LOG.items()]
         program = ["java", "-Xmx256m", "-XX:+UseSerialGC", *log_settings, "-cp", classpath(self.classes), "WordCount", LINES, COUNTS]
