@@ -38,6 +38,8 @@ pub struct Topology {
     pub repartition: Option<(String, i32)>,
     /// The source and the repartition topic have to fit together.
     pub is_copartitioned: bool,
+    /// `cleanup.policy` of the topics that the broker makes; "compact" unless it says else.
+    pub policy: Option<String>,
 }
 
 /// What a member is told.
@@ -103,7 +105,7 @@ fn put_tasks(out: &mut Vec<u8>, tasks: Option<&Tasks>) {
     }
 }
 
-fn put_info(out: &mut Vec<u8>, info: Option<&(String, i32)>) {
+fn put_info(out: &mut Vec<u8>, info: Option<&(String, i32)>, policy: Option<&str>) {
     count(out, usize::from(info.is_some()));
     if let Some((name, partitions)) = info {
         string(out, name);
@@ -111,7 +113,7 @@ fn put_info(out: &mut Vec<u8>, info: Option<&(String, i32)>) {
         out.put_i16(0);
         count(out, 1);
         string(out, "cleanup.policy");
-        string(out, "compact");
+        string(out, policy.unwrap_or("compact"));
         out.put_slice(&[0, 0]);
     }
 }
@@ -126,10 +128,10 @@ impl Topology {
         string(out, &self.source);
         count(out, usize::from(self.source_regex.is_some()));
         self.source_regex.iter().for_each(|regex| string(out, regex));
-        put_info(out, self.changelog.as_ref());
+        put_info(out, self.changelog.as_ref(), self.policy.as_deref());
         count(out, usize::from(self.repartition.is_some()));
         self.repartition.iter().for_each(|(name, _)| string(out, name));
-        put_info(out, self.repartition.as_ref());
+        put_info(out, self.repartition.as_ref(), self.policy.as_deref());
         count(out, usize::from(self.is_copartitioned));
         if self.is_copartitioned {
             count(out, 1);
@@ -214,6 +216,7 @@ impl Ask for StreamsBeat {
                 changelog: Some(("no-such-changelog".to_owned(), 0)),
                 repartition: Some(("no-such-repartition".to_owned(), 1)),
                 is_copartitioned: true,
+                policy: None,
             }),
             active: Some(tasks.clone()),
             standby: Some(tasks.clone()),

@@ -271,11 +271,24 @@ fn why_a_topic_cannot_be_made_is_told() {
     let group = unique("group");
     client.find_coordinator(&group);
     let mut thread = Thread::of(&group);
-    // More partitions than anyone may ask for at once.
-    let topology = Topology { source: topic.name, repartition: Some((format!("{group}-huge"), i32::MAX)), ..Topology::default() };
+    let repartition = format!("{group}-repartition");
+    let topology = Topology {
+        source: topic.name.clone(),
+        repartition: Some((repartition.clone(), 1)),
+        policy: Some("nonsense".to_owned()),
+        ..Topology::default()
+    };
     let joining = StreamsBeat { topology: Some(topology), ..thread.joining("") };
     thread.beat(&mut client, &joining);
-    let answer = until(&mut thread, &mut client, |answer| answer.statuses.iter().any(|(_, why)| why.contains("Creation failed")));
+    let failed = format!("; Creation failed: {repartition} (");
+    let answer = until(&mut thread, &mut client, |answer| answer.statuses.iter().any(|(_, why)| why.contains(&failed)));
     assert_eq!(answer.statuses[0].0, 3);
-    client.assert_alive("a topic that nobody can make");
+    assert!(answer.statuses[0].1.contains("cleanup.policy"), "{:?}", answer.statuses);
+
+    // More tasks than a group may have are refused before there is one.
+    let huge = Topology { source: topic.name, repartition: Some((format!("{group}-huge"), i32::MAX)), ..Topology::default() };
+    let request = StreamsBeat { topology: Some(huge), ..Thread::of(&unique("group")).joining("") };
+    let (error, why) = refusal(&mut client, &request);
+    assert_eq!(error, Some(ResponseError::StreamsInvalidTopology), "{why}");
+    client.assert_alive("a topology of very many tasks");
 }
