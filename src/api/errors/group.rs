@@ -19,7 +19,7 @@ pub fn code(error: &GroupError) -> ResponseError {
         GroupError::MemberIdRequired => ResponseError::MemberIdRequired,
         GroupError::MaxSizeReached => ResponseError::GroupMaxSizeReached,
         GroupError::FencedInstance => ResponseError::FencedInstanceId,
-        GroupError::UnknownGroup => ResponseError::GroupIdNotFound,
+        GroupError::UnknownGroup | GroupError::NoOffsets => ResponseError::GroupIdNotFound,
         GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
         GroupError::MetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
         GroupError::FencedEpoch => ResponseError::FencedMemberEpoch,

@@ -6,7 +6,7 @@ use super::records::Record;
 use crate::catalog::Snapshot;
 use crate::catalog::dynamic::{Overrides, Owner};
 use crate::config::KafkaSettings;
-use crate::config::group::{self, ConsumerGroupSettings, StreamsGroupSettings};
+use crate::config::group::{self, ConsumerGroupSettings, ShareGroupSettings, StreamsGroupSettings};
 use crate::config::kafka::MigrationPolicy;
 use crate::coordinator::{Caller, Effects};
 use crate::ids::Timestamp;
@@ -34,6 +34,8 @@ pub struct GroupSettings {
     pub cleanup_interval_ms: i64,
     /// `group.consumer.max.size`
     pub consumer_members_max: usize,
+    /// `group.share.max.size`
+    pub share_members_max: usize,
     /// `group.consumer.assignors`; the first is the default.
     pub assignors: Vec<Assignor>,
     /// `group.consumer.migration.policy`
@@ -60,6 +62,7 @@ impl GroupSettings {
             retention_ms: kafka.offsets_retention_minutes.saturating_mul(60_000),
             cleanup_interval_ms: kafka.offsets_retention_check_interval_ms.max(1),
             consumer_members_max: usize::try_from(kafka.group_consumer_max_size).unwrap_or(0),
+            share_members_max: usize::try_from(kafka.share.max_size).unwrap_or(0),
             assignors: kafka.group_consumer_assignors.iter().filter_map(|name| Assignor::named(name)).collect(),
             migration: kafka.group_consumer_migration_policy,
             regex_refresh_interval_ms: i64::from(kafka.group_consumer_regex_refresh_interval_ms),
@@ -87,6 +90,15 @@ impl GroupSettings {
     fn brokers<'a>(&self, catalog: &'a Snapshot) -> Vec<&'a Overrides> {
         let [broker, all] = catalog.broker_overrides(self.node_id);
         broker.into_iter().chain(all).collect()
+    }
+
+    /// The settings of one share group: its own, or else the broker's.
+    #[must_use]
+    pub fn share(&self, catalog: &Snapshot, group_id: &str) -> ShareGroupSettings {
+        let own = catalog.overrides(&Owner::Group(group_id.to_owned()));
+        let [broker, all] = catalog.broker_overrides(self.node_id);
+        let brokers: Vec<_> = broker.into_iter().chain(all).collect();
+        group::share(own, &brokers, &self.kafka)
     }
 
     #[must_use]

@@ -1,7 +1,7 @@
 //! One shard of the group coordinator: the groups whose ids hash to one partition of `__consumer_offsets`.
 //!
 //! ```text
-//!   durable: classic, consumer and streams groups, offsets   the same after a replay, and all that a checkpoint holds
+//!   durable: groups of every kind, offsets               the same after a replay, and all that a checkpoint holds
 //!   live: what each group is, by id                      changed by handle(event); rebuilt from `durable` by loaded()
 //! ```
 //! Of a classic group `durable` holds the last generation that stood, changed only by apply(record); the group itself is live. A group
@@ -13,8 +13,8 @@
 //! rebalance under way is soft: after a crash the generation before it stands again, and its members go on or join anew.
 //! No group is of two kinds.
 //!
-//! What is asked of offsets stands in [`commits`], of consumer groups and of changes between the kinds in [`consumers`], of streams
-//! groups in [`streams`].
+//! What is asked of offsets stands in [`commits`], of consumer groups and of changes between the kinds in [`consumers`], of share groups in
+//! [`shares`], of streams groups in [`streams`].
 
 use super::classic::ClassicGroup;
 use super::consumer::{ConsumerGroup, Soft};
@@ -24,8 +24,10 @@ use super::messages::{
 };
 use super::offsets::Offsets;
 use super::records::consumer::ConsumerRecord;
+use super::records::share::ShareRecord;
 use super::records::streams::StreamsRecord;
 use super::records::{GroupValue, Record};
+use super::share::{self, ShareGroup};
 use super::streams::{self as streams_groups, StreamsGroup};
 use super::{Context, GroupSettings, Timer};
 use crate::catalog::Snapshot;
@@ -38,6 +40,7 @@ use uuid::Uuid;
 
 mod commits;
 mod consumers;
+mod shares;
 mod streams;
 
 type Out = Effects<Record, Timer>;
@@ -49,6 +52,7 @@ pub(super) enum Group {
     Classic(ClassicGroup),
     Consumer(Soft),
     Streams(streams_groups::Soft),
+    Share(share::Soft),
 }
 
 /// What the log says.
@@ -57,6 +61,7 @@ pub(super) struct Durable {
     pub groups: BTreeMap<String, GroupValue>,
     pub consumers: BTreeMap<String, ConsumerGroup>,
     pub streams: BTreeMap<String, StreamsGroup>,
+    pub shares: BTreeMap<String, ShareGroup>,
     pub offsets: Offsets,
 }
 
@@ -88,7 +93,8 @@ impl GroupShard {
             out.reply(caller, reply);
             return;
         }
-        if self.durable.streams.get(&group_id).is_some_and(|group| !group.is_empty()) {
+        let is_streams = self.durable.streams.get(&group_id).is_some_and(|group| !group.is_empty());
+        if is_streams || matches!(self.live.get(&group_id), Some(Group::Share(_))) {
             out.reply(caller, Err(JoinRefused { error: GroupError::InconsistentProtocol, member_id: String::new() }));
             return;
         }
@@ -119,14 +125,16 @@ impl GroupShard {
                 results
             }
             Some(Group::Consumer(_)) => self.leave_consumers(request, now, out),
-            Some(Group::Streams(_)) | None => vec![Err(GroupError::UnknownMember); request.members.len()],
+            Some(Group::Streams(_) | Group::Share(_)) | None => vec![Err(GroupError::UnknownMember); request.members.len()],
         }
     }
 
     fn describe(&self, group_id: &str) -> Result<Described, Refused> {
         match self.live.get(group_id) {
             Some(Group::Classic(group)) => Ok(group.describe()),
-            Some(Group::Consumer(_) | Group::Streams(_)) => Err(not_found(format!("Group {group_id} is not a classic group."))),
+            Some(Group::Consumer(_) | Group::Streams(_) | Group::Share(_)) => {
+                Err(not_found(format!("Group {group_id} is not a classic group.")))
+            }
             None => Err(not_found(format!("Group {group_id} not found."))),
         }
     }
@@ -141,11 +149,15 @@ impl GroupShard {
             Some(Group::Streams(_)) if self.durable.streams.get(group_id).is_some_and(|group| !group.is_empty()) => {
                 return Err(GroupError::NonEmptyGroup);
             }
+            Some(Group::Share(_)) if self.durable.shares.get(group_id).is_some_and(|group| !group.is_empty()) => {
+                return Err(GroupError::NonEmptyGroup);
+            }
             Some(_) => {}
         }
         self.delete_offsets_of(group_id, out);
         self.clear_consumers(group_id, out);
         self.clear_streams(group_id, now, out);
+        self.clear_shares(group_id, out);
         self.live.remove(group_id);
         if self.durable.groups.contains_key(group_id) {
             out.records.push(Record::Group { group: group_id.to_owned(), value: None });
@@ -158,6 +170,7 @@ impl GroupShard {
             Group::Classic(group) => Some(group.list()),
             Group::Consumer(_) => self.durable.consumers.get(id).map(|group| group.list(id)),
             Group::Streams(_) => self.durable.streams.get(id).map(|group| group.list(id)),
+            Group::Share(_) => self.durable.shares.get(id).map(|group| group.list(id)),
         });
         listed.collect()
     }
@@ -220,7 +233,7 @@ impl StateMachine for GroupShard {
                     let reply = self.on_consumers(&request.group_id, now, &mut out, |change| change.sync(&request));
                     out.reply(caller, reply.unwrap_or(Err(GroupError::UnknownMember)));
                 }
-                Some(Group::Streams(_)) | None => out.reply(caller, Err(GroupError::UnknownMember)),
+                Some(Group::Streams(_) | Group::Share(_)) | None => out.reply(caller, Err(GroupError::UnknownMember)),
             },
             Event::Heartbeat { request, caller } => {
                 let reply = match self.live.get(&request.group_id) {
@@ -230,7 +243,7 @@ impl StateMachine for GroupShard {
                     Some(Group::Consumer(_)) => self
                         .on_consumers(&request.group_id, now, &mut out, |change| change.classic_heartbeat(&request))
                         .unwrap_or(Err(GroupError::UnknownMember)),
-                    Some(Group::Streams(_)) | None => Err(GroupError::UnknownMember),
+                    Some(Group::Streams(_) | Group::Share(_)) | None => Err(GroupError::UnknownMember),
                 };
                 out.reply(caller, reply);
             }
@@ -263,6 +276,7 @@ impl StateMachine for GroupShard {
                 let reply = self.delete_offsets(&request, &mut out);
                 out.reply(caller, reply);
             }
+            Event::Share(event) => self.on_share_event(event, now, &mut out),
             Event::List { caller } => out.reply(caller, self.list()),
             Event::Describe { group_id, caller } => out.reply(caller, self.describe(&group_id)),
             Event::ConsumerDescribe { group_id, caller } => out.reply(caller, self.describe_consumers(&group_id)),
@@ -273,6 +287,7 @@ impl StateMachine for GroupShard {
             }
             Event::TopicDeleted { topic, id, caller } => {
                 self.topic_deleted(&topic, id, &mut out);
+                self.drop_states(|topic| topic == id, &mut out);
                 out.reply(caller, ());
             }
         }
@@ -289,6 +304,9 @@ impl StateMachine for GroupShard {
             Some(Group::Classic(_)) => self.expired_classic(&id, &timer, now, &mut out),
             Some(Group::Consumer(_)) => self.expired_consumer(&id, &timer, now, &mut out),
             Some(Group::Streams(_)) => self.expired_streams(&id, &timer, now, &mut out),
+            Some(Group::Share(_)) => {
+                self.on_shares(&id, now, &mut out, |change| change.expired(&timer));
+            }
             None => {}
         }
         out
@@ -316,6 +334,10 @@ impl StateMachine for GroupShard {
                 self.durable.streams.remove(&group);
             }
             Record::Streams { group, change } => self.apply_to_streams(group, change),
+            Record::Share { group, change: ShareRecord::Epoch(None) } => {
+                self.durable.shares.remove(&group);
+            }
+            Record::Share { group, change } => self.apply_to_shares(group, change),
         }
     }
 
@@ -342,6 +364,7 @@ impl StateMachine for GroupShard {
             self.live.insert(id.clone(), Group::Streams(streams_groups::Soft::default()));
             self.on_streams(&id, now, &mut out, |change| change.resume());
         }
+        self.resume_shares(now, &mut out);
         for id in self.durable.offsets.groups().map(|(id, _)| id).chain(self.durable.offsets.pending_groups()) {
             self.live.entry(id.clone()).or_insert_with(|| Group::Classic(ClassicGroup::new(id)));
         }
@@ -359,6 +382,9 @@ impl StateMachine for GroupShard {
         }
         for (id, group) in &self.durable.streams {
             records.extend(group.records().map(|change| Record::Streams { group: id.clone(), change }));
+        }
+        for (id, group) in &self.durable.shares {
+            records.extend(group.records().map(|change| Record::Share { group: id.clone(), change }));
         }
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {

@@ -1,6 +1,7 @@
 //! What callers ask of the group coordinator and what it answers, as plain structs: no protocol version reaches this far down.
 
 use super::records::Committed;
+use super::share::messages::ShareEvent;
 use super::streams::messages::{StreamsDescribed, StreamsHeartbeat, StreamsReply};
 use crate::catalog::{Snapshot, Topic};
 use crate::coordinator::shards::ShardError;
@@ -55,6 +56,9 @@ pub enum GroupError {
     FencedInstance,
     #[error("the group does not exist")]
     UnknownGroup,
+    /// It keeps its positions elsewhere (share groups).
+    #[error("the group is not one that commits offsets")]
+    NoOffsets,
     #[error("the group has members")]
     NonEmptyGroup,
     /// The member has to give up its partitions and join again (KIP-848).
@@ -344,6 +348,8 @@ pub enum GroupKind {
     Classic,
     Consumer,
     Streams,
+    /// KIP-932.
+    Share,
 }
 
 impl GroupKind {
@@ -354,6 +360,7 @@ impl GroupKind {
             GroupKind::Classic => "classic",
             GroupKind::Consumer => "consumer",
             GroupKind::Streams => "streams",
+            GroupKind::Share => "share",
         }
     }
 }
@@ -485,6 +492,7 @@ pub enum Event {
         group_id: String,
         caller: Caller<Result<StreamsDescribed, Refused>>,
     },
+    Share(ShareEvent),
     List {
         caller: Caller<Vec<Listed>>,
     },

@@ -1,7 +1,7 @@
 //! The group coordinator: who is in which consumer group, and how far each group has read.
 //!
 //! ```text
-//!   api ──▶ Groups ──(group id's hash)──▶ shard actor ──▶ GroupShard (machine) ──▶ ClassicGroup, ConsumerGroup, StreamsGroup, Offsets
+//!   api ──▶ Groups ──(group id's hash)──▶ shard actor ──▶ GroupShard (machine) ──▶ groups of four kinds, Offsets
 //!                                              └─▶ one partition of __consumer_offsets
 //! ```
 //! `__consumer_offsets` is made at the first need; see [`shards`]. Requests that only read it are [`GroupError::NotCoordinator`] before, as
@@ -18,6 +18,7 @@ use crate::env::Env;
 use crate::ids::TopicId;
 use crate::log::{Logs, MarkerVerdict, ProducerError};
 use crate::records::control::EndTransaction;
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::Arc;
 use thiserror::Error;
@@ -33,6 +34,7 @@ pub mod messages;
 mod migration;
 mod offsets;
 pub mod records;
+pub mod share;
 pub mod streams;
 #[cfg(test)]
 mod tests;
@@ -44,8 +46,9 @@ use machine::GroupShard;
 use messages::{
     CommitReply, CommitRequest, ConsumerDescribed, ConsumerHeartbeat, ConsumerReply, DeleteOffsetsReply, DeleteOffsetsRequest,
     Described, Event, FetchReply, FetchRequest, HeartbeatRequest, Input, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
-    Listed, Refused, SyncReply, SyncRequest,
+    Listed, Partitions, Refused, SyncReply, SyncRequest,
 };
+use share::messages::{Forgotten, ShareDescribed, ShareEvent, ShareHeartbeat, ShareReply};
 use streams::messages::{StreamsDescribed, StreamsHeartbeat, StreamsReply};
 
 /// The topic that holds groups and offsets; one shard per partition (Topic.GROUP_METADATA_TOPIC_NAME).
@@ -165,6 +168,45 @@ impl Groups {
     pub async fn consumer_heartbeat(&self, request: ConsumerHeartbeat) -> Result<Pending<ConsumerReply>, GroupError> {
         let (group_id, fresh) = (request.group_id.clone(), self.env.uuid());
         self.send(&group_id, |caller| Event::ConsumerHeartbeat { request, fresh, caller }).await
+    }
+
+    /// A member of a share group joins, lives or leaves (KIP-932).
+    pub async fn share_heartbeat(&self, request: ShareHeartbeat) -> Result<Pending<ShareReply>, GroupError> {
+        let group_id = request.group_id.clone();
+        self.send(&group_id, |caller| Event::Share(ShareEvent::Heartbeat { request, caller })).await
+    }
+
+    /// `Err`: there is no such group, or it is not a share group.
+    pub async fn share_describe(&self, group_id: String) -> Result<Pending<Result<ShareDescribed, Refused>>, GroupError> {
+        let key = group_id.clone();
+        self.ask(&key, |caller| Event::Share(ShareEvent::Describe { group_id, caller })).await
+    }
+
+    /// The partitions in which a share group has a position; none where there is no such group.
+    pub async fn share_initialized(&self, group_id: String) -> Result<Pending<Partitions>, GroupError> {
+        let key = group_id.clone();
+        self.ask(&key, |caller| Event::Share(ShareEvent::Initialized { group_id, caller })).await
+    }
+
+    /// An administrator is about to set a share group's positions in existing partitions: the group is made if it is not there, and must
+    /// be empty. Answers its epoch.
+    pub async fn share_alter(
+        &self,
+        group_id: String,
+        partitions: Partitions,
+    ) -> Result<Pending<Result<i32, Refused>>, GroupError> {
+        let key = group_id.clone();
+        self.send(&key, |caller| Event::Share(ShareEvent::Alter { group_id, partitions, caller })).await
+    }
+
+    /// An administrator has a share group's positions in topics forgotten; the group must be empty. Answers what there was to forget.
+    pub async fn share_forget(
+        &self,
+        group_id: String,
+        topics: BTreeSet<TopicId>,
+    ) -> Result<Pending<Result<Forgotten, Refused>>, GroupError> {
+        let key = group_id.clone();
+        self.ask(&key, |caller| Event::Share(ShareEvent::Forget { group_id, topics, caller })).await
     }
 
     /// `Err`: there is no such group, or it is not a classic one.

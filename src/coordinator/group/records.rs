@@ -15,11 +15,12 @@
 //!
 //! We write OffsetCommitValue 4 (with the topic id, so that a re-created topic does not inherit offsets), 1 for a commit with its own
 //! retention time, else 3; and GroupMetadataValue 3. We read every version. The kinds of the consumer protocol stand in [`consumer`],
-//! those of streams groups in [`streams`]; others belong to share groups and are ignored.
+//! those of share groups in [`share`], those of streams groups in [`streams`]; others are ignored.
 //! Source: group-coordinator/src/main/resources/common/message; GroupCoordinatorRecordHelpers.
 
 pub mod consumer;
 mod fields;
+pub mod share;
 pub mod streams;
 
 use crate::coordinator::wire::{Reader, Writer};
@@ -28,6 +29,7 @@ use crate::ids::{Timestamp, TopicId};
 use crate::records::control::EndTransaction;
 use bytes::Bytes;
 use consumer::ConsumerRecord;
+use share::ShareRecord;
 use streams::StreamsRecord;
 use uuid::Uuid;
 
@@ -59,6 +61,11 @@ pub enum Record {
     Streams {
         group: String,
         change: StreamsRecord,
+    },
+    /// A share group.
+    Share {
+        group: String,
+        change: ShareRecord,
     },
     /// An offset that counts when the producer's transaction commits. Its bytes are those of [`Record::Offset`], in a transactional batch.
     PendingOffset {
@@ -131,6 +138,7 @@ impl LogRecord for Record {
             }
             Record::Consumer { group, change } => change.encode(group),
             Record::Streams { group, change } => change.encode(group),
+            Record::Share { group, change } => change.encode(group),
         }
     }
 
@@ -155,6 +163,10 @@ impl LogRecord for Record {
                 let (group, change) = StreamsRecord::decode(kind, &mut fields, value)?;
                 Ok(Some(Record::Streams { group, change }))
             }
+            kind if share::KINDS.contains(&kind) => {
+                let (group, change) = ShareRecord::decode(kind, &mut fields, value)?;
+                Ok(Some(Record::Share { group, change }))
+            }
             _ => Ok(None),
         }
     }
@@ -163,7 +175,11 @@ impl LogRecord for Record {
         match self {
             Record::PendingOffset { producer, .. } => Envelope::Transactional(*producer),
             Record::Marker { producer, end } => Envelope::Marker(*producer, *end),
-            Record::Offset { .. } | Record::Group { .. } | Record::Consumer { .. } | Record::Streams { .. } => Envelope::Plain,
+            Record::Offset { .. }
+            | Record::Group { .. }
+            | Record::Consumer { .. }
+            | Record::Share { .. }
+            | Record::Streams { .. } => Envelope::Plain,
         }
     }
 

@@ -9,6 +9,8 @@ mod migration;
 mod offsets;
 mod random;
 mod rebalances;
+mod shares;
+mod shares_random;
 mod streams;
 mod streams_random;
 mod transactions;

@@ -56,21 +56,24 @@ impl ConsumerGroup {
         self.members.values().any(|member| member.metadata.subscribed_regex() == Some(regex))
     }
 
-    /// Changes when a subscribed topic comes, goes or grows. Of the topics by name: id and number of partitions (FNV-1a, 64 bits).
     fn hash(&self, catalog: &Snapshot) -> i64 {
         let own = self.members.values().flat_map(|member| &member.metadata.topics);
         let matched = self.regexes.values().flat_map(|resolved| &resolved.topics);
-        let names: BTreeSet<&String> = own.chain(matched).collect();
-        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-        let mut is_any = false;
-        for topic in names.into_iter().filter_map(|name| catalog.topics.get(name)) {
-            is_any = true;
-            for byte in topic.id.0.as_bytes().iter().copied().chain(topic.logs.len().to_be_bytes()) {
-                hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-            }
-        }
-        if is_any { hash.cast_signed() } else { 0 }
+        metadata_hash(own.chain(matched).collect(), catalog)
     }
+}
+
+/// Changes when a topic of these names comes, goes or grows. Of the topics by name: id and number of partitions (FNV-1a, 64 bits).
+pub fn metadata_hash(names: BTreeSet<&String>, catalog: &Snapshot) -> i64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    let mut is_any = false;
+    for topic in names.into_iter().filter_map(|name| catalog.topics.get(name)) {
+        is_any = true;
+        for byte in topic.id.0.as_bytes().iter().copied().chain(topic.logs.len().to_be_bytes()) {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+    if is_any { hash.cast_signed() } else { 0 }
 }
 
 impl Change<'_, '_> {

@@ -68,6 +68,7 @@ impl GroupShard {
             Some(Group::Classic(group)) => {
                 group.check_commit(request, &mut Context { now, settings: &self.settings.clone(), out })
             }
+            Some(Group::Share(_)) => Err(GroupError::NoOffsets),
             Some(Group::Consumer(_)) => {
                 let group = self.durable.consumers.get(id).ok_or(GroupError::UnknownGroup)?;
                 if request.is_transactional && request.generation < 0 && request.member_id.is_empty() {
@@ -133,7 +134,7 @@ impl GroupShard {
     /// Forgets single offsets, but none that a member is about to use.
     pub(super) fn delete_offsets(&self, request: &DeleteOffsetsRequest, out: &mut Out) -> DeleteOffsetsReply {
         let is_subscribed: Box<dyn Fn(&str) -> bool> = match self.live.get(&request.group_id) {
-            None => return Err(GroupError::UnknownGroup),
+            Some(Group::Share(_)) | None => return Err(GroupError::UnknownGroup),
             Some(Group::Classic(group)) => {
                 group.check_delete_offsets()?;
                 Box::new(|topic| group.is_subscribed(topic))
@@ -205,6 +206,8 @@ impl GroupShard {
                     let is_empty = self.durable.streams.get(id).is_none_or(|group| group.is_empty());
                     (Some(RetentionStart::Commit), is_empty)
                 }
+                // It has no offsets here, and stays until it is deleted.
+                Group::Share(_) => (None, false),
             };
             let are_all_expired = match (self.durable.offsets.of_group(id), start) {
                 (None, _) => true,
@@ -242,6 +245,7 @@ impl GroupShard {
                 Group::Classic(group) => group.is_subscribed(topic),
                 Group::Consumer(_) => self.durable.consumers.get(id).is_some_and(|group| group.is_subscribed(topic)),
                 Group::Streams(_) => self.durable.streams.get(id).is_some_and(|group| group.is_subscribed(topic)),
+                Group::Share(_) => false,
             };
             for (partition, committed) in partitions {
                 if !is_subscribed && committed.is_expired(start, self.settings.retention_ms, now) {

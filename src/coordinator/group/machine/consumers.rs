@@ -46,7 +46,7 @@ impl GroupShard {
                 None => Err(GroupError::UnknownGroup.into()),
             },
             None if !joins => Err(not_found(format!("Consumer group {id} not found."))),
-            Some(Group::Streams(_)) => Err(not_found(format!("Group {id} is not a consumer group."))),
+            Some(Group::Streams(_) | Group::Share(_)) => Err(not_found(format!("Group {id} is not a consumer group."))),
             Some(Group::Classic(_)) if !joins => Err(not_found(format!("Group {id} is not a consumer group."))),
             Some(Group::Classic(classic)) if !classic.is_empty() => {
                 let group = migration::upgraded(classic, &settings, &self.catalog)?;
@@ -103,7 +103,7 @@ impl GroupShard {
         let id = &request.group_id;
         match self.live.get(id) {
             Some(Group::Consumer(_)) => {}
-            Some(Group::Classic(_) | Group::Streams(_)) => {
+            Some(Group::Classic(_) | Group::Streams(_) | Group::Share(_)) => {
                 return Err(not_found(format!("Group {id} is not a consumer group.")));
             }
             None => return Err(not_found(format!("Group {id} not found."))),
@@ -173,7 +173,7 @@ impl GroupShard {
     pub(super) fn describe_consumers(&self, group_id: &str) -> Result<ConsumerDescribed, Refused> {
         match (self.live.get(group_id), self.durable.consumers.get(group_id)) {
             (Some(Group::Consumer(_)), Some(group)) => Ok(group.describe(self.settings.default_assignor())),
-            (Some(Group::Classic(_) | Group::Streams(_)), _) => {
+            (Some(Group::Classic(_) | Group::Streams(_) | Group::Share(_)), _) => {
                 Err(not_found(format!("Group {group_id} is not a consumer group.")))
             }
             _ => Err(not_found(format!("Group {group_id} not found."))),

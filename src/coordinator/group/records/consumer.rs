@@ -191,7 +191,7 @@ fn encode_target_epoch(target: &TargetEpochValue) -> Vec<u8> {
     out.into_bytes()
 }
 
-fn decode_target_epoch(fields: &mut Reader) -> Result<TargetEpochValue, MalformedRecord> {
+pub(super) fn decode_target_epoch(fields: &mut Reader) -> Result<TargetEpochValue, MalformedRecord> {
     Ok(TargetEpochValue { epoch: fields.i32()?, time: Timestamp(tagged_number(fields)?) })
 }
 
@@ -259,28 +259,37 @@ fn decode_classic(field: Bytes) -> Result<Option<ClassicMetadata>, MalformedReco
     Ok(Some(ClassicMetadata { session_timeout_ms, protocols }))
 }
 
-fn encode_target(target: &Partitions) -> Vec<u8> {
+pub(super) fn encode_target(target: &Partitions) -> Vec<u8> {
     let mut out = value();
-    out.array_length(target.len());
-    for (topic, partitions) in target {
+    write_partitions(&mut out, target);
+    out.tagged(&[]);
+    out.into_bytes()
+}
+
+pub(super) fn write_partitions(out: &mut Writer, topics: &Partitions) {
+    out.array_length(topics.len());
+    for (topic, partitions) in topics {
         out.raw(topic.0.as_bytes());
         out.array_length(partitions.len());
         partitions.iter().for_each(|partition| out.i32(*partition));
         out.tagged(&[]);
     }
-    out.tagged(&[]);
-    out.into_bytes()
 }
 
-fn decode_target(fields: &mut Reader) -> Result<Partitions, MalformedRecord> {
-    let mut target = Partitions::new();
-    for _ in 0..fields.array_length()? {
-        let topic = read_topic_id(fields)?;
-        target.insert(topic, read_numbers(fields)?.into_iter().collect());
-        fields.tagged()?;
-    }
+pub(super) fn decode_target(fields: &mut Reader) -> Result<Partitions, MalformedRecord> {
+    let target = read_partitions(fields)?;
     fields.tagged()?;
     Ok(target)
+}
+
+pub(super) fn read_partitions(fields: &mut Reader) -> Result<Partitions, MalformedRecord> {
+    let mut topics = Partitions::new();
+    for _ in 0..fields.array_length()? {
+        let topic = read_topic_id(fields)?;
+        topics.insert(topic, read_numbers(fields)?.into_iter().collect());
+        fields.tagged()?;
+    }
+    Ok(topics)
 }
 
 fn encode_current(current: &Current) -> Vec<u8> {
@@ -365,16 +374,16 @@ fn decode_regex(fields: &mut Reader) -> Result<ResolvedRegex, MalformedRecord> {
     Ok(resolved)
 }
 
-fn write_strings(out: &mut Writer, strings: &BTreeSet<String>) {
+pub(super) fn write_strings(out: &mut Writer, strings: &BTreeSet<String>) {
     out.array_length(strings.len());
     strings.iter().for_each(|string| out.string(string));
 }
 
-fn read_strings(fields: &mut Reader) -> Result<BTreeSet<String>, MalformedRecord> {
+pub(super) fn read_strings(fields: &mut Reader) -> Result<BTreeSet<String>, MalformedRecord> {
     (0..fields.array_length()?).map(|_| fields.string()).collect()
 }
 
-fn read_topic_id(fields: &mut Reader) -> Result<TopicId, MalformedRecord> {
+pub(super) fn read_topic_id(fields: &mut Reader) -> Result<TopicId, MalformedRecord> {
     let bytes = fields.raw(16)?;
     Uuid::from_slice(&bytes).map(TopicId).map_err(|error| MalformedRecord(format!("topic id: {error}")))
 }

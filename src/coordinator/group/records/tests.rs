@@ -126,8 +126,8 @@ fn older_and_newer_versions_are_read() {
 
 #[test]
 fn kinds_of_newer_protocols_are_ignored_and_unknown_values_are_not() {
-    // A share group's epoch, and the subscription metadata that Kafka 4.0 kept.
-    for kind in [11, 4] {
+    // A streams group's epoch, and the subscription metadata that Kafka 4.0 kept.
+    for kind in [17, 4] {
         assert_eq!(decode(&[0, kind, 0, 1, b'g'], Some(&[0, 0])), Ok(None));
     }
     assert!(decode(OFFSET_KEY, Some(&[0, 9, 0, 0])).is_err());
@@ -209,6 +209,77 @@ fn records_of_the_consumer_protocol_are_kafkas() {
     assert_both_ways(&Record::Consumer { group: "g".to_owned(), change }, &[0, 5, 0, 1, b'g', 0, 1, b'm'], None);
 }
 
+/// Of each kind of a share group one record, with its bytes by Kafka's message definitions.
+fn share_records() -> Vec<(ShareRecord, Vec<u8>, Vec<u8>)> {
+    use super::consumer::{EpochValue, TargetEpochValue};
+    use super::share::*;
+    use crate::coordinator::group::messages::Partitions;
+    use std::collections::{BTreeMap, BTreeSet};
+    let topic = TopicId(Uuid::from_bytes([7; 16]));
+    let key = |kind: u8, member: &[u8]| [&[0, kind, 0, 1, b'g'], member].concat();
+    let member: &[u8] = &[0, 1, b'm'];
+    let (id, one) = ("m".to_owned(), Partitions::from([(topic, BTreeSet::from([1]))]));
+    let metadata = ShareMetadata {
+        rack_id: None,
+        client_id: "c".to_owned(),
+        client_host: "h".to_owned(),
+        topics: BTreeSet::from(["t".to_owned()]),
+    };
+    let named = |partition| BTreeMap::from([(topic, Named { name: "t".to_owned(), partitions: BTreeSet::from([partition]) })]);
+    let states = States { initializing: named(1), initialized: named(2), deleting: BTreeMap::from([(topic, "t".to_owned())]) };
+    let (id_bytes, current) = ([7; 16], ShareCurrent { epoch: 3, previous_epoch: 2, assigned: one.clone() });
+    vec![
+        (
+            ShareRecord::Member { id: id.clone(), value: Some(metadata) },
+            key(10, member),
+            vec![0, 0, 0, 2, b'c', 2, b'h', 2, 2, b't', 0],
+        ),
+        (
+            ShareRecord::Epoch(Some(EpochValue { epoch: 3, metadata_hash: 9 })),
+            key(11, &[]),
+            vec![0, 0, 0, 0, 0, 3, 0, 0, 0, 0, 0, 0, 0, 9, 0],
+        ),
+        (
+            ShareRecord::TargetEpoch(Some(TargetEpochValue { epoch: 3, time: Timestamp(6) })),
+            key(12, &[]),
+            vec![0, 0, 0, 0, 0, 3, 1, 0, 8, 0, 0, 0, 0, 0, 0, 0, 6],
+        ),
+        (
+            ShareRecord::Target { id: id.clone(), value: Some(one) },
+            key(13, member),
+            [&[0, 0, 2], &id_bytes[..], &[2, 0, 0, 0, 1, 0, 0]].concat(),
+        ),
+        (
+            ShareRecord::Current { id, value: Some(current) },
+            key(14, member),
+            [&[0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 2], &id_bytes[..], &[2, 0, 0, 0, 1, 0, 0]].concat(),
+        ),
+        (
+            ShareRecord::States(Some(states)),
+            key(15, &[]),
+            [
+                &[0, 0, 2],
+                &id_bytes[..],
+                &[2, b't', 2, 0, 0, 0, 1, 0, 2],
+                &id_bytes[..],
+                &[2, b't', 2, 0, 0, 0, 2, 0, 2],
+                &id_bytes[..],
+                &[2, b't', 0, 0],
+            ]
+            .concat(),
+        ),
+    ]
+}
+
+#[test]
+fn records_of_share_groups_are_kafkas() {
+    for (change, key, value) in share_records() {
+        assert_both_ways(&Record::Share { group: "g".to_owned(), change }, &key, Some(&value));
+    }
+    let change = ShareRecord::Member { id: "m".to_owned(), value: None };
+    assert_both_ways(&Record::Share { group: "g".to_owned(), change }, &[0, 10, 0, 1, b'g', 0, 1, b'm'], None);
+}
+
 #[test]
 fn partitions_without_epochs_of_their_own_have_the_members() {
     let mut value = vec![0, 0, 0, 0, 0, 3, 0, 0, 0, 2, 0, 2];
@@ -225,7 +296,9 @@ fn partitions_without_epochs_of_their_own_have_the_members() {
 #[test]
 fn every_cut_is_an_error() {
     let group = group_bytes();
-    for (_, key, value) in consumer_records() {
+    let consumers = consumer_records().into_iter().map(|(_, key, value)| (key, value));
+    let shares = share_records().into_iter().map(|(_, key, value)| (key, value));
+    for (key, value) in consumers.chain(shares) {
         for cut in 0..value.len() {
             assert!(decode(&key, Some(&value[..cut])).is_err(), "{cut} bytes of the value of kind {}", key[1]);
         }

@@ -209,7 +209,7 @@ impl World {
     fn group(&self) -> Option<&ClassicGroup> {
         self.shard.shard.live.get(GROUP).map(|group| match group {
             Group::Classic(group) => group,
-            Group::Consumer(_) | Group::Streams(_) => panic!("nobody speaks another protocol here"),
+            Group::Consumer(_) | Group::Streams(_) | Group::Share(_) => panic!("nobody speaks another protocol here"),
         })
     }
 
