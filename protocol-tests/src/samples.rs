@@ -41,7 +41,8 @@ use kafka_protocol::messages::{
     InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListConfigResourcesRequest, ListGroupsRequest,
     ListOffsetsRequest, ListPartitionReassignmentsRequest, ListTransactionsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, ProduceRequest, PushTelemetryRequest,
-    ShareAcknowledgeRequest, ShareFetchRequest, SyncGroupRequest, TxnOffsetCommitRequest, UnregisterBrokerRequest,
+    ShareAcknowledgeRequest, ShareFetchRequest, ShareGroupDescribeRequest, ShareGroupHeartbeatRequest, SyncGroupRequest, TxnOffsetCommitRequest,
+    UnregisterBrokerRequest,
     UpdateFeaturesRequest, WriteTxnMarkersRequest,
 };
 use kafka_protocol::protocol::Request;
@@ -186,6 +187,8 @@ pub static SAMPLES: &[Sample] = &[
     unlisted::<PushTelemetryRequest>("PushTelemetry"),
     sample::<ListConfigResourcesRequest>("ListConfigResources"),
     sample::<DescribeTopicPartitionsRequest>("DescribeTopicPartitions"),
+    sample::<ShareGroupHeartbeatRequest>("ShareGroupHeartbeat"),
+    sample::<ShareGroupDescribeRequest>("ShareGroupDescribe"),
     sample_with::<ShareFetchRequest, ShareFetch2>("ShareFetch"),
     sample_with::<ShareAcknowledgeRequest, ShareAcknowledge2>("ShareAcknowledge"),
     sample::<StreamsBeat>("StreamsGroupHeartbeat"),
@@ -442,6 +445,23 @@ impl Ask for ConsumerGroupHeartbeatRequest {
 }
 
 impl Ask for ConsumerGroupDescribeRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_group_ids(vec![group_id(GROUP)])
+    }
+}
+
+impl Ask for ShareGroupHeartbeatRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default()
+            .with_group_id(group_id(GROUP))
+            .with_member_id(text("nobody"))
+            .with_member_epoch(1)
+            .with_rack_id(Some(text("rack")))
+            .with_subscribed_topic_names(Some(vec![topic_name("no-such-topic")]))
+    }
+}
+
+impl Ask for ShareGroupDescribeRequest {
     fn filled(_version: i16) -> Self {
         Self::default().with_group_ids(vec![group_id(GROUP)])
     }

@@ -11,8 +11,7 @@ use kafka_protocol::messages::{
     AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
     CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
     DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, ExpireDelegationTokenResponse, RemoveRaftVoterResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse, ShareGroupDescribeResponse,
-    ShareGroupHeartbeatResponse,
+    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -49,8 +48,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(ExpireDelegationToken, ExpireDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
-    absent!(ShareGroupHeartbeat, ShareGroupHeartbeatResponse::default().with_error_code(CODE)),
-    absent!(ShareGroupDescribe, ShareGroupDescribeResponse::default()),
     absent!(AddRaftVoter, AddRaftVoterResponse::default().with_error_code(CODE)),
     absent!(RemoveRaftVoter, RemoveRaftVoterResponse::default().with_error_code(CODE)),
     absent!(DescribeShareGroupOffsets, DescribeShareGroupOffsetsResponse::default()),

@@ -1,7 +1,7 @@
 //! DescribeGroups, key 15, versions 0-6.
 //!
 //! Behaviour: a group's state, protocol and members; metadata and assignments only while it is stable. A group that does not exist, or
-//! that is of the consumer protocol (ConsumerGroupDescribe shows it), is in state Dead.
+//! that is of another kind (ConsumerGroupDescribe and ShareGroupDescribe show those), is in state Dead.
 //!
 //! Version notes: 3 (KIP-430) adds the operations that the client may perform: without an authorizer, all; 4 (KIP-345) adds instance
 //! ids; 5 is flexible; 6 (KIP-1043) answers GROUP_ID_NOT_FOUND beside the state Dead.

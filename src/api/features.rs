@@ -23,6 +23,8 @@ pub fn all(kafka: &KafkaSettings) -> [Feature; 3] {
     [
         // Without and with the consumer protocol (KIP-848).
         Feature { name: "group.version", setting: "feature.group.version", levels: 0..=1, level: kafka.feature_group_version },
+        // Without and with share groups (KIP-932); Kafka 4.2 and later finalise level 1.
+        Feature { name: "share.version", setting: "feature.share.version", levels: 0..=1, level: kafka.feature_share_version },
         // Without and with streams groups (KIP-1071).
         Feature {
             name: "streams.version",

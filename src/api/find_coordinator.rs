@@ -1,14 +1,17 @@
 //! FindCoordinator, key 10, versions 0-6.
 //!
-//! Behaviour: this node coordinates every group and every transactional id. The first question creates `__consumer_offsets`, or
-//! `__transaction_state`.
+//! Behaviour: this node coordinates every group, every transactional id and every share-partition (`groupId:topicId:partition`). The first
+//! question creates `__consumer_offsets`, or `__transaction_state`.
 //!
 //! Version notes: 1 (KIP-98) asks by kind of coordinator and answers a message with an error; 3 is flexible; 4 (KIP-699) asks for many
 //! keys at once; 5 (KIP-890) may answer TRANSACTION_ABORTABLE; 6 (KIP-932) adds share coordinators.
-//! Not implemented: share groups (kind 2): INVALID_REQUEST, as from a Kafka without them.
+//! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler, advertised};
+use base64::Engine;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use kafka_protocol::messages::find_coordinator_response::Coordinator;
 use kafka_protocol::messages::{BrokerId, FindCoordinatorRequest, FindCoordinatorResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -19,6 +22,16 @@ const BATCHED: i16 = 4;
 /// FindCoordinatorRequest.CoordinatorType.
 const GROUP: i8 = 0;
 const TRANSACTION: i8 = 1;
+const SHARE: i8 = 2;
+/// The first version that knows [`SHARE`].
+const SHARES: i16 = 6;
+
+/// The longest text of a topic id (Uuid.fromString), and how it is read: as java.util.Base64 does.
+const TOPIC_ID_MAX: usize = 24;
+const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::URL_SAFE,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
+);
 
 pub struct FindCoordinator;
 
@@ -32,7 +45,11 @@ impl Handler for FindCoordinator {
         Answer::Later(Box::pin(async move {
             let found = find(&context, request.key_type).await;
             if is_batched {
-                let coordinators = keys.into_iter().map(|key| found.clone().with_key(key)).collect();
+                let of_key = |key: StrBytes| match request.key_type == SHARE && !is_share_partition(&key) {
+                    true => refused(ResponseError::InvalidRequest, "the key is not groupId:topicId:partition").with_key(key),
+                    false => found.clone().with_key(key),
+                };
+                let coordinators = keys.into_iter().map(of_key).collect();
                 FindCoordinatorResponse::default().with_coordinators(coordinators)
             } else {
                 single(found)
@@ -58,8 +75,18 @@ async fn find(context: &Context, key_type: i8) -> Coordinator {
             Ok(()) => this_node(context),
             Err(error) => refused(errors::transaction::code(&error), &error.to_string()),
         },
+        SHARE if context.version >= SHARES => this_node(context),
         _ => refused(ResponseError::InvalidRequest, &format!("coordinators of type {key_type} are not supported")),
     }
+}
+
+/// Whether `key` names a share-partition (SharePartitionKey.validate). The group may have colons in its id; what Java's `split` leaves out
+/// at the end is left out here.
+fn is_share_partition(key: &str) -> bool {
+    let mut parts = key.trim_end_matches(':').rsplitn(3, ':');
+    let (Some(partition), Some(topic_id), Some(group)) = (parts.next(), parts.next(), parts.next()) else { return false };
+    let is_topic_id = topic_id.len() <= TOPIC_ID_MAX && URL_SAFE.decode(topic_id).is_ok_and(|id| id.len() == 16);
+    !group.trim().is_empty() && is_topic_id && partition.parse::<i32>().is_ok()
 }
 
 fn this_node(context: &Context) -> Coordinator {
@@ -87,4 +114,21 @@ fn single(found: Coordinator) -> FindCoordinatorResponse {
         .with_node_id(found.node_id)
         .with_host(found.host)
         .with_port(found.port)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_share_partitions_are_checked() {
+        let id = "AAAAAAAAAAAAAAAAAAAAAQ";
+        for bad in ["", "g", "g:0", &format!("{id}:0"), &format!(":{id}:0"), &format!(" :{id}:0"), "g:AAAA:0", "g::0", "g:?:0"] {
+            assert!(!is_share_partition(bad), "{bad:?}");
+        }
+        assert!(!is_share_partition(&format!("g:{id}:x")) && !is_share_partition(&format!("g:{id}:2147483648")));
+        for good in [format!("g:{id}:0"), format!("a:b:c:{id}:7"), format!("g:{id}==:0")] {
+            assert!(is_share_partition(&good), "{good:?}");
+        }
+    }
 }

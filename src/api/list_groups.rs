@@ -2,7 +2,7 @@
 //!
 //! Behaviour: all groups, those of consumers that only commit included; optionally of certain states and types, in any case of letters.
 //!
-//! Version notes: 3 is flexible; 4 (KIP-518) adds states; 5 (KIP-848) adds types: "classic" and "consumer".
+//! Version notes: 3 is flexible; 4 (KIP-518) adds states; 5 (KIP-848) adds types: "classic", "consumer" and "share".
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};

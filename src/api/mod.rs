@@ -76,6 +76,8 @@ pub mod repeated;
 pub mod share_acknowledge;
 mod share_acknowledgements;
 pub mod share_fetch;
+pub mod share_group_describe;
+pub mod share_group_heartbeat;
 pub mod share_sessions;
 mod share_source;
 pub mod streams_group_describe;
@@ -236,6 +238,8 @@ pub static TABLE: &[Row] = &[
     row::<push_telemetry::PushTelemetry>("PushTelemetry"),
     row::<list_config_resources::ListConfigResources>("ListConfigResources"),
     row::<describe_topic_partitions::DescribeTopicPartitions>("DescribeTopicPartitions"),
+    row::<share_group_heartbeat::ShareGroupHeartbeat>("ShareGroupHeartbeat"),
+    row::<share_group_describe::ShareGroupDescribe>("ShareGroupDescribe"),
     row::<share_fetch::ShareFetch>("ShareFetch"),
     row::<share_acknowledge::ShareAcknowledge>("ShareAcknowledge"),
     row::<streams_group_heartbeat::StreamsGroupHeartbeat>("StreamsGroupHeartbeat"),

@@ -23,6 +23,7 @@ mod quotas;
 mod restart;
 mod schemas;
 mod share_fetch;
+mod share_groups;
 mod start;
 mod streams_groups;
 mod topics;

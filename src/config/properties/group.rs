@@ -14,13 +14,13 @@ pub static GROUP: &[Property] = &properties! {
         "How often members of a consumer group send heartbeats.";
     "consumer.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Works,
         "How long a member of a consumer group may be silent.";
-    "share.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Stored,
+    "share.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a share group.";
     "share.auto.offset.reset": String = "latest", ShareOffsetReset, ClusterWide, Stored,
         "Where a share group starts that has no offsets.";
     "share.delivery.count.limit": Int = "5", AtLeast(2), ClusterWide, Stored,
         "How often a share group tries to deliver a record.";
-    "share.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Stored,
+    "share.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Works,
         "How often members of a share group send heartbeats.";
     "share.isolation.level": String = "read_uncommitted", OneOf(&["read_committed", "read_uncommitted"]), ClusterWide, Stored,
         "Whether a share group reads records of open transactions.";
@@ -30,7 +30,7 @@ pub static GROUP: &[Property] = &properties! {
         "How long a share group's member may hold a record.";
     "share.renew.acknowledge.enable": Boolean = "true", Any, ClusterWide, Stored,
         "Whether members of a share group may ask for more time with a record.";
-    "share.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Stored,
+    "share.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Works,
         "How long a member of a share group may be silent.";
     "streams.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a streams group.";

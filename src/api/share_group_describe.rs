@@ -1,0 +1,103 @@
+//! ShareGroupDescribe, key 77, version 1.
+//!
+//! Behaviour (KIP-932): a share group with its epochs, and each member with what it subscribes to and reads from. Topics that no longer
+//! exist are left out.
+//!
+//! Version notes: 0 was an early access of Kafka 4.0, and is gone. `feature.share.version=0`: UNSUPPORTED_VERSION for each group.
+//! Not implemented: nothing.
+
+use super::errors::{self, ResponseError};
+use super::share_group_heartbeat::is_enabled;
+use super::{Answer, Context, Handler, operations};
+use crate::catalog::Snapshot;
+use crate::coordinator::group::GroupError;
+use crate::coordinator::group::messages::{Partitions, Refused};
+use crate::coordinator::group::share::messages::{ShareDescribed, ShareDescribedMember};
+use kafka_protocol::messages::share_group_describe_response::{Assignment, DescribedGroup, Member, TopicPartitions};
+use kafka_protocol::messages::{GroupId, ShareGroupDescribeRequest, ShareGroupDescribeResponse, TopicName};
+use kafka_protocol::protocol::StrBytes;
+use std::ops::RangeInclusive;
+
+pub struct ShareGroupDescribe;
+
+impl Handler for ShareGroupDescribe {
+    type Request = ShareGroupDescribeRequest;
+    const VERSIONS: RangeInclusive<i16> = 1..=1;
+
+    async fn handle(context: Context, request: ShareGroupDescribeRequest) -> Answer<ShareGroupDescribeResponse> {
+        if !is_enabled(&context.broker.config.kafka) {
+            let code = ResponseError::UnsupportedVersion.code();
+            let refused = |id: GroupId| DescribedGroup::default().with_group_id(id).with_error_code(code);
+            let groups = request.group_ids.into_iter().map(refused).collect();
+            return Answer::Now(ShareGroupDescribeResponse::default().with_groups(groups));
+        }
+        let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
+        let mut pending = Vec::with_capacity(request.group_ids.len());
+        for id in request.group_ids {
+            let answer = match id.is_empty() {
+                true => Err(GroupError::InvalidGroupId),
+                false => context.broker.groups.share_describe(id.to_string()).await,
+            };
+            pending.push((id, answer));
+        }
+        Answer::Later(Box::pin(async move {
+            let mut groups = Vec::with_capacity(pending.len());
+            for (id, answer) in pending {
+                let described = match answer {
+                    Ok(answer) => answer.wait().await.map_err(Refused::from).and_then(|described| described),
+                    Err(error) => Err(error.into()),
+                };
+                // Topics have names as they are now, not as they were when the group was asked.
+                let catalog = context.broker.catalog.snapshot();
+                groups.push(downgrade(id, described, allowed, &catalog));
+            }
+            ShareGroupDescribeResponse::default().with_groups(groups)
+        }))
+    }
+
+    fn unsupported() -> ShareGroupDescribeResponse {
+        ShareGroupDescribeResponse::default()
+    }
+}
+
+fn downgrade(id: GroupId, described: Result<ShareDescribed, Refused>, allowed: i32, catalog: &Snapshot) -> DescribedGroup {
+    let answer = DescribedGroup::default().with_group_id(id);
+    match described {
+        Err(Refused { error, message }) => answer
+            .with_error_code(errors::group::code(&error).code())
+            .with_error_message(Some(errors::catalog::message(&message))),
+        Ok(group) => answer
+            .with_group_state(StrBytes::from_static_str(group.state))
+            .with_group_epoch(group.epoch)
+            .with_assignment_epoch(group.assignment_epoch)
+            .with_assignor_name(StrBytes::from_static_str(group.assignor))
+            .with_members(group.members.into_iter().map(|one| member(one, catalog)).collect())
+            .with_authorized_operations(allowed),
+    }
+}
+
+fn member(member: ShareDescribedMember, catalog: &Snapshot) -> Member {
+    let topic_name = |name| TopicName(StrBytes::from_string(name));
+    Member::default()
+        .with_member_id(StrBytes::from_string(member.member_id))
+        .with_rack_id(member.rack_id.map(StrBytes::from_string))
+        .with_member_epoch(member.member_epoch)
+        .with_client_id(StrBytes::from_string(member.client_id))
+        .with_client_host(StrBytes::from_string(member.client_host))
+        .with_subscribed_topic_names(member.topics.into_iter().map(topic_name).collect())
+        .with_assignment(assignment(member.assignment, catalog))
+}
+
+fn assignment(partitions: Partitions, catalog: &Snapshot) -> Assignment {
+    let topics = partitions.into_iter().filter_map(|(id, partitions)| {
+        let topic = catalog.topic_by_id(id)?;
+        let name = TopicName(StrBytes::from_string(topic.name.clone()));
+        Some(
+            TopicPartitions::default()
+                .with_topic_id(id.0)
+                .with_topic_name(name)
+                .with_partitions(partitions.into_iter().collect()),
+        )
+    });
+    Assignment::default().with_topic_partitions(topics.collect())
+}
