@@ -19,7 +19,7 @@ pub struct Feature {
 
 /// Every feature.
 #[must_use]
-pub fn all(kafka: &KafkaSettings) -> [Feature; 3] {
+pub fn all(kafka: &KafkaSettings) -> [Feature; 4] {
     [
         // Without and with the consumer protocol (KIP-848).
         Feature { name: "group.version", setting: "feature.group.version", levels: 0..=1, level: kafka.feature_group_version },

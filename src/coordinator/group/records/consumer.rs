@@ -184,7 +184,7 @@ fn decode_epoch(fields: &mut Reader) -> Result<EpochValue, MalformedRecord> {
     Ok(EpochValue { epoch: fields.i32()?, metadata_hash: tagged_number(fields)? })
 }
 
-fn encode_target_epoch(target: &TargetEpochValue) -> Vec<u8> {
+pub(super) fn encode_target_epoch(target: &TargetEpochValue) -> Vec<u8> {
     let mut out = value();
     out.i32(target.epoch);
     tag_number(&mut out, target.time.0);
