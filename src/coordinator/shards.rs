@@ -178,19 +178,35 @@ impl<M: StateMachine> Shards<M> {
     pub async fn hand_over(&self, key: &str, event: M::Event) -> Result<(), ShardError> {
         let shards = self.all().await?;
         let shard = shards.get(partition_of(key, shards.len())).ok_or(ShardError::NotAvailable)?;
-        Ok(shard.send(event).await?)
+        let sent = shard.send(event).await;
+        self.forget_if_stopped(&shards, sent.as_ref().err());
+        Ok(sent?)
     }
 
     async fn send_to<T>(
         &self,
-        shards: &[Shard<M::Event>],
+        shards: &Arc<[Shard<M::Event>]>,
         partition: usize,
         event: impl FnOnce(Caller<T>) -> M::Event,
     ) -> Result<Pending<T>, ShardError> {
         let shard = shards.get(partition).ok_or(ShardError::NotAvailable)?;
         let (caller, answer) = Caller::pair();
-        shard.send(event(caller)).await?;
+        let sent = shard.send(event(caller)).await;
+        self.forget_if_stopped(shards, sent.as_ref().err());
+        sent?;
         Ok(Pending(answer))
+    }
+
+    /// A shard stops when its log is deleted, and notices that at its next append: the others, which may not have noticed yet, are over a
+    /// deleted topic as well. The next request starts them anew.
+    fn forget_if_stopped(&self, shards: &Arc<[Shard<M::Event>]>, error: Option<&NotActive>) {
+        if !matches!(error, Some(NotActive(Status::Stopped))) {
+            return;
+        }
+        let mut running = self.lock();
+        if running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.shards, shards)) {
+            *running = None;
+        }
     }
 
     /// The shards; created and started at the first need. Waits for their loading, at most [`LOADING_PATIENCE`].
@@ -230,7 +246,8 @@ impl<M: StateMachine> Shards<M> {
         Ok(shards)
     }
 
-    /// The shards, if they run: not before the first need, and not after their topic was deleted, which stops them.
+    /// The shards, if they run: not before the first need, and not after their topic was deleted, which stops them; see
+    /// [`Shards::forget_if_stopped`].
     #[must_use]
     pub fn started(&self) -> Option<Arc<[Shard<M::Event>]>> {
         let running = self.lock();

@@ -3,16 +3,20 @@
 //! Method: raw requests, error paths first. Rebalances have their own module.
 
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
 use kafka_protocol::messages::offset_commit_request::OffsetCommitRequestPartition;
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
-use kafka_protocol::messages::{DeleteGroupsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetFetchRequest};
+use kafka_protocol::messages::{
+    DeleteGroupsRequest, DeleteTopicsRequest, DescribeGroupsRequest, ListGroupsRequest, OffsetFetchRequest,
+};
 use protocol_tests::client::Client;
 use protocol_tests::frame::{group_id, text, topic_name};
 use protocol_tests::groups::{COMMIT, Member, OFFSETS, commit_request, offsets_request};
-use protocol_tests::server::Server;
+use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::unique;
+use std::time::Duration;
 
 /// The error code of the only partition of a commit.
 fn commit(client: &mut Client, version: i16, request: &kafka_protocol::messages::OffsetCommitRequest) -> Option<ResponseError> {
@@ -283,4 +287,32 @@ fn only_empty_groups_are_deleted() {
     assert_eq!(member.leave().err(), None);
     let response = client.call(2, &DeleteGroupsRequest::default().with_groups_names(vec![group_id(&busy)]));
     assert_eq!(response.results[0].error_code.err(), None, "empty now");
+}
+
+#[test]
+fn a_deleted_offsets_topic_comes_back_for_every_group() {
+    let server = Launch::new().set("offsets.topic.num.partitions", "5").start();
+    let mut client = server.connect();
+    let topic = client.create_topic("commits", 1, &[]).name;
+    // Enough that each partition has one.
+    let groups: Vec<String> = (0..20).map(|_| unique("group")).collect();
+    for group in &groups {
+        client.find_coordinator(group);
+        client.committed(group, &topic, 0, 1);
+    }
+    let offsets = DeleteTopicState::default().with_name(Some(topic_name("__consumer_offsets")));
+    let deleted = client.call(6, &DeleteTopicsRequest::default().with_topics(vec![offsets]).with_timeout_ms(10_000));
+    assert_eq!(deleted.responses[0].error_code.err(), None);
+    for group in &groups {
+        let again = commit_request(group, &topic, &[(0, 2)]);
+        let is_committed = (0..50).any(|_| {
+            client.find_coordinator(group);
+            let refused = commit(&mut client, COMMIT, &again);
+            if refused.is_some() {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            refused.is_none()
+        });
+        assert!(is_committed, "{group} has no coordinator any more");
+    }
 }
