@@ -387,15 +387,20 @@ impl DescribedGroup {
 
 fn member<B: ByteBuf>(fields: &mut Reader<B>) -> Result<(String, i32, Tasks, Tasks)> {
     let (id, epoch) = (fields.string()?, fields.i32()?);
-    (fields.nullable()?, fields.nullable()?, fields.string()?, fields.string()?);
-    (fields.i32()?, fields.string()?);
+    fields.nullable()?;
+    fields.nullable()?;
+    fields.string()?;
+    fields.string()?;
+    fields.i32()?;
+    fields.string()?;
     ensure!(fields.bytes()? == [0xff], "an endpoint that nobody gave");
     fields.pairs()?;
     ensure!(fields.length()? == Some(0) && fields.length()? == Some(0), "offsets that nobody sent");
     let mut assignments = Vec::new();
     for _ in 0..2 {
         assignments.push(fields.tasks()?.context("null tasks")?);
-        (fields.tasks()?, fields.tasks()?);
+        fields.tasks()?;
+        fields.tasks()?;
         fields.end()?;
     }
     ensure!(fields.bytes()? == [0], "a classic member");

@@ -47,7 +47,6 @@ type Out = Effects<Record, Timer>;
 
 /// A group of any kind; the durable part of one that is not classic stands elsewhere.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "groups stand in a map, one each; a box would cost the common kind an allocation")]
 pub(super) enum Group {
     Classic(ClassicGroup),
     Consumer(Soft),
