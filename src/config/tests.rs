@@ -164,7 +164,7 @@ fn kafka_names_of_our_settings_land_there() {
         max.connections=2147483647\n\
         ssl.keystore.password=secret\n\
         zookeeper.connect=localhost:2181\n\
-        group.streams.max.size=100\n";
+        transaction.two.phase.commit.enable=true\n";
     let (config, warnings) = loaded(None, Some(properties), &[]);
     assert_eq!(config.server.listen, ["*:9092", "10.0.0.1:9094"]);
     assert_eq!((config.server.advertised.as_deref(), config.server.rack.as_deref()), (Some("out:9092"), Some("r")));
@@ -173,13 +173,13 @@ fn kafka_names_of_our_settings_land_there() {
     assert_eq!(config.limits.idle_ms, 2_592_000_000);
     assert_eq!(config.kafka.value("broker.id"), Some("7"));
     assert_eq!(config.kafka.value("log.dirs"), Some("/one"));
-    assert_eq!(config.kafka.value("group.streams.max.size"), Some("100"));
+    assert_eq!(config.kafka.value("transaction.two.phase.commit.enable"), Some("true"));
     let expected = [
         "log.dirs: there is one data directory; /one is used and the others are ignored",
         "advertised.listeners: clients of every listener are told out:9092, the others are ignored",
         "these Kafka settings have no meaning here and were ignored: controller.listener.names, process.roles, ssl.keystore.password, \
          zookeeper.connect (unknown)",
-        "these Kafka settings are kept and shown, but have no effect yet: group.streams.max.size",
+        "these Kafka settings are kept and shown, but have no effect yet: transaction.two.phase.commit.enable",
     ];
     assert_eq!(warnings, expected);
 }

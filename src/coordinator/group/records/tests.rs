@@ -126,8 +126,8 @@ fn older_and_newer_versions_are_read() {
 
 #[test]
 fn kinds_of_newer_protocols_are_ignored_and_unknown_values_are_not() {
-    // A streams group's epoch, and the subscription metadata that Kafka 4.0 kept.
-    for kind in [17, 4] {
+    // The topics' metadata that early versions of Kafka kept of streams groups, and 4.0 of consumer groups.
+    for kind in [18, 4] {
         assert_eq!(decode(&[0, kind, 0, 1, b'g'], Some(&[0, 0])), Ok(None));
     }
     assert!(decode(OFFSET_KEY, Some(&[0, 9, 0, 0])).is_err());
