@@ -3,23 +3,32 @@ package external;
 import java.lang.reflect.Field;
 import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
+import java.util.AbstractMap;
+import java.util.HashMap;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
+import java.util.Set;
+import java.util.concurrent.CompletableFuture;
 
 import kafka.cluster.Partition;
 import kafka.log.LogManager;
 import kafka.network.ConnectionQuotas;
 import kafka.network.SocketServer;
+import kafka.server.ControllerServer;
 import kafka.server.KafkaBroker;
 import kafka.server.KafkaConfig;
 import kafka.server.ReplicaManager;
 
+import org.apache.kafka.clients.admin.ListTopicsOptions;
 import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.TopicListing;
 import org.apache.kafka.common.Node;
 import org.apache.kafka.common.TopicPartition;
 import org.apache.kafka.common.TopicPartitionInfo;
 import org.apache.kafka.common.Uuid;
 import org.apache.kafka.common.network.ListenerName;
+import org.apache.kafka.controller.Controller;
 import org.apache.kafka.coordinator.group.GroupCoordinator;
 import org.apache.kafka.metadata.BrokerState;
 import org.apache.kafka.metadata.LeaderAndIsr;
@@ -113,6 +122,34 @@ final class Inside {
         }));
     }
 
+    /**
+     * A controller for who asks for it by its id. There is none in the list, because what is done to each of them means to look into it.
+     */
+    static Map<Integer, ControllerServer> controllers(Cluster cluster) {
+        return new AbstractMap<>() {
+            @Override
+            public ControllerServer get(Object id) {
+                return Broker.unchecked(() -> bare(Controllers.class, cluster));
+            }
+
+            @Override
+            public Set<Entry<Integer, ControllerServer>> entrySet() {
+                return Set.of();
+            }
+        };
+    }
+
+    private static Controller controller(Cluster cluster) {
+        return stub(Controller.class, (self, method, arguments) -> {
+            if (!method.getName().equals("findAllTopicIds")) throw cluster.unsupported("Controller." + method.getName() + "()");
+            Map<String, Uuid> ids = new HashMap<>();
+            for (TopicListing topic : cluster.own().listTopics(new ListTopicsOptions().listInternal(true)).listings().get()) {
+                ids.put(topic.name(), topic.topicId());
+            }
+            return CompletableFuture.completedFuture(ids);
+        });
+    }
+
     // Classes, which no proxy can stand for: they are made without running a constructor.
 
     private static <T> T bare(Class<T> type, Cluster cluster) throws ReflectiveOperationException {
@@ -129,6 +166,19 @@ final class Inside {
     private static <T> Option<T> ifThere(Cluster cluster, TopicPartition partition) {
         cluster.logAsked();
         return Broker.unchecked(() -> partition(cluster, partition.topic(), partition.partition())).isPresent() ? new Some<>(null) : Option.empty();
+    }
+
+    private static final class Controllers extends ControllerServer {
+        private Cluster cluster;
+
+        private Controllers() {
+            super(null, null, null);
+        }
+
+        @Override
+        public Controller controller() {
+            return Inside.controller(cluster);
+        }
     }
 
     private static final class Sockets extends SocketServer {
