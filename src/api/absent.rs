@@ -8,10 +8,9 @@ use super::errors::ResponseError;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddRaftVoterResponse, AlterShareGroupOffsetsResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse,
-    CreateDelegationTokenResponse, DeleteAclsResponse, DeleteShareGroupOffsetsResponse, DescribeAclsResponse,
-    DescribeDelegationTokenResponse, DescribeShareGroupOffsetsResponse, ExpireDelegationTokenResponse, RemoveRaftVoterResponse,
-    RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
+    AddRaftVoterResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse, CreateDelegationTokenResponse,
+    DeleteAclsResponse, DescribeAclsResponse, DescribeDelegationTokenResponse, ExpireDelegationTokenResponse,
+    RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
 
@@ -50,9 +49,6 @@ pub static ABSENT: &[Absent] = &[
     absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
     absent!(AddRaftVoter, AddRaftVoterResponse::default().with_error_code(CODE)),
     absent!(RemoveRaftVoter, RemoveRaftVoterResponse::default().with_error_code(CODE)),
-    absent!(DescribeShareGroupOffsets, DescribeShareGroupOffsetsResponse::default()),
-    absent!(AlterShareGroupOffsets, AlterShareGroupOffsetsResponse::default().with_error_code(CODE)),
-    absent!(DeleteShareGroupOffsets, DeleteShareGroupOffsetsResponse::default().with_error_code(CODE)),
 ];
 
 /// The row of `key`, if it is one that we know of and do not have.

@@ -7,6 +7,8 @@
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
+use crate::coordinator::group::{GroupError, Pending};
+use crate::coordinator::share::ShareError;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use std::collections::HashSet;
@@ -19,15 +21,16 @@ impl Handler for DeleteGroups {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     async fn handle(context: Context, request: DeleteGroupsRequest) -> Answer<DeleteGroupsResponse> {
-        let mut seen = HashSet::new();
-        let mut pending = Vec::new();
-        for group in request.groups_names {
-            if seen.insert(group.clone()) {
-                let answer = context.broker.groups.delete(group.to_string()).await;
-                pending.push((group, answer));
-            }
-        }
+        // Stage two: whether a group is a share group is asked for first.
         Answer::Later(Box::pin(async move {
+            let mut seen = HashSet::new();
+            let mut pending = Vec::new();
+            for group in request.groups_names {
+                if seen.insert(group.clone()) {
+                    let answer = begin(&context, &group).await;
+                    pending.push((group, answer));
+                }
+            }
             let mut results = Vec::with_capacity(pending.len());
             for (group, answer) in pending {
                 let deleted = match answer {
@@ -45,4 +48,27 @@ impl Handler for DeleteGroups {
         let result = DeletableGroupResult::default().with_error_code(ResponseError::UnsupportedVersion.code());
         DeleteGroupsResponse::default().with_results(vec![result])
     }
+}
+
+async fn begin(context: &Context, group: &str) -> Result<Pending<Result<(), GroupError>>, GroupError> {
+    if context.broker.share_partitions.exist() {
+        forget_shares(context, group).await?;
+    }
+    context.broker.groups.delete(group.to_owned()).await
+}
+
+/// Of a share group without members, how far it is goes first: when a crash comes between, it starts anew, which is what was asked for.
+async fn forget_shares(context: &Context, group: &str) -> Result<(), GroupError> {
+    let described = match context.broker.groups.share_describe(group.to_owned()).await {
+        Ok(pending) => pending.wait().await?,
+        // What it is, and whether it is there, the deletion says.
+        Err(_) => return Ok(()),
+    };
+    if described.is_ok_and(|group| group.members.is_empty()) {
+        context.broker.share_partitions.delete_group(group).await.map_err(|error| match error {
+            ShareError::Shard(error) => error.into(),
+            _ => GroupError::InvalidGroupId,
+        })?;
+    }
+    Ok(())
 }

@@ -23,6 +23,7 @@ pub mod alter_client_quotas;
 pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
+pub mod alter_share_group_offsets;
 pub mod api_versions;
 mod broker_loggers;
 pub mod client_instance;
@@ -34,6 +35,7 @@ pub mod create_partitions;
 pub mod create_topics;
 pub mod delete_groups;
 pub mod delete_records;
+pub mod delete_share_group_offsets;
 pub mod delete_topics;
 pub mod describe_client_quotas;
 pub mod describe_cluster;
@@ -42,6 +44,7 @@ pub mod describe_groups;
 pub mod describe_log_dirs;
 pub mod describe_producers;
 pub mod describe_quorum;
+pub mod describe_share_group_offsets;
 pub mod describe_topic_partitions;
 pub mod describe_transactions;
 pub mod describe_user_scram_credentials;
@@ -244,6 +247,9 @@ pub static TABLE: &[Row] = &[
     row::<share_acknowledge::ShareAcknowledge>("ShareAcknowledge"),
     row::<streams_group_heartbeat::StreamsGroupHeartbeat>("StreamsGroupHeartbeat"),
     row::<streams_group_describe::StreamsGroupDescribe>("StreamsGroupDescribe"),
+    row::<describe_share_group_offsets::DescribeShareGroupOffsets>("DescribeShareGroupOffsets"),
+    row::<alter_share_group_offsets::AlterShareGroupOffsets>("AlterShareGroupOffsets"),
+    row::<delete_share_group_offsets::DeleteShareGroupOffsets>("DeleteShareGroupOffsets"),
 ];
 
 /// A connection is gone, and nothing is answered over it any more: what it alone kept ends.

@@ -11,6 +11,7 @@
 use super::errors::{self, ResponseError};
 use super::fetch::{WAIT_MAX, charge, room};
 use super::share_acknowledgements::{self, Outcome, Renewals, by_topic, member_of};
+use super::share_group_heartbeat::is_enabled;
 use super::share_sessions::{Kind, Member, Part, ShareSessionError, Told, Turn};
 use super::share_source::{Found, Got, Read, Source, Wanted};
 use super::{Answer, Context, Handler};
@@ -59,7 +60,7 @@ impl Handler for ShareFetch {
 /// # Errors
 /// UNSUPPORTED_VERSION when it is.
 pub fn check_enabled(context: &Context) -> Result<(), ResponseError> {
-    if context.broker.config.kafka.feature_share_version > 0 { Ok(()) } else { Err(ResponseError::UnsupportedVersion) }
+    if is_enabled(&context.broker.config.kafka) { Ok(()) } else { Err(ResponseError::UnsupportedVersion) }
 }
 
 async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFetchResponse, ResponseError> {

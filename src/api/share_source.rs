@@ -92,6 +92,7 @@ impl Source {
                     trimmed.wait().await.map_err(|error| errors::shard(&error))?;
                 }
                 Err(ShareError::NotInitialised) => {
+                    self.check_subscribed(context).await?;
                     let start = self.first(context, settings.auto_offset_reset).await?;
                     let begun = shares.begin(&self.key, start).await.map_err(|error| share::code(&error))?;
                     begun.wait().await.map_err(|error| errors::shard(&error))?;
@@ -102,6 +103,19 @@ impl Source {
         }
         // Somebody resets or deletes the group again and again.
         Ok(Next::Full)
+    }
+
+    /// Nobody reads for a group that no member has joined, or that is not subscribed to the topic. As from Kafka, whose share coordinator knows no
+    /// such share-partition.
+    async fn check_subscribed(&self, context: &Context) -> Result<(), ResponseError> {
+        let pending = context.broker.groups.share_initialized(self.key.group.to_string()).await;
+        let initialized = match pending {
+            Ok(pending) => pending.wait().await,
+            Err(error) => Err(error),
+        };
+        let initialized = initialized.map_err(|error| errors::group::code(&error))?;
+        let is_subscribed = initialized.get(&self.key.topic).is_some_and(|partitions| partitions.contains(&self.key.partition));
+        if is_subscribed { Ok(()) } else { Err(ResponseError::UnknownServerError) }
     }
 
     /// Where a group starts that has no state for the partition. Source: SharePartition.startOffsetDuringInitialization.

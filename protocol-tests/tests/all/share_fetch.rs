@@ -4,8 +4,14 @@
 use crate::configs::{SET, alter};
 use crate::transactions::{Producer, V1};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::alter_share_group_offsets_request::{
+    AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
+};
+use kafka_protocol::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic;
+use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, DeleteGroupsRequest, DeleteShareGroupOffsetsRequest};
 use protocol_tests::batch::Batch as Records;
 use protocol_tests::client::Client;
+use protocol_tests::frame::{group_id, topic_name};
 use protocol_tests::server::{Launch, Server};
 use protocol_tests::shares::{ACCEPT, REJECT, RELEASE, RENEW, ShareAcknowledge2, ShareFetch2, ShareMember, acquired, partitions};
 use protocol_tests::topics::{Topic, unique};
@@ -305,4 +311,95 @@ fn what_was_acknowledged_before_a_kill_is_not_delivered_after_it() {
         }
     }
     assert_eq!(i64::try_from(acknowledged.len()).expect("few"), next, "each record was delivered until it was acknowledged");
+}
+
+fn altered(
+    client: &mut Client,
+    group: &str,
+    topic: &str,
+    parts: &[(i32, i64)],
+) -> (Option<ResponseError>, Vec<Option<ResponseError>>) {
+    let partitions = parts.iter().map(|(index, start)| {
+        AlterShareGroupOffsetsRequestPartition::default().with_partition_index(*index).with_start_offset(*start)
+    });
+    let topic =
+        AlterShareGroupOffsetsRequestTopic::default().with_topic_name(topic_name(topic)).with_partitions(partitions.collect());
+    let request = AlterShareGroupOffsetsRequest::default().with_group_id(group_id(group)).with_topics(vec![topic]);
+    let response = client.call(0, &request);
+    let partitions = response.responses.iter().flat_map(|topic| &topic.partitions);
+    (response.error_code.err(), partitions.map(|partition| partition.error_code.err()).collect())
+}
+
+fn deleted(client: &mut Client, group: &str, topic: &str) -> (Option<ResponseError>, Vec<Option<ResponseError>>) {
+    let topic = DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(topic_name(topic));
+    let response =
+        client.call(0, &DeleteShareGroupOffsetsRequest::default().with_group_id(group_id(group)).with_topics(vec![topic]));
+    (response.error_code.err(), response.responses.iter().map(|topic| topic.error_code.err()).collect())
+}
+
+fn described(client: &mut Client, group: &str, topics: Option<&[&str]>) -> Vec<(String, i32, i64, i64)> {
+    let topics = topics.map(|topics| topics.iter().map(|topic| (*topic).to_owned()).collect());
+    let answer = client.call(1, &DescribeWithLag { group: group.to_owned(), topics });
+    assert_eq!(answer.error_code, 0);
+    answer.partitions
+}
+
+#[test]
+fn offsets_of_a_share_group_are_shown_altered_and_forgotten() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let (topic, group) = prepared(&mut client, 10);
+    let unknown = Some(ResponseError::UnknownTopicOrPartition);
+    // The first member of any group makes the coordinator.
+    let _first = ShareMember::of(&server, &unique("share"), &topic.name);
+    assert_eq!(described(&mut client, &group, None), []);
+    let nothing = described(&mut client, &group, Some(&[&topic.name, "no-such-topic"]));
+    assert_eq!(nothing, [(topic.name.clone(), 0, -1, -1), ("no-such-topic".to_owned(), 0, -1, -1)]);
+    assert_eq!(deleted(&mut client, &group, &topic.name).0, Some(ResponseError::GroupIdNotFound));
+    let mut member = ShareMember::of(&server, &group, &topic.name);
+    assert_eq!(member.acquire(topic.id), [(0, 9, 1)]);
+    assert_eq!(member.acknowledge(topic.id, &[(0, 2, vec![ACCEPT]), (5, 6, vec![ACCEPT])]), (0, Some(0)));
+    assert_eq!(
+        described(&mut client, &group, None),
+        [(topic.name.clone(), 0, 3, 5)],
+        "two of seven behind the start are settled"
+    );
+    assert_eq!(altered(&mut client, &group, &topic.name, &[(0, 1)]).0, Some(ResponseError::NonEmptyGroup));
+    assert_eq!(deleted(&mut client, &group, &topic.name).0, Some(ResponseError::NonEmptyGroup));
+    member.leave();
+    assert_eq!(altered(&mut client, &group, &topic.name, &[(0, 4), (7, 0)]), (None, vec![None, unknown]));
+    assert_eq!(altered(&mut client, &group, "no-such-topic", &[(0, 4)]), (None, vec![unknown]));
+    assert_eq!(described(&mut client, &group, None), [(topic.name.clone(), 0, 4, 6)]);
+    let mut member = ShareMember::of(&server, &group, &topic.name);
+    assert_eq!(member.acquire(topic.id), [(4, 9, 1)], "what was settled before counts no more");
+    member.leave();
+    assert_eq!(deleted(&mut client, &group, "no-such-topic"), (None, vec![unknown]));
+    assert_eq!(deleted(&mut client, &group, &topic.name), (None, vec![None]));
+    assert_eq!(deleted(&mut client, &group, &topic.name), (None, vec![unknown]), "there is nothing left to forget");
+    assert_eq!(described(&mut client, &group, None), []);
+    let mut member = ShareMember::of(&server, &group, &topic.name);
+    assert_eq!(member.acquire(topic.id), [(0, 9, 1)]);
+    assert_eq!(member.acknowledge(topic.id, &[(0, 4, vec![ACCEPT])]), (0, Some(0)));
+    member.leave();
+    let groups = DeleteGroupsRequest::default().with_groups_names(vec![group_id(&group)]);
+    assert_eq!(client.call(2, &groups).results[0].error_code.err(), None);
+    assert_eq!(described(&mut client, &group, Some(&[&topic.name])), [(topic.name.clone(), 0, -1, -1)]);
+    let mut again = ShareMember::of(&server, &group, &topic.name);
+    assert_eq!(again.acquire(topic.id), [(0, 9, 1)], "a group of the same name is another one");
+}
+
+#[test]
+fn nobody_reads_for_a_group_that_nobody_has_joined() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let (topic, group) = prepared(&mut client, 1);
+    let other = client.create_topic("other", 1, &[]);
+    let mut member = ShareMember::of(&server, &group, &topic.name);
+    let response = member.fetch(&[(other.id, 0, vec![])]);
+    assert_eq!(partitions(&response)[0].error_code.err(), Some(ResponseError::UnknownServerError));
+    member.group = unique("nobody");
+    member.epoch = 0;
+    let response = member.fetch(&[(topic.id, 0, vec![])]);
+    assert_eq!(partitions(&response)[0].error_code.err(), Some(ResponseError::UnknownServerError));
+    assert_eq!(described(&mut client, &member.group, None), []);
 }

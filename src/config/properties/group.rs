@@ -16,19 +16,19 @@ pub static GROUP: &[Property] = &properties! {
         "How long a member of a consumer group may be silent.";
     "share.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a share group.";
-    "share.auto.offset.reset": String = "latest", ShareOffsetReset, ClusterWide, Stored,
+    "share.auto.offset.reset": String = "latest", ShareOffsetReset, ClusterWide, Works,
         "Where a share group starts that has no offsets.";
-    "share.delivery.count.limit": Int = "5", AtLeast(2), ClusterWide, Stored,
+    "share.delivery.count.limit": Int = "5", AtLeast(2), ClusterWide, Works,
         "How often a share group tries to deliver a record.";
     "share.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Works,
         "How often members of a share group send heartbeats.";
-    "share.isolation.level": String = "read_uncommitted", OneOf(&["read_committed", "read_uncommitted"]), ClusterWide, Stored,
+    "share.isolation.level": String = "read_uncommitted", OneOf(&["read_committed", "read_uncommitted"]), ClusterWide, Works,
         "Whether a share group reads records of open transactions.";
-    "share.partition.max.record.locks": Int = "2000", AtLeast(100), ClusterWide, Stored,
+    "share.partition.max.record.locks": Int = "2000", AtLeast(100), ClusterWide, Works,
         "How many records of one partition a share group may hold locked.";
-    "share.record.lock.duration.ms": Int = "30000", AtLeast(1000), ClusterWide, Stored,
+    "share.record.lock.duration.ms": Int = "30000", AtLeast(1000), ClusterWide, Works,
         "How long a share group's member may hold a record.";
-    "share.renew.acknowledge.enable": Boolean = "true", Any, ClusterWide, Stored,
+    "share.renew.acknowledge.enable": Boolean = "true", Any, ClusterWide, Works,
         "Whether members of a share group may ask for more time with a record.";
     "share.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Works,
         "How long a member of a share group may be silent.";

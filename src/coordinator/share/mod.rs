@@ -79,6 +79,12 @@ impl SharePartitions {
         group::share(own, &brokers, &self.config.kafka)
     }
 
+    /// Whether any share group has ever read anything.
+    #[must_use]
+    pub fn exist(&self) -> bool {
+        self.shards.exist()
+    }
+
     /// Begins to load the shards, if their topic exists already.
     pub fn start(&self) {
         self.shards.start();

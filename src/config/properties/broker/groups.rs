@@ -56,41 +56,41 @@ pub(super) const ALL: &[Property] = &properties! {
         "The shortest time between two target assignments of a share group.";
     "group.share.assignors": List = "simple", Any, ReadOnly, Works,
         "The assignor that share groups use.";
-    "group.share.delivery.count.limit": Int = "5", Between(2, 10), ReadOnly, Stored,
+    "group.share.delivery.count.limit": Int = "5", Between(2, 10), ReadOnly, Works,
         "How often a share group tries to deliver a record.";
     "group.share.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
         "How often members of share groups are told to send heartbeats.";
     "group.share.max.assignment.interval.ms": Int = "15000", AtLeast(0), ReadOnly, Works,
         "The longest time between target assignments that a share group may be set to.";
-    "group.share.max.delivery.count.limit": Int = "10", Between(5, 25), ReadOnly, Stored,
+    "group.share.max.delivery.count.limit": Int = "10", Between(5, 25), ReadOnly, Works,
         "The most deliveries of a record that a share group may be set to.";
     "group.share.max.heartbeat.interval.ms": Int = "15000", AtLeast(1), ReadOnly, Works,
         "The longest heartbeat interval that a share group may be set to.";
-    "group.share.max.partition.max.record.locks": Int = "4000", Between(2000, 10_000), ReadOnly, Stored,
+    "group.share.max.partition.max.record.locks": Int = "4000", Between(2000, 10_000), ReadOnly, Works,
         "The most locked records of one partition that a share group may be set to.";
-    "group.share.max.record.lock.duration.ms": Int = "60000", Between(30_000, 3_600_000), ReadOnly, Stored,
+    "group.share.max.record.lock.duration.ms": Int = "60000", Between(30_000, 3_600_000), ReadOnly, Works,
         "The longest time that a share group may be set to lock a record for.";
     "group.share.max.session.timeout.ms": Int = "60000", AtLeast(1), ReadOnly, Works,
         "The longest session time-out that a share group may be set to.";
-    "group.share.max.share.sessions": Int = "2000", AtLeast(1), ReadOnly, Stored,
+    "group.share.max.share.sessions": Int = "2000", AtLeast(1), ReadOnly, Works,
         "How many share sessions the broker remembers.";
     "group.share.max.size": Int = "200", Between(1, 1000), ReadOnly, Works,
         "The most members of one share group.";
     "group.share.min.assignment.interval.ms": Int = "0", AtLeast(0), ReadOnly, Works,
         "The shortest time between target assignments that a share group may be set to.";
-    "group.share.min.delivery.count.limit": Int = "2", Between(2, 5), ReadOnly, Stored,
+    "group.share.min.delivery.count.limit": Int = "2", Between(2, 5), ReadOnly, Works,
         "The fewest deliveries of a record that a share group may be set to.";
     "group.share.min.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
         "The shortest heartbeat interval that a share group may be set to.";
-    "group.share.min.partition.max.record.locks": Int = "100", Between(100, 2000), ReadOnly, Stored,
+    "group.share.min.partition.max.record.locks": Int = "100", Between(100, 2000), ReadOnly, Works,
         "The fewest locked records of one partition that a share group may be set to.";
-    "group.share.min.record.lock.duration.ms": Int = "15000", Between(1000, 30_000), ReadOnly, Stored,
+    "group.share.min.record.lock.duration.ms": Int = "15000", Between(1000, 30_000), ReadOnly, Works,
         "The shortest time that a share group may be set to lock a record for.";
     "group.share.min.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "The shortest session time-out that a share group may be set to.";
-    "group.share.partition.max.record.locks": Int = "2000", Between(100, 10_000), ReadOnly, Stored,
+    "group.share.partition.max.record.locks": Int = "2000", Between(100, 10_000), ReadOnly, Works,
         "How many records of one partition a share group may hold locked.";
-    "group.share.record.lock.duration.ms": Int = "30000", Between(1000, 3_600_000), ReadOnly, Stored,
+    "group.share.record.lock.duration.ms": Int = "30000", Between(1000, 3_600_000), ReadOnly, Works,
         "How long a record stays locked for the member that it was delivered to.";
     "group.share.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "After how long without a heartbeat a member of a share group is taken for dead.";
@@ -144,13 +144,13 @@ pub(super) const ALL: &[Property] = &properties! {
         "How large a write buffer the share coordinator keeps for the next write.";
     "share.coordinator.load.buffer.size": Int = "5242880", AtLeast(1), ReadOnly, NoMeaning,
         "How many bytes of the share state are read at a time when it is loaded.";
-    "share.coordinator.snapshot.update.records.per.snapshot": Int = "500", Between(0, 500), ReadOnly, Stored,
+    "share.coordinator.snapshot.update.records.per.snapshot": Int = "500", Between(0, 500), ReadOnly, Works,
         "After how many changes the share coordinator writes the whole state of a partition.";
     "share.coordinator.state.topic.compression.codec": Int = "0", Any, ReadOnly, NoMeaning,
         "The compression of the share state topic, by number.";
     "share.coordinator.state.topic.min.isr": Short = "2", AtLeast(1), ReadOnly, NoMeaning,
         "How many replicas of the share state topic must have a write.";
-    "share.coordinator.state.topic.num.partitions": Int = "50", AtLeast(1), ReadOnly, Stored,
+    "share.coordinator.state.topic.num.partitions": Int = "50", AtLeast(1), ReadOnly, Works,
         "Into how many shards share groups' state is divided; must not change once there is some.";
     "share.coordinator.state.topic.replication.factor": Short = "3", AtLeast(1), ReadOnly, NoMeaning,
         "Replicas of the share state topic.";

@@ -1,0 +1,95 @@
+//! AlterShareGroupOffsets, key 91, version 0.
+//!
+//! Behaviour: a share group without members, or one that does not exist yet, goes on from other offsets; what was delivered before does not
+//! count any more. Partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION, each by itself.
+//!
+//! Version notes: none.
+//! Not implemented: nothing.
+
+use super::errors::{self, ResponseError, catalog::message};
+use super::{Answer, Context, Handler, share_fetch};
+use crate::coordinator::group::messages::Partitions;
+use crate::coordinator::share::records::Key;
+use crate::ids::{Offset, TopicId};
+use kafka_protocol::messages::alter_share_group_offsets_response::{
+    AlterShareGroupOffsetsResponsePartition, AlterShareGroupOffsetsResponseTopic,
+};
+use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse};
+use std::ops::RangeInclusive;
+
+pub struct AlterShareGroupOffsets;
+
+impl Handler for AlterShareGroupOffsets {
+    type Request = AlterShareGroupOffsetsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    async fn handle(context: Context, request: AlterShareGroupOffsetsRequest) -> Answer<AlterShareGroupOffsetsResponse> {
+        Answer::Later(Box::pin(async move { alter(&context, request).await.unwrap_or_else(|refused| refused) }))
+    }
+
+    fn unsupported() -> AlterShareGroupOffsetsResponse {
+        refused(ResponseError::UnsupportedVersion, None)
+    }
+}
+
+/// `Err`: nothing was altered.
+async fn alter(
+    context: &Context,
+    request: AlterShareGroupOffsetsRequest,
+) -> Result<AlterShareGroupOffsetsResponse, AlterShareGroupOffsetsResponse> {
+    share_fetch::check_enabled(context).map_err(|error| refused(error, None))?;
+    let group = request.group_id.0;
+    if group.is_empty() {
+        return Err(refused(ResponseError::InvalidGroupId, None));
+    }
+    let (mut topics, mut wanted) = (Vec::with_capacity(request.topics.len()), Vec::new());
+    for topic in request.topics {
+        let known = context.broker.catalog.topic(&topic.topic_name);
+        let mut partitions = Vec::with_capacity(topic.partitions.len());
+        for partition in topic.partitions {
+            let index = partition.partition_index;
+            let answer = AlterShareGroupOffsetsResponsePartition::default().with_partition_index(index);
+            match known.as_ref().filter(|topic| topic.has(index)) {
+                Some(topic) => {
+                    wanted.push((topic.id, index, Offset(partition.start_offset)));
+                    partitions.push(answer);
+                }
+                None => {
+                    let error = ResponseError::UnknownTopicOrPartition;
+                    partitions.push(answer.with_error_code(error.code()).with_error_message(Some(message(&error.to_string()))));
+                }
+            }
+        }
+        let id = known.map_or(TopicId::default(), |topic| topic.id);
+        let answer = AlterShareGroupOffsetsResponseTopic::default();
+        topics.push(answer.with_topic_name(topic.topic_name).with_topic_id(id.0).with_partitions(partitions));
+    }
+    if wanted.is_empty() {
+        return Ok(AlterShareGroupOffsetsResponse::default().with_responses(topics));
+    }
+    let mut partitions = Partitions::new();
+    for (topic, index, _) in &wanted {
+        partitions.entry(*topic).or_default().insert(*index);
+    }
+    let of_group = |error| refused(errors::group::code(&error), None);
+    let pending = context.broker.groups.share_alter(group.to_string(), partitions).await.map_err(of_group)?;
+    let altered = pending.wait().await.map_err(of_group)?;
+    let epoch = altered.map_err(|why| refused(errors::group::code(&why.error), Some(&why.message)))?;
+    let of_share = |error| refused(errors::share::code(&error), None);
+    let mut pending = Vec::with_capacity(wanted.len());
+    for (topic, partition, start) in wanted {
+        let key = Key { group: group.as_str().into(), topic, partition };
+        // A negative one is none: the group starts where its settings say.
+        let start = Some(start).filter(|start| start.0 >= 0);
+        pending.push(context.broker.share_partitions.reset(&key, start, epoch).await.map_err(of_share)?);
+    }
+    for reset in pending {
+        reset.wait().await.map_err(|error| refused(errors::shard(&error), None))?;
+    }
+    Ok(AlterShareGroupOffsetsResponse::default().with_responses(topics))
+}
+
+fn refused(error: ResponseError, why: Option<&str>) -> AlterShareGroupOffsetsResponse {
+    let why = why.map_or_else(|| error.to_string(), str::to_owned);
+    AlterShareGroupOffsetsResponse::default().with_error_code(error.code()).with_error_message(Some(message(&why)))
+}

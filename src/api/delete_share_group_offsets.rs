@@ -1,0 +1,93 @@
+//! DeleteShareGroupOffsets, key 92, version 0.
+//!
+//! Behaviour: a share group without members forgets how far it is in topics; when it reads them again, it starts where its settings say.
+//!
+//! Version notes: none.
+//! Not implemented: nothing.
+
+use super::errors::{self, ResponseError, catalog::message};
+use super::{Answer, Context, Handler, share_fetch};
+use crate::coordinator::group::GroupError;
+use crate::coordinator::share::records::Key;
+use kafka_protocol::messages::delete_share_group_offsets_response::DeleteShareGroupOffsetsResponseTopic;
+use kafka_protocol::messages::{DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse};
+use std::ops::RangeInclusive;
+
+pub struct DeleteShareGroupOffsets;
+
+impl Handler for DeleteShareGroupOffsets {
+    type Request = DeleteShareGroupOffsetsRequest;
+    const VERSIONS: RangeInclusive<i16> = 0..=0;
+
+    async fn handle(context: Context, request: DeleteShareGroupOffsetsRequest) -> Answer<DeleteShareGroupOffsetsResponse> {
+        Answer::Later(Box::pin(async move { delete(&context, request).await.unwrap_or_else(|refused| refused) }))
+    }
+
+    fn unsupported() -> DeleteShareGroupOffsetsResponse {
+        refused(ResponseError::UnsupportedVersion, None)
+    }
+}
+
+/// `Err`: nothing was deleted.
+async fn delete(
+    context: &Context,
+    request: DeleteShareGroupOffsetsRequest,
+) -> Result<DeleteShareGroupOffsetsResponse, DeleteShareGroupOffsetsResponse> {
+    share_fetch::check_enabled(context).map_err(|error| refused(error, None))?;
+    let group = request.group_id.0;
+    if group.is_empty() {
+        return Err(refused(ResponseError::InvalidGroupId, None));
+    }
+    let groups = &context.broker.groups;
+    let of_group = |error| refused(errors::group::code(&error), None);
+    let described = groups.share_describe(group.to_string()).await.map_err(of_group)?.wait().await.map_err(of_group)?;
+    let described = described.map_err(|why| refused(errors::group::code(&why.error), Some(&why.message)))?;
+    if !described.members.is_empty() {
+        let error = GroupError::NonEmptyGroup;
+        return Err(refused(errors::group::code(&error), None));
+    }
+    let initialized = groups.share_initialized(group.to_string()).await.map_err(of_group)?.wait().await.map_err(of_group)?;
+    let named: Vec<_> = request
+        .topics
+        .into_iter()
+        .map(|topic| (context.broker.catalog.topic(&topic.topic_name).map(|topic| topic.id), topic.topic_name))
+        .collect();
+    // The state goes first: when a crash comes between, the group starts anew there, which is what was asked for.
+    for topic in named.iter().filter_map(|(id, _)| *id) {
+        for partition in initialized.get(&topic).into_iter().flatten() {
+            let key = Key { group: group.as_str().into(), topic, partition: *partition };
+            forget(context, &key).await.map_err(|error| refused(error, None))?;
+        }
+    }
+    let ids = named.iter().filter_map(|(id, _)| *id).collect();
+    let forgotten = groups.share_forget(group.to_string(), ids).await.map_err(of_group)?.wait().await.map_err(of_group)?;
+    let forgotten = forgotten.map_err(|why| refused(errors::group::code(&why.error), Some(&why.message)))?;
+    let topics = named.into_iter().map(|(id, name)| {
+        let answer = DeleteShareGroupOffsetsResponseTopic::default().with_topic_name(name);
+        let unknown = |why: &str| {
+            let code = ResponseError::UnknownTopicOrPartition.code();
+            answer.clone().with_error_code(code).with_error_message(Some(message(why)))
+        };
+        match id {
+            Some(id) if forgotten.topics.contains_key(&id) => answer.with_topic_id(id.0),
+            Some(_) => unknown("There is no offset information to delete."),
+            None => unknown(&ResponseError::UnknownTopicOrPartition.to_string()),
+        }
+    });
+    Ok(DeleteShareGroupOffsetsResponse::default().with_responses(topics.collect()))
+}
+
+async fn forget(context: &Context, key: &Key) -> Result<(), ResponseError> {
+    use crate::coordinator::share::ShareError;
+    match context.broker.share_partitions.delete(key).await {
+        Ok(pending) => pending.wait().await.map_err(|error| errors::shard(&error)),
+        // Nobody has read anything yet.
+        Err(ShareError::NotInitialised) => Ok(()),
+        Err(error) => Err(errors::share::code(&error)),
+    }
+}
+
+fn refused(error: ResponseError, why: Option<&str>) -> DeleteShareGroupOffsetsResponse {
+    let why = why.map_or_else(|| error.to_string(), str::to_owned);
+    DeleteShareGroupOffsetsResponse::default().with_error_code(error.code()).with_error_message(Some(message(&why)))
+}
