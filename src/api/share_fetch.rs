@@ -19,7 +19,7 @@ use crate::config::group::ShareGroupSettings;
 use crate::coordinator::share::messages::{AcquireMode, Next};
 use crate::ids::TopicId;
 use crate::log::Waiter;
-use crate::log::fetch::{Isolation, Sleeping};
+use crate::log::fetch::Sleeping;
 use crate::wire::frame::Frame;
 use crate::wire::message::DecodeError;
 use crate::wire::share_fetch::{self, ShareFetchRequest, ShareFetchResponse, SharedPartition, SharedTopic};
@@ -162,9 +162,9 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
         let waiter = (!is_watched).then_some(sleeping.waiter());
         is_watched = true;
         let look = Look { context, member, settings, limits };
-        let (found, bytes, has_failed) = look.read(&sources, waiter).await;
+        let (found, bytes, is_enough) = look.read(&sources, waiter).await;
         let is_last = tokio::time::Instant::now() >= deadline;
-        if bytes >= limits.min_bytes.max(1) || has_failed || (is_last && bytes > 0) {
+        if is_enough || (is_last && bytes > 0) {
             let got = look.acquire(&sources, found).await;
             let is_something = |got: &Result<Got, _>| got.as_ref().map_or(true, |got| !got.acquired.is_empty());
             if is_last || got.iter().any(|(_, got)| is_something(got)) {
@@ -191,9 +191,8 @@ struct Look<'a> {
 }
 
 impl Look<'_> {
-    /// What there is to read now, for each source; how many bytes that is, and whether anything failed.
+    /// What there is to read now, for each source; how many bytes that is, and whether that is enough to answer.
     async fn read(&self, sources: &[Source], waiter: Option<&Arc<Waiter>>) -> (Vec<Result<Found, ResponseError>>, usize, bool) {
-        let isolation = if self.settings.is_read_committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
         let mut next = Vec::with_capacity(sources.len());
         for source in sources {
             next.push(source.next(self.context, self.settings, waiter).await);
@@ -206,7 +205,7 @@ impl Look<'_> {
                 // What others leave of their share is of use to the next ones.
                 Ok(Next::At(from)) => {
                     let left = self.limits.max_bytes.saturating_sub(bytes);
-                    source.read(from, share.min(left), isolation, bytes == 0).await
+                    source.read(self.settings, from, self.limits.wanted.records, share.min(left), bytes == 0).await
                 }
                 Ok(Next::Full) => Ok(Found::Nothing),
                 Err(error) => Err(error),
@@ -214,8 +213,12 @@ impl Look<'_> {
             bytes += if let Ok(Found::Something(read)) = &one { read.bytes() } else { 0 };
             found.push(one);
         }
-        let has_failed = found.iter().any(Result::is_err);
-        (found, bytes, has_failed)
+        let is_enough = found.iter().any(|one| match one {
+            Ok(Found::Something(read)) => read.is_all,
+            Ok(Found::Nothing) => false,
+            Err(_) => true,
+        });
+        (found, bytes, is_enough || bytes >= self.limits.min_bytes.max(1))
     }
 
     /// Acquires of what was found, up to as many records as are wanted of all together.

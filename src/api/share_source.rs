@@ -41,6 +41,8 @@ pub struct Read {
     from: Offset,
     stretches: Vec<Stretch>,
     aborted: Vec<Aborted>,
+    /// More would be of no use to the member, however many bytes it wants.
+    pub is_all: bool,
 }
 
 /// How many records a member wants, and in what form.
@@ -131,13 +133,26 @@ impl Source {
         })
     }
 
-    /// Reads at most `room` bytes from `from`. `is_first`: one batch, whatever its size.
-    pub async fn read(&self, from: Offset, room: usize, isolation: Isolation, is_first: bool) -> Result<Found, ResponseError> {
+    /// Reads from `from` what a member may get that wants so many `records`, at most `room` bytes. `is_first`: one batch, whatever its size.
+    pub async fn read(
+        &self,
+        settings: &ShareGroupSettings,
+        from: Offset,
+        records: i64,
+        room: usize,
+        is_first: bool,
+    ) -> Result<Found, ResponseError> {
+        let isolation = if settings.is_read_committed { Isolation::ReadCommitted } else { Isolation::ReadUncommitted };
         let target = Target { partition: self.partition.clone(), from, max_bytes: room };
-        let fetched = read_one(&target, room, isolation, is_first).await;
+        // Others may have all that is under way; behind that lies what is wanted.
+        let end = Offset(from.0.saturating_add(i64::from(settings.partition_max_record_locks)).saturating_add(records));
+        let fetched = read_one(&target, end, room, isolation, is_first).await;
         match fetched.stretches {
             Ok(stretches) if stretches.is_empty() => Ok(Found::Nothing),
-            Ok(stretches) => Ok(Found::Something(Read { from, stretches, aborted: fetched.aborted })),
+            Ok(stretches) => {
+                let is_all = stretches.last().is_some_and(|newest| newest.last.next() >= end);
+                Ok(Found::Something(Read { from, stretches, aborted: fetched.aborted, is_all }))
+            }
             // Trimmed meanwhile, which the next look finds; or an administrator moved the group behind the end of the log.
             Err(ReadError::OutOfRange { .. }) => Ok(Found::Nothing),
             Err(error) => Err(errors::read(&error)),

@@ -10,6 +10,9 @@ use crate::store::Stretch;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// A read that ends where the log does.
+const NO_END: Offset = Offset(i64::MAX);
+
 /// What one partition is asked for.
 #[derive(Clone)]
 pub struct Target {
@@ -73,7 +76,7 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
     let mut has_failed = false;
     for target in targets {
         let room = limits.max_bytes.saturating_sub(bytes).min(target.max_bytes);
-        let one = read_one(target, room, limits.isolation, bytes == 0).await;
+        let one = read_one(target, NO_END, room, limits.isolation, bytes == 0).await;
         match &one.stretches {
             Ok(stretches) => bytes = bytes.saturating_add(total(stretches)),
             Err(_) => has_failed = true,
@@ -83,13 +86,14 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
     (fetched, has_failed || bytes >= limits.min_bytes)
 }
 
-/// Reads one partition now. `is_first`: nothing was found yet, so one batch is owed whatever its size (KIP-74: a reader always makes progress).
-pub async fn read_one(target: &Target, room: usize, isolation: Isolation, is_first: bool) -> Fetched {
+/// Reads one partition now, nothing that begins at or behind `end`. `is_first`: nothing was found yet, so one batch is owed whatever its size
+/// (KIP-74: a reader always makes progress).
+pub async fn read_one(target: &Target, end: Offset, room: usize, isolation: Isolation, is_first: bool) -> Fetched {
     let partition = &target.partition;
     let last_stable = partition.last_stable();
     let to = match isolation {
-        Isolation::ReadUncommitted => Offset(i64::MAX),
-        Isolation::ReadCommitted => last_stable,
+        Isolation::ReadUncommitted => end,
+        Isolation::ReadCommitted => end.min(last_stable),
     };
     let (stretches, aborted) = loop {
         let emptied_times = partition.emptied_times();
