@@ -90,17 +90,17 @@ impl Source {
             match next {
                 Ok(Next::At(from)) if from < self.partition.start() => {
                     let start = self.partition.start();
-                    let trimmed = shares.trimmed(&self.key, start).await.map_err(|error| share::code(&error))?;
-                    trimmed.wait().await.map_err(|error| errors::shard(&error))?;
+                    let trimmed = shares.trimmed(&self.key, start).await.map_err(|error| share::fetch(&error))?;
+                    trimmed.wait().await.map_err(|error| share::fetch(&error.into()))?;
                 }
                 Err(ShareError::NotInitialised) => {
                     self.check_subscribed(context).await?;
                     let start = self.first(context, settings.auto_offset_reset).await?;
-                    let begun = shares.begin(&self.key, start).await.map_err(|error| share::code(&error))?;
-                    begun.wait().await.map_err(|error| errors::shard(&error))?;
+                    let begun = shares.begin(&self.key, start).await.map_err(|error| share::fetch(&error))?;
+                    begun.wait().await.map_err(|error| share::fetch(&error.into()))?;
                 }
                 Ok(next) => return Ok(next),
-                Err(error) => return Err(share::code(&error)),
+                Err(error) => return Err(share::fetch(&error)),
             }
         }
         // Somebody resets or deletes the group again and again.
@@ -115,7 +115,8 @@ impl Source {
             Ok(pending) => pending.wait().await,
             Err(error) => Err(error),
         };
-        let initialized = initialized.map_err(|error| errors::group::code(&error))?;
+        // As with the share coordinator: one that is being loaded is looked for in newer metadata.
+        let initialized = initialized.map_err(|_| ResponseError::NotLeaderOrFollower)?;
         let is_subscribed = initialized.get(&self.key.topic).is_some_and(|partitions| partitions.contains(&self.key.partition));
         if is_subscribed { Ok(()) } else { Err(ResponseError::UnknownServerError) }
     }
@@ -187,7 +188,7 @@ impl Source {
         let acquired = match reply {
             // Deleted or reset in between; the next look begins anew.
             Err(ShareError::NotInitialised) => Vec::new(),
-            reply => reply.map_err(|error| share::code(&error))?,
+            reply => reply.map_err(|error| share::fetch(&error))?,
         };
         let is_acquired = |batch: &Lying| {
             let from = acquired.partition_point(|range| range.span.last < batch.first);

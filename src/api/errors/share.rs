@@ -17,6 +17,16 @@ pub fn code(error: &ShareError) -> ResponseError {
     }
 }
 
+/// The same where records are fetched: there, what is not served now is looked for in newer metadata, and codes of coordinators end a client
+/// (ShareFetchCollector.handleInitializeErrors).
+#[must_use]
+pub fn fetch(error: &ShareError) -> ResponseError {
+    match error {
+        ShareError::Shard(_) => ResponseError::NotLeaderOrFollower,
+        other => code(other),
+    }
+}
+
 /// Why a session does not go on.
 #[must_use]
 pub fn session(error: ShareSessionError) -> ResponseError {
