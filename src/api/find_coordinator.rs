@@ -1,7 +1,7 @@
 //! FindCoordinator, key 10, versions 0-6.
 //!
 //! Behaviour: this node coordinates every group, every transactional id and every share-partition (`groupId:topicId:partition`). The first
-//! question creates `__consumer_offsets`, or `__transaction_state`.
+//! question creates `__consumer_offsets`, `__transaction_state`, or `__share_group_state`.
 //!
 //! Version notes: 1 (KIP-98) asks by kind of coordinator and answers a message with an error; 3 is flexible; 4 (KIP-699) asks for many
 //! keys at once; 5 (KIP-890) may answer TRANSACTION_ABORTABLE; 6 (KIP-932) adds share coordinators.
@@ -75,7 +75,10 @@ async fn find(context: &Context, key_type: i8) -> Coordinator {
             Ok(()) => this_node(context),
             Err(error) => refused(errors::transaction::code(&error), &error.to_string()),
         },
-        SHARE if context.version >= SHARES => this_node(context),
+        SHARE if context.version >= SHARES => match context.broker.share_partitions.prepare().await {
+            Ok(()) => this_node(context),
+            Err(error) => refused(errors::share::code(&error), &error.to_string()),
+        },
         _ => refused(ResponseError::InvalidRequest, &format!("coordinators of type {key_type} are not supported")),
     }
 }
