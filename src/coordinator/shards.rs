@@ -6,6 +6,7 @@
 use super::runtime::{self, NotActive, Setting, Shard, Status};
 use super::{Caller, StateMachine};
 use crate::catalog::{Catalog, CatalogError, NewTopic, Topic};
+use crate::ids::TopicId;
 use crate::log::{Logs, Partition};
 use crate::tasks;
 use std::collections::BTreeMap;
@@ -86,6 +87,8 @@ pub struct Shards<M: StateMachine> {
 }
 
 struct Running<E> {
+    /// The topic that they are over: one that was created anew has another id.
+    topic: TopicId,
     shards: Arc<[Shard<E>]>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -121,7 +124,7 @@ impl<M: StateMachine> Shards<M> {
         // Whoever is starting shards now sees the flag, or is waited for here.
         let _starting = self.starting.lock().await;
         let running = self.lock().take();
-        let Some(Running { shards, tasks }) = running else { return };
+        let Some(Running { shards, tasks, .. }) = running else { return };
         drop(shards);
         for task in tasks {
             // A panic in a shard has stopped the process already.
@@ -178,35 +181,19 @@ impl<M: StateMachine> Shards<M> {
     pub async fn hand_over(&self, key: &str, event: M::Event) -> Result<(), ShardError> {
         let shards = self.all().await?;
         let shard = shards.get(partition_of(key, shards.len())).ok_or(ShardError::NotAvailable)?;
-        let sent = shard.send(event).await;
-        self.forget_if_stopped(&shards, sent.as_ref().err());
-        Ok(sent?)
+        Ok(shard.send(event).await?)
     }
 
     async fn send_to<T>(
         &self,
-        shards: &Arc<[Shard<M::Event>]>,
+        shards: &[Shard<M::Event>],
         partition: usize,
         event: impl FnOnce(Caller<T>) -> M::Event,
     ) -> Result<Pending<T>, ShardError> {
         let shard = shards.get(partition).ok_or(ShardError::NotAvailable)?;
         let (caller, answer) = Caller::pair();
-        let sent = shard.send(event(caller)).await;
-        self.forget_if_stopped(shards, sent.as_ref().err());
-        sent?;
+        shard.send(event(caller)).await?;
         Ok(Pending(answer))
-    }
-
-    /// A shard stops when its log is deleted, and notices that at its next append: the others, which may not have noticed yet, are over a
-    /// deleted topic as well. The next request starts them anew.
-    fn forget_if_stopped(&self, shards: &Arc<[Shard<M::Event>]>, error: Option<&NotActive>) {
-        if !matches!(error, Some(NotActive(Status::Stopped))) {
-            return;
-        }
-        let mut running = self.lock();
-        if running.as_ref().is_some_and(|running| Arc::ptr_eq(&running.shards, shards)) {
-            *running = None;
-        }
     }
 
     /// The shards; created and started at the first need. Waits for their loading, at most [`LOADING_PATIENCE`].
@@ -246,14 +233,13 @@ impl<M: StateMachine> Shards<M> {
         Ok(shards)
     }
 
-    /// The shards, if they run: not before the first need, and not after their topic was deleted, which stops them; see
-    /// [`Shards::forget_if_stopped`].
+    /// The shards, if they run: not before the first need, and not after their topic was deleted. That stops each of them only when it
+    /// next appends, so whether they are over the topic that there is now is asked of the catalog.
     #[must_use]
     pub fn started(&self) -> Option<Arc<[Shard<M::Event>]>> {
+        let topic = self.catalog.topic(self.topic.name)?.id;
         let running = self.lock();
-        let shards = &running.as_ref()?.shards;
-        let is_stopped = shards.first().is_some_and(|shard| shard.status() == Status::Stopped);
-        (!is_stopped).then(|| shards.clone())
+        running.as_ref().filter(|running| running.topic == topic).map(|running| running.shards.clone())
     }
 
     /// How many partitions the topic has, or will have.
@@ -299,7 +285,7 @@ impl<M: StateMachine> Shards<M> {
             tasks.push(task);
         }
         info!(topic = self.topic.name, shards = shards.len(), "a coordinator has started");
-        Ok(Running { shards: shards.into(), tasks })
+        Ok(Running { topic: topic.id, shards: shards.into(), tasks })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Running<M::Event>>> {
