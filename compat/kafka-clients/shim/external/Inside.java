@@ -5,6 +5,7 @@ import java.lang.reflect.InvocationHandler;
 import java.lang.reflect.Proxy;
 import java.util.AbstractMap;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Properties;
@@ -82,6 +83,7 @@ final class Inside {
             case "getAllTopics" -> cluster.own().listTopics().names().get();
             case "numPartitions" -> cluster.describe((String) arguments[0]).map(topic -> topic.partitions().size());
             case "hasAliveBroker" -> (int) arguments[0] == Broker.ID && cluster.process().isAlive();
+            case "getAliveBrokerNodes" -> cluster.process().isAlive() ? List.of(new Node(Broker.ID, "localhost", cluster.process().port)) : List.of();
             case "getTopicId" -> cluster.describe((String) arguments[0]).map(TopicDescription::topicId).orElse(Uuid.ZERO_UUID);
             case "getLeaderAndIsr" -> partition(cluster, (String) arguments[0], (int) arguments[1])
                 .filter(partition -> partition.leader() != null).map(Inside::leaderAndIsr);
