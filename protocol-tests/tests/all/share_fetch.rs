@@ -13,7 +13,9 @@ use protocol_tests::batch::Batch as Records;
 use protocol_tests::client::Client;
 use protocol_tests::frame::{group_id, topic_name};
 use protocol_tests::server::{Launch, Server};
-use protocol_tests::shares::{ACCEPT, REJECT, RELEASE, RENEW, ShareAcknowledge2, ShareFetch2, ShareMember, acquired, partitions};
+use protocol_tests::shares::{
+    ACCEPT, DescribeWithLag, REJECT, RELEASE, RENEW, ShareAcknowledge2, ShareFetch2, ShareMember, acquired, partitions,
+};
 use protocol_tests::topics::{Topic, unique};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
