@@ -147,7 +147,11 @@ impl Decodable for LagAnswer {
         let rest = buf.remaining();
         let mut rest = buf.try_get_bytes(rest)?;
         rest.try_get_i32()?;
-        anyhow::ensure!(rest.try_get_u8()? == 2, "one group was asked for");
+        match rest.try_get_u8()? {
+            // A version that the server does not have.
+            1 => return Ok(answer),
+            count => anyhow::ensure!(count == 2, "one group was asked for"),
+        }
         read_string(&mut rest)?;
         for _ in 1..rest.try_get_u8()? {
             let topic = read_string(&mut rest)?;
