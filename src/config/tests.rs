@@ -240,7 +240,7 @@ fn tables_are_whole_and_their_defaults_are_valid() {
     // What the configuration reference of 4.1 lists, six of 4.3 about consumer groups, eight about share groups, four about
     // streams groups, three about throttles, and five of our own.
     assert_eq!((BROKER.len(), TOPIC.len()), (342, 33));
-    assert_eq!(BROKER.iter().filter(|property| property.effect == Effect::Works).count(), 99);
+    assert_eq!(BROKER.iter().filter(|property| property.effect == Effect::Works).count(), 111);
     for (row, topic) in properties::topic::synonym_rows().zip(TOPIC) {
         assert_eq!(row, topic.property.name, "the synonyms stand in the order of the properties");
         for synonym in topic.synonym {
