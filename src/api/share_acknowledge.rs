@@ -49,7 +49,8 @@ async fn answer(context: &Context, request: &ShareAcknowledgeRequest) -> Result<
     let member = member_of(request.group_id.as_ref(), request.member_id.as_ref())?;
     context.share_sessions.acknowledge(&member, request.session_epoch).map_err(errors::share::session)?;
     let renewals = Renewals { are_known: context.version >= RENEWALS, are_announced: request.is_renewal };
-    let acknowledging = share_acknowledgements::begin(context, &member, &request.topics, renewals).await;
+    let settings = context.broker.share_partitions.settings_of(&member.group);
+    let acknowledging = share_acknowledgements::begin(context, &member, &settings, &request.topics, renewals).await;
     let outcomes = acknowledging.outcomes().await;
     if request.session_epoch == FINAL_EPOCH {
         share_acknowledgements::close_session(context, &member).await;
@@ -66,7 +67,7 @@ async fn answer(context: &Context, request: &ShareAcknowledgeRequest) -> Result<
     Ok(ShareAcknowledgeResponse {
         error_code: errors::NONE,
         error_message: None,
-        lock_timeout_ms: context.broker.share_partitions.settings_of(&member.group).record_lock_duration_ms,
+        lock_timeout_ms: settings.record_lock_duration_ms,
         topics: by_topic(partitions).into_iter().map(|(topic, partitions)| (topic.0, partitions)).collect(),
     })
 }

@@ -1,8 +1,10 @@
 //! Acknowledgements of a share group's records, as ShareFetch and ShareAcknowledge carry them.
 
 use super::errors::{self, ResponseError};
+use super::share_group_heartbeat::is_member_id;
 use super::share_sessions::{Member, Part};
 use super::{Context, errors::share};
+use crate::config::group::ShareGroupSettings;
 use crate::coordinator::shards::Pending;
 use crate::coordinator::share::ShareError;
 use crate::coordinator::share::messages::{Acknowledgement, Policy, Verdict};
@@ -12,9 +14,6 @@ use crate::ids::{Offset, TopicId};
 use crate::wire::share_fetch::{AcknowledgedBatch, AskedTopic};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
-
-/// The longest member id (KafkaApis.isMemberIdValid).
-const MEMBER_ID_CHARS_MAX: usize = 36;
 
 /// What became of a partition's acknowledgements: error code and message.
 pub type Outcome = (i16, Option<StrBytes>);
@@ -33,7 +32,7 @@ pub struct Renewals {
 /// # Errors
 /// INVALID_REQUEST when group or member is not said.
 pub fn member_of(group: Option<&StrBytes>, member: Option<&StrBytes>) -> Result<Member, ResponseError> {
-    let id = member.filter(|id| !id.is_empty() && id.encode_utf16().count() <= MEMBER_ID_CHARS_MAX);
+    let id = member.filter(|id| is_member_id(id));
     match (group, id) {
         (Some(group), Some(id)) => Ok(Member { group: group.as_str().into(), id: id.as_str().into() }),
         _ => Err(ResponseError::InvalidRequest),
@@ -50,8 +49,14 @@ enum Settling {
 pub struct Acknowledging(Vec<(Part, Settling)>);
 
 /// Hands the acknowledgements to the share coordinator. When this returns, they come before whatever is asked of it later.
-pub async fn begin(context: &Context, member: &Member, topics: &[AskedTopic], renewals: Renewals) -> Acknowledging {
-    let policy = Policy::of(&context.broker.share_partitions.settings_of(&member.group));
+pub async fn begin(
+    context: &Context,
+    member: &Member,
+    settings: &ShareGroupSettings,
+    topics: &[AskedTopic],
+    renewals: Renewals,
+) -> Acknowledging {
+    let policy = Policy::of(settings);
     let mut all = Vec::new();
     for topic in topics {
         for partition in topic.partitions.iter().filter(|partition| !partition.acknowledgements.is_empty()) {

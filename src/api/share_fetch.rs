@@ -83,10 +83,10 @@ async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFe
         }
     };
     let renewals = Renewals { are_known: context.version >= RENEWALS, are_announced: request.is_renewal };
-    let acknowledging = share_acknowledgements::begin(context, &member, &request.topics, renewals).await;
+    let settings = context.broker.share_partitions.settings_of(&member.group);
+    let acknowledging = share_acknowledgements::begin(context, &member, &settings, &request.topics, renewals).await;
     // A long poll must not keep its request's frame in memory.
     drop(request);
-    let settings = context.broker.share_partitions.settings_of(&member.group);
     let fetched = match turn.kind {
         Kind::Last => Vec::new(),
         _ if is_renewal => Vec::new(),

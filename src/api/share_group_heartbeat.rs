@@ -17,7 +17,7 @@ use kafka_protocol::messages::{ShareGroupHeartbeatRequest, ShareGroupHeartbeatRe
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 
-/// The longest member id, in UTF-16 units: that of a UUID (KafkaApis.isMemberIdValid).
+/// The longest member id, in UTF-16 units: that of a UUID.
 const MEMBER_ID_MAX: usize = 36;
 
 pub struct ShareGroupHeartbeat;
@@ -52,10 +52,15 @@ pub(super) fn is_enabled(kafka: &KafkaSettings) -> bool {
     kafka.feature_share_version >= 1
 }
 
+/// Whether a member of a share group may have this id (KafkaApis.isMemberIdValid).
+pub(super) fn is_member_id(id: &str) -> bool {
+    !id.is_empty() && (id.len() <= MEMBER_ID_MAX || id.encode_utf16().count() <= MEMBER_ID_MAX)
+}
+
 /// What can be said of the request without looking at the group (GroupCoordinatorService.throwIfShareGroupHeartbeatRequestIsInvalid).
 fn check(request: &ShareGroupHeartbeatRequest) -> Result<(), &'static str> {
     let member_id = request.member_id.as_str();
-    if member_id.is_empty() || (member_id.len() > MEMBER_ID_MAX && member_id.encode_utf16().count() > MEMBER_ID_MAX) {
+    if !is_member_id(member_id) {
         return Err("Invalid member id in the request.");
     }
     if member_id.trim().is_empty() {

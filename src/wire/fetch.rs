@@ -5,16 +5,16 @@
 
 use super::frame::Frame;
 use super::message::DecodeError;
-use super::requests::request;
+use super::requests::{framed, request};
 use super::spans::SpanWriter;
 use crate::span::{self, Span};
 use crate::tasks;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bytes::{BufMut, Bytes};
 pub use kafka_protocol::messages::FetchRequest as Head;
 use kafka_protocol::messages::{ApiKey, TopicName};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, StrBytes, VersionRange};
 use std::io;
 use uuid::Uuid;
 
@@ -205,34 +205,7 @@ impl Decodable for FetchRequest {
 
 request!(FetchRequest, like Head, up to VERSIONS.max, versions VERSIONS, key ApiKey::Fetch, answered by FetchResponse);
 
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; [`frame`] is what writes responses.
-impl Encodable for FetchResponse {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("this response leaves in spans")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("this response leaves in spans")
-    }
-}
-
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; a server reads no responses.
-impl Decodable for FetchResponse {
-    fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> Result<Self> {
-        bail!("responses are only written here")
-    }
-}
-
-impl Message for FetchResponse {
-    const VERSIONS: VersionRange = VERSIONS;
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for FetchResponse {
-    fn header_version(version: i16) -> i16 {
-        i16::from(version >= FLEXIBLE)
-    }
-}
+framed!(FetchResponse, versions VERSIONS, flexible from FLEXIBLE);
 
 #[cfg(test)]
 mod tests {
@@ -242,6 +215,7 @@ mod tests {
     use bytes::Bytes;
     use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
     use kafka_protocol::messages::{FetchResponse as Theirs, ProducerId, ResponseHeader};
+    use kafka_protocol::protocol::HeaderVersion;
     use std::io::Write;
     use std::sync::Arc;
 

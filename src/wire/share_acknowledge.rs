@@ -4,14 +4,14 @@
 use super::compact;
 use super::frame::Frame;
 use super::message::DecodeError;
-use super::requests::request;
+use super::requests::{framed, request};
 use super::share_fetch::AskedTopic;
 use super::spans::SpanWriter;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bytes::BufMut;
 use kafka_protocol::messages::{ApiKey, ShareAcknowledgeRequest as Theirs};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, StrBytes, VersionRange};
 use uuid::Uuid;
 
 /// The first version with renewals (KIP-1222).
@@ -97,34 +97,7 @@ pub fn frame(correlation_id: i32, response: ShareAcknowledgeResponse, version: i
     out.finish()
 }
 
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; [`frame`] is what writes responses.
-impl Encodable for ShareAcknowledgeResponse {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("this response is written as a frame")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("this response is written as a frame")
-    }
-}
-
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; a server reads no responses.
-impl Decodable for ShareAcknowledgeResponse {
-    fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> Result<Self> {
-        bail!("responses are only written here")
-    }
-}
-
-impl Message for ShareAcknowledgeResponse {
-    const VERSIONS: VersionRange = VERSIONS;
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for ShareAcknowledgeResponse {
-    fn header_version(_version: i16) -> i16 {
-        1
-    }
-}
+framed!(ShareAcknowledgeResponse, versions VERSIONS, flexible from VERSIONS.min);
 
 #[cfg(test)]
 mod tests {
@@ -132,6 +105,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::share_acknowledge_request::{AcknowledgePartition, AcknowledgeTopic, AcknowledgementBatch};
     use kafka_protocol::messages::{GroupId, ResponseHeader, ShareAcknowledgeResponse as TheirResponse};
+    use kafka_protocol::protocol::Encodable;
 
     fn encoded() -> Bytes {
         let batch = AcknowledgementBatch::default().with_first_offset(5).with_last_offset(6).with_acknowledge_types(vec![2]);

@@ -4,14 +4,14 @@
 use super::compact;
 use super::frame::Frame;
 use super::message::DecodeError;
-use super::requests::request;
+use super::requests::{framed, request};
 use super::spans::SpanWriter;
 use crate::span::Span;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bytes::BufMut;
 use kafka_protocol::messages::{ApiKey, ShareFetchRequest as Theirs};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, StrBytes, VersionRange};
 use uuid::Uuid;
 
 /// The first version with modes of acquiring and renewals (KIP-1206, KIP-1222).
@@ -201,34 +201,7 @@ fn put_partition(out: &mut SpanWriter, partition: SharedPartition) {
     out.now.put_u8(0);
 }
 
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; [`frame`] is what writes responses.
-impl Encodable for ShareFetchResponse {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("this response leaves in spans")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("this response leaves in spans")
-    }
-}
-
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; a server reads no responses.
-impl Decodable for ShareFetchResponse {
-    fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> Result<Self> {
-        bail!("responses are only written here")
-    }
-}
-
-impl Message for ShareFetchResponse {
-    const VERSIONS: VersionRange = VERSIONS;
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for ShareFetchResponse {
-    fn header_version(_version: i16) -> i16 {
-        1
-    }
-}
+framed!(ShareFetchResponse, versions VERSIONS, flexible from VERSIONS.min);
 
 #[cfg(test)]
 mod tests {
@@ -238,6 +211,7 @@ mod tests {
     use bytes::{Bytes, BytesMut};
     use kafka_protocol::messages::share_fetch_request::{AcknowledgementBatch, FetchPartition, FetchTopic, ForgottenTopic};
     use kafka_protocol::messages::{GroupId, ResponseHeader, ShareFetchResponse as TheirResponse};
+    use kafka_protocol::protocol::Encodable;
 
     fn theirs() -> Theirs {
         let batch = AcknowledgementBatch::default().with_first_offset(5).with_last_offset(6).with_acknowledge_types(vec![1, 3]);

@@ -3,13 +3,13 @@
 
 use super::frame::Frame;
 use super::message::DecodeError;
-use super::requests::request;
+use super::requests::{framed, request};
 use super::spans::SpanWriter;
-use anyhow::{Result, bail};
+use anyhow::Result;
 use bytes::BufMut;
 use kafka_protocol::messages::{ApiKey, DescribeShareGroupOffsetsRequest as Head};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, StrBytes, VersionRange};
+use kafka_protocol::protocol::buf::ByteBuf;
+use kafka_protocol::protocol::{Decodable, StrBytes, VersionRange};
 use uuid::Uuid;
 
 /// The first version with the lag, and the version whose layout it has otherwise.
@@ -102,34 +102,7 @@ fn put_partition(out: &mut SpanWriter, partition: &DescribedPartition, version: 
     out.now.put_u8(0);
 }
 
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; [`frame`] is what writes responses.
-impl Encodable for DescribeShareGroupOffsetsResponse {
-    fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> Result<()> {
-        bail!("this response is written as a frame")
-    }
-
-    fn compute_size(&self, _version: i16) -> Result<usize> {
-        bail!("this response is written as a frame")
-    }
-}
-
-/// [`Request`](kafka_protocol::protocol::Request) asks for it; a server reads no responses.
-impl Decodable for DescribeShareGroupOffsetsResponse {
-    fn decode<B: ByteBuf>(_buf: &mut B, _version: i16) -> Result<Self> {
-        bail!("responses are only written here")
-    }
-}
-
-impl Message for DescribeShareGroupOffsetsResponse {
-    const VERSIONS: VersionRange = VERSIONS;
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for DescribeShareGroupOffsetsResponse {
-    fn header_version(_version: i16) -> i16 {
-        1
-    }
-}
+framed!(DescribeShareGroupOffsetsResponse, versions VERSIONS, flexible from VERSIONS.min);
 
 #[cfg(test)]
 mod tests {

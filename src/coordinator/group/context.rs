@@ -96,9 +96,7 @@ impl GroupSettings {
     #[must_use]
     pub fn share(&self, catalog: &Snapshot, group_id: &str) -> ShareGroupSettings {
         let own = catalog.overrides(&Owner::Group(group_id.to_owned()));
-        let [broker, all] = catalog.broker_overrides(self.node_id);
-        let brokers: Vec<_> = broker.into_iter().chain(all).collect();
-        group::share(own, &brokers, &self.kafka)
+        group::share(own, &self.brokers(catalog), &self.kafka)
     }
 
     #[must_use]

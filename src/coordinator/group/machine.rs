@@ -416,6 +416,14 @@ fn check_join(request: &JoinRequest, settings: &GroupSettings) -> Option<GroupEr
     names.iter().any(|name| name.len() > NAME_BYTES_MAX).then_some(GroupError::NameTooLong)
 }
 
+/// Names that go into keys of records.
+fn check_lengths<'a>(mut names: impl Iterator<Item = &'a String>) -> Result<(), Refused> {
+    if names.any(|name| name.len() > NAME_BYTES_MAX) {
+        return Err(GroupError::NameTooLong.into());
+    }
+    Ok(())
+}
+
 fn not_found(message: String) -> Refused {
     Refused { error: GroupError::UnknownGroup, message }
 }

@@ -1,12 +1,12 @@
 //! What a shard does with groups of the consumer protocol as a whole: makes them, clears them, and changes groups from one kind to
 //! the other (KIP-848). What happens inside one stands in [`crate::coordinator::group::consumer`].
 
-use super::{Group, GroupShard, Out, not_found};
+use super::{Group, GroupShard, Out, check_lengths, not_found};
 use crate::coordinator::group::consumer::membership::Leave;
 use crate::coordinator::group::consumer::{Change, ConsumerGroup, Soft};
 use crate::coordinator::group::messages::{
     ConsumerDescribed, ConsumerHeartbeat, ConsumerReply, GroupError, JOINING, JoinRefused, JoinReply, JoinRequest, LEAVING,
-    LEAVING_FOR_A_WHILE, LeaveReply, LeaveRequest, NAME_BYTES_MAX, Refused,
+    LEAVING_FOR_A_WHILE, LeaveReply, LeaveRequest, Refused,
 };
 use crate::coordinator::group::records::Record;
 use crate::coordinator::group::records::consumer::ConsumerRecord;
@@ -201,8 +201,5 @@ fn check_names(request: &ConsumerHeartbeat) -> Result<(), Refused> {
     let named = [&request.group_id, &request.member_id, &request.client_id, &request.client_host].into_iter();
     let optional = [&request.instance_id, &request.rack_id, &request.regex, &request.assignor].into_iter().flatten();
     let topics = request.topics.iter().flatten();
-    if named.chain(optional).chain(topics).any(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(GroupError::NameTooLong.into());
-    }
-    Ok(())
+    check_lengths(named.chain(optional).chain(topics))
 }

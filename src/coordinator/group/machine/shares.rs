@@ -1,7 +1,7 @@
 //! What a shard does with share groups as a whole: makes them, asks them, clears them (KIP-932). What happens inside one stands in
 //! [`crate::coordinator::group::share`]. A share group becomes no group of another kind, nor another group one.
 
-use super::{Group, GroupShard, Out, not_found};
+use super::{Group, GroupShard, Out, check_lengths, not_found};
 use crate::coordinator::group::Context;
 use crate::coordinator::group::messages::{GroupError, JOINING, LEAVING, NAME_BYTES_MAX, Partitions, Refused};
 use crate::coordinator::group::records::Record;
@@ -162,8 +162,5 @@ impl GroupShard {
 fn check_names(request: &ShareHeartbeat) -> Result<(), Refused> {
     let named = [&request.group_id, &request.member_id, &request.client_id, &request.client_host].into_iter();
     let others = request.rack_id.iter().chain(request.topics.iter().flatten());
-    if named.chain(others).any(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(GroupError::NameTooLong.into());
-    }
-    Ok(())
+    check_lengths(named.chain(others))
 }

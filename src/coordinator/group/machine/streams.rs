@@ -1,8 +1,8 @@
 //! What a shard does with streams groups as a whole: makes them, clears them, and turns empty classic groups into them (KIP-1071). What
 //! happens inside one stands in [`crate::coordinator::group::streams`].
 
-use super::{Group, GroupShard, Out, not_found};
-use crate::coordinator::group::messages::{GroupError, JOINING, LEAVING, NAME_BYTES_MAX, Refused};
+use super::{Group, GroupShard, Out, check_lengths, not_found};
+use crate::coordinator::group::messages::{GroupError, JOINING, LEAVING, Refused};
 use crate::coordinator::group::records::Record;
 use crate::coordinator::group::records::streams::StreamsRecord;
 use crate::coordinator::group::streams::messages::{StreamsDescribed, StreamsHeartbeat, StreamsReply};
@@ -115,8 +115,5 @@ impl GroupShard {
 fn check_names(request: &StreamsHeartbeat) -> Result<(), Refused> {
     let named = [&request.group_id, &request.member_id, &request.client_id, &request.client_host].into_iter();
     let optional = [&request.rack_id, &request.process_id].into_iter().flatten();
-    if named.chain(optional).any(|name| name.len() > NAME_BYTES_MAX) {
-        return Err(GroupError::NameTooLong.into());
-    }
-    Ok(())
+    check_lengths(named.chain(optional))
 }

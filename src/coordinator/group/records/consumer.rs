@@ -21,7 +21,7 @@
 //! A field that is null by default in our structs, but not in Kafka's, is written as an explicit null, as Kafka does (tag 0 of 5).
 //! Source: group-coordinator/src/main/resources/common/message/ConsumerGroup*.json.
 
-use super::fields::{self, read, read_numbers, tag_number, tagged_number, value};
+use super::fields::{self, read, read_numbers, read_with_epochs, tag_number, tagged_number, value, write_with_epochs};
 use crate::coordinator::MalformedRecord;
 use crate::coordinator::group::messages::{Partitions, Protocol};
 use crate::coordinator::wire::{Reader, Writer};
@@ -327,16 +327,12 @@ fn write_owned(out: &mut Writer, owned: &Owned) {
     out.array_length(owned.len());
     for (topic, partitions) in owned {
         out.raw(topic.0.as_bytes());
-        out.array_length(partitions.len());
-        partitions.keys().for_each(|partition| out.i32(*partition));
         if partitions.is_empty() {
+            out.array_length(0);
             out.tagged(&[]);
-            continue;
+        } else {
+            write_with_epochs(out, partitions);
         }
-        let mut epochs = Writer::headless();
-        epochs.array_length(partitions.len());
-        partitions.values().for_each(|epoch| epochs.i32(*epoch));
-        out.tagged(&[(0, epochs.into_bytes().as_slice())]);
     }
 }
 
@@ -344,17 +340,7 @@ fn read_owned(fields: &mut Reader, default_epoch: i32) -> Result<Owned, Malforme
     let mut owned = Owned::new();
     for _ in 0..fields.array_length()? {
         let topic = read_topic_id(fields)?;
-        let partitions = read_numbers(fields)?;
-        let mut epochs = Vec::new();
-        for (tag, field) in fields.tagged()? {
-            if tag == 0 {
-                epochs = read_numbers(&mut Reader::headless(field))?;
-            }
-        }
-        if epochs.len() != partitions.len() {
-            epochs = vec![default_epoch; partitions.len()];
-        }
-        owned.insert(topic, partitions.into_iter().zip(epochs).collect());
+        owned.insert(topic, read_with_epochs(fields, default_epoch)?);
     }
     Ok(owned)
 }

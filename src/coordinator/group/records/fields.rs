@@ -3,6 +3,7 @@
 use crate::coordinator::MalformedRecord;
 use crate::coordinator::wire::{Reader, Writer};
 use bytes::Bytes;
+use std::collections::BTreeMap;
 
 /// A key: kind, group, and for most kinds the member, or another name, within it.
 pub(super) fn key(kind: i16, group: &str, within: Option<&str>) -> Vec<u8> {
@@ -59,4 +60,29 @@ pub(super) fn read_numbers(fields: &mut Reader) -> Result<Vec<i32>, MalformedRec
         numbers.push(fields.i32()?);
     }
     Ok(numbers)
+}
+
+/// Partitions, and behind them the epoch of each in a tagged field, which ends the structure that they stand in.
+pub(super) fn write_with_epochs(out: &mut Writer, partitions: &BTreeMap<i32, i32>) {
+    out.array_length(partitions.len());
+    partitions.keys().for_each(|partition| out.i32(*partition));
+    let mut epochs = Writer::headless();
+    epochs.array_length(partitions.len());
+    partitions.values().for_each(|epoch| epochs.i32(*epoch));
+    out.tagged(&[(0, epochs.into_bytes().as_slice())]);
+}
+
+/// What [`write_with_epochs`] writes. Without an epoch for each, all have `default_epoch`.
+pub(super) fn read_with_epochs(fields: &mut Reader, default_epoch: i32) -> Result<BTreeMap<i32, i32>, MalformedRecord> {
+    let partitions = read_numbers(fields)?;
+    let mut epochs = Vec::new();
+    for (tag, field) in fields.tagged()? {
+        if tag == 0 {
+            epochs = read_numbers(&mut Reader::headless(field))?;
+        }
+    }
+    if epochs.len() != partitions.len() {
+        epochs = vec![default_epoch; partitions.len()];
+    }
+    Ok(partitions.into_iter().zip(epochs).collect())
 }

@@ -22,11 +22,10 @@ mod topology;
 
 pub use topology::{CopartitionGroup, Subtopology, TopicInfo, Topology};
 
-use super::consumer::{MemberState, TargetEpochValue};
-use super::fields::{self, read, read_numbers, tag_number, tagged_number, value};
+use super::consumer::{self, MemberState, TargetEpochValue};
+use super::fields::{self, read, read_with_epochs, value, write_with_epochs};
 use crate::coordinator::MalformedRecord;
 use crate::coordinator::wire::{Reader, Writer};
-use crate::ids::Timestamp;
 use bytes::Bytes;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -173,7 +172,7 @@ impl StreamsRecord {
         match self {
             StreamsRecord::Epoch(value) => (key(EPOCH, None), value.as_ref().map(encode_epoch)),
             StreamsRecord::Member { id, value } => (key(MEMBER, Some(id)), value.as_ref().map(encode_member)),
-            StreamsRecord::TargetEpoch(value) => (key(TARGET_EPOCH, None), value.as_ref().map(encode_target_epoch)),
+            StreamsRecord::TargetEpoch(value) => (key(TARGET_EPOCH, None), value.as_ref().map(consumer::encode_target_epoch)),
             StreamsRecord::Target { id, value } => (key(TARGET, Some(id)), value.as_ref().map(encode_target)),
             StreamsRecord::Current { id, value } => (key(CURRENT, Some(id)), value.as_ref().map(encode_current)),
             StreamsRecord::Topology(value) => (key(TOPOLOGY, None), value.as_ref().map(Topology::encode)),
@@ -188,7 +187,7 @@ impl StreamsRecord {
         let group = key.string()?;
         let record = match kind {
             EPOCH => StreamsRecord::Epoch(read(value, decode_epoch)?),
-            TARGET_EPOCH => StreamsRecord::TargetEpoch(read(value, decode_target_epoch)?),
+            TARGET_EPOCH => StreamsRecord::TargetEpoch(read(value, consumer::decode_target_epoch)?),
             MEMBER => StreamsRecord::Member { id: key.string()?, value: read(value, decode_member)? },
             TARGET => StreamsRecord::Target { id: key.string()?, value: read(value, decode_target)? },
             CURRENT => StreamsRecord::Current { id: key.string()?, value: read(value, decode_current)? },
@@ -280,17 +279,6 @@ fn decode_member(fields: &mut Reader) -> Result<StreamsMetadata, MalformedRecord
     Ok(member)
 }
 
-fn encode_target_epoch(target: &TargetEpochValue) -> Vec<u8> {
-    let mut out = value();
-    out.i32(target.epoch);
-    tag_number(&mut out, target.time.0);
-    out.into_bytes()
-}
-
-fn decode_target_epoch(fields: &mut Reader) -> Result<TargetEpochValue, MalformedRecord> {
-    Ok(TargetEpochValue { epoch: fields.i32()?, time: Timestamp(tagged_number(fields)?) })
-}
-
 fn encode_target(target: &Tasks) -> Vec<u8> {
     let mut out = value();
     write_tasks(&mut out, &target.active);
@@ -357,12 +345,7 @@ fn write_tasks_with_epochs(out: &mut Writer, tasks: &TasksWithEpochs) {
     out.array_length(tasks.len());
     for (subtopology, partitions) in tasks {
         out.string(subtopology);
-        out.array_length(partitions.len());
-        partitions.keys().for_each(|partition| out.i32(*partition));
-        let mut epochs = Writer::headless();
-        epochs.array_length(partitions.len());
-        partitions.values().for_each(|epoch| epochs.i32(*epoch));
-        out.tagged(&[(0, epochs.into_bytes().as_slice())]);
+        write_with_epochs(out, partitions);
     }
 }
 
@@ -375,18 +358,9 @@ fn read_tasks_with_epochs(fields: &mut Reader, default_epoch: i32) -> Result<Tas
     let mut tasks = TasksWithEpochs::new();
     for _ in 0..fields.array_length()? {
         let subtopology = fields.string()?;
-        let partitions = read_numbers(fields)?;
-        let mut epochs = Vec::new();
-        for (tag, field) in fields.tagged()? {
-            if tag == 0 {
-                epochs = read_numbers(&mut Reader::headless(field))?;
-            }
-        }
-        if epochs.len() != partitions.len() {
-            epochs = vec![default_epoch; partitions.len()];
-        }
+        let partitions = read_with_epochs(fields, default_epoch)?;
         if !partitions.is_empty() {
-            tasks.insert(subtopology, partitions.into_iter().zip(epochs).collect());
+            tasks.insert(subtopology, partitions);
         }
     }
     Ok(tasks)

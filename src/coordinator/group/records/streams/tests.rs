@@ -4,6 +4,7 @@
 use super::*;
 use crate::coordinator::LogRecord;
 use crate::coordinator::group::records::Record;
+use crate::ids::Timestamp;
 
 fn key(kind: u8, member: bool) -> Vec<u8> {
     let mut key = vec![0, kind, 0, 1, b'g'];
