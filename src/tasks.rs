@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle as ThreadHandle;
+use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 /// What happens when something that must not fail has failed.
@@ -34,10 +35,19 @@ pub fn spawn<T: Send + 'static>(name: &'static str, work: impl Future<Output = T
     tokio::spawn(guarded(name, work))
 }
 
+/// Runs `work` on another runtime, where all that it spawns and listens to stays, and waits for it. A panic in it is fatal.
+pub async fn on<T: Send + 'static>(runtime: &Handle, name: &'static str, work: impl Future<Output = T> + Send + 'static) -> T {
+    finished(runtime.spawn(guarded(name, work))).await
+}
+
 /// Runs `work` to its end in a task of its own, and waits for it: dropping the caller's future (its connection went away) does not
 /// stop it half way. A panic in it is fatal.
 pub async fn to_the_end<T: Send + 'static>(name: &'static str, work: impl Future<Output = T> + Send + 'static) -> T {
-    match spawn(name, work).await {
+    finished(spawn(name, work)).await
+}
+
+async fn finished<T>(task: JoinHandle<T>) -> T {
+    match task.await {
         Ok(value) => value,
         // The runtime is being torn down: nobody waits for this value any more.
         Err(_) => std::future::pending().await,

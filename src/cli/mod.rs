@@ -12,6 +12,7 @@ mod config_check;
 mod hash_key;
 mod memory;
 mod repair;
+mod runtimes;
 mod serve;
 mod version;
 

@@ -1,5 +1,6 @@
 //! `fbf serve`: configuration, broker, webhooks, listeners, banner; then wait for a signal, drain and close.
 
+use super::runtimes::Runtimes;
 use super::{EXIT_FAILED, EXIT_USAGE, banner, fail, memory};
 use crate::broker::Broker;
 use crate::config::{self, Config, Sources};
@@ -7,19 +8,17 @@ use crate::env::Env;
 use crate::hooks::Hooks;
 use crate::http::Server as HttpServer;
 use crate::server::Server;
+use crate::tasks;
 use crate::telemetry;
 use anyhow::Context;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Handle;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-/// Threads for file reads and RocksDB; more of them would only queue at the disk.
-const BLOCKING_THREADS: usize = 64;
 /// As shells report a process that an interrupt ended.
 const EXIT_INTERRUPTED: i32 = 130;
 
@@ -37,10 +36,9 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     for warning in warnings {
         warn!("{warning}");
     }
-    let served = runtime(&config).and_then(|runtime| {
-        let served = runtime.block_on(serve(config));
-        // The broker is closed: whatever still runs has nothing left to lose.
-        runtime.shutdown_timeout(Duration::from_millis(100));
+    let served = Runtimes::start(&config).and_then(|runtimes| {
+        let served = runtimes.kafka.block_on(serve(config, runtimes.http.handle()));
+        runtimes.stop();
         served
     });
     match served {
@@ -49,28 +47,17 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     }
 }
 
-fn runtime(config: &Config) -> anyhow::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    Builder::new_multi_thread()
-        .worker_threads(config.server.worker_threads.unwrap_or(cores.max(2)))
-        .max_blocking_threads(BLOCKING_THREADS)
-        .thread_name("fbf")
-        .enable_all()
-        .build()
-        .context("the runtime's threads cannot be started")
-}
-
-async fn serve(config: Config) -> anyhow::Result<()> {
+async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
     // Until the broker is open a signal simply ends the process: the store recovers from that as from a crash.
     let broker = Broker::open(Arc::new(config), Env::system()).await?;
-    let hooks = match Hooks::open(broker.clone()).await {
+    let hooks = match tasks::on(over_http, "open webhooks", Hooks::open(broker.clone())).await {
         Ok(hooks) => hooks,
         Err(error) => {
             broker.close().await?;
             return Err(error);
         }
     };
-    let (server, http) = match bind(&broker, &hooks).await {
+    let (server, http) = match bind(&broker, &hooks, over_http).await {
         Ok(bound) => bound,
         Err(error) => {
             hooks.close().await;
@@ -79,8 +66,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
         }
     };
     let (first, second) = (Signals::new()?, Signals::new()?);
-    let over_http = [http.address(), http.registry_address()];
-    say(&banner::text(&broker.config, &server.addresses(), over_http));
+    let http_addresses = [http.address(), http.registry_address()];
+    say(&banner::text(&broker.config, &server.addresses(), http_addresses));
     let serving = async {
         let (stop, stopping) = watch::channel(());
         let stopped = |mut stopping: watch::Receiver<()>| async move {
@@ -92,7 +79,8 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             info!("stopping: no new connections, what was answered is kept");
             drop(stop);
         };
-        tokio::join!(until_signal, server.run(stopped(stopping.clone())), http.run(stopped(stopping.clone())));
+        let http = tasks::on(over_http, "HTTP", http.run(stopped(stopping.clone())));
+        tokio::join!(until_signal, server.run(stopped(stopping.clone())), http);
         // They read, commit and write as clients do.
         hooks.close().await;
         broker.close().await
@@ -104,8 +92,9 @@ async fn serve(config: Config) -> anyhow::Result<()> {
 }
 
 /// All listeners: Kafka's and those of HTTP.
-async fn bind(broker: &Arc<Broker>, hooks: &Arc<Hooks>) -> anyhow::Result<(Server, HttpServer)> {
-    Ok((Server::bind(broker.clone())?, HttpServer::bind(broker.clone(), hooks.clone()).await?))
+async fn bind(broker: &Arc<Broker>, hooks: &Arc<Hooks>, over_http: &Handle) -> anyhow::Result<(Server, HttpServer)> {
+    let server = Server::bind(broker.clone())?;
+    Ok((server, tasks::on(over_http, "bind HTTP", HttpServer::bind(broker.clone(), hooks.clone())).await?))
 }
 
 /// A reader that went away is no reason not to serve.

@@ -65,7 +65,7 @@ pub struct Server {
     /// `None`: made up at the first start and kept with the data.
     pub cluster_id: Option<String>,
     pub rack: Option<String>,
-    /// Threads of the runtime; `None`: one per core, at least two.
+    /// Threads of each runtime; `None`: see `cli/runtimes.rs`.
     pub worker_threads: Option<usize>,
 }
 
