@@ -28,7 +28,17 @@ pub(super) fn put_varint(output: &mut Vec<u8>, value: i64) {
     output.push(raw.to_le_bytes()[0]);
 }
 
+#[inline]
 fn take_unsigned(input: &mut &[u8], bytes_max: u32) -> Result<u64, RecordError> {
+    // Nearly all of them: lengths and distances are small.
+    if let [byte @ 0..0x80, rest @ ..] = *input {
+        *input = rest;
+        return Ok(u64::from(*byte));
+    }
+    take_longer(input, bytes_max)
+}
+
+fn take_longer(input: &mut &[u8], bytes_max: u32) -> Result<u64, RecordError> {
     let mut value = 0_u64;
     for index in 0..bytes_max {
         let (byte, rest) = input.split_first().ok_or_else(|| RecordError::BadRecord("it ends inside a number".into()))?;

@@ -28,7 +28,7 @@ use crate::ids::{LogId, Offset, Timestamp};
 use crate::store::{Mark, Marked, StoreError};
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
-    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, LogLevel, Options, ReadOptions,
+    BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, LogLevel, Options, ReadOptions, ReadTier,
     WriteBatch, WriteOptions,
 };
 use std::path::Path;
@@ -237,7 +237,17 @@ impl Index {
 
     /// Walks entries of `log`, from `start` on only: what lies below may be a long run of deleted keys.
     pub fn cursor(&self, log: LogId, start: Offset) -> Cursor<'_> {
+        self.cursor_from(log, start, ReadTier::All)
+    }
+
+    /// As [`Index::cursor`], but what would have to be read from the disk is an error.
+    pub fn cursor_in_memory(&self, log: LogId, start: Offset) -> Cursor<'_> {
+        self.cursor_from(log, start, ReadTier::BlockCache)
+    }
+
+    fn cursor_from(&self, log: LogId, start: Offset, tier: ReadTier) -> Cursor<'_> {
         let mut options = ReadOptions::default();
+        options.set_read_tier(tier);
         options.set_iterate_lower_bound(entry_key(log, start).to_vec());
         let upper = match log.0.checked_add(1) {
             Some(next) => number_key(b'e', next).to_vec(),

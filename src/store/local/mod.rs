@@ -350,7 +350,14 @@ impl LogStore for LocalStore {
     }
 
     fn locate(&self, log: LogId, from: Offset, to: Offset, max_bytes: usize) -> BoxFuture<'_, Result<Vec<Stretch>, StoreError>> {
-        Box::pin(self.reading(move |shared, index| reader::locate(shared, index, Wanted { log, from, to, max_bytes })))
+        let wanted = Wanted { log, from, to, max_bytes };
+        Box::pin(async move {
+            let found = reader::locate_in_memory(&self.shared, &*self.shared.index()?, wanted);
+            match found {
+                Some(found) => Ok(found),
+                None => self.reading(move |shared, index| reader::locate(shared, index, wanted)).await,
+            }
+        })
     }
 
     fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError> {

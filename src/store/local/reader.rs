@@ -12,7 +12,7 @@
 //!
 //! Memory: the batches asked for, and at most as much again (plus 64 KiB) for what lies between neighbours.
 
-use super::index::{Entry, Index, Located};
+use super::index::{Cursor, Entry, Index, Located};
 use super::{Shared, lock};
 use crate::ids::{LogId, Offset};
 use crate::span::{FileSpan, Span};
@@ -31,6 +31,8 @@ const GAP_BYTES_MAX: u64 = 64 * 1024;
 const RUN_BYTES_MAX: u64 = 4 * 1024 * 1024;
 /// Between two places that are looked at to learn whether the page cache has what lies between them.
 const WARM_STEP: usize = 256 * 1024;
+/// What is looked up without another thread; about 0.1 ms.
+const QUICK_ENTRIES_MAX: usize = 128;
 /// How often the index may be looked at again; every time means that reclaim retired another segment meanwhile.
 const ATTEMPTS_MAX: usize = 5;
 
@@ -51,7 +53,22 @@ pub(super) fn read(shared: &Shared, index: &Index, wanted: Wanted) -> Result<Vec
 /// Where the batches lie. Their bytes are in the page cache when this returns, as far as it holds them, so that who sends them from there
 /// does not wait for the device.
 pub(super) fn locate(shared: &Shared, index: &Index, wanted: Wanted) -> Result<Vec<Stretch>, StoreError> {
-    looked_up(shared, index, wanted, |entries| locate_entries(shared, entries))
+    let have_warm = |file: &File, start, end| {
+        warm(file, start, end);
+        true
+    };
+    looked_up(shared, index, wanted, |entries| locate_entries(shared, entries, have_warm))
+}
+
+/// As [`locate`], when a look at what is in memory is enough for it; `None`: the disk is needed, or it would take long.
+///
+/// Does not wait, so that who reads what is cached needs no other thread.
+pub(super) fn locate_in_memory(shared: &Shared, index: &Index, wanted: Wanted) -> Option<Vec<Stretch>> {
+    let start = lock(&shared.ledger).log(wanted.log).ok()?.start;
+    let cursor = index.cursor_in_memory(wanted.log, start);
+    // An error may be that it is not in memory; `locate` says of any other what it is.
+    let entries = collect(cursor, start, wanted, QUICK_ENTRIES_MAX).ok()??;
+    locate_entries(shared, &entries, is_warm).ok()?
 }
 
 /// What `get` makes of the wanted entries; `None` of it, a segment that is gone, has them looked up again.
@@ -61,10 +78,10 @@ fn looked_up<T>(
     wanted: Wanted,
     get: impl Fn(&[Located]) -> Result<Option<T>, StoreError>,
 ) -> Result<T, StoreError> {
-    let Wanted { log, from, to, max_bytes } = wanted;
+    let Wanted { log, from, .. } = wanted;
     for _ in 0..ATTEMPTS_MAX {
         let start = lock(&shared.ledger).log(log)?.start;
-        let entries = collect(index, log, start, from.max(start), to, max_bytes)?;
+        let entries = collect(index.cursor(log, start), start, wanted, usize::MAX)?.unwrap_or_default();
         if let Some(got) = get(&entries)? {
             return Ok(got);
         }
@@ -72,28 +89,25 @@ fn looked_up<T>(
     Err(StoreError::Damaged(format!("log {log}: a journal segment that holds offset {from} or later is missing")))
 }
 
-fn collect(
-    index: &Index,
-    log: LogId,
-    start: Offset,
-    from: Offset,
-    to: Offset,
-    max_bytes: usize,
-) -> Result<Vec<Located>, StoreError> {
+/// The wanted entries of a log that begins at `start`; `None` when there are more than `count_max`.
+fn collect(mut cursor: Cursor<'_>, start: Offset, wanted: Wanted, count_max: usize) -> Result<Option<Vec<Located>>, StoreError> {
+    let Wanted { log, from, to, max_bytes } = wanted;
     let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
-    let mut cursor = index.cursor(log, start);
     let mut entries = Vec::new();
     let mut bytes = 0u64;
-    let mut next = cursor.seek(log, from)?;
+    let mut next = cursor.seek(log, from.max(start))?;
     while let Some(located) = next {
         bytes = bytes.saturating_add(u64::from(located.entry.length));
         if located.entry.first >= to || (bytes > limit && !entries.is_empty()) {
             break;
         }
+        if entries.len() == count_max {
+            return Ok(None);
+        }
         entries.push(located);
         next = cursor.advance()?;
     }
-    Ok(entries)
+    Ok(Some(entries))
 }
 
 /// `None` when a segment is gone, because reclaim emptied it after the entries were read.
@@ -117,15 +131,21 @@ fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Opti
     Ok(Some(batches))
 }
 
-/// `None` as [`read_entries`].
-fn locate_entries(shared: &Shared, entries: &[Located]) -> Result<Option<Vec<Stretch>>, StoreError> {
+/// `None` as [`read_entries`], and when `is_ready` denies it of what is between two places of a file.
+fn locate_entries(
+    shared: &Shared,
+    entries: &[Located],
+    is_ready: impl Fn(&File, u64, u64) -> bool,
+) -> Result<Option<Vec<Stretch>>, StoreError> {
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut rest = entries;
     while let Some(head) = rest.first() {
         let (run, later) = rest.split_at(run_length(rest));
         let Some(file) = shared.segments.lend(head.entry.place.seq)? else { return Ok(None) };
-        if let Some(last) = run.last() {
-            warm(&file, head.entry.place.at, last.entry.place.at + u64::from(last.entry.length));
+        if let Some(last) = run.last()
+            && !is_ready(&file, head.entry.place.at, last.entry.place.at + u64::from(last.entry.length))
+        {
+            return Ok(None);
         }
         let mut end = None;
         for located in run {
@@ -150,16 +170,24 @@ fn locate_entries(shared: &Shared, entries: &[Located]) -> Result<Option<Vec<Str
 
 /// Has `start..end` of `file` read into the page cache. Best effort: without it, the sender waits.
 fn warm(file: &File, start: u64, end: u64) {
-    let looks = (start..end).step_by(WARM_STEP).chain([end - 1]);
-    if looks.clone().all(|at| is_cached(file, at)) {
+    if is_warm(file, start, end) {
         return;
     }
     // Starts reading all of it ...
     let _ = rustix::fs::fadvise(file, start, NonZeroU64::new(end - start), Advice::WillNeed);
-    for at in looks {
+    for at in looks(start, end) {
         // ... and waits.
         let _ = rustix::io::pread(file, &mut [0u8; 1], at);
     }
+}
+
+/// Whether the page cache has `start..end` of `file`, as far as a few looks tell.
+fn is_warm(file: &File, start: u64, end: u64) -> bool {
+    looks(start, end).all(|at| is_cached(file, at))
+}
+
+fn looks(start: u64, end: u64) -> impl Iterator<Item = u64> {
+    (start..end).step_by(WARM_STEP)
 }
 
 fn is_cached(file: &File, at: u64) -> bool {

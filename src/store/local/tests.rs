@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod locating;
 mod replacement;
 
 const LOG: LogId = LogId(1);
