@@ -9,7 +9,7 @@ A case is `Class.method`, or `Class.method[n]` where a method runs with several 
 not-yet.txt has those that do not, each with what it waits for (a line may name all of a method or a class): they are left out and
 count as known; --all runs them. A case that fails and is in neither is an error. not-applicable.txt has what no broker in its own
 process can pass. TABLE.md is made from these lists and from control.tsv, the same on Apache Kafka itself (--control).
-What the tests and the brokers say is kept in $FBF_CACHE/compat/kafka-clients.
+What the tests and the brokers say is kept in $FBF_CACHE/compat/kafka-clients, and in kafka-clients-control.
 """
 
 import argparse
@@ -24,7 +24,11 @@ import time
 from suite import Results, end_group, read_notes
 
 HERE = pathlib.Path(__file__).parent
-KEPT = pathlib.Path(os.environ["FBF_CACHE"]) / "compat" / "kafka-clients"
+# Apart from one another, so that both brokers can be tested at the same time.
+KEPT = {
+    "fbf": pathlib.Path(os.environ["FBF_CACHE"]) / "compat" / "kafka-clients",
+    "kafka": pathlib.Path(os.environ["FBF_CACHE"]) / "compat" / "kafka-clients-control",
+}
 CLASS_SECONDS = 900
 # Some tests of Kafka's have no bound of their own.
 METHOD_SECONDS = 180
@@ -153,8 +157,9 @@ class Run:
 
 def run_jvm(one, shim, left_out):
     """(exit status, None when time was up; case -> (outcome, seconds, reason); the log) of one class without some of its methods."""
-    KEPT.mkdir(parents=True, exist_ok=True)
-    cases, log, broker_log = (KEPT / f"{simple(one)}{end}" for end in (".tsv", ".log", ".broker.log"))
+    kept = KEPT[os.environ.get("COMPAT_BROKER", "fbf")]
+    kept.mkdir(parents=True, exist_ok=True)
+    cases, log, broker_log = (kept / f"{simple(one)}{end}" for end in (".tsv", ".log", ".broker.log"))
     for file in (cases, log, broker_log):
         file.unlink(missing_ok=True)
     properties = {"cases": cases, "broker.log": broker_log, "broker.start": HERE / "broker.sh"}
