@@ -33,10 +33,14 @@ impl Handler for DeleteGroups {
             }
             let mut results = Vec::with_capacity(pending.len());
             for (group, answer) in pending {
-                let deleted = match answer {
+                let mut deleted = match answer {
                     Ok(answer) => answer.wait().await.and_then(|deleted| deleted),
                     Err(error) => Err(error),
                 };
+                if deleted.is_ok() {
+                    // A fetch that was under way may have begun it anew, as long as the group was there.
+                    deleted = forget_states(&context, &group).await;
+                }
                 let code = errors::group::code_of(&deleted);
                 results.push(DeletableGroupResult::default().with_group_id(group).with_error_code(code));
             }
@@ -61,14 +65,15 @@ async fn begin(context: &Context, group: &str) -> Result<Pending<Result<(), Grou
 async fn forget_shares(context: &Context, group: &str) -> Result<(), GroupError> {
     let described = match context.broker.groups.share_describe(group.to_owned()).await {
         Ok(pending) => pending.wait().await?,
-        // What it is, and whether it is there, the deletion says.
-        Err(_) => return Ok(()),
+        Err(error) => return Err(error),
     };
-    if described.is_ok_and(|group| group.members.is_empty()) {
-        context.broker.share_partitions.delete_group(group).await.map_err(|error| match error {
-            ShareError::Shard(error) => error.into(),
-            _ => GroupError::InvalidGroupId,
-        })?;
-    }
-    Ok(())
+    // What it is, and whether it is there, the deletion says.
+    if described.is_ok_and(|group| group.members.is_empty()) { forget_states(context, group).await } else { Ok(()) }
+}
+
+async fn forget_states(context: &Context, group: &str) -> Result<(), GroupError> {
+    context.broker.share_partitions.delete_group(group).await.map_err(|error| match error {
+        ShareError::Shard(error) => error.into(),
+        _ => GroupError::InvalidGroupId,
+    })
 }

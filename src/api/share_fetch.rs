@@ -96,8 +96,6 @@ async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFe
     if turn.kind == Kind::Last {
         share_acknowledgements::close_session(context, &member).await;
     }
-    let bytes = fetched.iter().filter_map(|(_, got)| got.as_ref().ok()).flat_map(|got| &got.records).map(|span| span.len()).sum();
-    context.hold(charge(context, bytes).await);
     Ok(respond(context, &member, &settings, &turn, fetched, outcomes))
 }
 
@@ -138,15 +136,12 @@ fn limits(context: &Context, request: &ShareFetchRequest) -> Limits {
 
 type Fetched = Vec<(Part, Result<Got, ResponseError>)>;
 
-/// Reads what the session has, in an order that changes with each turn, and acquires of it for the member. Waits until there is enough,
+/// Reads what the session has, what was served longest ago first, and acquires of it for the member. Waits until there is enough,
 /// or time is up.
 async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings, turn: &Turn, limits: Limits) -> Fetched {
-    let mut parts = turn.parts.clone();
-    let turns = usize::try_from(turn.epoch).unwrap_or(0).checked_rem(parts.len()).unwrap_or(0);
-    parts.rotate_left(turns);
-    let mut fetched = Vec::with_capacity(parts.len());
-    let mut sources = Vec::with_capacity(parts.len());
-    for part in parts {
+    let mut fetched = Vec::with_capacity(turn.parts.len());
+    let mut sources = Vec::with_capacity(turn.parts.len());
+    for part in turn.parts.iter().copied() {
         match Source::open(context, member, part).await {
             Ok(source) => sources.push(source),
             Err(error) => fetched.push((part, Err(error))),
@@ -157,18 +152,18 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
     }
     let sleeping = Sleeping::register(sources.iter().map(|source| source.partition.clone()).collect());
     let deadline = tokio::time::Instant::now() + limits.max_wait;
-    let mut is_watched = false;
     loop {
-        let waiter = (!is_watched).then_some(sleeping.waiter());
-        is_watched = true;
         let look = Look { context, member, settings, limits };
-        let (found, bytes, is_enough) = look.read(&sources, waiter).await;
+        let (found, bytes, is_enough) = look.read(&sources, sleeping.waiter()).await;
         let is_last = tokio::time::Instant::now() >= deadline;
         if is_enough || (is_last && bytes > 0) {
+            // Before anything is acquired: a lock runs while its member waits for the answer.
+            let memory = charge(context, bytes).await;
             let got = look.acquire(&sources, found).await;
             let is_something = |got: &Result<Got, _>| got.as_ref().map_or(true, |got| !got.acquired.is_empty());
             if is_last || got.iter().any(|(_, got)| is_something(got)) {
                 fetched.extend(got);
+                context.hold(memory);
                 return fetched;
             }
             // Others were faster, or what was there never is delivered: what is there now?
@@ -192,7 +187,7 @@ struct Look<'a> {
 
 impl Look<'_> {
     /// What there is to read now, for each source; how many bytes that is, and whether that is enough to answer.
-    async fn read(&self, sources: &[Source], waiter: Option<&Arc<Waiter>>) -> (Vec<Result<Found, ResponseError>>, usize, bool) {
+    async fn read(&self, sources: &[Source], waiter: &Arc<Waiter>) -> (Vec<Result<Found, ResponseError>>, usize, bool) {
         let mut next = Vec::with_capacity(sources.len());
         for source in sources {
             next.push(source.next(self.context, self.settings, waiter).await);
@@ -277,7 +272,11 @@ fn respond(
 }
 
 fn told(got: &Result<Got, ResponseError>) -> Told {
-    Told { has_records: got.as_ref().is_ok_and(|got| !got.acquired.is_empty()), is_error: got.is_err() }
+    Told {
+        has_records: got.as_ref().is_ok_and(|got| !got.acquired.is_empty()),
+        is_error: got.is_err(),
+        is_unknown: matches!(got, Err(ResponseError::UnknownTopicId | ResponseError::UnknownTopicOrPartition)),
+    }
 }
 
 fn shared((_, index): Part, got: Result<Got, ResponseError>) -> SharedPartition {

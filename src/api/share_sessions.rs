@@ -49,8 +49,6 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
     pub kind: Kind,
-    /// What the client counts it as.
-    pub epoch: i32,
     pub parts: Vec<Part>,
 }
 
@@ -59,6 +57,8 @@ pub struct Turn {
 pub struct Told {
     pub has_records: bool,
     pub is_error: bool,
+    /// There is no such partition.
+    pub is_unknown: bool,
 }
 
 #[derive(Debug)]
@@ -99,7 +99,7 @@ impl ShareSessions {
     ) -> Result<Turn, ShareSessionError> {
         let mut sessions = self.lock();
         match epoch {
-            FINAL_EPOCH if sessions.contains_key(member) => Ok(Turn { kind: Kind::Last, epoch, parts: Vec::new() }),
+            FINAL_EPOCH if sessions.contains_key(member) => Ok(Turn { kind: Kind::Last, parts: Vec::new() }),
             FINAL_EPOCH => Err(ShareSessionError::NotFound),
             INITIAL_EPOCH if acknowledges => Err(ShareSessionError::AcknowledgesBeforeFetching),
             INITIAL_EPOCH => {
@@ -111,7 +111,7 @@ impl ShareSessions {
                 session.change(asked, &[], false);
                 let parts = session.parts.iter().map(|(part, _)| *part).collect();
                 sessions.insert(member.clone(), session);
-                Ok(Turn { kind: Kind::First, epoch, parts })
+                Ok(Turn { kind: Kind::First, parts })
             }
             _ => {
                 let session = sessions.get_mut(member).ok_or(ShareSessionError::NotFound)?;
@@ -121,7 +121,7 @@ impl ShareSessions {
                 session.epoch = next_epoch(epoch);
                 session.change(asked, forgotten, true);
                 let parts = session.parts.iter().map(|(part, _)| *part).collect();
-                Ok(Turn { kind: Kind::Later, epoch, parts })
+                Ok(Turn { kind: Kind::Later, parts })
             }
         }
     }
@@ -165,14 +165,17 @@ impl ShareSessions {
     }
 
     /// Which answers of a turn the member needs to hear, in the order of `answers`, and remembers that it was told. What had records is read
-    /// last the next time. Source: CachedSharePartition.maybeUpdateResponseData.
+    /// last the next time; what does not exist is forgotten, or a session would grow with whatever its member thinks of.
+    /// Source: CachedSharePartition.maybeUpdateResponseData.
     #[must_use]
     pub fn news(&self, member: &Member, turn: &Turn, answers: &[(Part, Told)]) -> Vec<bool> {
+        let mut sessions = self.lock();
+        let Some(session) = sessions.get_mut(member) else { return vec![true; answers.len()] };
+        let unknown: HashSet<Part> = answers.iter().filter(|(_, told)| told.is_unknown).map(|(part, _)| *part).collect();
+        session.parts.retain(|(part, _)| !unknown.contains(part));
         if turn.kind == Kind::First {
             return vec![true; answers.len()];
         }
-        let mut sessions = self.lock();
-        let Some(session) = sessions.get_mut(member) else { return vec![true; answers.len()] };
         let places: HashMap<Part, usize> = session.parts.iter().enumerate().map(|(at, (part, _))| (*part, at)).collect();
         let mut served = HashSet::new();
         let mut news = Vec::with_capacity(answers.len());
@@ -306,5 +309,18 @@ mod tests {
         assert_eq!(third.parts, [part(1), part(2), part(0)]);
         let told = [(part(1), quiet), (part(2), quiet), (part(0), quiet)];
         assert_eq!(sessions.news(&member("a"), &third, &told), [true, false, false], "the end of an error is news");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_told_and_forgotten() {
+        let sessions = ShareSessions::new(10);
+        let unknown = Told { is_error: true, is_unknown: true, ..Told::default() };
+        for (epoch, asked, left) in [(0, vec![part(0), part(1)], vec![part(0)]), (1, vec![part(2)], vec![part(0)])] {
+            let turn = fetch(&sessions, "a", epoch, asked.clone()).expect("its turn");
+            let new = *asked.last().expect("it asks");
+            assert!(sessions.news(&member("a"), &turn, &[(part(0), Told::default()), (new, unknown)])[1]);
+            assert_eq!(fetch(&sessions, "a", epoch + 1, vec![]).map(|turn| turn.parts), Ok(left));
+            sessions.lock().get_mut(&member("a")).expect("open").epoch = epoch + 1;
+        }
     }
 }

@@ -12,7 +12,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 /// Settings with which everything but the newest batch may be compacted at once.
-const EAGER: [(&str, &str); 4] =
+pub const EAGER: [(&str, &str); 4] =
     [("cleanup.policy", "compact"), ("segment.bytes", "14"), ("min.cleanable.dirty.ratio", "0"), ("delete.retention.ms", "0")];
 
 fn put(client: &mut Client, topic: &Topic, key: &str, value: Option<&str>) -> i64 {
@@ -32,7 +32,7 @@ fn records(client: &mut Client, topic: &Topic) -> Vec<Kept> {
 }
 
 /// Waits until the records that are left are `count`.
-fn compacted(client: &mut Client, topic: &Topic, count: usize) -> Vec<Kept> {
+pub fn compacted(client: &mut Client, topic: &Topic, count: usize) -> Vec<Kept> {
     compacted_counting(client, topic, count, |_| true)
 }
 

@@ -1,6 +1,7 @@
 //! Goal: records of a share group are with one member at a time, are delivered again until somebody settles them, and what was settled stays
 //! so over any crash. Method: ShareFetch and ShareAcknowledge by hand, error paths first.
 
+use crate::compaction::{EAGER, compacted};
 use crate::configs::{SET, alter};
 use crate::transactions::{Producer, V1};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
@@ -12,6 +13,7 @@ use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, DeleteGroupsReques
 use protocol_tests::batch::Batch as Records;
 use protocol_tests::client::Client;
 use protocol_tests::frame::{group_id, topic_name};
+use protocol_tests::now_ms;
 use protocol_tests::server::{Launch, Server};
 use protocol_tests::shares::{
     ACCEPT, DescribeWithLag, REJECT, RELEASE, RENEW, ShareAcknowledge2, ShareFetch2, ShareMember, acquired, partitions,
@@ -41,6 +43,28 @@ fn prepared(client: &mut Client, count: usize) -> (Topic, String) {
     let values: Vec<String> = (0..count).map(|index| index.to_string()).collect();
     produce(client, &topic, &values.iter().map(String::as_str).collect::<Vec<_>>());
     (topic, earliest(client))
+}
+
+#[test]
+fn what_lies_behind_a_wide_hole_is_delivered() {
+    // More offsets than a read looks ahead: as many as may be under way, and as many as are wanted.
+    let server = Launch::new().set("log.cleaner.backoff.ms", "10").start();
+    let mut client = server.connect();
+    let topic = client.create_topic("compacted", 1, &EAGER);
+    let put = |client: &mut Client, key: &str, count: usize| {
+        let batch = (0..count).fold(Records::of(&[]), |batch, _| batch.record(now_ms(), Some(key.as_bytes()), Some(b"v")));
+        client.produced(&topic, 0, batch.build());
+    };
+    for _ in 0..10 {
+        put(&mut client, "a", 1000);
+    }
+    put(&mut client, "a", 1);
+    put(&mut client, "b", 1);
+    let left = compacted(&mut client, &topic, 2);
+    assert_eq!(left[0].0, 10_000);
+    let group = earliest(&mut client);
+    let mut member = ShareMember::of(&server, &group, &topic.name);
+    assert_eq!(member.acquire(topic.id), [(10_000, 10_001, 1)]);
 }
 
 #[test]

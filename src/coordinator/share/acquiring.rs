@@ -8,6 +8,10 @@ use super::ranges::Span;
 use super::records::{Delivery, State, StateBatch};
 use crate::ids::{Offset, Timestamp};
 
+/// Offsets beyond what is wanted that a member gets so that it has whole batches. A batch may say that it has millions (nobody looks into a compressed one),
+/// each of which may be settled by itself.
+const REST_MAX: i64 = 1 << 16;
+
 /// Below this many deliveries nothing is delivered in smaller portions, whatever the limit is
 /// (MINIMUM_THROTTLE_RECORDS_DELIVERY_LIMIT).
 const THROTTLED_FROM_MIN: i16 = 2;
@@ -133,7 +137,7 @@ impl Acquiring<'_> {
             AcquireMode::Batches => {
                 let batch = self.request.batches.partition_point(|batch| batch.last < last);
                 let batch = self.request.batches.get(batch).filter(|batch| batch.first <= last);
-                batch.map_or(last, |batch| batch.last).min(run.last)
+                batch.map_or(last, |batch| batch.last).min(run.last).min(Offset(last.0.saturating_add(REST_MAX)))
             }
         }
     }

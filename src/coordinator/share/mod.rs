@@ -107,8 +107,8 @@ impl SharePartitions {
     ///
     /// # Errors
     /// As for every method here: why the shard does not take the request.
-    pub async fn next(&self, key: &Key, policy: Policy, waiter: Option<&Arc<Waiter>>) -> Result<Pending<NextReply>, ShareError> {
-        let waiter = waiter.map(Arc::downgrade);
+    pub async fn next(&self, key: &Key, policy: Policy, waiter: &Arc<Waiter>) -> Result<Pending<NextReply>, ShareError> {
+        let waiter = Some(Arc::downgrade(waiter));
         self.send(key, |key, caller| Event::Next { key, policy, waiter, caller }).await
     }
 
@@ -184,9 +184,12 @@ impl SharePartitions {
         }
     }
 
-    /// Asks every shard that there is, each when it has loaded; answers when all have done it.
+    /// Asks every shard, each when it has loaded; answers when all have done it. Where no group has any state, there is nothing to do.
     async fn everywhere(&self, event: impl Fn(Caller<()>) -> Event) -> Result<(), ShareError> {
-        let Some(shards) = self.shards.started() else { return Ok(()) };
+        if !self.shards.exist() {
+            return Ok(());
+        }
+        let shards = self.shards.all().await?;
         let mut pending = Vec::new();
         for (partition, shard) in shards.iter().enumerate() {
             shard.loaded().await;

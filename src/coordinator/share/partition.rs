@@ -172,7 +172,11 @@ impl Default for Soft {
 }
 
 impl Soft {
+    /// Wakes `waiter` from now on, when it does not yet.
     pub fn watch(&mut self, waiter: Weak<Waiter>) {
+        if self.waiters.iter().any(|known| known.ptr_eq(&waiter)) {
+            return;
+        }
         if self.waiters.len() >= self.waiters_many {
             self.waiters.retain(|waiter| waiter.strong_count() > 0);
             self.waiters_many = WAITERS_FEW.max(2 * self.waiters.len());

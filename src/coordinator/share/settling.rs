@@ -115,7 +115,8 @@ fn first_verdict(run: Span, first: Offset, verdicts: &[Verdict]) -> (Verdict, Sp
     let from = usize::try_from(run.first.0 - first.0).unwrap_or(usize::MAX);
     let about = verdicts.get(from..).unwrap_or_default();
     let verdict = about.first().copied().unwrap_or(Verdict::Gap);
-    let same = about.iter().take_while(|each| **each == verdict).count().max(1);
+    let most = usize::try_from(run.len()).unwrap_or(usize::MAX);
+    let same = about.iter().take(most).take_while(|each| **each == verdict).count().max(1);
     let last = Offset(run.first.0.saturating_add(i64::try_from(same).unwrap_or(i64::MAX)).saturating_sub(1));
     (verdict, Span::new(run.first, run.last.min(last)))
 }

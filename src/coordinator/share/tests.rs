@@ -225,6 +225,18 @@ fn exactly_as_many_as_asked_for_when_that_is_asked_for() {
 }
 
 #[test]
+fn a_batch_that_claims_millions_of_records_is_not_delivered_as_a_whole() {
+    let mut shard = Harness::new();
+    let claimed = 7_000_000;
+    let most = 50;
+    let got = shard.fetch("a", &[(0, claimed - 1)], most);
+    let (_, last, _) = *got.last().expect("something is delivered");
+    assert_eq!(last, most - 1 + (1 << 16));
+    shard.acknowledge("a", 0, last, &[Accept]).expect("its own");
+    assert_eq!(shard.next(), Ok(Next::At(Offset(last + 1))), "the rest of the batch comes next");
+}
+
+#[test]
 fn ranges_end_with_batches_when_they_are_large_enough() {
     let mut shard = Harness::new();
     let request = AcquireRequest { range_records: 5, ..request("a", &[(0, 3), (4, 7), (8, 8), (9, 20)], 100) };
