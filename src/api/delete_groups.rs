@@ -13,6 +13,7 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use tracing::warn;
 
 pub struct DeleteGroups;
 
@@ -33,13 +34,16 @@ impl Handler for DeleteGroups {
             }
             let mut results = Vec::with_capacity(pending.len());
             for (group, answer) in pending {
-                let mut deleted = match answer {
-                    Ok(answer) => answer.wait().await.and_then(|deleted| deleted),
-                    Err(error) => Err(error),
+                let (deleted, has_shares) = match answer {
+                    Ok((answer, has_shares)) => (answer.wait().await.and_then(|deleted| deleted), has_shares),
+                    Err(error) => (Err(error), false),
                 };
-                if deleted.is_ok() {
-                    // A fetch that was under way may have begun it anew, as long as the group was there.
-                    deleted = forget_states(&context, &group).await;
+                // A fetch that was under way may have begun it anew, as long as the group was there.
+                if has_shares
+                    && deleted.is_ok()
+                    && let Err(error) = forget_states(&context, &group).await
+                {
+                    warn!(group = %group.0, %error, "a share group is deleted, and may leave some state behind");
                 }
                 let code = errors::group::code_of(&deleted);
                 results.push(DeletableGroupResult::default().with_group_id(group).with_error_code(code));
@@ -54,21 +58,22 @@ impl Handler for DeleteGroups {
     }
 }
 
-async fn begin(context: &Context, group: &str) -> Result<Pending<Result<(), GroupError>>, GroupError> {
-    if context.broker.share_partitions.exist() {
-        forget_shares(context, group).await?;
-    }
-    context.broker.groups.delete(group.to_owned()).await
+/// Begins the deletion; answers also whether it is a share group's.
+async fn begin(context: &Context, group: &str) -> Result<(Pending<Result<(), GroupError>>, bool), GroupError> {
+    let has_shares = context.broker.share_partitions.exist() && forget_shares(context, group).await?;
+    Ok((context.broker.groups.delete(group.to_owned()).await?, has_shares))
 }
 
 /// Of a share group without members, how far it is goes first: when a crash comes between, it starts anew, which is what was asked for.
-async fn forget_shares(context: &Context, group: &str) -> Result<(), GroupError> {
-    let described = match context.broker.groups.share_describe(group.to_owned()).await {
-        Ok(pending) => pending.wait().await?,
-        Err(error) => return Err(error),
-    };
+/// Answers whether it is one.
+async fn forget_shares(context: &Context, group: &str) -> Result<bool, GroupError> {
+    let described = context.broker.groups.share_describe(group.to_owned()).await?.wait().await?;
     // What it is, and whether it is there, the deletion says.
-    if described.is_ok_and(|group| group.members.is_empty()) { forget_states(context, group).await } else { Ok(()) }
+    if described.is_ok_and(|group| group.members.is_empty()) {
+        forget_states(context, group).await?;
+        return Ok(true);
+    }
+    Ok(false)
 }
 
 async fn forget_states(context: &Context, group: &str) -> Result<(), GroupError> {

@@ -15,11 +15,13 @@ use super::share_group_heartbeat::is_enabled;
 use super::share_sessions::{Kind, Member, Part, ShareSessionError, Told, Turn};
 use super::share_source::{Found, Got, Read, Source, Wanted};
 use super::{Answer, Context, Handler};
+use crate::broker::FETCH_PERMIT_BYTES;
 use crate::config::group::ShareGroupSettings;
 use crate::coordinator::share::messages::{AcquireMode, Next};
 use crate::ids::TopicId;
 use crate::log::Waiter;
 use crate::log::fetch::Sleeping;
+use crate::span::Span;
 use crate::wire::frame::Frame;
 use crate::wire::message::DecodeError;
 use crate::wire::share_fetch::{self, ShareFetchRequest, ShareFetchResponse, SharedPartition, SharedTopic};
@@ -27,6 +29,7 @@ use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::OwnedSemaphorePermit;
 
 const RENEWALS: i16 = 2;
 const EXACTLY: i8 = 1;
@@ -163,7 +166,7 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
             let is_something = |got: &Result<Got, _>| got.as_ref().map_or(true, |got| !got.acquired.is_empty());
             if is_last || got.iter().any(|(_, got)| is_something(got)) {
                 fetched.extend(got);
-                context.hold(memory);
+                context.hold(memory.map(|memory| kept_for(&fetched, memory)));
                 return fetched;
             }
             // Others were faster, or what was there never is delivered: what is there now?
@@ -175,6 +178,13 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
         }
         let _ = tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await;
     }
+}
+
+/// Of the memory for all that was read, what the answer needs.
+fn kept_for(fetched: &Fetched, mut memory: OwnedSemaphorePermit) -> OwnedSemaphorePermit {
+    let spans = fetched.iter().filter_map(|(_, got)| got.as_ref().ok()).flat_map(|got| &got.records);
+    let bytes: usize = spans.map(Span::len).sum();
+    memory.split(bytes.div_ceil(FETCH_PERMIT_BYTES)).unwrap_or(memory)
 }
 
 /// One look at all partitions.

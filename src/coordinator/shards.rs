@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use thiserror::Error;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
@@ -84,6 +85,8 @@ pub struct Shards<M: StateMachine> {
     running: Mutex<Option<Running<M::Event>>>,
     /// Held by whoever creates the topic or starts the shards, so that this happens once.
     starting: tokio::sync::Mutex<()>,
+    /// Where the shards run, whoever needs them first: where this was made.
+    home: Option<Handle>,
 }
 
 struct Running<E> {
@@ -97,7 +100,7 @@ impl<M: StateMachine> Shards<M> {
     #[must_use]
     pub fn new(logs: Arc<Logs>, catalog: Arc<Catalog>, topic: InternalTopic, make: Make<M>) -> Shards<M> {
         let (is_closed, running, starting) = (AtomicBool::new(false), Mutex::new(None), tokio::sync::Mutex::new(()));
-        Shards { logs, catalog, topic, make, is_closed, running, starting }
+        Shards { logs, catalog, topic, make, is_closed, running, starting, home: Handle::try_current().ok() }
     }
 
     /// Begins to load the shards, if their topic exists already.
@@ -121,9 +124,11 @@ impl<M: StateMachine> Shards<M> {
     /// Lets the shards answer what they have in hand, and stops them. Whoever waits for something else sees a closed channel.
     pub async fn close(&self) {
         self.is_closed.store(true, Ordering::SeqCst);
-        // Whoever is starting shards now sees the flag, or is waited for here.
-        let _starting = self.starting.lock().await;
+        // Whoever is starting shards now sees the flag, or is waited for here. Whoever waits for this lock later may have a shard in hand, which does not
+        // end before that is dropped: so not while they are waited for.
+        let starting = self.starting.lock().await;
         let running = self.lock().take();
+        drop(starting);
         let Some(Running { shards, tasks, .. }) = running else { return };
         drop(shards);
         for task in tasks {
@@ -163,8 +168,9 @@ impl<M: StateMachine> Shards<M> {
             return Ok(Vec::new());
         }
         let mut pending = Vec::new();
-        for partition in 0..self.all().await?.len() {
-            pending.push(self.send_at(partition, &event).await?);
+        let shards = self.all().await?;
+        for partition in 0..shards.len() {
+            pending.push(self.send_to(&shards, partition, &event).await?);
         }
         let mut answers = Vec::new();
         for answer in pending {
@@ -184,7 +190,7 @@ impl<M: StateMachine> Shards<M> {
         Ok(shard.send(event).await?)
     }
 
-    async fn send_to<T>(
+    pub async fn send_to<T>(
         &self,
         shards: &[Shard<M::Event>],
         partition: usize,
@@ -280,7 +286,10 @@ impl<M: StateMachine> Shards<M> {
         let mut tasks = Vec::new();
         for log in &topic.logs {
             let partition = self.logs.open(*log, topic.settings.clone()).await?;
-            let (shard, task) = runtime::spawn((self.make)(partition));
+            let (shard, task) = {
+                let _home = self.home.as_ref().map(Handle::enter);
+                runtime::spawn((self.make)(partition))
+            };
             shards.push(shard);
             tasks.push(task);
         }

@@ -193,7 +193,7 @@ impl SharePartitions {
         let mut pending = Vec::new();
         for (partition, shard) in shards.iter().enumerate() {
             shard.loaded().await;
-            pending.push(self.shards.send_at(partition, &event).await?);
+            pending.push(self.shards.send_to(&shards, partition, &event).await?);
         }
         for answer in pending {
             answer.wait().await?;

@@ -37,6 +37,8 @@ const INDEX: &str = "index";
 const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 const STATE_KEY: &[u8] = b"p";
+/// Deleted keys that a look at what is in memory passes over.
+const SKIPPED_MAX: u64 = 1000;
 /// From this many on, one range deletion is cheaper for later seeks than one deletion each.
 const RANGE_MIN: usize = 64;
 
@@ -237,17 +239,20 @@ impl Index {
 
     /// Walks entries of `log`, from `start` on only: what lies below may be a long run of deleted keys.
     pub fn cursor(&self, log: LogId, start: Offset) -> Cursor<'_> {
-        self.cursor_from(log, start, ReadTier::All)
+        self.cursor_with(ReadOptions::default(), log, start)
     }
 
-    /// As [`Index::cursor`], but what would have to be read from the disk is an error.
+    /// As [`Index::cursor`], but what would have to be read from the disk, or lies behind many deleted keys, is an error.
     pub fn cursor_in_memory(&self, log: LogId, start: Offset) -> Cursor<'_> {
-        self.cursor_from(log, start, ReadTier::BlockCache)
+        let mut options = ReadOptions::default();
+        options.set_read_tier(ReadTier::BlockCache);
+        // Long runs of deleted keys, and files that go with this cursor, are others' to deal with.
+        options.set_max_skippable_internal_keys(SKIPPED_MAX);
+        options.set_background_purge_on_iterator_cleanup(true);
+        self.cursor_with(options, log, start)
     }
 
-    fn cursor_from(&self, log: LogId, start: Offset, tier: ReadTier) -> Cursor<'_> {
-        let mut options = ReadOptions::default();
-        options.set_read_tier(tier);
+    fn cursor_with(&self, mut options: ReadOptions, log: LogId, start: Offset) -> Cursor<'_> {
         options.set_iterate_lower_bound(entry_key(log, start).to_vec());
         let upper = match log.0.checked_add(1) {
             Some(next) => number_key(b'e', next).to_vec(),

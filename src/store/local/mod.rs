@@ -5,7 +5,7 @@
 //!                            │                      ▲ next segment
 //!                            ├──> index (RocksDB)   └── preparer thread
 //!                            └──> listener               ▲ spare files
-//!  read ──> blocking pool ──> index ──> segment files    │
+//!  read ──> blocking pool ──> index ──> segment files    │    (what is in memory is located without the pool)
 //!  trim, delete ──> rows (RocksDB, synced) ──> reclaim thread: keys, empty and mostly dead segments
 //!
 //!  DIR/LOCK  DIR/VERSION  DIR/journal/*.segment *.spare  DIR/index/
@@ -19,7 +19,7 @@
 //! | files and handles | `segment.rs` |
 //! | what is to be removed | `reclaim.rs` |
 //!
-//! Bounds: the write queue by `queue_bytes` of permits; reads by [`READS_MAX`] at a time on the blocking pool; work of reclaim by one item
+//! Bounds: the write queue by `queue_bytes` of permits; reads from the disk by [`READS_MAX`] at a time on the blocking pool; work of reclaim by one item
 //! per log. A batch that was fenced off meanwhile is dropped with a warning and never told to the listener: its writer learns of the
 //! newer fence from its next `open` or `trim`. The first failed write, sync or index change is told to the listener; after it every
 //! append is dropped and `reserve` answers [`StoreError::Closed`].

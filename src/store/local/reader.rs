@@ -57,7 +57,7 @@ pub(super) fn locate(shared: &Shared, index: &Index, wanted: Wanted) -> Result<V
         warm(file, start, end);
         true
     };
-    looked_up(shared, index, wanted, |entries| locate_entries(shared, entries, have_warm))
+    looked_up(shared, index, wanted, |entries| locate_entries(entries, |seq| shared.segments.lend(seq), have_warm))
 }
 
 /// As [`locate`], when a look at what is in memory is enough for it; `None`: the disk is needed, or it would take long.
@@ -68,7 +68,7 @@ pub(super) fn locate_in_memory(shared: &Shared, index: &Index, wanted: Wanted) -
     let cursor = index.cursor_in_memory(wanted.log, start);
     // An error may be that it is not in memory; `locate` says of any other what it is.
     let entries = collect(cursor, start, wanted, QUICK_ENTRIES_MAX).ok()??;
-    locate_entries(shared, &entries, is_warm).ok()?
+    locate_entries(&entries, |seq| Ok(shared.segments.lend_open(seq)), is_warm).ok()?
 }
 
 /// What `get` makes of the wanted entries; `None` of it, a segment that is gone, has them looked up again.
@@ -131,17 +131,17 @@ fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Opti
     Ok(Some(batches))
 }
 
-/// `None` as [`read_entries`], and when `is_ready` denies it of what is between two places of a file.
+/// `None` when `lend` has no such segment, as [`read_entries`], or `is_ready` denies it of what is between two places of a file.
 fn locate_entries(
-    shared: &Shared,
     entries: &[Located],
+    lend: impl Fn(u64) -> Result<Option<Arc<File>>, StoreError>,
     is_ready: impl Fn(&File, u64, u64) -> bool,
 ) -> Result<Option<Vec<Stretch>>, StoreError> {
     let mut stretches: Vec<Stretch> = Vec::new();
     let mut rest = entries;
     while let Some(head) = rest.first() {
         let (run, later) = rest.split_at(run_length(rest));
-        let Some(file) = shared.segments.lend(head.entry.place.seq)? else { return Ok(None) };
+        let Some(file) = lend(head.entry.place.seq)? else { return Ok(None) };
         if let Some(last) = run.last()
             && !is_ready(&file, head.entry.place.at, last.entry.place.at + u64::from(last.entry.length))
         {
@@ -186,8 +186,9 @@ fn is_warm(file: &File, start: u64, end: u64) -> bool {
     looks(start, end).all(|at| is_cached(file, at))
 }
 
+/// The last byte, too: a batch may begin in a page that was read for the one before.
 fn looks(start: u64, end: u64) -> impl Iterator<Item = u64> {
-    (start..end).step_by(WARM_STEP)
+    (start..end).step_by(WARM_STEP).chain((start < end).then(|| end - 1))
 }
 
 fn is_cached(file: &File, at: u64) -> bool {

@@ -283,6 +283,15 @@ impl Segments {
         self.opened(seq, false)
     }
 
+    /// As [`Segments::lend`], when the file is open; does not wait for the disk.
+    pub fn lend_open(&self, seq: u64) -> Option<Arc<File>> {
+        let mut handles = lock(&self.handles);
+        let handle = handles.files.get_mut(&seq)?;
+        let file = handle.cached.clone().or_else(|| handle.held.upgrade())?;
+        handle.is_lent = true;
+        Some(file)
+    }
+
     /// As [`Segments::file`], for sending from it without a copy: the file will not become a spare.
     pub fn lend(&self, seq: u64) -> Result<Option<Arc<File>>, StoreError> {
         self.opened(seq, true)
