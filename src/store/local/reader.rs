@@ -186,9 +186,10 @@ fn is_warm(file: &File, start: u64, end: u64) -> bool {
     looks(start, end).all(|at| is_cached(file, at))
 }
 
-/// The last byte, too: a batch may begin in a page that was read for the one before.
+/// From the last byte backwards: readers go forwards, so that a batch may begin in a page that was read for the one before, but rarely ends in
+/// one that was read for the next.
 fn looks(start: u64, end: u64) -> impl Iterator<Item = u64> {
-    (start..end).step_by(WARM_STEP).chain((start < end).then(|| end - 1))
+    (0..end.saturating_sub(start)).step_by(WARM_STEP).map(move |back| end - 1 - back)
 }
 
 fn is_cached(file: &File, at: u64) -> bool {
