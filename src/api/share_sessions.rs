@@ -171,8 +171,7 @@ impl ShareSessions {
     pub fn news(&self, member: &Member, turn: &Turn, answers: &[(Part, Told)]) -> Vec<bool> {
         let mut sessions = self.lock();
         let Some(session) = sessions.get_mut(member) else { return vec![true; answers.len()] };
-        let unknown: HashSet<Part> = answers.iter().filter(|(_, told)| told.is_unknown).map(|(part, _)| *part).collect();
-        session.parts.retain(|(part, _)| !unknown.contains(part));
+        session.forget(answers.iter().filter(|(_, told)| told.is_unknown).map(|(part, _)| part));
         if turn.kind == Kind::First {
             return vec![true; answers.len()];
         }
@@ -203,8 +202,12 @@ impl Session {
     fn change(&mut self, asked: Vec<Part>, forgotten: &[Part], is_awaited: bool) {
         let mut known: HashSet<Part> = self.parts.iter().map(|(part, _)| *part).collect();
         self.parts.extend(asked.into_iter().filter(|part| known.insert(*part)).map(|part| (part, is_awaited)));
+        self.forget(forgotten.iter());
+    }
+
+    fn forget<'a>(&mut self, forgotten: impl Iterator<Item = &'a Part>) {
+        let forgotten: HashSet<&Part> = forgotten.collect();
         if !forgotten.is_empty() {
-            let forgotten: HashSet<&Part> = forgotten.iter().collect();
             self.parts.retain(|(part, _)| !forgotten.contains(part));
         }
     }

@@ -190,7 +190,22 @@ impl<M: StateMachine> Shards<M> {
         Ok(shard.send(event).await?)
     }
 
-    pub async fn send_to<T>(
+    /// Queues an event for each of `shards`, when it has loaded; what came of that, by partition.
+    pub async fn send_loaded<T>(
+        &self,
+        shards: &[Shard<M::Event>],
+        event: impl Fn(Caller<T>) -> M::Event,
+    ) -> Vec<Result<Pending<T>, ShardError>> {
+        let mut pending = Vec::with_capacity(shards.len());
+        for (partition, shard) in shards.iter().enumerate() {
+            shard.loaded().await;
+            // Not through [`Shards::all`], which a close makes wait for those that are held here.
+            pending.push(self.send_to(shards, partition, &event).await);
+        }
+        pending
+    }
+
+    async fn send_to<T>(
         &self,
         shards: &[Shard<M::Event>],
         partition: usize,

@@ -43,14 +43,12 @@ impl ShareShard {
         ShareShard { settings, durable: BTreeMap::new(), soft: HashMap::new() }
     }
 
-    fn next(&mut self, key: &Key, policy: Policy, waiter: Option<Weak<Waiter>>) -> NextReply {
+    fn next(&mut self, key: &Key, policy: Policy, waiter: Weak<Waiter>) -> NextReply {
         let durable = self.durable.get(key).ok_or(ShareError::NotInitialised)?;
         let start = durable.start.ok_or(ShareError::NotInitialised)?;
         let soft = self.soft.entry(key.clone()).or_default();
         soft.policy = Some(policy);
-        if let Some(waiter) = waiter {
-            soft.watch(waiter);
-        }
+        soft.watch(waiter);
         let at = next_available(durable, soft);
         let end = end(durable, soft);
         let is_full = at == end && end.0.saturating_sub(start.0) >= policy.locks_max;

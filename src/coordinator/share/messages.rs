@@ -142,7 +142,7 @@ pub enum Event {
     Next {
         key: Key,
         policy: Policy,
-        waiter: Option<Weak<Waiter>>,
+        waiter: Weak<Waiter>,
         caller: Caller<NextReply>,
     },
     /// Where the group starts, unless that is known meanwhile.

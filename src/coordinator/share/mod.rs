@@ -108,7 +108,7 @@ impl SharePartitions {
     /// # Errors
     /// As for every method here: why the shard does not take the request.
     pub async fn next(&self, key: &Key, policy: Policy, waiter: &Arc<Waiter>) -> Result<Pending<NextReply>, ShareError> {
-        let waiter = Some(Arc::downgrade(waiter));
+        let waiter = Arc::downgrade(waiter);
         self.send(key, |key, caller| Event::Next { key, policy, waiter, caller }).await
     }
 
@@ -190,13 +190,8 @@ impl SharePartitions {
             return Ok(());
         }
         let shards = self.shards.all().await?;
-        let mut pending = Vec::new();
-        for (partition, shard) in shards.iter().enumerate() {
-            shard.loaded().await;
-            pending.push(self.shards.send_to(&shards, partition, &event).await?);
-        }
-        for answer in pending {
-            answer.wait().await?;
+        for answer in self.shards.send_loaded(&shards, event).await {
+            answer?.wait().await?;
         }
         Ok(())
     }

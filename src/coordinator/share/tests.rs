@@ -14,7 +14,7 @@ use crate::ids::{Offset, Timestamp, TopicId};
 use crate::log::Waiter;
 use bytes::Bytes;
 use futures_util::FutureExt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use uuid::Uuid;
 
 const LOCK_MS: i64 = 30_000;
@@ -79,7 +79,7 @@ impl Harness {
     }
 
     fn next(&mut self) -> NextReply {
-        self.ask(|key, policy, caller| Event::Next { key, policy, waiter: None, caller })
+        self.ask(|key, policy, caller| Event::Next { key, policy, waiter: Weak::new(), caller })
     }
 
     fn acquire(&mut self, request: AcquireRequest) -> Vec<Acquired> {
@@ -403,7 +403,7 @@ fn every_so_often_all_is_written() {
 fn whoever_waits_is_woken_when_there_may_be_something() {
     let mut shard = Harness::new();
     let waiter = Arc::new(Waiter::default());
-    let watching = Some(Arc::downgrade(&waiter));
+    let watching = Arc::downgrade(&waiter);
     shard.fetch("a", &[(0, 9)], 100);
     shard.ask(|key, policy, caller| Event::Next { key, policy, waiter: watching, caller }).expect("begun");
     let is_woken = || waiter.changed().now_or_never().is_some();

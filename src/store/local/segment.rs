@@ -248,6 +248,13 @@ struct Handle {
     held: Weak<File>,
 }
 
+impl Handle {
+    /// The file, when anyone has it open.
+    fn file(&self) -> Option<Arc<File>> {
+        self.cached.clone().or_else(|| self.held.upgrade())
+    }
+}
+
 /// What became of a segment that was taken out.
 #[derive(Debug)]
 pub(super) enum Retired {
@@ -287,7 +294,7 @@ impl Segments {
     pub fn lend_open(&self, seq: u64) -> Option<Arc<File>> {
         let mut handles = lock(&self.handles);
         let handle = handles.files.get_mut(&seq)?;
-        let file = handle.cached.clone().or_else(|| handle.held.upgrade())?;
+        let file = handle.file()?;
         handle.is_lent = true;
         Some(file)
     }
@@ -301,7 +308,7 @@ impl Segments {
         let mut handles = lock(&self.handles);
         let Some(handle) = handles.files.get_mut(&seq) else { return Ok(None) };
         handle.is_lent |= is_lent;
-        if let Some(file) = handle.cached.clone().or_else(|| handle.held.upgrade()) {
+        if let Some(file) = handle.file() {
             return Ok(Some(file));
         }
         let path = segment_path(&self.dir, seq);
