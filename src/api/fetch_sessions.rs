@@ -4,9 +4,9 @@
 //!  epoch −1: no session; an open one is closed      epoch 0: a new session with everything asked for
 //!  epoch n:  the n-th turn of a session; the request adds, changes and forgets partitions, the answer holds what is new
 //! ```
-//! Owner: one map under a short mutex, no await inside. Bound: `max.incremental.fetch.session.cache.slots` sessions, each as large as the
-//! partitions that its consumer named; when all are taken, one that was idle for two minutes makes room, else the fetch is answered in full,
-//! without a session. Source: FetchSession.scala.
+//! Owner: one map under a short mutex, no await inside. Bounds: `max.incremental.fetch.session.cache.slots` sessions, and [`BYTES_MAX`] for
+//! all that their consumers named; where there is no more room, those that were idle for two minutes make some, else the fetch is answered in
+//! full, without a session. Source: FetchSession.scala, which bounds the sessions only.
 
 use crate::ids::{Offset, Timestamp, TopicId};
 use std::collections::{HashMap, HashSet};
@@ -14,6 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A session that was used within this time is not evicted (`MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const EVICTION_MS: i64 = 120_000;
+/// What all sessions may hold: half a million partitions. Partitions need not exist to be named, and a session grows with each turn.
+const BYTES_MAX: usize = 64 << 20;
 const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
 
@@ -35,9 +37,21 @@ pub struct Asked {
     pub current_leader_epoch: i32,
 }
 
+impl Asked {
+    /// What a session takes to remember this.
+    fn bytes(&self) -> usize {
+        let name = match &self.topic {
+            TopicKey::Name(name) => name.len(),
+            TopicKey::Id(_) => 0,
+        };
+        size_of::<Remembered>() + name
+    }
+}
+
 /// Why a session cannot go on; the client falls back to a full fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionError {
+    /// Closed, by the client or for want of room.
     NotFound,
     WrongEpoch,
     /// The session was opened with names and is continued with ids, or the other way round.
@@ -74,18 +88,25 @@ struct Session {
     uses_ids: bool,
     used: Timestamp,
     /// In the order in which they are read; what had records goes to the end, so that all get their turn.
-    partitions: Vec<(Asked, Option<Told>)>,
+    partitions: Vec<Remembered>,
+    /// What `partitions` take.
+    bytes: usize,
 }
+
+type Remembered = (Asked, Option<Told>);
 
 /// All sessions of this broker.
 pub struct FetchSessions {
     slots: usize,
+    bytes_max: usize,
     sessions: Mutex<Sessions>,
 }
 
 #[derive(Default)]
 struct Sessions {
     by_id: HashMap<i32, Session>,
+    /// Of all sessions together.
+    bytes: usize,
     last_id: i32,
 }
 
@@ -93,7 +114,7 @@ impl FetchSessions {
     /// At most `slots` sessions; 0 answers every fetch in full.
     #[must_use]
     pub fn new(slots: usize) -> FetchSessions {
-        FetchSessions { slots, sessions: Mutex::default() }
+        FetchSessions { slots, bytes_max: BYTES_MAX, sessions: Mutex::default() }
     }
 
     /// Numbers sessions from a place that another life of this broker did not: a client that comes back closes its former session by
@@ -107,7 +128,7 @@ impl FetchSessions {
     /// Opens, continues or closes the session that a request names, and says what to read now.
     ///
     /// # Errors
-    /// [`SessionError`]; the session, if there is one, is as before.
+    /// [`SessionError`]; the session, if there is one, is as before. One that outgrows the room that there is does not go on.
     pub fn open(
         &self,
         id: i32,
@@ -119,7 +140,7 @@ impl FetchSessions {
     ) -> Result<Turn, SessionError> {
         let mut sessions = self.lock();
         if epoch == FINAL_EPOCH || epoch == INITIAL_EPOCH {
-            sessions.by_id.remove(&id);
+            sessions.remove(id);
             let session = if epoch == INITIAL_EPOCH && !asked.is_empty() {
                 self.create(&mut sessions, &asked, uses_ids, now).map_or(Opened::Sessionless, Opened::New)
             } else {
@@ -136,8 +157,15 @@ impl FetchSessions {
         }
         session.epoch = next_epoch(epoch);
         session.used = now;
+        let before = session.bytes;
         session.change(asked, &forgotten);
+        let after = session.bytes;
         let asked = session.partitions.iter().map(|(asked, _)| asked.clone()).collect();
+        sessions.bytes = sessions.bytes - before + after;
+        if sessions.bytes > self.bytes_max {
+            sessions.remove(id);
+            return Err(SessionError::NotFound);
+        }
         Ok(Turn { session: Opened::Incremental(id), asked })
     }
 
@@ -176,12 +204,14 @@ impl FetchSessions {
     }
 
     fn create(&self, sessions: &mut Sessions, asked: &[Asked], uses_ids: bool, now: Timestamp) -> Option<i32> {
-        if sessions.by_id.len() >= self.slots {
+        let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
+        session.change(asked.to_vec(), &[]);
+        while sessions.by_id.len() >= self.slots || sessions.bytes + session.bytes > self.bytes_max {
             let (idle, used) = sessions.by_id.iter().map(|(id, session)| (*id, session.used)).min_by_key(|(_, used)| *used)?;
             if now.ms_since(used) < EVICTION_MS {
                 return None;
             }
-            sessions.by_id.remove(&idle);
+            sessions.remove(idle);
         }
         // Ids are positive and not in use; they wrap after two thousand million sessions.
         let id = loop {
@@ -190,8 +220,7 @@ impl FetchSessions {
                 break sessions.last_id;
             }
         };
-        let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()) };
-        session.change(asked.to_vec(), &[]);
+        sessions.bytes += session.bytes;
         sessions.by_id.insert(id, session);
         Some(id)
     }
@@ -201,10 +230,21 @@ impl FetchSessions {
     }
 }
 
+impl Sessions {
+    fn remove(&mut self, id: i32) {
+        if let Some(session) = self.by_id.remove(&id) {
+            self.bytes -= session.bytes;
+        }
+    }
+}
+
 impl Session {
     /// Moves the partitions that were served behind those that were not, each in their order.
     fn served_last(&mut self, served: &[bool]) {
-        let mut marked: Vec<(bool, (Asked, Option<Told>))> =
+        if !served.contains(&true) {
+            return;
+        }
+        let mut marked: Vec<(bool, Remembered)> =
             std::mem::take(&mut self.partitions).into_iter().zip(served).map(|(one, served)| (*served, one)).collect();
         marked.sort_by_key(|(served, _)| *served);
         self.partitions = marked.into_iter().map(|(_, one)| one).collect();
@@ -212,6 +252,9 @@ impl Session {
 
     /// Applies what a request says: changed and added partitions, then forgotten ones.
     fn change(&mut self, asked: Vec<Asked>, forgotten: &[(TopicKey, i32)]) {
+        if asked.is_empty() && forgotten.is_empty() {
+            return;
+        }
         let mut places: HashMap<(TopicKey, i32), usize> =
             self.partitions.iter().enumerate().map(|(at, (known, _))| ((known.topic.clone(), known.index), at)).collect();
         for wanted in asked {
@@ -228,6 +271,7 @@ impl Session {
             let forgotten: HashSet<(&TopicKey, i32)> = forgotten.iter().map(|(topic, index)| (topic, *index)).collect();
             self.partitions.retain(|(known, _)| !forgotten.contains(&(&known.topic, known.index)));
         }
+        self.bytes = self.partitions.iter().map(|(asked, _)| asked.bytes()).sum();
     }
 }
 
@@ -310,6 +354,26 @@ mod tests {
         let later = sessions.open(0, 0, false, vec![asked(0, 0)], vec![], Timestamp(EVICTION_MS)).unwrap();
         assert!(matches!(later.session, Opened::New(_)));
         assert_eq!(open(&sessions, session_of(&turn), 1, vec![]).unwrap_err(), SessionError::NotFound);
+    }
+
+    #[test]
+    fn sessions_hold_no_more_than_their_bytes() {
+        let three = 3 * asked(0, 0).bytes();
+        let sessions = FetchSessions { bytes_max: three, ..FetchSessions::new(10) };
+        let id = session_of(&open(&sessions, 0, 0, vec![asked(0, 0), asked(1, 0)]).unwrap());
+        assert_eq!(
+            open(&sessions, 0, 0, vec![asked(0, 0), asked(1, 0)]).unwrap().session,
+            Opened::Sessionless,
+            "no room for two more"
+        );
+        open(&sessions, id, 1, vec![asked(2, 0), asked(0, 7)]).unwrap();
+        let forgotten = vec![(TopicKey::Name("t".to_owned()), 0)];
+        sessions.open(id, 2, false, vec![asked(3, 0)], forgotten, Timestamp(0)).unwrap();
+        assert_eq!(open(&sessions, id, 3, vec![asked(4, 0)]).unwrap_err(), SessionError::NotFound, "one too many ends it");
+        assert!(matches!(open(&sessions, 0, 0, vec![asked(0, 0), asked(1, 0), asked(2, 0)]).unwrap().session, Opened::New(_)));
+        let later = sessions.open(0, 0, false, vec![asked(0, 0)], vec![], Timestamp(EVICTION_MS)).unwrap();
+        assert!(matches!(later.session, Opened::New(_)), "an idle one makes room");
+        assert_eq!(sessions.lock().bytes, asked(0, 0).bytes());
     }
 
     #[test]
