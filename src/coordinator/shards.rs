@@ -190,19 +190,25 @@ impl<M: StateMachine> Shards<M> {
         Ok(shard.send(event).await?)
     }
 
-    /// Queues an event for each of `shards`, when it has loaded; what came of that, by partition.
+    /// Queues an event for every shard, each when it has loaded; what came of that, by partition. Nothing while the topic does not exist.
+    ///
+    /// # Errors
+    /// As [`Shards::all`].
     pub async fn send_loaded<T>(
         &self,
-        shards: &[Shard<M::Event>],
         event: impl Fn(Caller<T>) -> M::Event,
-    ) -> Vec<Result<Pending<T>, ShardError>> {
+    ) -> Result<Vec<Result<Pending<T>, ShardError>>, ShardError> {
+        if !self.exist() {
+            return Ok(Vec::new());
+        }
+        let shards = self.all().await?;
         let mut pending = Vec::with_capacity(shards.len());
         for (partition, shard) in shards.iter().enumerate() {
             shard.loaded().await;
-            // Not through [`Shards::all`], which a close makes wait for those that are held here.
-            pending.push(self.send_to(shards, partition, &event).await);
+            // Not through [`Shards::all`] again, which a close makes wait for those that are held here.
+            pending.push(self.send_to(&shards, partition, &event).await);
         }
-        pending
+        Ok(pending)
     }
 
     async fn send_to<T>(
@@ -256,8 +262,7 @@ impl<M: StateMachine> Shards<M> {
 
     /// The shards, if they run: not before the first need, and not after their topic was deleted. That stops each of them only when it
     /// next appends, so whether they are over the topic that there is now is asked of the catalog.
-    #[must_use]
-    pub fn started(&self) -> Option<Arc<[Shard<M::Event>]>> {
+    fn started(&self) -> Option<Arc<[Shard<M::Event>]>> {
         let topic = self.catalog.topic(self.topic.name)?.id;
         let running = self.lock();
         running.as_ref().filter(|running| running.topic == topic).map(|running| running.shards.clone())

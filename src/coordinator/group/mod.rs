@@ -250,14 +250,19 @@ impl Groups {
 
     /// Drops the offsets that groups have committed for `topic`, which no longer exists. Waits for shards that are loading.
     pub async fn topic_deleted(&self, topic: &str, id: TopicId) {
-        let Some(shards) = self.shards.started() else { return };
         let event = |caller| self.input(Event::TopicDeleted { topic: topic.to_owned(), id, caller });
-        for (partition, answer) in self.shards.send_loaded(&shards, event).await.into_iter().enumerate() {
-            match answer {
-                // A shard that is dropped meanwhile keeps the offsets; the topic's id in them tells fetches that they are stale.
-                Ok(answer) => drop(answer.wait().await),
-                Err(error) => warn!(topic, partition, %error, "offsets committed for a deleted topic stay until they expire"),
+        let failed = |error: ShardError| warn!(topic, %error, "offsets committed for a deleted topic stay until they expire");
+        match self.shards.send_loaded(event).await {
+            Ok(answers) => {
+                for answer in answers {
+                    match answer {
+                        // A shard that is dropped meanwhile keeps the offsets; the topic's id in them tells fetches that they are stale.
+                        Ok(answer) => drop(answer.wait().await),
+                        Err(error) => failed(error),
+                    }
+                }
             }
+            Err(error) => failed(error),
         }
     }
 

@@ -184,13 +184,9 @@ impl SharePartitions {
         }
     }
 
-    /// Asks every shard, each when it has loaded; answers when all have done it. Where no group has any state, there is nothing to do.
+    /// Asks every shard, each when it has loaded; answers when all have done it.
     async fn everywhere(&self, event: impl Fn(Caller<()>) -> Event) -> Result<(), ShareError> {
-        if !self.shards.exist() {
-            return Ok(());
-        }
-        let shards = self.shards.all().await?;
-        for answer in self.shards.send_loaded(&shards, event).await {
+        for answer in self.shards.send_loaded(event).await? {
             answer?.wait().await?;
         }
         Ok(())
