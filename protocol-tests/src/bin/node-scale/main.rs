@@ -1,9 +1,10 @@
 //! Measures how a broker carries much of something: partitions, connections, waiting consumers, records to look up by time, transactional ids,
-//! data to recover, and clients that ask for too much. A row for each count shows how memory and processor time grow. Works on fbf and, where it
+//! a log to compact, data to recover, and clients that ask for too much. A row for each count shows how memory and processor time grow. Works on fbf and, where it
 //! need not be restarted, on Kafka. Ends with 1 where something is wrong, not where it is slow.
 
 mod abuse;
 mod by_time;
+mod compaction;
 mod connections;
 mod options;
 mod partitions;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         What::Waiting => waiting::measure(&given),
         What::ByTime => by_time::measure(&given),
         What::TransactionalIds => transactional_ids::measure(&given),
+        What::Compaction => compaction::measure(&given),
         What::Recovery => recovery::measure(&given),
         What::Abuse => abuse::measure(&given),
     };

@@ -10,6 +10,7 @@ usage: node-scale WHAT [OPTIONS]
   waiting --count 1000                        consumers that wait for their own partitions: --seconds 10 --produces 2000
   by-time --records 100000000                 offsets by timestamp, and a fetch from there: --look-ups 1000
   transactional-ids --count 10000             live ones, each with one transaction: --connections 8
+  compaction --gb 2 --keys 10000              a producer alone, and beside the compaction of another topic: --seconds 10
   recovery --gb 10 --partitions 10000         kill -9 under full load, at a tenth of the size before (fbf only)
   abuse --budget-mb 512                       consumers, producers and readers that ask for too much, for --seconds 30: --consumers 1000
                                               --producers 2000 --stopped 10 --fill-mb 400; peak memory beyond the budgets: --constant-mb 320";
@@ -22,6 +23,7 @@ pub enum What {
     Waiting,
     ByTime,
     TransactionalIds,
+    Compaction,
     Recovery,
     Abuse,
 }
@@ -34,6 +36,7 @@ impl What {
             "waiting" => Some(What::Waiting),
             "by-time" => Some(What::ByTime),
             "transactional-ids" => Some(What::TransactionalIds),
+            "compaction" => Some(What::Compaction),
             "recovery" => Some(What::Recovery),
             "abuse" => Some(What::Abuse),
             _ => None,
@@ -48,6 +51,7 @@ impl What {
             What::Waiting => &["--count", "--seconds", "--produces"],
             What::ByTime => &["--records", "--look-ups"],
             What::TransactionalIds => &["--count", "--connections"],
+            What::Compaction => &["--gb", "--keys", "--seconds"],
             What::Recovery => &["--gb", "--partitions"],
             What::Abuse => &["--budget-mb", "--constant-mb", "--seconds", "--consumers", "--producers", "--stopped", "--fill-mb"],
         }
@@ -84,7 +88,7 @@ mod tests {
 
     #[test]
     fn every_measurement_is_in_the_usage_with_its_options() {
-        for word in ["partitions", "connections", "waiting", "by-time", "transactional-ids", "recovery", "abuse"] {
+        for word in ["partitions", "connections", "waiting", "by-time", "transactional-ids", "compaction", "recovery", "abuse"] {
             let what = What::of(word).unwrap();
             assert!(USAGE.contains(&format!("\n  {word} ")), "{word}");
             assert!(what.names().iter().all(|name| USAGE.contains(name)), "{what:?}");
