@@ -26,8 +26,8 @@ pub(super) async fn recompressed(
         Compression::None => None,
         _ => context.broker.unpacked.acquire().await.ok(),
     };
-    let level = codec.level;
-    let work = move || recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level);
+    let (level, max_timestamp) = (codec.level, checked.header().max_timestamp);
+    let work = move || recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level, max_timestamp);
     let done = tasks::blocking("recompress", work).await.map_err(AppendError::Corrupt);
     drop(room);
     done

@@ -35,7 +35,7 @@ pub struct Appended {
     pub is_repeated: bool,
 }
 
-/// A batch that may be appended.
+/// A batch that may be appended: its header, as it will be stored.
 #[derive(Debug, Clone, Copy)]
 pub struct Checked(pub(super) BatchHeader);
 

@@ -25,7 +25,7 @@ use crate::config::topic::{TimestampType, TopicSettings};
 use crate::env::Env;
 use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
-use crate::records::header::{CRC_FROM, stamp, stamp_append_time};
+use crate::records::header::{CRC_FROM, stamp, stamp_append_time, stamp_max_timestamp};
 use crate::records::{BatchHeader, RecordError};
 use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, Stretch, SuffixChecksum};
 use arc_swap::ArcSwap;
@@ -267,6 +267,8 @@ impl Partition {
         let append_time = (is_of_client && settings.timestamp_type == TimestampType::LogAppendTime).then_some(now);
         if append_time.is_some() {
             stamp_append_time(&mut batch, now);
+            header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
+        } else if stamp_max_timestamp(&mut batch, header.max_timestamp) {
             header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
         }
         let start = self.start();

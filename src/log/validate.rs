@@ -1,15 +1,15 @@
 //! What a batch from a client must be before a partition takes it; pure, no lock. Source: LogValidator, ProduceRequest.validateRecords,
 //! UnifiedLog.analyzeAndValidateRecords.
 //!
-//! Batches stay opaque: they are stored as they came. Uncompressed records are walked once, which costs next to nothing and keeps a
-//! malformed one from reaching every consumer; compressed ones are decompressed only where a topic's settings ask for something that no
-//! header says (keys on compacted topics).
+//! Batches stay opaque: they are stored as they came, but for a largest timestamp that is not that of their records. Uncompressed records are
+//! walked once, which costs next to nothing and keeps a malformed one from reaching every consumer; compressed ones are decompressed only
+//! where a topic's settings ask for something that no header says (keys on compacted topics), or the header's largest timestamp cannot be true.
 
 use super::AppendError;
 use crate::config::topic::{TimestampType, TopicSettings};
 use crate::ids::Timestamp;
-use crate::records::header::verify_crc;
-use crate::records::iterate::validate_records;
+use crate::records::header::{self, verify_crc};
+use crate::records::iterate::{Summary, validate_records};
 use crate::records::{BatchHeader, Compression};
 use bytes::Bytes;
 
@@ -23,12 +23,13 @@ pub struct InvalidRecords {
 /// The largest output of decompressing one batch; a larger one is refused rather than trusted (trap 37). As large as the largest request.
 pub const DECOMPRESSED_BYTES_MAX: usize = 100 << 20;
 
-/// Checks the one batch of a client's produce request for one partition, and answers its header.
+/// Checks the one batch of a client's produce request for one partition, and answers its header, with the largest timestamp of its records
+/// where these were read: some producers write another one (Sarama until 1.45: −1), and retention and look-ups by time go by it.
 ///
 /// # Errors
 /// The [`AppendError`] that says why the topic does not take it.
 pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> Result<BatchHeader, AppendError> {
-    let header = whole_batch(batch)?;
+    let mut header = whole_batch(batch)?;
     if batch.len() > settings.max_message_bytes {
         return Err(AppendError::TooLarge { bytes: batch.len(), limit: settings.max_message_bytes });
     }
@@ -47,12 +48,19 @@ pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> 
             header.record_count, header.last_offset_delta
         )));
     }
-    check_producer(&header)?;
-    if settings.timestamp_type == TimestampType::CreateTime {
-        check_timestamps(&header, settings, now)?;
+    if header.attributes.timestamp_type() == header::TimestampType::LogAppendTime {
+        return Err(AppendError::InvalidTimestamp("producers should not set the timestamp type to LogAppendTime".to_owned()));
     }
-    if settings.cleanup.compact || compression == Compression::None {
-        check_records(&header, batch, settings.cleanup.compact)?;
+    check_producer(&header)?;
+    let is_believable = header.max_timestamp >= header.base_timestamp;
+    let mut bounds = [header.base_timestamp, header.max_timestamp];
+    if settings.cleanup.compact || compression == Compression::None || !is_believable {
+        let summary = check_records(&header, batch, settings.cleanup.compact)?;
+        bounds = [summary.min_timestamp, summary.max_timestamp];
+        header.max_timestamp = summary.max_timestamp;
+    }
+    if settings.timestamp_type == TimestampType::CreateTime {
+        check_timestamps(bounds, settings, now)?;
     }
     Ok(header)
 }
@@ -77,9 +85,9 @@ fn check_producer(header: &BatchHeader) -> Result<(), AppendError> {
     Ok(())
 }
 
-fn check_timestamps(header: &BatchHeader, settings: &TopicSettings, now: Timestamp) -> Result<(), AppendError> {
-    // The first record's timestamp is the base; with the largest it brackets what a header can say about the batch.
-    for timestamp in [header.base_timestamp, header.max_timestamp] {
+/// `bounds`: the smallest and the largest timestamp of the records; of records that were not read, the first one's and what the header says.
+fn check_timestamps(bounds: [Timestamp; 2], settings: &TopicSettings, now: Timestamp) -> Result<(), AppendError> {
+    for timestamp in bounds {
         if timestamp == Timestamp::NONE {
             continue;
         }
@@ -96,10 +104,10 @@ fn check_timestamps(header: &BatchHeader, settings: &TopicSettings, now: Timesta
     Ok(())
 }
 
-fn check_records(header: &BatchHeader, batch: &Bytes, requires_key: bool) -> Result<(), AppendError> {
+fn check_records(header: &BatchHeader, batch: &Bytes, requires_key: bool) -> Result<Summary, AppendError> {
     let summary = validate_records(header, batch, DECOMPRESSED_BYTES_MAX, requires_key).map_err(AppendError::Corrupt)?;
     if summary.keyless.is_empty() {
-        return Ok(());
+        return Ok(summary);
     }
     let reason = "Compacted topic cannot accept message without key.";
     Err(AppendError::InvalidRecords(InvalidRecords {

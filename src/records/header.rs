@@ -204,6 +204,17 @@ pub fn stamp_append_time(batch: &mut [u8], now: Timestamp) {
     write_crc(batch);
 }
 
+/// Makes `max` the largest timestamp of a parsed batch, with a new CRC where it was another one; whether it was. Panics on less than a header.
+pub fn stamp_max_timestamp(batch: &mut [u8], max: Timestamp) -> bool {
+    let written = field(batch, MAX_TIMESTAMP_AT).expect("a parsed batch has a whole header");
+    let is_other = written != max.0.to_be_bytes();
+    if is_other {
+        put(batch, MAX_TIMESTAMP_AT, max.0.to_be_bytes());
+        write_crc(batch);
+    }
+    is_other
+}
+
 /// Computes and writes the CRC of one whole batch. Panics on less than a header.
 pub(crate) fn write_crc(batch: &mut [u8]) {
     let crc = crc32c::crc32c(batch.get(CRC_START..).expect("a batch has a whole header"));
