@@ -8,7 +8,7 @@ use crate::config::topic::{TimestampType, TopicSettings};
 use crate::env::Env;
 use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
-use crate::records::{BatchBuilder, BatchHeader, RecordError, kept};
+use crate::records::{BatchBuilder, BatchHeader, Compression, RecordError, kept};
 use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore as _, Mark};
@@ -280,6 +280,59 @@ async fn offsets_are_found_by_time_within_batches_too() {
     assert_eq!(find(31).await, Some((Offset(4), at(40))));
     assert_eq!(find(41).await, None);
     assert_eq!(partition.offset_of_max_time().await.expect("readable"), Some((Offset(4), at(40))));
+}
+
+#[tokio::test]
+async fn a_look_up_by_time_begins_at_the_start_of_the_log() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    let at = |ms: i64| NOW.plus_ms(ms);
+    let three = (0..3).fold(BatchBuilder::new(at(0)), |batch, ms| batch.record_at(at(ms), Some(b"k"), None, &[]));
+    append(&partition, three.build()).await.expect("appended");
+    append(&partition, records(at(40), 1, 1)).await.expect("appended");
+    partition.trim(Offset(1)).await.expect("trimmed");
+    let find = async |ms| partition.offset_for_time(at(ms)).await.expect("readable");
+    assert_eq!(find(0).await, Some((Offset(1), at(1))), "not the next batch");
+    assert_eq!(find(2).await, Some((Offset(2), at(2))));
+    assert_eq!(find(3).await, Some((Offset(3), at(40))));
+}
+
+/// The same batch with another largest timestamp in its header, and a CRC that says so.
+fn claiming(batch: &Bytes, max: Timestamp) -> Bytes {
+    let mut batch = BytesMut::from(&batch[..]);
+    crate::records::header::stamp_max_timestamp(&mut batch, max);
+    batch.freeze()
+}
+
+#[tokio::test]
+async fn the_largest_timestamp_is_that_of_the_records_whatever_the_header_says() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    let at = |ms: i64| NOW.plus_ms(ms);
+    let batch = |codec| {
+        let batch = BatchBuilder::new(at(0)).compression(codec).record_at(at(0), Some(b"k"), None, &[]);
+        batch.record_at(at(30), Some(b"k"), None, &[]).record_at(at(10), Some(b"k"), None, &[]).build()
+    };
+    for (codec, claimed) in [
+        (Compression::None, Timestamp(0)),
+        (Compression::None, Timestamp::NONE),
+        (Compression::None, at(10)),
+        (Compression::None, at(31)),
+        (Compression::Zstd, Timestamp::NONE),
+        (Compression::Zstd, Timestamp(0)),
+    ] {
+        let (first, _) = append(&partition, claiming(&batch(codec), claimed)).await.expect("appended");
+        let read = partition.read(Offset(first), 1, Offset(i64::MAX)).await.expect("readable");
+        let header = BatchHeader::parse(&read[0].bytes).expect("a batch");
+        assert_eq!((header.max_timestamp, read[0].max_timestamp), (at(30), at(30)), "{codec} {claimed}");
+        crate::records::header::verify_crc(&read[0].bytes, &header).expect("its CRC is right");
+    }
+    partition.set_settings(Arc::new(TopicSettings { timestamp_after_max_ms: 20, ..settings() }));
+    let hidden = claiming(&batch(Compression::None), at(0));
+    assert!(matches!(append(&partition, hidden).await, Err(AppendError::InvalidTimestamp(_))), "a record behind the first");
+    let mut stamped = BytesMut::from(&records(at(0), 1, 1)[..]);
+    crate::records::header::stamp_append_time(&mut stamped, at(0));
+    assert!(matches!(append(&partition, stamped.freeze()).await, Err(AppendError::InvalidTimestamp(_))), "LogAppendTime is ours");
 }
 
 #[tokio::test]

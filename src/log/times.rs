@@ -19,16 +19,18 @@ impl Partition {
         if from >= self.watermark() {
             return Ok(None);
         }
-        // The first batch nearly always holds it; one that was kept for its arrival time (no timestamps) does not.
+        // The first batch nearly always holds it; one that was kept for its arrival time (no timestamps) does not, nor one whose later records are
+        // trimmed.
         loop {
             let batches = self.read(from, 1, Offset(i64::MAX)).await?;
             let Some(batch) = batches.first() else { return Ok(None) };
-            if let Some(found) = first_at_time(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX, time)?
-                && found.0 >= self.start()
-            {
-                return Ok(Some(found));
+            let found = first_at_time(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX, time, self.start())?;
+            if found.is_some() {
+                return Ok(found);
             }
             from = batch.last.next();
+            // Batches of the tail are there at once, and each may have to be unpacked: others come in between.
+            tokio::task::yield_now().await;
         }
     }
 

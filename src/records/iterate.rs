@@ -185,11 +185,20 @@ pub fn validate_records(header: &BatchHeader, batch: &Bytes, limit: usize, requi
     Ok(summary)
 }
 
-/// The first record of a batch at or after `time`; `None` when all are older. Decompresses to at most `limit` bytes.
-pub fn first_at_time(batch: &Bytes, limit: usize, time: Timestamp) -> Result<Option<(Offset, Timestamp)>, RecordError> {
+/// The first record of a batch that is at or after `time` and not before offset `from`; `None` when there is none. Decompresses to at most
+/// `limit` bytes, and nothing where the header says that all records are older. Source: FileRecords.searchForTimestamp.
+pub fn first_at_time(
+    batch: &Bytes,
+    limit: usize,
+    time: Timestamp,
+    from: Offset,
+) -> Result<Option<(Offset, Timestamp)>, RecordError> {
+    if BatchHeader::parse(batch)?.max_timestamp < time {
+        return Ok(None);
+    }
     let mut iter = records(batch, limit)?;
     while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
-        if found.1 >= time {
+        if found.1 >= time && found.0 >= from {
             return Ok(Some(found));
         }
     }

@@ -104,7 +104,7 @@ fn no_bit_flip_panics_and_the_crc_finds_those_that_it_covers() {
                 let _ = parsed.last_sequence();
                 let _ = read_all(&flipped);
                 let _ = validate_records(&parsed, &flipped, LIMIT, true);
-                let _ = first_at_time(&flipped, LIMIT, Timestamp(60));
+                let _ = first_at_time(&flipped, LIMIT, Timestamp(60), Offset(0));
                 let _ = max_at(&flipped, LIMIT);
                 let _ = EndTransaction::read(&flipped);
             }
@@ -335,9 +335,10 @@ fn validation_lists_keyless_records_and_refuses_gaps() {
 fn times_are_found_within_a_batch() {
     for codec in CODECS {
         let batch = sample(codec);
-        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(50)), Ok(Some((Offset(0), Timestamp(50)))));
-        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(51)), Ok(Some((Offset(1), Timestamp(90)))));
-        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(91)), Ok(None));
+        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(50), Offset(0)), Ok(Some((Offset(0), Timestamp(50)))));
+        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(51), Offset(0)), Ok(Some((Offset(1), Timestamp(90)))));
+        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(50), Offset(1)), Ok(Some((Offset(1), Timestamp(90)))));
+        assert_eq!(first_at_time(&batch, LIMIT, Timestamp(91), Offset(0)), Ok(None));
         assert_eq!(max_at(&batch, LIMIT), Ok((Offset(1), Timestamp(90))));
     }
     let emptied = BatchBuilder::new(Timestamp(7)).build();
