@@ -75,15 +75,18 @@ impl Preparer {
 
     /// Waits for segment `seq`, which is the one after the current.
     pub fn take(&self, seq: u64) -> Result<Segment, StoreError> {
-        self.want(seq);
         let mut state = lock(&self.state);
+        // Before anybody works on it: an attempt that fails while nobody waits is given up, and told to nobody.
         state.is_urgent = true;
-        self.work.notify_one();
         loop {
             if let Some(segment) = state.ready.take() {
                 state.is_urgent = false;
                 return segment;
             }
+            if state.wanted.is_none() {
+                state.wanted = Some(seq);
+            }
+            self.work.notify_one();
             if state.is_closed {
                 return Err(StoreError::Closed);
             }
@@ -188,6 +191,23 @@ mod tests {
             assert_eq!(lock(&preparer.state).allowed, allowed, "{used} shares used");
         }
         assert!(!preparer.rest(127));
+    }
+
+    /// Whoever takes a segment is told why there is none, also when nothing was wanted before.
+    #[test]
+    fn who_waits_for_a_segment_is_told_why_there_is_none() {
+        let preparer = Arc::new(Preparer::new(Vec::new()));
+        preparer.want(1);
+        preparer.finish(Err(StoreError::Io("full".to_owned())));
+        let own = Arc::clone(&preparer);
+        let worker = tasks::thread("test-preparer", move || {
+            while own.next_wanted().is_some() {
+                own.finish(Err(StoreError::Io("still full".to_owned())));
+            }
+        });
+        assert!(preparer.take(1).is_err());
+        preparer.close();
+        worker.join().expect("ends");
     }
 
     #[test]

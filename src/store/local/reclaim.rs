@@ -314,12 +314,16 @@ impl Worker {
         Ok(())
     }
 
-    /// Empties old segments that hold little, when the journal as a whole takes much more than what lives in it.
+    /// Empties old segments that hold little, as long as the journal as a whole takes much more than what lives in it. Each is given away before the
+    /// next is read: a disk that is nearly full has room for one.
     fn move_mostly_dead(&mut self) -> Result<(), StoreError> {
-        for seq in self.mostly_dead() {
+        let mut tried = HashSet::new();
+        while let Some(seq) = self.mostly_dead().into_iter().find(|seq| !tried.contains(seq)) {
             if self.shared.reclaim.is_closed() || !self.move_living(seq)? {
                 return Ok(());
             }
+            self.free_empty()?;
+            tried.insert(seq);
         }
         Ok(())
     }
