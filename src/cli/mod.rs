@@ -9,6 +9,7 @@ use std::process::ExitCode;
 
 mod banner;
 mod config_check;
+mod descriptors;
 mod hash_key;
 mod memory;
 mod repair;

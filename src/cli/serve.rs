@@ -1,7 +1,7 @@
 //! `fbf serve`: configuration, broker, webhooks, listeners, banner; then wait for a signal, drain and close.
 
 use super::runtimes::Runtimes;
-use super::{EXIT_FAILED, EXIT_USAGE, banner, fail, memory};
+use super::{EXIT_FAILED, EXIT_USAGE, banner, descriptors, fail, memory};
 use crate::broker::Broker;
 use crate::config::{self, Config, Sources};
 use crate::env::Env;
@@ -23,14 +23,14 @@ use tracing::{info, warn};
 const EXIT_INTERRUPTED: i32 = 130;
 
 pub(super) fn run(sources: &Sources) -> ExitCode {
-    let (config, warnings) = match config::load(sources) {
+    let (mut config, warnings) = match config::load(sources) {
         Ok(loaded) => loaded,
         Err(error) => return fail(EXIT_USAGE, &error.to_string()),
     };
     if let Err(error) = telemetry::init(&config.log.level, config.log.format) {
         return fail(EXIT_USAGE, &error);
     }
-    if let Err(error) = memory::check() {
+    if let Err(error) = memory::check().and_then(|()| descriptors::fit(&mut config)) {
         return fail(EXIT_FAILED, &error);
     }
     for warning in warnings {
