@@ -11,7 +11,7 @@ use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::share::SharePartitions;
 use crate::coordinator::txn::Transactions;
 use crate::env::Env;
-use crate::ids::LogId;
+use crate::ids::{LogId, TopicId};
 use crate::log::{LogOptions, Logs, Partition, compaction, retention};
 use crate::schema::counts::Counts;
 use crate::schema::{Level, Registry, Settings};
@@ -208,14 +208,14 @@ impl Broker {
         }
     }
 
-    /// Deletes a topic, its logs, and the offsets that groups committed for it.
+    /// Deletes a topic, its logs, and the offsets that groups committed for it. `only`: not another topic of the same name.
     ///
     /// # Errors
     /// See [`Catalog::delete_topic`].
-    pub async fn delete_topic(self: &Arc<Broker>, name: &str) -> Result<Arc<Topic>, CatalogError> {
+    pub async fn delete_topic(self: &Arc<Broker>, name: &str, only: Option<TopicId>) -> Result<Arc<Topic>, CatalogError> {
         let (broker, name) = (self.clone(), name.to_owned());
         tasks::to_the_end("delete topic", async move {
-            let topic = broker.catalog.delete_topic(&name).await?;
+            let topic = broker.catalog.delete_topic(&name, only).await?;
             purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
             broker.invalid_records.forget(topic.id);
             broker.groups.topic_deleted(&topic.name, topic.id).await;

@@ -11,6 +11,7 @@ use super::errors::catalog::{message, shown};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
+use crate::catalog::CatalogError;
 use crate::ids::TopicId;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
@@ -123,11 +124,14 @@ fn plan(targets: Vec<Target>, name_of: impl Fn(TopicId) -> Option<String>) -> Ve
 }
 
 async fn delete(context: &Context, target: Target, name: &str) -> DeletableTopicResult {
-    match context.broker.delete_topic(name).await {
+    let only = (!target.id.is_nil()).then_some(TopicId(target.id));
+    match context.broker.delete_topic(name, only).await {
         Ok(topic) => {
             let deleted = Target { name: Some(TopicName(StrBytes::from_string(topic.name.clone()))), id: topic.id.0 };
             deleted.answered(NONE, None)
         }
+        // Deleted meanwhile; the name may be another topic's by now.
+        Err(CatalogError::UnknownTopic(_)) if only.is_some() => target.refused(ResponseError::UnknownTopicId, None),
         Err(error) => {
             let (code, why) = shown(&error);
             target.answered(code, why)

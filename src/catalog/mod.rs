@@ -260,13 +260,14 @@ impl Catalog {
         tasks::to_the_end("catalog change", async move { inner.create_topic(new).await }).await
     }
 
-    /// Removes a topic and answers what it was, so that the caller can delete its logs. Durable and visible when it returns.
+    /// Removes a topic and answers what it was, so that the caller can delete its logs. Durable and visible when it returns. `only`: not another
+    /// topic that has the name by now.
     ///
     /// # Errors
     /// [`CatalogError::UnknownTopic`], [`CatalogError::Store`].
-    pub async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+    pub async fn delete_topic(&self, name: &str, only: Option<TopicId>) -> Result<Arc<Topic>, CatalogError> {
         let (inner, name) = (self.inner.clone(), name.to_owned());
-        tasks::to_the_end("catalog change", async move { inner.delete_topic(&name).await }).await
+        tasks::to_the_end("catalog change", async move { inner.delete_topic(&name, only).await }).await
     }
 
     /// Topics whose deletion was cut short before this opening: their logs are to be deleted, then [`Catalog::forget_deleted`].
@@ -389,10 +390,11 @@ impl Inner {
         Ok(topic)
     }
 
-    async fn delete_topic(&self, name: &str) -> Result<Arc<Topic>, CatalogError> {
+    async fn delete_topic(&self, name: &str, only: Option<TopicId>) -> Result<Arc<Topic>, CatalogError> {
         let mut commits = self.commits.lock().await;
         let snapshot = self.snapshot.load_full();
-        let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
+        let topic = snapshot.topic(name).filter(|topic| only.is_none_or(|id| id == topic.id));
+        let topic = topic.ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
         commits.delete_topic(&topic).await?;
         self.publish(&snapshot, name, |next| next.remove(name));
         info!(topic = name, id = %topic.id, "topic deleted");

@@ -147,7 +147,7 @@ async fn ids_are_never_used_again() {
         let grown = catalog.add_partitions("t", 5).await.expect("grown");
         assert_eq!(grown.logs.get(..3), topic.logs.get(..), "existing partitions keep their logs");
         assert!(grown.logs.iter().skip(3).all(|log| logs.insert(*log)), "a log id came twice: {:?}", grown.logs);
-        catalog.delete_topic("t").await.expect("deleted");
+        catalog.delete_topic("t", None).await.expect("deleted");
         assert!(catalog.topic("t").is_none() && catalog.topic_by_id(topic.id).is_none());
     }
 }
@@ -233,8 +233,8 @@ async fn partitions_only_grow() {
 async fn internal_topics_can_be_deleted_as_in_kafka() {
     let catalog = open(&MemoryStore::new(), 1).await;
     catalog.create_topic(new("__consumer_offsets", 1)).await.expect("created");
-    catalog.delete_topic("__consumer_offsets").await.expect("deleted");
-    assert!(matches!(catalog.delete_topic("none").await, Err(CatalogError::UnknownTopic(_))));
+    catalog.delete_topic("__consumer_offsets", None).await.expect("deleted");
+    assert!(matches!(catalog.delete_topic("none", None).await, Err(CatalogError::UnknownTopic(_))));
 }
 
 #[tokio::test]
@@ -275,11 +275,21 @@ fn manual_assignments_name_this_node_and_every_partition_once() {
 }
 
 #[tokio::test]
+async fn another_topic_of_the_same_name_is_not_deleted() {
+    let catalog = open(&MemoryStore::new(), 1).await;
+    let first = catalog.create_topic(new("t", 1)).await.expect("created");
+    catalog.delete_topic("t", Some(first.id)).await.expect("deleted");
+    let second = catalog.create_topic(new("t", 1)).await.expect("created anew");
+    assert!(matches!(catalog.delete_topic("t", Some(first.id)).await, Err(CatalogError::UnknownTopic(_))));
+    assert_eq!(catalog.topic("t").map(|topic| topic.id), Some(second.id));
+}
+
+#[tokio::test]
 async fn a_deletion_is_remembered_until_the_logs_are_gone() {
     let store = MemoryStore::new();
     let catalog = open(&store, 1).await;
     let topic = catalog.create_topic(new("t", 2)).await.expect("created");
-    catalog.delete_topic("t").await.expect("deleted");
+    catalog.delete_topic("t", None).await.expect("deleted");
     let again = open(&store, 2).await;
     assert_eq!(again.unfinished_deletions(), [Deleted { id: topic.id, logs: topic.logs.clone() }]);
     again.forget_deleted(topic.id).await.expect("forgotten");
