@@ -302,6 +302,8 @@ impl<M: StateMachine> Actor<M> {
         if let Some(timer) = self.timers.pop_due(now.plus_ms(-patience)) {
             let effects = self.machine.expired(timer, now);
             self.carry_out(effects).await?;
+            // Nothing above need wait, and thousands of sessions may end at once.
+            tokio::task::yield_now().await;
             return Ok(true);
         }
         let awaited = self.awaited();

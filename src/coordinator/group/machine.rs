@@ -410,7 +410,7 @@ fn check_join(request: &JoinRequest, settings: &GroupSettings) -> Option<GroupEr
     if !allowed.contains(&request.session_timeout_ms) {
         return Some(GroupError::InvalidSessionTimeout);
     }
-    let mut names = vec![&request.client_id, &request.client_host, &request.protocol_type];
+    let mut names = vec![&request.member_id, &request.client_id, &request.client_host, &request.protocol_type];
     names.extend(&request.instance_id);
     names.extend(request.protocols.iter().map(|protocol| &protocol.name));
     names.iter().any(|name| name.len() > NAME_BYTES_MAX).then_some(GroupError::NameTooLong)

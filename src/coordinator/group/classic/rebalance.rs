@@ -9,6 +9,9 @@ use crate::coordinator::group::Context;
 use crate::coordinator::group::messages::GroupError;
 use bytes::Bytes;
 
+/// How often at most it is looked whether static members of whom none came are still there.
+const REJOIN_PAUSE_MS: i64 = 1_000;
+
 /// How the first rebalance of an empty group waits for more members.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct InitialDelay {
@@ -112,8 +115,9 @@ impl ClassicGroup {
             ctx.cancel_timer(self.session_timer(&id));
         }
         if !self.members.is_empty() && !self.elect_joined_leader() {
-            // Only static members are left, and none of them came: their sessions decide.
-            ctx.set_timer(self.join_timer(), self.rebalance_timeout_ms());
+            // Only static members are left, and none of them came: their sessions decide. Not looked at again and again without a pause where
+            // their rebalance timeouts are none.
+            ctx.set_timer(self.join_timer(), self.rebalance_timeout_ms().max(REJOIN_PAUSE_MS));
             return;
         }
         // It would take 68 years of rebalances each second to get past the last generation.

@@ -155,6 +155,10 @@ impl Change<'_, '_> {
     /// [`GroupError::RebalanceInProgress`], and what the member has to do about its membership.
     pub fn classic_heartbeat(&mut self, request: &HeartbeatRequest) -> Result<(), GroupError> {
         let id = request.member_id.as_str();
+        self.group.classic_member(id, request.instance_id.as_deref(), request.generation)?;
+        // Others may have gone, and where only classic members are left nobody else moves the group on.
+        self.refresh(false);
+        self.update_target();
         let (member, classic) = self.group.classic_member(id, request.instance_id.as_deref(), request.generation)?;
         let session_timeout_ms = i64::from(classic.session_timeout_ms);
         let rebalance_timeout_ms = member.metadata.rebalance_timeout_ms;

@@ -85,10 +85,10 @@ impl Change<'_, '_> {
     #[must_use]
     pub fn is_late(&self, timer: &Timer) -> bool {
         match timer {
-            // Whoever has moved on was in time.
-            Timer::Rebalance { member, .. } => {
-                self.group.members.get(member).is_some_and(|member| member.current.state == MemberState::Unrevoked)
-            }
+            // Whoever has moved on was in time, and whoever has left for a while has its session to come back.
+            Timer::Rebalance { member, .. } => self.group.members.get(member).is_some_and(|member| {
+                member.current.state == MemberState::Unrevoked && member.current.epoch != LEAVING_FOR_A_WHILE
+            }),
             Timer::Session { member, .. } | Timer::Rejoin { member, .. } | Timer::MemberSync { member, .. } => {
                 self.group.members.contains_key(member)
             }

@@ -248,7 +248,10 @@ impl GroupShard {
                 Group::Share(_) => false,
             };
             for (partition, committed) in partitions {
-                if !is_subscribed && committed.is_expired(start, self.settings.retention_ms, now) {
+                let is_expired = committed.is_expired(start, self.settings.retention_ms, now);
+                // Its tombstone would overtake what a transaction has for the partition.
+                let is_pending = || self.durable.offsets.is_unstable(id, topic, *partition);
+                if !is_subscribed && is_expired && !is_pending() {
                     out.records.push(tombstone(id, topic, *partition));
                 } else {
                     are_all_expired = false;

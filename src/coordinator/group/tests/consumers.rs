@@ -302,6 +302,26 @@ fn a_topic_that_comes_right_after_the_expressions_were_resolved_is_not_forgotten
 }
 
 #[test]
+fn a_static_member_that_leaves_for_a_while_is_not_late_to_give_up_partitions() {
+    let mut shard = shard_with(&[("t", 4)]);
+    let mut first = Consumer { instance_id: Some("i".to_owned()), ..Consumer::of("a", &["t"]) };
+    let beat = shard.beat(ConsumerHeartbeat { rebalance_timeout_ms: Some(10_000), ..first.request() }).expect("joins");
+    first.heard(beat);
+    let mut other = Consumer::of("b", &["t"]);
+    other.beat(&mut shard);
+    shard.advance(1_000);
+    other.beat(&mut shard);
+    first.beat(&mut shard);
+    assert_eq!(first.count(), 2, "it has to give up the others");
+    shard.beat(ConsumerHeartbeat { member_epoch: -2, ..first.request() }).expect("for a while");
+    for _ in 0..4 {
+        shard.advance(5_000);
+        other.beat(&mut shard);
+    }
+    assert_eq!(shard.described().members.len(), 2, "its session has not ended");
+}
+
+#[test]
 fn a_static_member_comes_back_to_what_it_owned() {
     let mut shard = shard_with(&[("t", 4)]);
     let fixed = |id: &str| Consumer { instance_id: Some("i".to_owned()), ..Consumer::of(id, &["t"]) };

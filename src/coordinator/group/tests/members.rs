@@ -178,6 +178,22 @@ fn a_static_member_is_kept_through_rebalances_until_its_session_ends() {
     assert_eq!(again.members.len(), 2, "it keeps its share");
 }
 
+/// Looked at without a pause, this would never end.
+#[test]
+fn a_static_member_without_a_rebalance_timeout_is_kept_until_its_session_ends() {
+    let mut shard = Harness::new();
+    let quick = shard.join(JoinRequest { rebalance_timeout_ms: 0, ..static_joining("i", "") });
+    let other = shard.join(JoinRequest { is_id_required: false, ..joining("a", "") });
+    shard.advance(2 * DELAY_MS);
+    let (quick, other) = (joined(quick), joined(other));
+    assert_eq!(quick.generation, other.generation);
+    shard.leave(vec![Leaving { member_id: other.member_id, instance_id: None }]);
+    shard.advance(SESSION_MS / 2);
+    assert_eq!(shard.state(), "PreparingRebalance");
+    shard.advance(SESSION_MS);
+    assert_eq!(shard.state(), "Empty");
+}
+
 #[test]
 fn an_administrator_removes_static_members_by_instance_id() {
     let mut shard = Harness::new();

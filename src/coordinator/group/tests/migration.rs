@@ -121,6 +121,33 @@ fn an_online_upgrade_and_the_way_back_keep_every_partition_with_one_owner() {
     assert_eq!((rejoined.generation, rejoined.leader.as_str()), (3, id.as_str()));
 }
 
+#[test]
+fn a_member_id_that_fits_into_no_record_is_refused() {
+    let (mut shard, _) = classic_group(MigrationPolicy::Bidirectional);
+    shard.beat(Consumer::of("b", &["t"]).request()).expect("the group is upgraded");
+    // In a group of the newer protocol an unknown id is a new member's.
+    assert_eq!(refused(shard.join(classic("c", &"x".repeat(40_000), &[]))).error, GroupError::NameTooLong);
+}
+
+#[test]
+fn classic_members_that_are_left_alone_take_what_became_free() {
+    let (mut shard, id) = classic_group(MigrationPolicy::Upgrade);
+    let mut second = Consumer::of("b", &["t"]);
+    let beat = shard.beat(second.request()).expect("the group is upgraded");
+    second.heard(beat);
+    let generation = joined(shard.join(classic("a", &id, &[0, 1]))).generation;
+    let kept = assigned(answered(shard.sync(&id, generation, &[])));
+    assert_eq!(kept.len(), 1);
+    let generation = joined(shard.join(classic("a", &id, &kept))).generation;
+    assert_eq!(assigned(answered(shard.sync(&id, generation, &[]))), kept);
+    assert_eq!(shard.heartbeat(&id, generation), Ok(()));
+    shard.beat(ConsumerHeartbeat { member_epoch: -1, ..second.request() }).expect("leaves");
+    shard.advance(1_000);
+    assert_eq!(shard.heartbeat(&id, generation), Err(GroupError::RebalanceInProgress));
+    let generation = joined(shard.join(classic("a", &id, &kept))).generation;
+    assert_eq!(assigned(answered(shard.sync(&id, generation, &[]))), [0, 1]);
+}
+
 impl Harness {
     fn commit_of(&mut self, member_id: &str, generation: i32) -> CommitReply {
         self.commit(CommitRequest {

@@ -16,6 +16,7 @@ fn a_join_that_cannot_be_is_refused() {
     assert_eq!(error(&mut shard, without), GroupError::InconsistentProtocol);
     let long = JoinRequest { client_id: "x".repeat(40_000), ..joining("a", "") };
     assert_eq!(error(&mut shard, long), GroupError::NameTooLong);
+    assert_eq!(error(&mut shard, joining("a", &"x".repeat(40_000))), GroupError::NameTooLong);
     assert_eq!(shard.state(), "Dead", "refused joins leave no group behind");
 
     shard.stable(&["a"]);

@@ -142,6 +142,18 @@ fn pending_offsets_keep_their_group_and_never_expire() {
 }
 
 #[test]
+fn an_offset_that_expires_takes_nothing_from_an_open_transaction() {
+    let mut shard = Harness::new();
+    shard.commit_plainly(3).expect("taken");
+    shard.advance(settings().retention_ms - 60_000);
+    assert_eq!(shard.committed("topic"), Some(3));
+    shard.stage(ALICE, 5).expect("taken");
+    shard.advance(DAY_MS);
+    shard.end(ALICE, Marker::Commit);
+    assert_eq!(shard.committed("topic"), Some(5));
+}
+
+#[test]
 fn deleting_the_group_drops_what_is_pending() {
     let mut shard = Harness::new();
     shard.stage(ALICE, 5).expect("taken");
