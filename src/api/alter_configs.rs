@@ -59,7 +59,8 @@ fn replacing(context: &Context, kind: i8, name: &StrBytes, given: Vec<(StrBytes,
     let set = incremental_alter_configs::set_names(context, kind, name);
     let gone = set.into_iter().filter(|own| !given.iter().any(|(name, _)| name.as_str() == own));
     let gone = gone.map(|own| (StrBytes::from_string(own), DELETE, None)).collect::<Vec<_>>();
-    let kept = given.into_iter().map(|(name, value)| (name, if value.is_some() { SET } else { DELETE }, value));
+    // A null is no value to set, and refused as such (ConfigAdminManager.preprocess).
+    let kept = given.into_iter().map(|(name, value)| (name, SET, value));
     let configs = kept.chain(gone).map(|(name, operation, value)| {
         AlterableConfig::default().with_name(name).with_config_operation(operation).with_value(value)
     });

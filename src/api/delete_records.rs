@@ -56,7 +56,8 @@ async fn delete(context: &Context, topic: &str, index: i32, before: i64) -> Resu
         return Err(ResponseError::InvalidTopicException);
     }
     let partition = context.partition_of(&topic, index).await?;
-    if !partition.settings().cleanup.delete {
+    let cleanup = partition.settings().cleanup;
+    if cleanup.compact && !cleanup.delete {
         return Err(ResponseError::PolicyViolation);
     }
     let watermark = partition.watermark();

@@ -77,6 +77,8 @@ pub fn record(error: &RecordError) -> ResponseError {
         RecordError::UnsupportedMagic(_) => ResponseError::UnsupportedForMessageFormat,
         RecordError::UnsupportedCompression(_) => ResponseError::UnsupportedCompressionType,
         RecordError::BadCount(_) | RecordError::BadRecord(_) => ResponseError::InvalidRecord,
+        // Not to be sent again as it is: producers split a batch that is too large.
+        RecordError::TooLarge { .. } => ResponseError::MessageTooLarge,
         _ => ResponseError::CorruptMessage,
     }
 }

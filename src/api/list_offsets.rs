@@ -82,7 +82,8 @@ async fn find(context: &Context, name: &str, asked: &ListOffsetsPartition, is_co
     super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
     let found = resolve(&partition, asked.timestamp, context.version, is_committed).await?;
     // A record that a read_committed consumer cannot fetch yet is not found either (ReplicaManager.fetchOffset).
-    let is_fetchable = |offset: Offset| !is_committed || asked.timestamp < 0 || offset < partition.last_stable();
+    let names_a_record = asked.timestamp >= 0 || asked.timestamp == MAX_TIMESTAMP;
+    let is_fetchable = |offset: Offset| !is_committed || !names_a_record || offset < partition.last_stable();
     Ok(found.filter(|(offset, _)| is_fetchable(*offset)))
 }
 
