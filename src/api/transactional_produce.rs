@@ -59,7 +59,7 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
                 // ProduceRequest: "Transactional records contained more than one producer ID".
                 leave.refusal = Some(ResponseError::InvalidProducerIdMapping);
             }
-            if let Some(verification) = partition.verification(own.id, own.epoch) {
+            if let Some(verification) = partition.verification(own.id, own.epoch, header.base_sequence) {
                 leave.verified.insert((topic_at, partition_at), verification);
                 partitions.entry(topic.name.clone()).or_default().insert(data.index);
                 asking.push((partition, own.id));
@@ -75,8 +75,9 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
         }
         let request = PartitionsRequest { id: id.to_string(), producer, partitions, intent };
         let refused = answered(context, request).await.err();
-        if refused == Some(TransactionError::Concurrent) {
-            // Asked again soon, perhaps by a request that is on its way already and shares the verification.
+        if matches!(refused, Some(TransactionError::Concurrent | TransactionError::Shard(_))) {
+            // Asked again soon, perhaps by a request that is on its way already and shares the verification; and until then no later batch of the
+            // producer may be its first.
             asking.clear();
         }
         leave.refusal = refused.map(|error| {

@@ -55,15 +55,15 @@ impl Partition {
         self.lock().producers.judge_marker(producer, epoch, end.coordinator_epoch, is_epoch_raised)
     }
 
-    /// Whether the coordinator has to be asked before a batch of `producer` may be part of its transaction, and if so, what
-    /// [`Origin::Verified`] proves then.
+    /// Whether the coordinator has to be asked before a batch of `producer` with this first sequence may be part of its transaction, and if so,
+    /// what [`Origin::Verified`] proves then.
     #[must_use]
-    pub fn verification(&self, producer: ProducerId, epoch: ProducerEpoch) -> Option<Verification> {
+    pub fn verification(&self, producer: ProducerId, epoch: ProducerEpoch, sequence: i32) -> Option<Verification> {
         let mut state = self.lock();
         if state.producers.is_open(producer, epoch) {
             return None;
         }
-        Some(state.producers.transactions.verify(producer, self.now()))
+        Some(state.producers.transactions.verify(producer, epoch, sequence, self.now()))
     }
 
     /// The coordinator refused what [`Partition::verification`] was begun for.
@@ -79,7 +79,9 @@ pub(super) fn check_verified(state: &State, id: ProducerId, header: &BatchHeader
         return Ok(());
     }
     match origin {
-        Origin::Verified(verification) if producers.transactions.is_verified(id, verification) => Ok(()),
+        Origin::Verified(verification) if producers.transactions.is_verified(id, verification) => {
+            producers.check_first(id, header)
+        }
         _ => Err(ProducerError::NotVerified(id)),
     }
 }

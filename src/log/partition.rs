@@ -484,6 +484,11 @@ impl Partition {
         state.producers.all()
     }
 
+    /// Forgets producers that were not seen for `producer.id.expiration.ms`; appends do the same, where there are any.
+    pub(super) fn expire_producers(&self) {
+        self.lock().producers.expire(self.env.now(), self.producer_expiration_ms.load(Ordering::Relaxed));
+    }
+
     /// How much was ever appended, how much of that is kept, and how fast it grows.
     #[must_use]
     pub fn statistics(&self) -> Statistics {

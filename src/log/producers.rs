@@ -164,6 +164,21 @@ impl Producers {
         }
     }
 
+    /// Whether a batch of a verified transaction may be the first of its producer here: not while one before it was seen and is not stored, which
+    /// was refused and comes again. Source: ProducerAppendInfo.checkSequence, VerificationStateEntry.lowestSequence.
+    ///
+    /// # Errors
+    /// [`ProducerError::OutOfOrderSequence`].
+    pub fn check_first(&self, id: ProducerId, header: &BatchHeader) -> Result<(), ProducerError> {
+        let lowest = self.transactions.lowest_sequence(id, ProducerEpoch(header.producer_epoch));
+        match (self.by_id.contains_key(&id), lowest) {
+            (false, Some(lowest)) if header.base_sequence > lowest => {
+                Err(ProducerError::OutOfOrderSequence { producer: id, found: header.base_sequence, last: -1 })
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the producer has a transaction open in this epoch: its next batches go into it unasked.
     #[must_use]
     pub fn is_open(&self, id: ProducerId, epoch: ProducerEpoch) -> bool {

@@ -38,7 +38,7 @@ pub(super) async fn open(logs: &Logs, log: LogId, fence: Fence, settings: Arc<To
         from = newest.last.next();
         for batch in &batches {
             unsaved.add(batch.bytes.len());
-            learn(&mut known, &settings, log, batch)?;
+            learn(&mut known, &settings, log, batch, env.now())?;
         }
     }
     let Snapshot { totals, segment, cleaned, mut producers } = known;
@@ -88,24 +88,24 @@ async fn snapshot(store: &dyn LogStore, log: LogId, bounds: LogBounds) -> Result
     Ok(super::snapshot::decode(value).map(|snapshot| (at, snapshot)))
 }
 
-fn learn(known: &mut Snapshot, settings: &TopicSettings, log: LogId, batch: &Batch) -> Result<(), StoreError> {
+/// Its producer counts as seen `now`, whatever time its records have: it may be about to send again what was not answered.
+fn learn(known: &mut Snapshot, settings: &TopicSettings, log: LogId, batch: &Batch, now: Timestamp) -> Result<(), StoreError> {
     let damaged = |error| StoreError::Damaged(format!("batch at offset {} of log {log}: {error}", batch.first));
     let header = BatchHeader::parse(&batch.bytes).map_err(damaged)?;
     let Snapshot { totals, segment, producers, .. } = known;
     totals.add(&header);
     segment.add(batch.first, &header, settings, batch.max_timestamp);
     let Some(id) = header.producer() else { return Ok(()) };
-    let seen = if header.max_timestamp == Timestamp::NONE { batch.max_timestamp } else { header.max_timestamp };
     let epoch = ProducerEpoch(header.producer_epoch);
     if header.attributes.is_control() {
         if let Some(end) = EndTransaction::read(&batch.bytes).map_err(damaged)? {
-            producers.end_transaction(id, epoch, end, batch.first, seen);
+            producers.end_transaction(id, epoch, end, batch.first, now);
         }
     } else if header.base_sequence >= 0 {
-        producers.remember(id, &header, batch.first, batch.last, header.max_timestamp, seen);
+        producers.remember(id, &header, batch.first, batch.last, header.max_timestamp, now);
     } else {
         // A coordinator's batch of a transaction has no sequence.
-        producers.open_transaction(id, epoch, batch.first, seen);
+        producers.open_transaction(id, epoch, batch.first, now);
     }
     Ok(())
 }

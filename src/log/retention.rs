@@ -12,7 +12,7 @@ use tracing::{debug, warn};
 /// Snapshots that are saved at once.
 const AT_ONCE: usize = 16;
 
-/// Applies retention to every open log once.
+/// Applies retention to every open log once: to its records, and to what is known of its producers.
 ///
 /// A log that cannot be trimmed is reported and tried again next time.
 pub async fn sweep(logs: &Arc<Logs>) {
@@ -24,6 +24,7 @@ pub async fn sweep(logs: &Arc<Logs>) {
 }
 
 async fn apply(logs: &Arc<Logs>, partition: &Partition) -> Result<(), StoreError> {
+    partition.expire_producers();
     if let Some(start) = partition.retention_start(logs.env().now()).await? {
         let start = partition.trim(start).await?;
         debug!(log = %partition.log(), %start, "retention moved the start of the log");

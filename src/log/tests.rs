@@ -192,6 +192,21 @@ async fn the_window_survives_a_restart_with_and_without_a_snapshot() {
 }
 
 #[tokio::test]
+async fn what_is_read_at_a_restart_is_known_however_old_its_records_are() {
+    let house = house();
+    let old = |sequence| {
+        let builder = BatchBuilder::new(NOW.plus_ms(-200_000_000)).producer(ProducerId(9), ProducerEpoch(0), sequence);
+        builder.record(Some(b"k"), Some(b"v")).build()
+    };
+    let first = partition(&house, settings()).await;
+    append(&first, old(0)).await.expect("appended");
+    let again = logs(&house.store.fork(), &house.env, 1 << 20);
+    let partition = again.open(LOG, Arc::new(settings())).await.expect("reopened");
+    assert_eq!(append(&partition, old(0)).await.expect("known"), (0, 0), "not a second time");
+    assert_eq!(append(&partition, old(1)).await.expect("goes on"), (1, 1));
+}
+
+#[tokio::test]
 async fn when_all_logs_together_have_much_unsaved_snapshots_are_saved_early() {
     let house = house();
     let mut partitions = Vec::new();
@@ -226,6 +241,17 @@ async fn idle_producers_are_forgotten_after_their_time() {
     house.env.advance_ms(86_400_000);
     partition.set_settings(Arc::new(TopicSettings { timestamp_before_max_ms: i64::MAX, ..settings() }));
     assert_eq!(append(&partition, produced(9, 0, 50, 1)).await.expect("unknown again, so it may begin anywhere"), (1, 1));
+}
+
+#[tokio::test]
+async fn a_quiet_log_forgets_its_producers_too() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    append(&partition, produced(9, 0, 0, 1)).await.expect("appended");
+    house.env.advance_ms(86_400_000);
+    assert_eq!(partition.lock().producers.all().len(), 1);
+    retention::sweep(&house.logs).await;
+    assert_eq!(partition.lock().producers.all().len(), 0);
 }
 
 // --- appending and reading ---------------------------------------------------------------------------------------------------
@@ -454,7 +480,7 @@ fn transactional(id: i64, epoch: i16, sequence: i32) -> Bytes {
 
 /// Appends a batch of a transaction that the coordinator knows of.
 async fn write(partition: &Partition, id: i64, epoch: i16, sequence: i32) -> Result<i64, AppendError> {
-    let origin = match partition.verification(ProducerId(id), ProducerEpoch(epoch)) {
+    let origin = match partition.verification(ProducerId(id), ProducerEpoch(epoch), sequence) {
         Some(verification) => Origin::Verified(verification),
         None => Origin::Client,
     };
@@ -482,13 +508,30 @@ async fn a_batch_that_nobody_vouches_for_opens_no_transaction() {
     let partition = partition(&house, settings()).await;
     let refused = append(&partition, transactional(7, 0, 0)).await;
     assert!(matches!(refused, Err(AppendError::Producer(ProducerError::NotVerified(ProducerId(7))))), "{refused:?}");
-    let verification = partition.verification(ProducerId(7), ProducerEpoch(0)).expect("not open yet");
+    let verification = partition.verification(ProducerId(7), ProducerEpoch(0), 0).expect("not open yet");
     end(&partition, 7, 1, Marker::Abort).await.expect("timed out meanwhile");
     let late = partition.append(transactional(7, 1, 0), Origin::Verified(verification)).await;
     assert!(matches!(late, Err(AppendError::Producer(ProducerError::NotVerified(_)))), "a marker came in between: {late:?}");
     let nobody = BatchBuilder::new(NOW).transactional().record(None, Some(b"v")).build();
     assert!(matches!(append(&partition, nobody).await, Err(AppendError::Invalid(_))), "no producer id");
     assert_eq!(partition.last_stable(), partition.watermark());
+}
+
+#[tokio::test]
+async fn a_transaction_does_not_begin_with_its_second_batch() {
+    let house = house();
+    let small = TopicSettings { max_message_bytes: 150, ..settings() };
+    let partition = partition(&house, small).await;
+    let verification = |sequence| partition.verification(ProducerId(7), ProducerEpoch(0), sequence).expect("not open yet");
+    let large = BatchBuilder::new(NOW).producer(ProducerId(7), ProducerEpoch(0), 0).transactional();
+    let large = large.record(None, Some(&[0; 200])).build();
+    let refused = partition.append(large, Origin::Verified(verification(0))).await;
+    assert!(matches!(refused, Err(AppendError::TooLarge { .. })), "{refused:?}");
+    let second = partition.append(transactional(7, 0, 1), Origin::Verified(verification(1))).await;
+    assert!(matches!(second, Err(AppendError::Producer(ProducerError::OutOfOrderSequence { .. }))), "{second:?}");
+    assert_eq!(write(&partition, 7, 0, 0).await.expect("smaller now"), 0);
+    assert_eq!(write(&partition, 7, 0, 1).await.expect("and then the second"), 1);
+    assert_eq!(write(&partition, 8, 0, 50).await.expect("unknown, it may begin anywhere"), 2);
 }
 
 #[tokio::test]
@@ -553,7 +596,7 @@ async fn transactions_survive_a_restart_with_and_without_a_snapshot() {
         let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens again");
         assert_eq!((partition.last_stable(), partition.watermark()), (Offset(2), Offset(5)), "snapshot: {has_snapshot}");
         assert_eq!(voided(&partition, 0, 5), [(7, 0), (7, 3)]);
-        assert_eq!(partition.verification(ProducerId(8), ProducerEpoch(0)), None, "it is open");
+        assert_eq!(partition.verification(ProducerId(8), ProducerEpoch(0), 0), None, "it is open");
     }
 }
 

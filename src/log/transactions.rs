@@ -14,7 +14,7 @@
 //! (`transaction.max.timeout.ms`); of verifications the newest [`VERIFICATIONS_MAX`] are kept; the index of aborted transactions takes 32
 //! bytes each and is trimmed with the log.
 
-use crate::ids::{Offset, ProducerId, Timestamp};
+use crate::ids::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 
 /// How long a verification that led to nothing is remembered: longer than any request takes.
@@ -41,6 +41,9 @@ pub struct Verification(u64);
 struct Verifying {
     verification: Verification,
     since: Timestamp,
+    /// The lowest first sequence of a batch that was to come in this epoch.
+    epoch: ProducerEpoch,
+    lowest: i32,
     /// Position in [`Transactions::verifying_by_age`].
     age: u64,
 }
@@ -130,12 +133,13 @@ impl Transactions {
         }
     }
 
-    /// Begins, or goes on with, asking the coordinator for `producer`.
-    pub fn verify(&mut self, producer: ProducerId, now: Timestamp) -> Verification {
+    /// Begins, or goes on with, asking the coordinator for `producer`, for a batch with this first sequence.
+    pub fn verify(&mut self, producer: ProducerId, epoch: ProducerEpoch, sequence: i32, now: Timestamp) -> Verification {
         let age = self.next_age;
         self.next_age += 1;
+        let lowest = self.lowest_sequence(producer, epoch).map_or(sequence, |lowest| lowest.min(sequence));
         let verification = self.forget_verification(producer).unwrap_or(Verification(age));
-        self.verifying.insert(producer, Verifying { verification, since: now, age });
+        self.verifying.insert(producer, Verifying { verification, since: now, epoch, lowest, age });
         self.verifying_by_age.insert(age, producer);
         while let Some((_, oldest)) = self.verifying_by_age.first_key_value() {
             let is_old = self.verifying.get(oldest).is_none_or(|one| now.ms_since(one.since) >= VERIFICATION_MS);
@@ -152,6 +156,12 @@ impl Transactions {
         let Verifying { verification, age, .. } = self.verifying.remove(&producer)?;
         self.verifying_by_age.remove(&age);
         Some(verification)
+    }
+
+    /// The lowest first sequence of `producer` in this epoch for which the coordinator is being asked.
+    #[must_use]
+    pub fn lowest_sequence(&self, producer: ProducerId, epoch: ProducerEpoch) -> Option<i32> {
+        self.verifying.get(&producer).filter(|one| one.epoch == epoch).map(|one| one.lowest)
     }
 
     /// Whether no marker of `producer` came after `verification` was begun.
@@ -207,32 +217,36 @@ mod tests {
     #[test]
     fn a_marker_makes_a_verification_void() {
         let mut transactions = Transactions::default();
-        let first = transactions.verify(ALICE, Timestamp(0));
-        assert_eq!(transactions.verify(ALICE, Timestamp(1)), first, "two requests of one transaction share it");
+        let first = transactions.verify(ALICE, ProducerEpoch(0), 0, Timestamp(0));
+        assert_eq!(
+            transactions.verify(ALICE, ProducerEpoch(0), 0, Timestamp(1)),
+            first,
+            "two requests of one transaction share it"
+        );
         assert!(transactions.is_verified(ALICE, first));
         transactions.end(ALICE, None, Offset(3), true);
         assert!(!transactions.is_verified(ALICE, first));
-        let second = transactions.verify(ALICE, Timestamp(2));
+        let second = transactions.verify(ALICE, ProducerEpoch(0), 0, Timestamp(2));
         assert!(transactions.is_verified(ALICE, second) && !transactions.is_verified(ALICE, first));
     }
 
     #[test]
     fn verifications_that_lead_to_nothing_are_forgotten_the_oldest_first() {
         let mut transactions = Transactions::default();
-        let asked = transactions.verify(ALICE, Timestamp(0));
+        let asked = transactions.verify(ALICE, ProducerEpoch(0), 0, Timestamp(0));
         transactions.forget_verification(ALICE);
         assert!(!transactions.is_verified(ALICE, asked), "refused");
 
-        let first = transactions.verify(ALICE, Timestamp(0));
+        let first = transactions.verify(ALICE, ProducerEpoch(0), 0, Timestamp(0));
         let last = ProducerId(100 + VERIFICATIONS_MAX as i64);
         for id in 100..last.0 {
-            transactions.verify(ProducerId(id), Timestamp(1));
+            transactions.verify(ProducerId(id), ProducerEpoch(0), 0, Timestamp(1));
         }
         assert!(!transactions.is_verified(ALICE, first), "others came after it");
         assert_eq!((transactions.verifying.len(), transactions.verifying_by_age.len()), (VERIFICATIONS_MAX, VERIFICATIONS_MAX));
 
-        transactions.verify(last, Timestamp(VERIFICATION_MS));
-        let again = transactions.verify(last, Timestamp(VERIFICATION_MS + 1));
+        transactions.verify(last, ProducerEpoch(0), 0, Timestamp(VERIFICATION_MS));
+        let again = transactions.verify(last, ProducerEpoch(0), 0, Timestamp(VERIFICATION_MS + 1));
         assert!(transactions.is_verified(last, again));
         assert_eq!((transactions.verifying.len(), transactions.verifying_by_age.len()), (1, 1), "the others are too old");
     }

@@ -482,8 +482,9 @@ impl Transaction {
             return Err(TransactionError::Fenced);
         }
         match self.status {
-            // A late request of the transaction before must not end this one (KAFKA-17754).
-            Status::Ongoing if is_repeated => Err(TransactionError::Fenced),
+            // A late request of the transaction before must not end this one (KAFKA-17754); and where none was begun, the epoch was raised by another
+            // producer with this id.
+            Status::Ongoing | Status::Empty if is_repeated => Err(TransactionError::Fenced),
             Status::Ongoing => Ok(Plan::End),
             Status::Prepare(decided) if decided == *marker => Err(TransactionError::Concurrent),
             Status::Complete(decided) if decided == *marker && (is_repeated || !is_v2) => Ok(Plan::Done(self.producer)),

@@ -187,6 +187,16 @@ fn time_outs_have_bounds() {
 }
 
 #[test]
+fn an_end_of_whom_another_has_replaced_is_fenced_though_nothing_was_begun() {
+    for marker in [Abort, Commit] {
+        let mut shard = Harness::new();
+        let first = shard.init();
+        shard.init();
+        assert_eq!(shard.end(first, marker, V2), Err(TransactionError::Fenced));
+    }
+}
+
+#[test]
 fn unknown_ids_and_other_producers_are_refused() {
     let mut shard = Harness::new();
     let stranger = ProducerIdAndEpoch::of(99, 0);

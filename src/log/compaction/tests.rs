@@ -76,7 +76,7 @@ impl House {
         let verification = header
             .producer()
             .filter(|_| header.attributes.is_transactional())
-            .and_then(|id| self.partition.verification(id, ProducerEpoch(header.producer_epoch)));
+            .and_then(|id| self.partition.verification(id, ProducerEpoch(header.producer_epoch), header.base_sequence));
         let appended = self.partition.append(batch, verification.map_or(Origin::Client, Origin::Verified)).await.expect("taken");
         self.store.release_all();
         self.partition.wait_committed(appended.last).await.expect("committed");

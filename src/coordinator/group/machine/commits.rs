@@ -176,7 +176,10 @@ impl GroupShard {
     pub(super) fn topic_deleted(&self, topic: &str, id: TopicId, out: &mut Out) {
         for (group, topics) in self.durable.offsets.groups() {
             let partitions = topics.get(topic).into_iter().flatten();
-            let stale = partitions.filter(|(_, committed)| committed.topic_id.is_none_or(|of| of == id));
+            let stale = partitions.filter(|(partition, committed)| {
+                // Its tombstone would overtake what a transaction has for the topic that is there now; fetches know by the id that it is stale.
+                committed.topic_id.is_none_or(|of| of == id) && !self.durable.offsets.is_unstable(group, topic, **partition)
+            });
             out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
         }
     }
@@ -186,7 +189,8 @@ impl GroupShard {
         for (group, topics) in self.durable.offsets.groups() {
             for (topic, partitions) in topics {
                 let is_gone = |committed: &Committed| committed.topic_id.is_some_and(|id| self.catalog.topic_by_id(id).is_none());
-                let stale = partitions.iter().filter(|(_, committed)| is_gone(committed));
+                let is_pending = |partition| self.durable.offsets.is_unstable(group, topic, partition);
+                let stale = partitions.iter().filter(|(partition, committed)| is_gone(committed) && !is_pending(**partition));
                 out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
             }
         }

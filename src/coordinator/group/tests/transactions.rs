@@ -154,6 +154,16 @@ fn an_offset_that_expires_takes_nothing_from_an_open_transaction() {
 }
 
 #[test]
+fn the_deletion_of_a_topic_takes_nothing_from_a_transaction_on_its_successor() {
+    let mut shard = Harness::new();
+    shard.commit_plainly(3).expect("taken");
+    shard.stage(ALICE, 5).expect("taken");
+    answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), id: topic_id("topic"), caller }));
+    shard.end(ALICE, Marker::Commit);
+    assert_eq!(shard.committed("topic"), Some(5));
+}
+
+#[test]
 fn deleting_the_group_drops_what_is_pending() {
     let mut shard = Harness::new();
     shard.stage(ALICE, 5).expect("taken");
