@@ -109,6 +109,15 @@ fn altering_all_settings_takes_back_what_is_not_named() {
     );
     assert_eq!(alter(&topic.name, &[("segment.ms", "3000")], false), None);
     assert_eq!(overrides(&mut other), [("segment.ms".to_owned(), "3000".to_owned())]);
+    let nothing = AlterableConfig::default().with_name(text("segment.ms")).with_value(None);
+    let resource = AlterConfigsResource::default()
+        .with_resource_type(TOPIC)
+        .with_resource_name(text(&topic.name))
+        .with_configs(vec![nothing]);
+    let refused = client.call(2, &AlterConfigsRequest::default().with_resources(vec![resource])).responses.remove(0);
+    assert_eq!(refused.error_code.err(), Some(ResponseError::InvalidRequest));
+    assert_eq!(refused.error_message.as_deref(), Some("Null value not supported for : segment.ms"));
+    assert_eq!(overrides(&mut other), [("segment.ms".to_owned(), "3000".to_owned())]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Goal: ListOffsets finds both ends, the largest timestamp and the first record at or after a time; OffsetForLeaderEpoch finds the end.
 //! Method: records with chosen timestamps, in one batch and in several, compressed and not (trap: all wrong in earlier brokers).
 
+use crate::transactions::{Producer, V1};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::ListOffsetsPartitionResponse;
@@ -134,6 +135,24 @@ fn times_find_the_first_record_at_or_after_them() {
         assert_eq!(found(&mut client, name, EARLIEST_LOCAL), (0, -1));
         assert_eq!(found(&mut client, name, LATEST_TIERED), (-1, -1), "nothing is tiered");
     }
+}
+
+#[test]
+fn read_committed_is_told_no_largest_time_of_an_open_transaction() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let topic = client.create_topic("largest", 1, &[]);
+    let mut producer = Producer::new(&server, &unique("largest"));
+    producer.add(&[(&topic.name, 0)]);
+    producer.send(&topic, V1.1, "undecided").expect("taken");
+    let mut offset = |isolation_level: i8| {
+        let asked = ListOffsetsPartition::default().with_partition_index(0).with_timestamp(MAX_TIMESTAMP);
+        let request = request(&topic.name, vec![asked]).with_isolation_level(isolation_level);
+        client.call(9, &request).topics.remove(0).partitions.remove(0).offset
+    };
+    assert_eq!((offset(0), offset(1)), (0, -1));
+    producer.end(V1.0, true).expect("committed");
+    assert_ne!(offset(1), -1);
 }
 
 #[test]

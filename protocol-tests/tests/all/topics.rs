@@ -404,6 +404,8 @@ fn records_are_deleted_up_to_the_high_watermark_and_no_further() {
     let compacted = client.create_topic("compacted", 1, &[("cleanup.policy", "compact")]);
     client.produced(&topic, 0, Batch::of(&["a"]).build());
     client.produced(&topic, 0, Batch::of(&["b"]).build());
+    let kept = client.create_topic("kept", 1, &[("cleanup.policy", "")]);
+    client.produced(&kept, 0, Batch::of(&["a"]).build());
     let mut delete = |name: &str, index: i32, offset: i64| {
         let partition = DeleteRecordsPartition::default().with_partition_index(index).with_offset(offset);
         let topic = DeleteRecordsTopic::default().with_name(topic_name(name)).with_partitions(vec![partition]);
@@ -419,4 +421,5 @@ fn records_are_deleted_up_to_the_high_watermark_and_no_further() {
     assert_eq!(delete(&topic.name, 0, 1), (None, 1));
     assert_eq!(delete(&topic.name, 0, 0), (None, 1), "never back");
     assert_eq!(delete(&topic.name, 0, -1), (None, 2));
+    assert_eq!(delete(&kept.name, 0, -1), (None, 1), "nothing else shortens it");
 }
