@@ -91,7 +91,6 @@ fn result(broker: &Broker, resource: &DescribeConfigsResource, asked: Asked, lef
             keep_named(&mut configs, resource.configuration_keys.as_deref());
             result.with_error_code(NONE).with_configs(configs)
         }
-
         Err(Refusal(error, why)) => {
             result.with_error_code(error.code()).with_error_message(why.as_deref().map(message)).with_configs(Vec::new())
         }

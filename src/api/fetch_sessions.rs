@@ -206,6 +206,9 @@ impl FetchSessions {
     fn create(&self, sessions: &mut Sessions, asked: &[Asked], uses_ids: bool, now: Timestamp) -> Option<i32> {
         let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
         session.change(asked.to_vec(), &[]);
+        if session.bytes > self.bytes_max {
+            return None;
+        }
         while sessions.by_id.len() >= self.slots || sessions.bytes + session.bytes > self.bytes_max {
             let (idle, used) = sessions.by_id.iter().map(|(id, session)| (*id, session.used)).min_by_key(|(_, used)| *used)?;
             if now.ms_since(used) < EVICTION_MS {

@@ -73,7 +73,7 @@ struct Remembered {
 struct Producer {
     epoch: ProducerEpoch,
     batches: VecDeque<Remembered>,
-    /// When it last appended, by our clock (after recovery: by its records' timestamps).
+    /// When it last appended, by our clock; what only recovery has read counts as appended then.
     seen: Timestamp,
     /// Position in [`Producers::by_age`].
     age: u64,

@@ -133,10 +133,11 @@ impl Transactions {
         }
     }
 
-    /// Begins, or goes on with, asking the coordinator for `producer`, for a batch with this first sequence.
+    /// Begins, or goes on with, asking the coordinator for `producer`, for a batch with this first sequence (a negative one is none).
     pub fn verify(&mut self, producer: ProducerId, epoch: ProducerEpoch, sequence: i32, now: Timestamp) -> Verification {
         let age = self.next_age;
         self.next_age += 1;
+        let sequence = if sequence < 0 { i32::MAX } else { sequence };
         let lowest = self.lowest_sequence(producer, epoch).map_or(sequence, |lowest| lowest.min(sequence));
         let verification = self.forget_verification(producer).unwrap_or(Verification(age));
         self.verifying.insert(producer, Verifying { verification, since: now, epoch, lowest, age });

@@ -10,7 +10,7 @@ use crate::config::topic::{TimestampType, TopicSettings};
 use crate::ids::Timestamp;
 use crate::records::header::{self, verify_crc};
 use crate::records::iterate::{Summary, validate_records};
-use crate::records::{BatchHeader, Compression};
+use crate::records::{BatchHeader, Compression, RecordError};
 use bytes::Bytes;
 
 /// The records that made a batch unacceptable, by their index in the batch; a client drops these and may send the rest (KIP-467).
@@ -22,6 +22,9 @@ pub struct InvalidRecords {
 
 /// The largest output of decompressing one batch; a larger one is refused rather than trusted (trap 37). As large as the largest request.
 pub const DECOMPRESSED_BYTES_MAX: usize = 100 << 20;
+
+/// How much of a batch is unpacked for its timestamps alone, by the thread that serves connections: some milliseconds.
+const DATED_BYTES_MAX: usize = 16 << 20;
 
 /// Checks the one batch of a client's produce request for one partition, and answers its header, with the largest timestamp of its records
 /// where these were read: some producers write another one (Sarama until 1.45: −1), and retention and look-ups by time go by it.
@@ -54,8 +57,14 @@ pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> 
     check_producer(&header)?;
     let is_believable = header.max_timestamp >= header.base_timestamp;
     let mut bounds = [header.base_timestamp, header.max_timestamp];
-    if settings.cleanup.compact || compression == Compression::None || !is_believable {
-        let summary = check_records(&header, batch, settings.cleanup.compact)?;
+    let summary = if settings.cleanup.compact || compression == Compression::None {
+        Some(check_records(&header, batch, settings.cleanup.compact)?)
+    } else if !is_believable {
+        dated(&header, batch)?
+    } else {
+        None
+    };
+    if let Some(summary) = summary {
         bounds = [summary.min_timestamp, summary.max_timestamp];
         header.max_timestamp = summary.max_timestamp;
     }
@@ -102,6 +111,15 @@ fn check_timestamps(bounds: [Timestamp; 2], settings: &TopicSettings, now: Times
         }
     }
     Ok(())
+}
+
+/// What the timestamps of a compressed batch are; `None` where it takes too long to see.
+fn dated(header: &BatchHeader, batch: &Bytes) -> Result<Option<Summary>, AppendError> {
+    match validate_records(header, batch, DATED_BYTES_MAX, false) {
+        Ok(summary) => Ok(Some(summary)),
+        Err(RecordError::TooLarge { .. }) => Ok(None),
+        Err(error) => Err(AppendError::Corrupt(error)),
+    }
 }
 
 fn check_records(header: &BatchHeader, batch: &Bytes, requires_key: bool) -> Result<Summary, AppendError> {

@@ -193,7 +193,9 @@ pub fn first_at_time(
     time: Timestamp,
     from: Offset,
 ) -> Result<Option<(Offset, Timestamp)>, RecordError> {
-    if BatchHeader::parse(batch)?.max_timestamp < time {
+    let header = BatchHeader::parse(batch)?;
+    // What was stored before largest timestamps were put right may say less than its records.
+    if header.max_timestamp >= header.base_timestamp && header.max_timestamp < time {
         return Ok(None);
     }
     let mut iter = records(batch, limit)?;

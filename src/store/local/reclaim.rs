@@ -318,7 +318,10 @@ impl Worker {
     /// next is read: a disk that is nearly full has room for one.
     fn move_mostly_dead(&mut self) -> Result<(), StoreError> {
         let mut tried = HashSet::new();
-        while let Some(seq) = self.mostly_dead().into_iter().find(|seq| !tried.contains(seq)) {
+        // What is written meanwhile is for the next time: others wait for this thread.
+        let end = lock(&self.shared.accounts).state.end.seq;
+        let is_next = |seq: &u64, tried: &HashSet<u64>| *seq < end && !tried.contains(seq);
+        while let Some(seq) = self.mostly_dead().into_iter().find(|seq| is_next(seq, &tried)) {
             if self.shared.reclaim.is_closed() || !self.move_living(seq)? {
                 return Ok(());
             }

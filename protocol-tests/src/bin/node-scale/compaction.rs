@@ -32,6 +32,7 @@ const PARTITIONS: i32 = 4;
 /// The last segment of a log is not compacted: small ones, so that little is left.
 const COMPACTED: [(&str, &str); 4] =
     [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("segment.bytes", "16777216"), ("min.cleanable.dirty.ratio", "0.01")];
+const SEGMENT_BYTES: u64 = 16 << 20;
 const TOPIC: i8 = 2;
 const SET: i8 = 0;
 
@@ -53,6 +54,10 @@ pub fn measure(given: &Given) -> Result<(), String> {
     client.wait_led(&plain, PARTITIONS, PATIENCE)?;
     fill(&broker, &compacted, (gigabytes * 1e9) as u64, keys)?;
     let before = size_of(&mut client, &compacted)?;
+    let target = compacted_bytes(keys);
+    if target > before / 2 {
+        return Err(format!("--gb {gigabytes} --keys {keys}: too much of it would stay; give more bytes or fewer keys"));
+    }
 
     let load = Load::start(broker.address(), &plain);
     println!("{:<20} {:>9} {:>9} {:>9} {}", "producing", "seconds", "MB/s", "CPU s", Latencies::headings());
@@ -62,12 +67,18 @@ pub fn measure(given: &Given) -> Result<(), String> {
         Ok(())
     };
     let alone = load.phase(&broker, "alone", pause);
-    let beside = load.phase(&broker, "beside compaction", || compact(&mut client, &compacted, before));
+    let beside = load.phase(&broker, "beside compaction", || compact(&mut client, &compacted, target));
     let again = load.phase(&broker, "alone again", pause);
     load.finish()?;
     alone.and(beside).and(again)?;
     println!("compacted: {:.1} MB to {:.1} MB", before as f64 / 1e6, size_of(&mut client, &compacted)? as f64 / 1e6);
     Ok(())
+}
+
+/// What may be left of a log with so many keys: a record of each, and what lies in the last segment and in the one before.
+fn compacted_bytes(keys: u64) -> i64 {
+    let records = keys * VALUE_BYTES as u64 * 11 / 10;
+    i64::try_from(records + 2 * SEGMENT_BYTES).unwrap_or(i64::MAX)
 }
 
 /// Records of so many keys in turn.
@@ -89,8 +100,8 @@ fn batch(keys: impl Iterator<Item = Option<String>>) -> Bytes {
     keys.fold(Batch::default(), with).build()
 }
 
-/// Has `topic` compacted, and waits until little is left of the bytes that there were before.
-fn compact(client: &mut Client, topic: &Topic, before: i64) -> Result<(), String> {
+/// Has `topic` compacted, and waits until it has no more than `target` bytes.
+fn compact(client: &mut Client, topic: &Topic, target: i64) -> Result<(), String> {
     let text = |text: &str| StrBytes::from_string(text.to_owned());
     let config =
         AlterableConfig::default().with_name(text("cleanup.policy")).with_config_operation(SET).with_value(Some(text("compact")));
@@ -103,7 +114,7 @@ fn compact(client: &mut Client, topic: &Topic, before: i64) -> Result<(), String
         return Err(format!("cleanup.policy=compact was refused: {:?}", refused.error_message));
     }
     let began = Instant::now();
-    while size_of(client, topic)? > before / 4 {
+    while size_of(client, topic)? > target {
         if began.elapsed() > COMPACTION_LIMIT {
             return Err(format!("not compacted within {} s", COMPACTION_LIMIT.as_secs()));
         }

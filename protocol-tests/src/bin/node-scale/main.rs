@@ -1,6 +1,6 @@
 //! Measures how a broker carries much of something: partitions, connections, waiting consumers, records to look up by time, transactional ids,
-//! a log to compact, data to recover, and clients that ask for too much. A row for each count shows how memory and processor time grow. Works on fbf and, where it
-//! need not be restarted, on Kafka. Ends with 1 where something is wrong, not where it is slow.
+//! a log to compact, data to recover, and clients that ask for too much. A row for each count shows how memory and processor time grow. Works on
+//! fbf and, where it need not be restarted, on Kafka. Ends with 1 where something is wrong, not where it is slow.
 
 mod abuse;
 mod by_time;

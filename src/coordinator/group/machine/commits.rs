@@ -177,7 +177,8 @@ impl GroupShard {
         for (group, topics) in self.durable.offsets.groups() {
             let partitions = topics.get(topic).into_iter().flatten();
             let stale = partitions.filter(|(partition, committed)| {
-                // Its tombstone would overtake what a transaction has for the topic that is there now; fetches know by the id that it is stale.
+                // Its tombstone would overtake what a transaction has for the topic that is there now. Fetches that name topics by id know that it is
+                // stale; others see it until the transaction commits, or the shard is loaded.
                 committed.topic_id.is_none_or(|of| of == id) && !self.durable.offsets.is_unstable(group, topic, **partition)
             });
             out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
