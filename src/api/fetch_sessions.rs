@@ -204,16 +204,17 @@ impl FetchSessions {
     }
 
     fn create(&self, sessions: &mut Sessions, asked: &[Asked], uses_ids: bool, now: Timestamp) -> Option<i32> {
+        if sessions.by_id.len() >= self.slots {
+            // Nothing is built where there will be no place.
+            sessions.idle(now)?;
+        }
         let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
         session.change(asked.to_vec(), &[]);
         if session.bytes > self.bytes_max {
             return None;
         }
         while sessions.by_id.len() >= self.slots || sessions.bytes + session.bytes > self.bytes_max {
-            let (idle, used) = sessions.by_id.iter().map(|(id, session)| (*id, session.used)).min_by_key(|(_, used)| *used)?;
-            if now.ms_since(used) < EVICTION_MS {
-                return None;
-            }
+            let idle = sessions.idle(now)?;
             sessions.remove(idle);
         }
         // Ids are positive and not in use; they wrap after two thousand million sessions.
@@ -234,6 +235,12 @@ impl FetchSessions {
 }
 
 impl Sessions {
+    /// The session that was not used for the longest time, if that is long enough for it to make room.
+    fn idle(&self, now: Timestamp) -> Option<i32> {
+        let (id, session) = self.by_id.iter().min_by_key(|(_, session)| session.used)?;
+        (now.ms_since(session.used) >= EVICTION_MS).then_some(*id)
+    }
+
     fn remove(&mut self, id: i32) {
         if let Some(session) = self.by_id.remove(&id) {
             self.bytes -= session.bytes;

@@ -265,10 +265,14 @@ impl Partition {
         let mut batch = records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let is_of_client = origin != Origin::Coordinator;
         let append_time = (is_of_client && settings.timestamp_type == TimestampType::LogAppendTime).then_some(now);
-        if append_time.is_some() {
-            stamp_append_time(&mut batch, now);
-            header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
-        } else if stamp_max_timestamp(&mut batch, header.max_timestamp) {
+        let is_stamped = match append_time {
+            Some(now) => {
+                stamp_append_time(&mut batch, now);
+                true
+            }
+            None => stamp_max_timestamp(&mut batch, header.max_timestamp),
+        };
+        if is_stamped {
             header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
         }
         let start = self.start();
@@ -479,9 +483,8 @@ impl Partition {
     /// The producers that the partition knows, by id (DescribeProducers).
     #[must_use]
     pub fn producers(&self) -> Vec<ProducerStatus> {
-        let mut state = self.lock();
-        state.producers.expire(self.env.now(), self.producer_expiration_ms.load(Ordering::Relaxed));
-        state.producers.all()
+        self.expire_producers();
+        self.lock().producers.all()
     }
 
     /// Forgets producers that were not seen for `producer.id.expiration.ms`; appends do the same, where there are any.

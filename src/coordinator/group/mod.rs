@@ -251,18 +251,16 @@ impl Groups {
     /// Drops the offsets that groups have committed for `topic`, which no longer exists. Waits for shards that are loading.
     pub async fn topic_deleted(&self, topic: &str, id: TopicId) {
         let event = |caller| self.input(Event::TopicDeleted { topic: topic.to_owned(), id, caller });
-        let failed = |partition: Option<usize>, error: ShardError| warn!(topic, partition, %error, "offsets committed for a deleted topic stay until they expire");
-        match self.shards.send_loaded(event).await {
-            Ok(answers) => {
-                for (partition, answer) in answers.into_iter().enumerate() {
-                    match answer {
-                        // A shard that is dropped meanwhile keeps the offsets; the topic's id in them tells fetches that they are stale.
-                        Ok(answer) => drop(answer.wait().await),
-                        Err(error) => failed(Some(partition), error),
-                    }
-                }
+        let answers = match self.shards.send_loaded(event).await {
+            Ok(answers) => answers,
+            Err(error) => return warn!(topic, %error, "offsets committed for a deleted topic stay until they expire"),
+        };
+        for (partition, answer) in answers.into_iter().enumerate() {
+            match answer {
+                // A shard that is dropped meanwhile keeps the offsets; the topic's id in them tells fetches that they are stale.
+                Ok(answer) => drop(answer.wait().await),
+                Err(error) => warn!(topic, partition, %error, "offsets committed for a deleted topic stay until they expire"),
             }
-            Err(error) => failed(None, error),
         }
     }
 

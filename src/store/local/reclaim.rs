@@ -320,8 +320,7 @@ impl Worker {
         let mut tried = HashSet::new();
         // What is written meanwhile is for the next time: others wait for this thread.
         let end = lock(&self.shared.accounts).state.end.seq;
-        let is_next = |seq: &u64, tried: &HashSet<u64>| *seq < end && !tried.contains(seq);
-        while let Some(seq) = self.mostly_dead().into_iter().find(|seq| is_next(seq, &tried)) {
+        while let Some(seq) = self.mostly_dead().into_iter().find(|seq| *seq < end && !tried.contains(seq)) {
             if self.shared.reclaim.is_closed() || !self.move_living(seq)? {
                 return Ok(());
             }

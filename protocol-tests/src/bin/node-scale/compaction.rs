@@ -6,11 +6,11 @@ use crate::usage::Usage;
 use bytes::Bytes;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
-use kafka_protocol::messages::{DescribeLogDirsRequest, IncrementalAlterConfigsRequest, TopicName};
-use kafka_protocol::protocol::StrBytes;
+use kafka_protocol::messages::{DescribeLogDirsRequest, IncrementalAlterConfigsRequest};
 use protocol_tests::batch::Batch;
 use protocol_tests::broker::{Broker, patient};
 use protocol_tests::client::Client;
+use protocol_tests::frame::{text, topic_name};
 use protocol_tests::latency::Latencies;
 use protocol_tests::options::Given;
 use protocol_tests::pipeline::{Pipeline, accepted};
@@ -30,8 +30,6 @@ const VALUE_BYTES: usize = 1000;
 const BATCH_RECORDS: u64 = 64;
 const PARTITIONS: i32 = 4;
 /// The last segment of a log is not compacted: small ones, so that little is left.
-const COMPACTED: [(&str, &str); 4] =
-    [("cleanup.policy", "delete"), ("retention.ms", "-1"), ("segment.bytes", "16777216"), ("min.cleanable.dirty.ratio", "0.01")];
 const SEGMENT_BYTES: u64 = 16 << 20;
 const TOPIC: i8 = 2;
 const SET: i8 = 0;
@@ -48,7 +46,14 @@ pub fn measure(given: &Given) -> Result<(), String> {
     // Kafka has the same setting, 15 s as it comes: there the second row begins with a wait.
     let broker = Broker::of(given, Launch::new().set("kafka.log.cleaner.backoff.ms", "100"))?;
     let mut client = broker.connect();
-    let compacted = client.create_topic("compacted", 1, &COMPACTED);
+    let segment_bytes = SEGMENT_BYTES.to_string();
+    let later = [
+        ("cleanup.policy", "delete"),
+        ("retention.ms", "-1"),
+        ("segment.bytes", segment_bytes.as_str()),
+        ("min.cleanable.dirty.ratio", "0.01"),
+    ];
+    let compacted = client.create_topic("compacted", 1, &later);
     let plain = client.create_topic("beside", PARTITIONS, &[("retention.ms", "-1")]);
     client.wait_led(&compacted, 1, PATIENCE)?;
     client.wait_led(&plain, PARTITIONS, PATIENCE)?;
@@ -61,7 +66,7 @@ pub fn measure(given: &Given) -> Result<(), String> {
 
     let load = Load::start(broker.address(), &plain);
     println!("{:<20} {:>9} {:>9} {:>9} {}", "producing", "seconds", "MB/s", "CPU s", Latencies::headings());
-    load.warm_up(seconds / 4);
+    std::thread::sleep(seconds / 4);
     let pause = || {
         std::thread::sleep(seconds);
         Ok(())
@@ -84,8 +89,8 @@ fn compacted_bytes(keys: u64) -> i64 {
 /// Records of so many keys in turn.
 fn fill(broker: &Broker, topic: &Topic, bytes: u64, keys: u64) -> Result<(), String> {
     let mut pipeline: Pipeline<()> = Pipeline::new(broker.connect());
-    let records = bytes / VALUE_BYTES as u64;
-    for first in (0..records).step_by(usize::try_from(BATCH_RECORDS).unwrap_or(1)) {
+    let batches = (bytes / VALUE_BYTES as u64).div_ceil(BATCH_RECORDS);
+    for first in (0..batches).map(|number| number * BATCH_RECORDS) {
         let names = (first..first + BATCH_RECORDS).map(|number| Some(format!("key {}", number % keys)));
         pipeline.push(&topics::request(topic, vec![(0, batch(names))]))?;
     }
@@ -102,7 +107,6 @@ fn batch(keys: impl Iterator<Item = Option<String>>) -> Bytes {
 
 /// Has `topic` compacted, and waits until it has no more than `target` bytes.
 fn compact(client: &mut Client, topic: &Topic, target: i64) -> Result<(), String> {
-    let text = |text: &str| StrBytes::from_string(text.to_owned());
     let config =
         AlterableConfig::default().with_name(text("cleanup.policy")).with_config_operation(SET).with_value(Some(text("compact")));
     let resource = AlterConfigsResource::default()
@@ -125,28 +129,21 @@ fn compact(client: &mut Client, topic: &Topic, target: i64) -> Result<(), String
 
 /// Bytes of the topic's first partition.
 fn size_of(client: &mut Client, topic: &Topic) -> Result<i64, String> {
-    let name = TopicName(StrBytes::from_string(topic.name.clone()));
-    let asked = DescribableLogDirTopic::default().with_topic(name).with_partitions(vec![0]);
+    let asked = DescribableLogDirTopic::default().with_topic(topic_name(&topic.name)).with_partitions(vec![0]);
     let response = client.call(4, &DescribeLogDirsRequest::default().with_topics(Some(vec![asked])));
     let mut partitions = response.results.iter().flat_map(|dir| &dir.topics).flat_map(|topic| &topic.partitions);
     partitions.next().map(|partition| partition.partition_size).ok_or_else(|| format!("{} is in no log directory", topic.name))
 }
 
-/// What was answered since somebody looked.
-#[derive(Default)]
-struct Answered {
-    latencies: Latencies,
-    batches: u64,
-}
-
 #[derive(Default)]
 struct Shared {
-    answered: Mutex<Answered>,
+    /// Of the requests that were answered since somebody looked.
+    answered: Mutex<Latencies>,
     is_over: AtomicBool,
 }
 
 impl Shared {
-    fn take(&self) -> Answered {
+    fn take(&self) -> Latencies {
         std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -164,11 +161,6 @@ impl Load {
         Load { shared, thread: std::thread::spawn(move || produce(address, &topic, &theirs)) }
     }
 
-    fn warm_up(&self, time: Duration) {
-        std::thread::sleep(time);
-        self.shared.take();
-    }
-
     /// Prints a row about what was produced while `work` was done.
     fn phase(&self, broker: &Broker, name: &str, work: impl FnOnce() -> Result<(), String>) -> Result<(), String> {
         let before = Usage::of(broker.process());
@@ -177,13 +169,9 @@ impl Load {
         let answered = self.shared.take();
         let after = Usage::of(broker.process());
         let seconds = after.seconds_since(&before);
-        let megabytes = (answered.batches * BATCH_RECORDS) as f64 * VALUE_BYTES as f64 / 1e6;
-        println!(
-            "{name:<20} {seconds:>9.1} {:>9.0} {:>9.2} {}",
-            megabytes / seconds,
-            after.cpu_since(&before),
-            answered.latencies.row()
-        );
+        let records = answered.count() * PARTITIONS.unsigned_abs() as u64 * BATCH_RECORDS;
+        let megabytes = records as f64 * VALUE_BYTES as f64 / 1e6;
+        println!("{name:<20} {seconds:>9.1} {:>9.0} {:>9.2} {}", megabytes / seconds, after.cpu_since(&before), answered.row());
         Ok(())
     }
 
@@ -204,9 +192,7 @@ fn produce(address: SocketAddr, topic: &Topic, shared: &Shared) -> Result<(), St
             continue;
         };
         accepted(&response)?;
-        let mut answered = shared.answered.lock().unwrap_or_else(PoisonError::into_inner);
-        answered.latencies.record(sent.elapsed());
-        answered.batches += u64::try_from(PARTITIONS).unwrap_or(0);
+        shared.answered.lock().unwrap_or_else(PoisonError::into_inner).record(sent.elapsed());
     }
     while pipeline.answer().map_err(|failure| failure.to_string())?.is_some() {}
     Ok(())

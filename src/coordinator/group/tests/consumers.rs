@@ -52,7 +52,7 @@ impl Consumer {
         }
     }
 
-    fn beat(&mut self, shard: &mut Harness) {
+    pub(super) fn beat(&mut self, shard: &mut Harness) {
         let beat = shard.beat(self.request()).unwrap_or_else(|refused| panic!("{}: {}", self.id, refused.message));
         self.heard(beat);
     }

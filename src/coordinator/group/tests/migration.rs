@@ -85,8 +85,7 @@ fn a_group_whose_members_are_no_consumers_keeps_its_protocol() {
 fn an_online_upgrade_and_the_way_back_keep_every_partition_with_one_owner() {
     let (mut shard, id) = classic_group(MigrationPolicy::Bidirectional);
     let mut second = Consumer::of("b", &["t"]);
-    let beat = shard.beat(second.request()).expect("the group is upgraded");
-    second.heard(beat);
+    second.beat(&mut shard);
     assert_eq!((shard.described().members.len(), second.epoch), (2, 2));
     assert!(second.owned.is_empty(), "the classic member still owns both");
     let mut shard = shard.restarted();
@@ -106,8 +105,7 @@ fn an_online_upgrade_and_the_way_back_keep_every_partition_with_one_owner() {
     assert_eq!(shard.commit_of(&id, 1), Ok(Vec::new()), "nothing that was assigned later");
     assert_eq!(shard.commit_of(&id, 3), Err(GroupError::IllegalGeneration));
     assert_eq!(shard.commit_of(&id, 2), Ok(Vec::new()));
-    let beat = shard.beat(second.request()).expect("taken");
-    second.heard(beat);
+    second.beat(&mut shard);
     assert_eq!(second.owned.len(), 1);
     assert_eq!(shard.described().state, "Stable");
 
@@ -133,8 +131,7 @@ fn a_member_id_that_fits_into_no_record_is_refused() {
 fn classic_members_that_are_left_alone_take_what_became_free() {
     let (mut shard, id) = classic_group(MigrationPolicy::Upgrade);
     let mut second = Consumer::of("b", &["t"]);
-    let beat = shard.beat(second.request()).expect("the group is upgraded");
-    second.heard(beat);
+    second.beat(&mut shard);
     let generation = joined(shard.join(classic("a", &id, &[0, 1]))).generation;
     let kept = assigned(answered(shard.sync(&id, generation, &[])));
     assert_eq!(kept.len(), 1);
@@ -167,20 +164,17 @@ impl Harness {
 fn a_classic_member_that_does_not_come_back_is_removed() {
     let (mut shard, id) = classic_group(MigrationPolicy::Upgrade);
     let mut second = Consumer::of("b", &["t"]);
-    let beat = shard.beat(second.request()).expect("the group is upgraded");
-    second.heard(beat);
+    second.beat(&mut shard);
     let mut was_told = false;
     for _ in 0..8 {
         shard.advance(9_000);
         // It lives, but it does not join again.
         was_told |= shard.heartbeat(&id, 1) == Err(GroupError::RebalanceInProgress);
-        let beat = shard.beat(second.request()).expect("taken");
-        second.heard(beat);
+        second.beat(&mut shard);
     }
     assert!(was_told);
     assert_eq!(shard.heartbeat(&id, 1), Err(GroupError::UnknownMember));
-    let beat = shard.beat(second.request()).expect("taken");
-    second.heard(beat);
+    second.beat(&mut shard);
     assert_eq!(second.owned.get(&topic_id("t")), Some(&set(&[0, 1])));
 }
 
@@ -189,8 +183,7 @@ fn an_empty_group_changes_its_protocol_without_ado() {
     let mut shard = Harness::with(GroupSettings { initial_rebalance_delay_ms: 0, ..settings() });
     shard.topics(&[("t", 2)]);
     let mut member = Consumer::of("b", &["t"]);
-    let beat = shard.beat(member.request()).expect("joins");
-    member.heard(beat);
+    member.beat(&mut shard);
     shard.beat(ConsumerHeartbeat { member_epoch: -1, ..member.request() }).expect("leaves");
     let answer = shard.join(JoinRequest { is_id_required: false, ..classic("a", "", &[]) });
     shard.advance(0);
