@@ -1,9 +1,10 @@
 """Runs the integration tests that Apache Kafka publishes as test jars against the real binary and holds the results against the lists.
 
-  run.sh [class or group]… [--all] [--list] [--grow] [--control] [--table]
+  run.sh [class or group]… [--all] [--list] [--grow] [--control] [--table] [--lanes N]
 
 Kafka's tests start brokers inside their own JVM. The classes in shim/ come before Kafka's in the class path: each test gets one broker
-in a process of its own, which broker.sh starts from a server.properties. Each class of classes.txt runs in its own JVM.
+in a process of its own, which broker.sh starts from a server.properties. Each class of classes.txt runs in its own JVM, --lanes of them
+at the same time: they wait more than they work. The slow ones begin first; results are shown in the order of the list.
 
 A case is `Class.method`, or `Class.method[n]` where a method runs with several parameters. passing.txt has the cases that must pass.
 not-yet.txt has those that do not, each with what it waits for (a line may name all of a method or a class): they are left out and
@@ -20,6 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 from suite import Results, end_group, read_notes
 
@@ -47,6 +49,7 @@ def main():
     options.add_argument("--grow", action="store_true", help="add what passes now to passing.txt, and write TABLE.md")
     options.add_argument("--control", action="store_true", help="on Apache Kafka; with --grow its numbers go to control.tsv")
     options.add_argument("--table", action="store_true", help="write TABLE.md from the lists, and stop")
+    options.add_argument("--lanes", type=int, default=1, help="how many classes run at the same time")
     asked = options.parse_args()
     classes = read_notes(HERE / "classes.txt")
     if asked.control:
@@ -69,8 +72,7 @@ def main():
         run.results.add_breakage("TABLE.md", "it is not what the lists say; run.sh --table writes it")
     with tempfile.TemporaryDirectory(prefix="kafka-clients-") as shim:
         compile_shim(shim)
-        for one in chosen:
-            run.run_class(one, shim)
+        run.run_classes(chosen, {one for one in chosen if "slow" in classes[one].split()}, shim, asked.lanes)
     names = {simple(one) for one in chosen}
     run.results.add_missing("no such test, or a class that did not come to its end", lambda name: class_of(name) in names)
     status = run.results.finish(asked.grow and not is_control)
@@ -116,23 +118,48 @@ class Run:
         self.left_out = read_notes(HERE / "not-applicable.txt") | ({} if with_not_yet else not_yet)
         # Class -> outcome -> how many.
         self.counts = {}
+        # The JVMs of now.
+        self.running = set()
+
+    def run_classes(self, chosen, slow, shim, lanes):
+        """Each class, `lanes` at a time, those of `slow` first."""
+        with ThreadPoolExecutor(lanes) as pool:
+            ended = {one: pool.submit(self.run_class, one, shim) for one in sorted(chosen, key=lambda one: one not in slow)}
+            try:
+                for one in chosen:
+                    self.add_class(one, ended[one].result())
+            except BaseException:
+                # The pool waits for its threads, and a class may take an hour.
+                pool.shutdown(wait=False, cancel_futures=True)
+                for process in list(self.running):
+                    end_group(process)
+                raise
+
+    def left_out_methods(self, one):
+        """Method, or the class itself -> why it does not run. (A case is left out of the counts only: JUnit can leave out methods.)"""
+        return {left: reason for left, reason in self.left_out.items() if class_of(left) == simple(one) and not left.endswith("]")}
 
     def run_class(self, one, shim):
-        """All of a class but what is left out, in a JVM of its own."""
-        name = simple(one)
+        """run_jvm's result and the seconds it took, or None where all of the class is left out."""
+        left_out = self.left_out_methods(one)
+        if simple(one) in left_out:
+            return None
+        started = time.monotonic()
+        return *run_jvm(one, shim, [left.split(".")[1] for left in left_out], self.running), time.monotonic() - started
+
+    def add_class(self, one, ran):
+        """Shows and counts what run_class came to."""
+        name, left_out = simple(one), self.left_out_methods(one)
         print(f"-- {name}", flush=True)
-        # A case is left out of the counts, not of the run: JUnit can only leave out methods.
-        methods = {left: reason for left, reason in self.left_out.items() if class_of(left) == name and not left.endswith("]")}
-        for left, reason in methods.items():
+        for left, reason in left_out.items():
             if left in self.not_yet:
                 self.results.add_known(left, f"not yet: {reason}")
             else:
                 self.results.add_skip(left, reason)
-        if name in methods:
+        if ran is None:
             return
-        started = time.monotonic()
-        status, cases, log = run_jvm(one, shim, [left.split(".")[1] for left in methods])
-        counts = self.counts[name] = {"passed": 0, "failed": 0, "skipped": len(methods)}
+        status, cases, log, class_seconds = ran
+        counts = self.counts[name] = {"passed": 0, "failed": 0, "skipped": len(left_out)}
         for case, (outcome, seconds, reason) in cases.items():
             if outcome == "PASSED":
                 counts["passed"] += 1
@@ -143,10 +170,10 @@ class Run:
             elif outcome != "WITHOUT_BROKER":
                 counts["failed"] += 1
                 self.add_failure(case, reason, seconds)
-        if not cases and not methods:
+        if not cases and not left_out:
             self.results.add_breakage(name, f"no result, and status {status}; see {log}")
         sums = ", ".join(f"{number} {outcome}" for outcome, number in counts.items())
-        print(f"-- {name}: {sums} in {time.monotonic() - started:.0f} s", flush=True)
+        print(f"-- {name}: {sums} in {class_seconds:.0f} s", flush=True)
 
     def add_failure(self, case, reason, seconds):
         is_known = {case, case.split("[")[0], class_of(case)} & set(self.not_yet)
@@ -156,8 +183,11 @@ class Run:
             self.results.add_breakage(case, f"neither in passing.txt nor in not-yet.txt: {reason}")
 
 
-def run_jvm(one, shim, left_out):
-    """(exit status, None when time was up; case -> (outcome, seconds, reason); the log) of one class without some of its methods."""
+def run_jvm(one, shim, left_out, running):
+    """(exit status, None when time was up; case -> (outcome, seconds, reason); the log) of one class without some of its methods.
+
+    Its process is in `running` for as long as it runs.
+    """
     kept = KEPT[os.environ.get("COMPAT_BROKER", "fbf")]
     kept.mkdir(parents=True, exist_ok=True)
     cases, log, broker_log = (kept / f"{simple(one)}{end}" for end in (".tsv", ".log", ".broker.log"))
@@ -170,16 +200,18 @@ def run_jvm(one, shim, left_out):
     if left_out:
         options += ["--exclude-methodname", f"{re.escape(one)}#({'|'.join(left_out)})"]
     java = ["java", *JVM, *(f"-D{name}={value}" for name, value in properties.items()), "-cp", f"{shim}:{libraries()}/*"]
-    # setpriv: the kernel kills the JVM when this script is gone, and its brokers when the JVM is.
+    # setpriv: the kernel kills the JVM when the thread that started it is gone, and its brokers when the JVM is.
     command = ["setpriv", "--pdeathsig", "KILL", *java, *LAUNCHER, *options, "-c", one]
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    running.add(process)
     try:
         status = process.wait(CLASS_SECONDS)
     except subprocess.TimeoutExpired:
         status = None
     finally:
         end_group(process)
+        running.discard(process)
     return status, read_cases(cases), log
 
 
