@@ -1,6 +1,7 @@
 # Everything that one does with Fourbyfour Stream; `make help` lists it.
 #
-# One build serves all targets: profile release, in one folder outside the checkout.
+# One build serves all targets: profile release, in one folder outside the checkout; --workspace, since what is built otherwise has other features
+# of its dependencies, and is built once more.
 # ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1 --no-write"`; `make
 # profile` likewise, where nothing is written but flame graphs).
 # One test: `cargo test --release NAME`, `compat/kcat/run.sh NAME`, and the same for the other clients.
@@ -25,12 +26,12 @@ help: ## list the targets (this text)
 
 build: ## build fbf in release mode; the last line is the binary's path
 	@compat/setup.sh build
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@echo "$(FBF_BIN)"
 
 run: ## build and start fbf on 127.0.0.1:9092; options in ARGS
 	@compat/setup.sh build
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@exec "$(FBF_BIN)" serve $(ARGS)
 
 test: ## all that must pass: Rust tests, kcat and confluent-kafka against the real binary, the tour, the guard of costs
@@ -40,12 +41,12 @@ test: ## all that must pass: Rust tests, kcat and confluent-kafka against the re
 
 tour: ## 20,000 flights through a group of two, with both a member and fbf killed half way
 	@compat/setup.sh build test
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@compat/tour/run.sh
 
 torture: ## 5,000 schedules of delayed and repeated requests in each protocol, 200 more with kills and pauses; FBF_SEED says where to begin
 	@compat/setup.sh build
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@FBF_SCHEDULES=$${FBF_SCHEDULES:-5000} FBF_SCHEDULES_WITH_KILLS=$${FBF_SCHEDULES_WITH_KILLS:-200} \
 	  cargo test --release -p protocol-tests --test all -- txn_schedules --nocapture
 
@@ -57,7 +58,7 @@ check: ## formatting and lints, without running anything
 
 compat: ## every client's own suite (needs Go, Java 17, Maven), the tour with 3,000,000 flights, and a table
 	@compat/setup.sh build compat
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@compat/run.sh compat
 
 guard: ## count what a steady load costs (instructions, system calls, bytes copied) and fail where it grew; ARGS=--renew writes the baseline
@@ -68,7 +69,7 @@ guard: ## count what a steady load costs (instructions, system calls, bytes copi
 bench: ## the same workloads on fbf and on Apache Kafka, side by side: writes BENCHMARKS.md, in about 40 minutes (needs Java 17, Maven)
 	@compat/setup.sh build test java
 	@compat/setup.sh librdkafka || echo "bench: without librdkafka; the table will say so of its rows" >&2
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@bench/run.sh $(ARGS)
 
 tail: ## latency at a fixed rate of arrival, from when each record was due, e.g. ARGS="--rate 20000 --cold-gb 30"; on Kafka: ARGS="--bootstrap HOST:PORT --pid PID"
@@ -84,7 +85,7 @@ scale: ## memory and processor time with many partitions, connections, waiting c
 profile: ## where processor time goes in each row of the bench: flame graphs in target/profile, e.g. ARGS="--only p100" (needs Java 17, Maven)
 	@compat/setup.sh build test java profile
 	@compat/setup.sh librdkafka || echo "profile: without librdkafka's rows" >&2
-	@cargo build --release --bin fbf
+	@cargo build --release --workspace --bin fbf
 	@bench/profile.sh $(ARGS)
 
 clean: ## remove what was built; downloads and data directories stay
