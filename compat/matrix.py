@@ -46,6 +46,8 @@ LISTS = {
         "tour, 20,000 records": TOUR,
     },
     "compat": {
+        # First, since it takes longest by far.
+        "kafka-clients": [*client("kafka-clients"), "--lanes", "3"],
         "kcat": client("kcat"),
         "confluent-kafka": client("confluent-kafka"),
         "http": client("http"),
@@ -55,8 +57,6 @@ LISTS = {
         "hooks, 1,000 endpoints": [*client("hooks"), "isolation", "--endpoints", "1000", "--hanging", "100", "--events", "20"],
         "java": client("java"),
         "tools": client("tools"),
-        # First, since it takes longest by far.
-        "kafka-clients": [*client("kafka-clients"), "--lanes", "3"],
         "franz-go": client("franz-go"),
         "librdkafka": client("librdkafka"),
         "streams": client("streams"),

@@ -49,8 +49,8 @@ public final class Broker {
     private static int running;
     private static long lastEnd;
 
-    public final int port = freePort();
-    private final int controllerPort = freePort();
+    public final int port = freePort(0);
+    private final int controllerPort = freePort(port);
     private final Path folder;
     private Process process;
 
@@ -166,13 +166,16 @@ public final class Broker {
         return running > 0 || lastEnd > then;
     }
 
-    /** A free port below those that the kernel gives to outgoing connections, so that it is still free after a stop. */
-    private static int freePort() {
+    /** A free port other than {@code taken}, below those that the kernel gives to outgoing connections, so that it is still free after a stop. */
+    private static int freePort(int taken) {
         for (int attempt = 0; attempt < 200; attempt++) {
             int port = ThreadLocalRandom.current().nextInt(21000, 31000);
+            if (port == taken) {
+                continue;
+            }
             try (ServerSocket socket = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
                 return socket.getLocalPort();
-            } catch (IOException taken) {
+            } catch (IOException e) {
                 // The next one may be free.
             }
         }
