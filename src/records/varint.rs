@@ -18,6 +18,20 @@ pub(super) fn take_varlong(input: &mut &[u8]) -> Result<i64, RecordError> {
     Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 
+/// The number of at most three bytes at `*at`, which moves behind it. `None`: it is longer, or does not end here.
+#[inline]
+pub(super) fn take_short(input: &[u8], at: &mut usize) -> Option<i32> {
+    // One branch for each length, so that a processor that guesses it right need not wait for where the next number begins.
+    let (raw, bytes) = match *input.get(*at..)? {
+        [a @ 0..0x80, ..] => (u32::from(a), 1),
+        [a, b @ 0..0x80, ..] => (u32::from(a & 0x7f) | u32::from(b) << 7, 2),
+        [a, b, c @ 0..0x80, ..] => (u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7 | u32::from(c) << 14, 3),
+        _ => return None,
+    };
+    *at += bytes;
+    Some((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+}
+
 /// Appends `value`; any 32-bit number takes at most five bytes and is written as a 32-bit reader expects it.
 pub(super) fn put_varint(output: &mut Vec<u8>, value: i64) {
     let mut raw = ((value << 1) ^ (value >> 63)).cast_unsigned();
