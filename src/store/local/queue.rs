@@ -97,7 +97,10 @@ impl Queue {
             return;
         }
         state.entries.push_back(entry);
-        if std::mem::take(&mut state.is_sleeping) {
+        let is_sleeping = std::mem::take(&mut state.is_sleeping);
+        // First: woken under the lock, the committer would wait for it at once, and be woken again.
+        drop(state);
+        if is_sleeping {
             self.wake.notify_one();
         }
     }
