@@ -10,6 +10,7 @@
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
 use super::Shared;
+use super::incoming::Incoming;
 use super::metrics::{Asked, Refused};
 use super::outgoing::{self, Outgoing};
 use crate::api::context::{Connection, Held};
@@ -24,14 +25,11 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
-use tokio::io::BufReader;
 use tokio::net::TcpStream;
-use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::tcp::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tracing::{debug, info};
 
-/// Small requests arrive in one read with their size; larger bodies bypass this buffer.
-const READ_BUFFER: usize = 8 << 10;
 /// Produce, the one key whose requests may be large.
 const PRODUCE: i16 = 0;
 /// How long stage two may still take once the server stops.
@@ -54,8 +52,7 @@ async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Sh
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
-    let mut reader =
-        Reader { stream: BufReader::with_capacity(READ_BUFFER, read), connection, client_id: Arc::from(""), shared, queue };
+    let mut reader = Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue };
     let is_answered = tokio::select! {
         end = reader.run() => {
             debug!(connection = id, reason = %end.reason, "connection ends");
@@ -94,7 +91,7 @@ impl End {
 }
 
 struct Reader {
-    stream: BufReader<OwnedReadHalf>,
+    stream: Incoming,
     connection: Arc<Connection>,
     /// The last request's; nearly always the next one's, too.
     client_id: Arc<str>,

@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tracing::{debug, warn};
 
 mod connection;
+mod incoming;
 mod metrics;
 mod outgoing;
 
