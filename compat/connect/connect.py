@@ -222,7 +222,7 @@ class Run:
     def pause_delete_and_kill_everything(self):
         paused = SOURCES[PAUSED_TOPIC]
         self.tell("PUT", f"/connectors/{paused}/pause", expected=(202,))
-        self.tell("DELETE", f"/connectors/{SPARE}", expected=(204, 404))
+        self.delete(SPARE)
         left = {name: "PAUSED" if name == paused else "RUNNING" for name in self.connectors() if name != SPARE}
         self.wait_for_states(left)
         for victim in (*self.workers.values(), self.broker):
@@ -300,7 +300,7 @@ class Run:
 
     def end(self):
         for name in (*SOURCES.values(), SINK):
-            self.tell("DELETE", f"/connectors/{name}", expected=(204, 404))
+            self.delete(name)
         self.watch(lambda: self.tell("GET", "/connectors") == [], "no connector left")
         for worker in self.workers.values():
             # A JVM that SIGTERM ended in good order says 128 + 15.
@@ -323,6 +323,15 @@ class Run:
         except AssertionError as error:
             raise AssertionError(f"{error}; the last answer: {answers.get('last')}") from None
         return answers["last"][1]
+
+    def delete(self, name):
+        """Asks until it is gone: a worker that has only begun to start answers 404, whatever it is asked for, also through another one."""
+
+        def is_gone():
+            self.tell("DELETE", f"/connectors/{name}", expected=(204, 404))
+            return name not in self.tell("GET", "/connectors")
+
+        self.watch(is_gone, f"{name} deleted")
 
     def wait_for_states(self, states):
         """Until these connectors and no others are there, each and all of its tasks in its state, and every worker says the same."""
