@@ -123,9 +123,14 @@ impl Reader {
         let kib = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
         let memory = self.shared.request_memory.clone();
         let permit = memory.acquire_many_owned(kib).await.map_err(End::silent)?;
-        let body = tokio::time::timeout(patience(size), frame::read_body(&mut self.stream, size)).await;
-        let body =
-            body.map_err(|_| End::silent("a frame was begun and not finished"))?.map_err(|error| self.unreadable(&error))?;
+        let body = match self.stream.take_whole(size) {
+            Some(body) => body,
+            None => {
+                let body = tokio::time::timeout(patience(size), frame::read_body(&mut self.stream, size)).await;
+                let body = body.map_err(|_| End::silent("a frame was begun and not finished"))?;
+                body.map_err(|error| self.unreadable(&error))?
+            }
+        };
         let held = Held::default();
         let api_key = Prefix::peek(&body).map_or(-1, |prefix| prefix.api_key);
         let is_produce = api_key == PRODUCE;

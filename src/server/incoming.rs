@@ -2,11 +2,12 @@
 //!
 //! ```text
 //! socket ──one read──▶ buffer ──copy──▶ size, small bodies
+//!                        └──as it is──▶ a body that is most of it
 //! socket ──reads of what is missing──▶ large bodies
 //! ```
 //! Bound: one buffer of [`BUFFER_BYTES`], from the moment that something has arrived until all of it has been taken.
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -27,6 +28,23 @@ pub(super) struct Incoming {
 impl Incoming {
     pub fn new(read: OwnedReadHalf) -> Incoming {
         Incoming { read, buffer: BytesMut::new() }
+    }
+
+    /// The next `size` bytes without a copy, where all of them have arrived and are most of the buffer: whoever keeps them keeps all of its memory.
+    pub fn take_whole(&mut self, size: usize) -> Option<Bytes> {
+        if size < BUFFER_BYTES / 2 || size > self.buffer.len() {
+            return None;
+        }
+        let taken = self.buffer.split_to(size).freeze();
+        self.drop_if_empty();
+        Some(taken)
+    }
+
+    /// An empty buffer may have memory still.
+    fn drop_if_empty(&mut self) {
+        if self.buffer.is_empty() {
+            self.buffer = BytesMut::new();
+        }
     }
 
     /// Waits for the peer, and takes what has arrived into the buffer, which is empty.
@@ -51,9 +69,7 @@ impl AsyncRead for Incoming {
         let length = into.remaining().min(self.buffer.len());
         into.put_slice(&self.buffer[..length]);
         self.buffer.advance(length);
-        if self.buffer.is_empty() {
-            self.buffer = BytesMut::new();
-        }
+        self.drop_if_empty();
         Poll::Ready(Ok(()))
     }
 }
@@ -73,7 +89,8 @@ mod tests {
         let (read, _write) = here.into_split();
         let mut incoming = Incoming::new(read);
         let sent: Vec<u8> = (0..1_000_000u32).map(|n| (n % 251) as u8).collect();
-        let sizes = [4, 10, 4, 16_500, 4, 300_000, 1, BUFFER_BYTES, BUFFER_BYTES - 1, 4];
+        let sizes = [4, 10, 4, 16_500, 4, 300_000, 1, BUFFER_BYTES, BUFFER_BYTES - 1, 4, BUFFER_BYTES / 2];
+        let mut wholes = 0;
         let expected = sent.clone();
         let writer = tokio::spawn(async move {
             there.write_all(&sent).await.expect("sent");
@@ -81,11 +98,22 @@ mod tests {
         });
         let mut taken = 0;
         for size in sizes.into_iter().cycle().take(25) {
-            let mut piece = vec![0; size.min(expected.len() - taken)];
-            incoming.read_exact(&mut piece).await.expect("arrives");
+            let piece = match incoming.take_whole(size) {
+                Some(whole) => {
+                    wholes += 1;
+                    assert!(whole.len() == size && size * 2 >= BUFFER_BYTES, "{size} bytes");
+                    whole.to_vec()
+                }
+                None => {
+                    let mut piece = vec![0; size.min(expected.len() - taken)];
+                    incoming.read_exact(&mut piece).await.expect("arrives");
+                    piece
+                }
+            };
             assert!(piece == expected[taken..taken + piece.len()], "the bytes at {taken}");
             taken += piece.len();
         }
+        assert!(wholes > 0, "some lay in the buffer");
         let mut rest = vec![0; expected.len() - taken];
         incoming.read_exact(&mut rest).await.expect("arrives");
         assert!(rest == expected[taken..], "the rest");
