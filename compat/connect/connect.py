@@ -307,7 +307,11 @@ class Run:
             expect_equal(worker.stop(), 128 + signal.SIGTERM, f"exit status of {worker.name}")
 
     def tell(self, method, path, body=None, expected=(200,)):
-        """Asks the workers in turn until one gives an expected answer, and returns its body. A rebalance is answered with 409."""
+        """The body of what `told` answers."""
+        return self.told(method, path, body, expected)[1]
+
+    def told(self, method, path, body=None, expected=(200,)):
+        """Asks the workers in turn until one gives an expected answer: (status, body). A rebalance is answered with 409."""
         answers = {}
 
         def is_answered():
@@ -322,13 +326,20 @@ class Run:
             self.watch(is_answered, f"{method} {path}")
         except AssertionError as error:
             raise AssertionError(f"{error}; the last answer: {answers.get('last')}") from None
-        return answers["last"][1]
+        return answers["last"]
 
     def delete(self, name):
-        """Asks until it is gone: a worker that has only begun to start answers 404, whatever it is asked for, also through another one."""
+        """Asks until it is gone: a worker that has only begun to start answers 404, whatever it is asked for, also through another one.
+
+        After a 204 it is not asked again, which would mend a deletion that was lost.
+        """
+        is_acknowledged = False
 
         def is_gone():
-            self.tell("DELETE", f"/connectors/{name}", expected=(204, 404))
+            nonlocal is_acknowledged
+            if not is_acknowledged:
+                status, _ = self.told("DELETE", f"/connectors/{name}", expected=(204, 404))
+                is_acknowledged = status == 204
             return name not in self.tell("GET", "/connectors")
 
         self.watch(is_gone, f"{name} deleted")

@@ -386,8 +386,8 @@ mod tests {
     use super::*;
     use crate::records::BatchBuilder;
 
-    /// Goal: the short way answers what the long way does, or nothing. Method: records of many sizes, whole, cut, and with each byte replaced by
-    /// every other one.
+    /// Goal: the short way answers what the long way does, or nothing. Method: records of many sizes, whole, cut, and with each of the first and
+    /// last bytes replaced by every other one.
     #[test]
     fn a_plain_record_is_read_as_any_other_one() {
         let sizes = [0, 1, 50, 64, 8_200];
@@ -405,7 +405,7 @@ mod tests {
             assert!(take_plain(&mut payload, &header).is_some(), "the second, with headers, is plain");
             assert!(take_plain(&mut payload, &header).is_none(), "the third is more than 2^20 ms later");
             let payload = &batch[HEADER_BYTES..];
-            // What lies in the middle of a long value is nothing but value.
+            // The middle is mostly value.
             let places = (0..payload.len()).filter(|place| *place < 40 || *place + 40 > payload.len());
             for place in places {
                 compare(&payload[..place], &header);

@@ -5,7 +5,8 @@
 //!                        └──as it is──▶ a body that is most of it
 //! socket ──reads of what is missing──▶ large bodies
 //! ```
-//! Bound: one buffer of [`BUFFER_BYTES`], from the moment that something has arrived until all of it has been taken.
+//! Bound: one buffer of [`BUFFER_BYTES`], from the moment that something has arrived until all of it has been taken; a body that was taken as it is
+//! keeps its buffer.
 
 use bytes::{Buf, Bytes, BytesMut};
 use std::future::Future;
@@ -94,7 +95,7 @@ mod tests {
         let sizes = [4, 10, 4, 16_500, 4, 300_000, 1, BUFFER_BYTES, BUFFER_BYTES - 1, 4, WHOLE_BYTES_MIN];
         let mut wholes = 0;
         let expected = sent.clone();
-        let writer = tokio::spawn(async move {
+        let writer = crate::tasks::spawn("writer", async move {
             there.write_all(&sent).await.expect("sent");
             there
         });
