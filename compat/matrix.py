@@ -5,8 +5,9 @@
   run.sh compat   every client, and the tour with 3,000,000 records: what `make compat` runs
 
 A suite is a command whose last line is `N passed, N failed[, N known][, N skipped]`; Rust's test harness is understood too.
-Most suites wait more than they work, so LANES of them run at once, and what one says is shown when it has ended. Those of ALONE have
-the machine to themselves: Rust's tests use all of it, the guard counts what it costs, and the tours tell records per second.
+Most suites wait more than they work, so LANES of them run at once (Kafka's classes have lanes of their own), and what one says is shown when
+it has ended. Those of ALONE have the machine to themselves: Rust's tests use all of it, the guard counts what it costs, and the tours tell records
+per second.
 The last line of all is the sum, and the exit status is 1 when anything failed.
 """
 

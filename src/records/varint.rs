@@ -9,7 +9,7 @@ const VARLONG_BYTES_MAX: u32 = 10;
 pub(super) fn take_varint(input: &mut &[u8]) -> Result<i32, RecordError> {
     let raw = take_unsigned(input, VARINT_BYTES_MAX)?;
     let raw = u32::try_from(raw).map_err(|_| RecordError::BadRecord("a number does not fit 32 bits".into()))?;
-    Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    Ok(signed(raw))
 }
 
 /// Takes a 64-bit number off the front of `input`.
@@ -29,7 +29,13 @@ pub(super) fn take_short(input: &[u8], at: &mut usize) -> Option<i32> {
         _ => return None,
     };
     *at += bytes;
-    Some((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
+    Some(signed(raw))
+}
+
+/// A 32-bit number out of its zigzag.
+#[inline]
+fn signed(raw: u32) -> i32 {
+    (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
 
 /// Appends `value`; any 32-bit number takes at most five bytes and is written as a 32-bit reader expects it.

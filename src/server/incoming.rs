@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, ReadBuf};
 use tokio::net::tcp::OwnedReadHalf;
 
 /// Holds a request with one batch of 16 KiB, the default of producers.
-pub(super) const BUFFER_BYTES: usize = 20 << 10;
+const BUFFER_BYTES: usize = 20 << 10;
 /// What is kept of a smaller body would hold a third more memory than it is charged for, or worse.
 const WHOLE_BYTES_MIN: usize = BUFFER_BYTES / 4 * 3;
 
