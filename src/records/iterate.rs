@@ -45,6 +45,12 @@ impl Headers {
         self.count == 0
     }
 
+    /// Bytes of all of them as they are encoded.
+    #[must_use]
+    pub fn encoded_bytes(&self) -> usize {
+        self.encoded.len()
+    }
+
     /// Name and value of each header, in order; names may repeat.
     pub fn iter(&self) -> impl Iterator<Item = (Bytes, Option<Bytes>)> + '_ {
         let mut left: &[u8] = &self.encoded;

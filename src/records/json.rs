@@ -36,6 +36,33 @@ pub fn value(bytes: Option<&[u8]>) -> Box<RawValue> {
     json.unwrap_or_else(|| to_raw_value(&Text::Base64 { base64: BASE64_STANDARD.encode(bytes) }).unwrap_or_else(|_| null()))
 }
 
+/// At most so many values are in a JSON text, names and what stands in strings counted as well. What it costs to parse one whole goes by this number,
+/// not by its bytes: two of them (`0,`) become dozens. Fast; a text of many commas comes to more than it has.
+#[must_use]
+pub fn values_at_most(text: &[u8]) -> usize {
+    1 + text.iter().map(|byte| usize::from(matches!(byte, b',' | b'[' | b'{' | b':'))).sum::<usize>()
+}
+
+/// Whether a JSON text has more than `most` values, names counted as well. Reads what is no JSON like one, too.
+#[must_use]
+pub fn has_more_values(text: &[u8], most: usize) -> bool {
+    if values_at_most(text) <= most {
+        return false;
+    }
+    let mut values = 1_usize;
+    let (mut is_in_string, mut is_escaped) = (false, false);
+    for byte in text {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_in_string => is_escaped = true,
+            b'"' => is_in_string = !is_in_string,
+            b',' | b'[' | b'{' | b':' if !is_in_string => values += 1,
+            _ => {}
+        }
+    }
+    values > most
+}
+
 /// Line breaks in JSON are white space between its parts: in strings they are escaped.
 fn on_one_line(json: &str) -> Option<Box<RawValue>> {
     let line = if json.contains(['\n', '\r']) { json.replace(['\n', '\r'], " ") } else { json.to_owned() };
@@ -68,6 +95,15 @@ mod tests {
 
     fn shown(bytes: &[u8]) -> String {
         value(Some(bytes)).get().to_owned()
+    }
+
+    #[test]
+    fn values_are_counted_before_they_are_parsed() {
+        for (text, count) in [("0", 1), ("[0,0,0]", 4), (r#"{"a":[1],"b":{}}"#, 7), (r#"["a,[\"{:","\\\\"]"#, 3), ("", 1)] {
+            assert!(has_more_values(text.as_bytes(), count - 1), "{text}");
+            assert!(!has_more_values(text.as_bytes(), count), "{text}");
+            assert!(values_at_most(text.as_bytes()) >= count, "{text}");
+        }
     }
 
     #[test]
