@@ -315,6 +315,10 @@ impl LogStore for LocalStore {
         if self.shared.listener.set(listener).is_err() {
             tracing::warn!("a second listener was named; the first one keeps being told");
         }
+        // One that came before anybody listened; `fail` notes it before it looks who does, so that one of the two tells.
+        if let (Some(error), Some(listener)) = (self.shared.failure.get(), self.shared.listener.get()) {
+            listener.failed(error.clone());
+        }
     }
 
     fn open(&self, log: LogId, fence: Fence) -> BoxFuture<'_, Result<LogBounds, StoreError>> {

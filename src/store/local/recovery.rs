@@ -326,7 +326,13 @@ fn collect_spares(dir: &Path, listing: &Listing, end: u64, segment_bytes: u64) -
     candidates.dedup();
     let mut spares = Vec::new();
     for path in candidates {
-        if spares.len() < SPARES_MAX && std::fs::metadata(&path)?.len() == segment_bytes {
+        let bytes = match std::fs::metadata(&path) {
+            Ok(metadata) => metadata.len(),
+            // The first segment was made of it: what a first start that was killed had left.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        if spares.len() < SPARES_MAX && bytes == segment_bytes {
             spares.push(path);
         } else {
             std::fs::remove_file(&path)?;

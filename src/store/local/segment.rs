@@ -90,20 +90,21 @@ impl Segment {
         spare: Option<PathBuf>,
         should_stop: Option<&mut dyn FnMut(u64) -> bool>,
     ) -> io::Result<Segment> {
-        let is_recycled = spare.is_some();
+        let is_spare = spare.is_some();
         let unready = spare.unwrap_or_else(|| spare_path(dir, seq));
         let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&unready)?;
+        let is_recycled = is_spare && file.metadata()?.len() == bytes;
         if !is_recycled {
             // A leftover of another size under this name must not make the segment longer than it says.
             file.set_len(bytes)?;
-            if let Err(error) = fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-                // Of the right length and without its blocks, it would pass for a good spare at the next open.
-                std::fs::remove_file(&unready)?;
-                return Err(error);
-            }
-            if let Some(should_stop) = should_stop {
-                zero_fill(&unready, &file, bytes, should_stop)?;
-            }
+        }
+        // Also of a spare: a kill between these two calls leaves one of the right length and without its blocks.
+        if let Err(error) = fallocate(&file, FallocateFlags::empty(), 0, bytes) {
+            std::fs::remove_file(&unready)?;
+            return Err(error);
+        }
+        if let (false, Some(should_stop)) = (is_recycled, should_stop) {
+            zero_fill(&unready, &file, bytes, should_stop)?;
         }
         file.write_all_at(&encode_header(seq, salt), 0)?;
         file.sync_all()?;
@@ -121,6 +122,20 @@ pub(super) fn segment_path(dir: &Path, seq: u64) -> PathBuf {
 /// `DIR/journal/{seq}.spare`: a file that is nobody's, named after the segment it was or is to be.
 pub(super) fn spare_path(dir: &Path, seq: u64) -> PathBuf {
     dir.join(format!("{seq:016x}.spare"))
+}
+
+/// As [`spare_path`], under a name that no file has: spares are used in any order, so that one of this number may still be there, or be in the
+/// making into another segment.
+fn free_spare_path(dir: &Path, seq: u64) -> PathBuf {
+    // Segments are numbered from 1 on, and no journal comes to 2^32 of them.
+    let mut number = seq;
+    loop {
+        let path = spare_path(dir, number);
+        if !path.exists() {
+            return path;
+        }
+        number = number.wrapping_add(1 << 32);
+    }
 }
 
 /// Makes renames and removals in `dir` durable.
@@ -339,7 +354,7 @@ impl Segments {
             sync_dir(&self.dir)?;
             return Ok(Retired::Removed);
         }
-        let spare = spare_path(&self.dir, seq);
+        let spare = free_spare_path(&self.dir, seq);
         std::fs::rename(&path, &spare)?;
         sync_dir(&self.dir)?;
         Ok(Retired::Spare(spare))

@@ -55,7 +55,7 @@ impl Shared {
         self.index.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(StoreError::Closed)
     }
 
-    /// Notes the first failure, tells the listener once, and lets nothing through any more.
+    /// Notes the first failure, tells the listener (once, but for one that begins to listen right now), and lets nothing through any more.
     pub fn fail(&self, error: StoreError) {
         if self.failure.set(error.clone()).is_err() {
             return;
@@ -78,11 +78,13 @@ impl Shared {
     pub fn sync_left_segments(&self) -> Result<(), StoreError> {
         // Held meanwhile, so that nobody takes "empty" for "synced".
         let mut unsynced = lock(&self.unsynced);
-        for (end, file) in unsynced.drain(..) {
+        for (end, file) in unsynced.iter() {
+            // One that fails stays listed, with all behind it: an empty list would pass for synced.
             file.sync_data().map_err(|error| StoreError::Io(format!("journal: {error}")))?;
             let mut durable = lock(&self.durable);
-            *durable = end.max(*durable);
+            *durable = (*end).max(*durable);
         }
+        unsynced.clear();
         Ok(())
     }
 

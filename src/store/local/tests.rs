@@ -5,7 +5,7 @@
 
 use super::OnDamage;
 use super::journal::{self, CommitHeader, Record, RecordKind, SegmentReader};
-use super::segment::{Access, Position, SEGMENT_HEADER_BYTES, Segment, segment_path};
+use super::segment::{self, Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
 use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
@@ -376,6 +376,46 @@ async fn recycled_segments_bound_the_disk_and_their_old_bytes_stay_dead() {
     }
     assert_eq!(read_firsts(&store, LOG).await, (294..330).collect::<Vec<_>>());
     store.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_after_a_first_one_that_was_killed_takes_what_it_left() {
+    // Between making the first segment's file and giving it its name.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    std::fs::create_dir_all(dir.path().join("journal")).expect("made");
+    let left = File::create(spare_path(&dir.path().join("journal"), 1)).expect("made");
+    left.set_len(MIB).expect("as long as a segment");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    put_one(&store, &told, LOG, 0, 1_000).await;
+    assert_eq!(read_firsts(&store, LOG).await, [0]);
+    store.close().await.expect("closes");
+}
+
+#[test]
+fn a_retired_segment_never_takes_the_place_of_a_spare() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let spare = spare_path(dir.path(), 5);
+    std::fs::write(&spare, b"used for another segment right now").expect("written");
+    let segments = Segments::new(dir.path().to_owned());
+    let segment = Segment::create(dir.path(), 5, MIB, 1, None, None).expect("made");
+    std::fs::write(&spare, b"used for another segment right now").expect("written");
+    segments.insert_open(&segment);
+    drop(segment);
+    let Retired::Spare(other) = segments.retire(5).expect("retired") else { panic!("nobody has it") };
+    assert_ne!(other, spare);
+    assert_eq!(std::fs::read(&spare).expect("there"), b"used for another segment right now");
+    assert_eq!(segment::list(dir.path()).expect("listed").spares.len(), 2, "the next start finds both");
+}
+
+#[tokio::test]
+async fn who_listens_after_a_failure_is_told_of_it() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = LocalStore::open(options(dir.path())).expect("the store opens");
+    store.shared.fail(StoreError::Io("the device is gone".to_owned()));
+    let told = Arc::new(Told::default());
+    store.listen(Arc::clone(&told) as Arc<dyn CommitListener>);
+    assert!(told.failure().is_some());
 }
 
 /// The places of what `log` holds, as far as they are in files.
