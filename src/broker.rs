@@ -169,6 +169,12 @@ impl Broker {
         }))
     }
 
+    /// Whether more than half of what answers to Fetch may take is in use.
+    #[must_use]
+    pub fn is_fetch_memory_scarce(&self) -> bool {
+        self.fetch_memory.available_permits() < self.config.limits.memory_bytes / FETCH_PERMIT_BYTES / 2
+    }
+
     /// The log behind `index` of `topic`, opened at its first use; `None` when the topic has no such partition.
     ///
     /// # Errors
@@ -367,21 +373,35 @@ async fn sweep_retention(logs: Arc<Logs>, interval_ms: i64) {
 /// Compacts the topics that ask for it. Not the coordinators' own: they write their state anew instead, which their shards read back by order of
 /// the log, not by key.
 async fn compact(logs: Arc<Logs>, catalog: Arc<Catalog>) {
-    loop {
+    let limits = || {
         let kafka = catalog.effective_kafka();
-        let backoff_ms = u64::try_from(kafka.log_cleaner_backoff_ms).unwrap_or(0);
-        tokio::time::sleep(Duration::from_millis(backoff_ms).max(COMPACTION_REST_MIN)).await;
-        if !kafka.log_cleaner_enable {
+        compaction::Limits {
+            keys_bytes: kafka.log_cleaner_dedupe_buffer_size,
+            bytes_per_second: kafka.log_cleaner_io_max_bytes_per_second,
+        }
+    };
+    loop {
+        rest_from_compaction(&catalog).await;
+        if !catalog.effective_kafka().log_cleaner_enable {
             continue;
         }
         let snapshot = catalog.snapshot();
         let compacted = snapshot.topics.values().filter(|topic| topic.settings.cleanup.compact && !topic.internal);
         let partitions = compacted.flat_map(|topic| &topic.logs).filter_map(|log| logs.get(*log)).collect();
-        let limits = compaction::Limits {
-            keys_bytes: kafka.log_cleaner_dedupe_buffer_size,
-            bytes_per_second: kafka.log_cleaner_io_max_bytes_per_second,
-        };
-        compaction::sweep(partitions, limits).await;
+        compaction::sweep(partitions, &limits).await;
+    }
+}
+
+/// Waits for as long as `log.cleaner.backoff.ms` says, which may change meanwhile.
+async fn rest_from_compaction(catalog: &Catalog) {
+    let since = tokio::time::Instant::now();
+    loop {
+        let backoff_ms = u64::try_from(catalog.effective_kafka().log_cleaner_backoff_ms).unwrap_or(0);
+        let left = Duration::from_millis(backoff_ms).max(COMPACTION_REST_MIN).saturating_sub(since.elapsed());
+        if left.is_zero() {
+            return;
+        }
+        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
     }
 }
 

@@ -99,6 +99,8 @@ pub(super) struct State {
     /// Up to here the log is compacted.
     pub cleaned: Offset,
     pub unsaved: Unsaved,
+    /// The last one that was given (LogAppendTime).
+    pub append_time: Timestamp,
 }
 
 impl State {
@@ -207,6 +209,7 @@ impl Partition {
                 segment,
                 cleaned,
                 unsaved,
+                append_time: Timestamp(i64::MIN),
             }),
         }
     }
@@ -254,12 +257,13 @@ impl Partition {
             }
         };
         let settings = self.settings.load_full();
-        let now = self.env.now();
         let end = match origin {
             Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
             Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
         };
         let permit = self.store.reserve(records.len()).await?;
+        // Behind what was waited for.
+        let now = self.env.now();
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is
         // copied, so that keeping it in the tail does not keep the whole request.
         let mut batch = records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
@@ -301,6 +305,15 @@ impl Partition {
                 return Ok(Appended { first, last, append_time: append_time.map(|_| timestamp), start, is_repeated: true });
             }
             check_verified(&state, id, &header, origin)?;
+        }
+        let append_time = append_time.map(|stamped| stamped.max(state.append_time));
+        if let Some(time) = append_time {
+            state.append_time = time;
+            if time > now {
+                // Another one got here first with a later time: append times rise with offsets, as in Kafka, whose log reads the clock under its lock.
+                stamp_append_time(&mut batch, time);
+                header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
+            }
         }
         let (first, last) = state.place(&header, &settings, now);
         if let Some(id) = header.producer() {

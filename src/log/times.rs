@@ -6,6 +6,9 @@ use crate::ids::{Offset, Timestamp};
 use crate::records::iterate::{first_at_time, max_at};
 use crate::store::StoreError;
 
+/// What is read at once where the first batch was not the one.
+const AHEAD_BYTES: usize = 1 << 20;
+
 impl Partition {
     /// The first record at or after the start whose timestamp is at least `time`, with its timestamp; `None` when there is none
     /// below the watermark. Source: KIP-79, ListOffsets.
@@ -21,16 +24,21 @@ impl Partition {
         }
         // The first batch nearly always holds it; one that was kept for its arrival time (no timestamps) does not, nor one whose later records are
         // trimmed.
+        let mut bytes = 1;
         loop {
-            let batches = self.read(from, 1, Offset(i64::MAX)).await?;
-            let Some(batch) = batches.first() else { return Ok(None) };
-            let found = first_at_time(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX, time, self.start())?;
-            if found.is_some() {
-                return Ok(found);
+            let batches = self.read(from, bytes, Offset(i64::MAX)).await?;
+            let Some(newest) = batches.last() else { return Ok(None) };
+            from = newest.last.next();
+            for batch in &batches {
+                let found = first_at_time(&batch.bytes, validate::DECOMPRESSED_BYTES_MAX, time, self.start())?;
+                if found.is_some() {
+                    return Ok(found);
+                }
+                // Batches of the tail are there at once, and each may have to be unpacked: others come in between.
+                tokio::task::yield_now().await;
             }
-            from = batch.last.next();
-            // Batches of the tail are there at once, and each may have to be unpacked: others come in between.
-            tokio::task::yield_now().await;
+            // A log without timestamps is walked to its end.
+            bytes = AHEAD_BYTES;
         }
     }
 

@@ -42,7 +42,7 @@ const REMOVED_MAX: usize = 512;
 /// What one removed batch counts for: its entry in the store's index.
 const REMOVED_BYTES: usize = 64;
 
-/// What compaction may use.
+/// What compaction may use. It is asked for anew while a pass runs, since an operator may change it.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Limits {
     /// For the keys of one pass (`log.cleaner.dedupe.buffer.size`).
@@ -91,7 +91,7 @@ struct Due {
 /// Compacts each of `partitions` that is due, the dirtiest first.
 ///
 /// One that fails is reported and tried again next time.
-pub async fn sweep(partitions: Vec<Arc<Partition>>, limits: Limits) {
+pub async fn sweep(partitions: Vec<Arc<Partition>>, limits: &(dyn Fn() -> Limits + Send + Sync)) {
     let mut due = Vec::new();
     for partition in partitions {
         match partition.compaction_due().await {
@@ -120,11 +120,14 @@ impl Partition {
     ///
     /// # Errors
     /// [`CompactionError`].
-    pub async fn compact(self: &Arc<Partition>, limits: Limits) -> Result<Option<Compacted>, CompactionError> {
+    pub async fn compact(
+        self: &Arc<Partition>,
+        limits: &(dyn Fn() -> Limits + Send + Sync),
+    ) -> Result<Option<Compacted>, CompactionError> {
         let Some(due) = self.compaction_due().await? else { return Ok(None) };
-        let pace = Pace { since: tokio::time::Instant::now(), bytes: 0, per_second: limits.bytes_per_second };
-        let mut pass = Pass { partition: self.clone(), due, pace, bytes_before: self.size(), unreadable: None };
-        pass.run(limits.keys_bytes).await.map(Some)
+        let mut pass =
+            Pass { partition: self.clone(), due, pace: Pace::new(limits), bytes_before: self.size(), unreadable: None };
+        pass.run(limits().keys_bytes).await.map(Some)
     }
 
     async fn compaction_due(&self) -> Result<Option<Due>, StoreError> {
@@ -162,15 +165,15 @@ impl Partition {
     }
 }
 
-struct Pass {
+struct Pass<'a> {
     partition: Arc<Partition>,
     due: Due,
-    pace: Pace,
+    pace: Pace<'a>,
     bytes_before: u64,
     unreadable: Option<Unreadable>,
 }
 
-impl Pass {
+impl Pass<'_> {
     async fn run(&mut self, keys_bytes: usize) -> Result<Compacted, CompactionError> {
         let partition = self.partition.clone();
         let Due { from, end, .. } = self.due;
@@ -304,21 +307,38 @@ impl Changes {
     }
 }
 
-/// Keeps to so many bytes per second.
-struct Pace {
+/// The longest that a pass sleeps before it asks again how fast it may be.
+const PACE_LOOK: Duration = Duration::from_secs(1);
+
+/// Keeps to so many bytes per second, counted from when that number last changed.
+struct Pace<'a> {
+    limits: &'a (dyn Fn() -> Limits + Send + Sync),
     since: tokio::time::Instant,
     bytes: usize,
     per_second: f64,
 }
 
-impl Pace {
+impl Pace<'_> {
+    fn new(limits: &(dyn Fn() -> Limits + Send + Sync)) -> Pace<'_> {
+        Pace { limits, since: tokio::time::Instant::now(), bytes: 0, per_second: limits().bytes_per_second }
+    }
+
     async fn spend(&mut self, bytes: usize) {
         self.bytes += bytes;
-        // Counts of bytes are far below 2^53.
-        let seconds = self.bytes as f64 / self.per_second;
-        let due = Duration::try_from_secs_f64(seconds).ok().and_then(|spent| self.since.checked_add(spent));
-        if let Some(due) = due {
-            tokio::time::sleep_until(due).await;
+        loop {
+            let now = tokio::time::Instant::now();
+            let per_second = (self.limits)().bytes_per_second;
+            // Two settings of the same text: the same number to the bit.
+            if per_second.to_bits() != self.per_second.to_bits() {
+                (self.since, self.bytes, self.per_second) = (now, bytes, per_second);
+            }
+            // Counts of bytes are far below 2^53. What no clock can say is for ever, and still looked at each second.
+            let spent = Duration::try_from_secs_f64(self.bytes as f64 / per_second).unwrap_or(Duration::MAX);
+            let left = spent.saturating_sub(now.duration_since(self.since));
+            if left.is_zero() {
+                return;
+            }
+            tokio::time::sleep(left.min(PACE_LOOK)).await;
         }
     }
 }

@@ -96,7 +96,7 @@ impl House {
     }
 
     async fn compact(&self) -> Compacted {
-        self.partition.compact(ROOMY).await.expect("compacts").expect("there is something to do")
+        self.partition.compact(&|| ROOMY).await.expect("compacts").expect("there is something to do")
     }
 
     /// Offset, key and value of every record that a read_committed reader sees.
@@ -162,7 +162,7 @@ async fn the_newest_record_of_each_key_stays_and_the_active_segment_is_left_alon
     assert!(compacted.bytes_after < compacted.bytes_before);
     let expected = shown(&[(1, "b"), (3, "c"), (4, "a"), (5, "b")]);
     assert_eq!(house.keys().await, expected);
-    assert_eq!(house.partition.compact(ROOMY).await.expect("looks"), None, "nothing is dirty");
+    assert_eq!(house.partition.compact(&|| ROOMY).await.expect("looks"), None, "nothing is dirty");
     let house = house.crash().await;
     assert_eq!((house.keys().await, house.partition.next()), (expected, Offset(6)));
     house.put("d", Some("v")).await;
@@ -251,7 +251,7 @@ async fn lags_and_ratio_decide_when_a_pass_is_due() {
     ratio.put("b", Some("v")).await;
     assert_eq!(ratio.compact().await.cleaned, Offset(1), "all of it is dirty");
     ratio.put("c", Some("v")).await;
-    assert_eq!(ratio.partition.compact(ROOMY).await.expect("looks"), None, "half of it is dirty");
+    assert_eq!(ratio.partition.compact(&|| ROOMY).await.expect("looks"), None, "half of it is dirty");
     ratio.env.advance_ms(60_001);
     assert_eq!(ratio.compact().await.cleaned, Offset(2), "it has waited for too long");
 }
@@ -262,7 +262,7 @@ async fn only_topics_that_say_so_are_compacted() {
     for _ in 0..3 {
         house.put("a", Some("v")).await;
     }
-    assert_eq!(house.partition.compact(ROOMY).await.expect("looks"), None);
+    assert_eq!(house.partition.compact(&|| ROOMY).await.expect("looks"), None);
 }
 
 #[tokio::test]
@@ -293,11 +293,32 @@ async fn a_topic_that_is_not_compacted_any_more_ends_the_pass() {
     }
     let slow = Limits { bytes_per_second: 2_000.0, ..ROOMY };
     let (partition, pass) = (house.partition.clone(), house.partition.clone());
-    let pass = crate::tasks::spawn("a pass", async move { pass.compact(slow).await });
+    let pass = crate::tasks::spawn("a pass", async move { pass.compact(&|| slow).await });
     tokio::task::yield_now().await;
     partition.set_settings(Arc::new(settings(&[("cleanup.policy", "delete")])));
     assert!(matches!(pass.await.expect("ends"), Err(CompactionError::Ended)));
     assert_eq!(house.seen().await.len(), 3);
+}
+
+/// An operator who has slowed it down too much can speed it up again, also in the middle of a pass.
+#[tokio::test]
+async fn a_pass_follows_the_pace_as_it_changes() {
+    let house = House::new(1, &[]).await;
+    for key in ["a", "a", "b"] {
+        house.put(key, Some("v")).await;
+    }
+    let is_fast = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let (fast, pass) = (is_fast.clone(), house.partition.clone());
+    let pass = crate::tasks::spawn("a pass", async move {
+        let per_second = || if fast.load(std::sync::atomic::Ordering::Relaxed) { f64::MAX } else { 1e-9 };
+        pass.compact(&|| Limits { bytes_per_second: per_second(), ..ROOMY }).await
+    });
+    // It has begun, and would not end in this life of the universe.
+    tokio::task::yield_now().await;
+    assert!(!pass.is_finished());
+    is_fast.store(true, std::sync::atomic::Ordering::Relaxed);
+    let compacted = pass.await.expect("ends");
+    assert_eq!(compacted.expect("compacts").expect("was due").cleaned, Offset(2));
 }
 
 #[tokio::test]
@@ -432,7 +453,7 @@ async fn live_through(seed: u64) {
                 if is_cut_short {
                     house.store.stop_replacing_after(usize::try_from(below(6)).expect("small"));
                 }
-                match house.partition.compact(Limits { keys_bytes, ..ROOMY }).await {
+                match house.partition.compact(&|| Limits { keys_bytes, ..ROOMY }).await {
                     Ok(Some(compacted)) => model.compacted(compacted.cleaned.0, now),
                     Ok(None) => {}
                     Err(CompactionError::Store(_)) if is_cut_short => {}

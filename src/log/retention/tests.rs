@@ -72,7 +72,7 @@ async fn the_disk_is_bounded_over_two_days() {
         }
         env.advance_ms(STEP_MS);
         sweep(&logs).await;
-        compaction::sweep(partitions.clone(), LIMITS).await;
+        compaction::sweep(partitions.clone(), &|| LIMITS).await;
         largest = largest.max(journal_bytes(dir.path()));
     }
     let written: i64 = partitions.iter().map(|partition| partition.next().0 * 4_096).sum();
