@@ -7,6 +7,7 @@
 //! Version notes: 2 is flexible; 3 (KIP-599) may throttle, which we never do.
 //! Unlike Kafka, internal topics cannot grow (INVALID_REQUEST): which partition a group belongs to follows from their number.
 
+use super::creation_budget::CreationBudget;
 use super::errors::catalog::{message, shown};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
@@ -29,11 +30,14 @@ impl Handler for CreatePartitions {
     async fn handle(context: Context, request: CreatePartitionsRequest) -> Answer<CreatePartitionsResponse> {
         let duplicates = repeated(request.topics.iter().map(|topic| topic.name.clone()));
         let is_duplicate: HashSet<&TopicName> = duplicates.iter().collect();
+        let mut budget = CreationBudget::default();
         let mut results = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             if !is_duplicate.contains(&topic.name) {
-                let outcome = grow(&context, topic, request.validate_only).await;
+                let outcome = grow(&context, topic, request.validate_only, &mut budget).await;
                 results.push(result(&topic.name, outcome.map_or_else(|error| shown(&error), |()| (NONE, None))));
+                // What is refused waits for nothing, and a request may name a million.
+                tokio::task::yield_now().await;
             }
         }
         let twice = (ResponseError::InvalidRequest.code(), Some(message("Duplicate topic name.")));
@@ -50,9 +54,16 @@ fn result(name: &TopicName, (code, message): (i16, Option<StrBytes>)) -> CreateP
     CreatePartitionsTopicResult::default().with_name(name.clone()).with_error_code(code).with_error_message(message)
 }
 
-async fn grow(context: &Context, topic: &CreatePartitionsTopic, validate_only: bool) -> Result<(), CatalogError> {
+async fn grow(
+    context: &Context,
+    topic: &CreatePartitionsTopic,
+    validate_only: bool,
+    budget: &mut CreationBudget,
+) -> Result<(), CatalogError> {
     let current = context.broker.catalog.validate_partitions(&topic.name, topic.count)?;
     check_assignments(topic, current.logs.len(), NodeId(context.broker.config.server.node_id))?;
+    let total = usize::try_from(topic.count).unwrap_or_default();
+    budget.take(u32::try_from(total.saturating_sub(current.logs.len())).unwrap_or(u32::MAX))?;
     if !validate_only {
         context.broker.add_partitions(&topic.name, topic.count).await?;
     }

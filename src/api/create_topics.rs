@@ -9,11 +9,13 @@
 //! factor and all configurations; 7 (KIP-516) answers the topic id, which is nil for validate-only requests, where Kafka invents one.
 //! Not implemented: replication. With `accept.any.replication.factor` a factor above 1 is taken, and echoed as 1, which is what there is.
 
+use super::creation_budget::CreationBudget;
 use super::describe_configs::source_code;
 use super::errors::catalog::{message, shown};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
+use crate::catalog::dynamic::check_length;
 use crate::catalog::{Catalog, CatalogError, NewTopic, Shape, assignments};
 use crate::config::describe::{self, Brokers};
 use crate::config::properties;
@@ -25,9 +27,6 @@ use kafka_protocol::protocol::StrBytes;
 use std::collections::{BTreeMap, HashSet};
 use std::ops::RangeInclusive;
 use uuid::Uuid;
-
-/// The most partitions that one request creates (Kafka: 10,000), so that it cannot hold up other changes for long.
-pub(super) const PARTITIONS_PER_REQUEST: u32 = 100_000;
 
 /// The first version that shows partitions, factor and configurations.
 const ECHO: i16 = 5;
@@ -41,12 +40,14 @@ impl Handler for CreateTopics {
     async fn handle(context: Context, request: CreateTopicsRequest) -> Answer<CreateTopicsResponse> {
         let duplicates = repeated(request.topics.iter().map(|topic| topic.name.clone()));
         let is_duplicate: HashSet<&TopicName> = duplicates.iter().collect();
-        let mut budget = PARTITIONS_PER_REQUEST;
+        let mut budget = CreationBudget::default();
         let mut results = Vec::with_capacity(request.topics.len());
         for topic in &request.topics {
             if !is_duplicate.contains(&topic.name) {
                 let result = create(&context, topic, request.validate_only, &mut budget).await;
                 results.push(result.unwrap_or_else(|error| refused(&topic.name, shown(&error))));
+                // What is refused waits for nothing, and a request may name a million.
+                tokio::task::yield_now().await;
             }
         }
         let twice = (ResponseError::InvalidRequest.code(), Some(message("Duplicate topic name.")));
@@ -63,21 +64,17 @@ fn refused(name: &TopicName, (code, message): (i16, Option<StrBytes>)) -> Creata
     CreatableTopicResult::default().with_name(name.clone()).with_error_code(code).with_error_message(message)
 }
 
-/// Creates one topic, or only checks that it could be created. `budget`: how many partitions the request may still create.
+/// Creates one topic, or only checks that it could be created.
 async fn create(
     context: &Context,
     topic: &CreatableTopic,
     validate_only: bool,
-    budget: &mut u32,
+    budget: &mut CreationBudget,
 ) -> Result<CreatableTopicResult, CatalogError> {
     let broker = &context.broker;
     let new = new_topic(topic, NodeId(broker.config.server.node_id), &broker.catalog)?;
     let shape = broker.catalog.validate(&new)?;
-    *budget = budget.checked_sub(shape.partitions).ok_or_else(|| {
-        let why =
-            format!("The request creates more than {PARTITIONS_PER_REQUEST} partitions; create the topics in several requests.");
-        CatalogError::InvalidPartitions(why)
-    })?;
+    budget.take(shape.partitions)?;
     let overrides = new.overrides.clone();
     let id = if validate_only { Uuid::nil() } else { broker.create_topic(new).await?.id.0 };
     let result = CreatableTopicResult::default().with_name(topic.name.clone()).with_topic_id(id).with_error_code(NONE);
@@ -128,6 +125,7 @@ fn overrides(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Catalog
     for config in &topic.configs {
         match &config.value {
             Some(value) => {
+                check_length(&config.name, value).map_err(CatalogError::InvalidConfig)?;
                 overrides.insert(config.name.as_str().to_owned(), value.as_str().to_owned());
             }
             None => nulls.push(config.name.as_str()),

@@ -17,7 +17,7 @@ use super::errors::catalog::{code, message};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler, broker_loggers};
-use crate::catalog::dynamic::{Change, Edit, Owner};
+use crate::catalog::dynamic::{Change, Edit, Owner, STRING_BYTES_MAX};
 use crate::catalog::{CatalogError, check_name};
 use crate::config::properties::{self, Kind};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
@@ -123,6 +123,9 @@ pub(super) fn set_names(context: &Context, kind: i8, name: &str) -> Vec<String> 
 
 fn owner(resource: &AlterConfigsResource, node_id: i32) -> Result<Owner, Refusal> {
     let name = resource.resource_name.as_str();
+    if name.len() > STRING_BYTES_MAX {
+        return invalid(&format!("The name of a resource has {} bytes; the most is {STRING_BYTES_MAX}.", name.len()));
+    }
     match resource.resource_type {
         GROUP if name.is_empty() => invalid("Default group resources are not allowed."),
         GROUP => Ok(Owner::Group(name.to_owned())),

@@ -3,7 +3,8 @@
 //! Behaviour: one broker, at the address that this client can reach (see [`super::advertised`]), which leads every partition. Topics
 //! by name, by id, or all of them; each is answered once, in the request's order. A topic that does not exist is created when the
 //! request asks for it and `auto.create.topics.enable` allows it, and then answered with its partitions at once: created means
-//! visible, so nobody sees LEADER_NOT_AVAILABLE for it. Names that Kafka forbids: INVALID_TOPIC_EXCEPTION.
+//! visible, so nobody sees LEADER_NOT_AVAILABLE for it. Names that Kafka forbids: INVALID_TOPIC_EXCEPTION. One request creates at most
+//! [`super::creation_budget`]; what is beyond does not exist yet, and clients ask again.
 //!
 //! Version notes: 0 asks for all topics with an empty list, 1 and later with null; below 4 auto-creation is always asked for; 8
 //! (KIP-430) brings authorized operations, those of the cluster until 10 only (then DescribeCluster, KIP-700); 10 (KIP-516) answers
@@ -11,6 +12,7 @@
 //! Not implemented: replication. Every partition shows one replica whatever factor its topic was created with. Internal topics are
 //! created by their coordinators only, so `__transaction_state` and `__share_group_state` stay unknown.
 
+use super::creation_budget::CreationBudget;
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler, advertised, operations};
 use crate::catalog::{Topic, check_name, is_internal};
@@ -44,8 +46,9 @@ impl Handler for Metadata {
             }
             Some(wanted) => {
                 let mut topics = Vec::new();
+                let mut budget = may_create.then(CreationBudget::default);
                 for topic in once_each(wanted) {
-                    topics.push(answer(&context, topic, may_create, node).await);
+                    topics.push(answer(&context, topic, &mut budget, node).await);
                 }
                 topics
             }
@@ -102,7 +105,13 @@ fn once_each(mut wanted: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic>
     wanted
 }
 
-async fn answer(context: &Context, wanted: MetadataRequestTopic, may_create: bool, node: BrokerId) -> MetadataResponseTopic {
+/// `budget`: what may be created; `None`: nothing may.
+async fn answer(
+    context: &Context,
+    wanted: MetadataRequestTopic,
+    budget: &mut Option<CreationBudget>,
+    node: BrokerId,
+) -> MetadataResponseTopic {
     if !wanted.topic_id.is_nil() {
         return match context.broker.catalog.topic_by_id(TopicId(wanted.topic_id)) {
             Some(topic) => found(&topic, node),
@@ -113,7 +122,7 @@ async fn answer(context: &Context, wanted: MetadataRequestTopic, may_create: boo
         };
     }
     let Some(name) = wanted.name.clone() else { return refused(wanted) };
-    match existing_or_created(context, &name, may_create).await {
+    match existing_or_created(context, &name, budget).await {
         Ok(topic) => found(&topic, node),
         Err(error) => MetadataResponseTopic::default()
             .with_is_internal(is_internal(&name))
@@ -122,14 +131,16 @@ async fn answer(context: &Context, wanted: MetadataRequestTopic, may_create: boo
     }
 }
 
-async fn existing_or_created(context: &Context, name: &str, may_create: bool) -> Result<Arc<Topic>, ResponseError> {
+async fn existing_or_created(
+    context: &Context,
+    name: &str,
+    budget: &mut Option<CreationBudget>,
+) -> Result<Arc<Topic>, ResponseError> {
     if let Some(topic) = context.broker.catalog.topic(name) {
         return Ok(topic);
     }
     check_name(name).map_err(|error| errors::catalog::code(&error))?;
-    if !may_create {
-        return Err(ResponseError::UnknownTopicOrPartition);
-    }
+    let Some(budget) = budget else { return Err(ResponseError::UnknownTopicOrPartition) };
     if name == "__consumer_offsets" {
         // Its coordinator decides its partitions; whatever stops it now, the client may ask again.
         context.broker.groups.prepare().await.map_err(|_| ResponseError::LeaderNotAvailable)?;
@@ -138,6 +149,9 @@ async fn existing_or_created(context: &Context, name: &str, may_create: bool) ->
     if is_internal(name) {
         return Err(ResponseError::UnknownTopicOrPartition);
     }
+    let partitions = u32::try_from(context.broker.config.kafka.num_partitions).unwrap_or(u32::MAX);
+    // The client asks again, and finds the next ones made then.
+    budget.take(partitions).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
     context.broker.auto_create(name).await.map_err(|error| errors::catalog::code(&error))
 }
 

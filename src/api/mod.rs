@@ -33,6 +33,7 @@ pub mod consumer_group_heartbeat;
 pub mod context;
 pub mod create_partitions;
 pub mod create_topics;
+pub mod creation_budget;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_share_group_offsets;

@@ -9,7 +9,7 @@
 //! `group.coordinator.rebalance.protocols` without `streams`, or `feature.streams.version=0`: UNSUPPORTED_VERSION.
 //! Not implemented, as in Kafka 4.3.1: static members, warm-up tasks, sources by regular expression, changes of the topology.
 
-use super::create_topics::PARTITIONS_PER_REQUEST;
+use super::creation_budget::PARTITIONS_PER_REQUEST;
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::catalog::{NewTopic, check_name, is_internal};
@@ -289,15 +289,19 @@ fn make_topics(context: &Context, beat: &mut StreamsBeat) {
     let remembered_ms = i64::from(beat.heartbeat_interval_ms).saturating_mul(2);
     let mut budget = i64::from(PARTITIONS_PER_REQUEST);
     let mut wanted = Vec::with_capacity(beat.missing_topics.len());
+    let mut beyond = None;
     for topic in std::mem::take(&mut beat.missing_topics) {
         budget -= i64::from(topic.partitions);
         if budget < 0 {
-            let why = format!("more than {PARTITIONS_PER_REQUEST} partitions of an application's topics at once");
-            broker.streams_topics.failed(&topic.name, why, broker.env.now(), remembered_ms);
+            // The next heartbeat begins where this one ends.
+            beyond =
+                Some((topic.name, format!("more than {PARTITIONS_PER_REQUEST} partitions of an application's topics at once")));
+            break;
         }
         wanted.push(new_topic(topic));
     }
-    let failures = broker.streams_topics.make(broker, wanted, remembered_ms);
+    let mut failures = broker.streams_topics.make(broker, wanted, remembered_ms);
+    failures.extend(beyond);
     if failures.is_empty() {
         return;
     }

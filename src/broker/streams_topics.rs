@@ -52,11 +52,6 @@ impl StreamsTopics {
         failures
     }
 
-    /// Remembers why `topic` cannot be made.
-    pub fn failed(&self, topic: &str, why: String, now: Timestamp, remembered_ms: i64) {
-        self.lock().fail(topic, why, now, remembered_ms);
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -14,7 +14,7 @@ pub(super) fn altered(snapshot: &Snapshot, name: &str, changes: &[Change]) -> Re
     let mut overrides = topic.overrides.clone();
     for change in changes {
         let default = || properties::topic(&change.name).and_then(|topic| broker_value(topic, kafka)).unwrap_or_default();
-        change.apply(&mut overrides, default);
+        change.apply(&mut overrides, default).map_err(CatalogError::InvalidConfig)?;
     }
     let settings = TopicSettings::resolve(&overrides, kafka).map_err(CatalogError::InvalidConfig)?;
     Ok(Topic { overrides, settings: Arc::new(settings), ..Topic::clone(&topic) })

@@ -32,7 +32,7 @@ impl Snapshot {
     /// The same with where they come from.
     #[must_use]
     pub fn brokers(&self) -> Brokers<'_> {
-        let changed = self.broker_overrides(self.given.node_id());
+        let changed = self.broker_overrides_in_force(self.given.node_id());
         Brokers { given: &self.given, effective: &self.kafka, changed }
     }
 
@@ -42,10 +42,13 @@ impl Snapshot {
         let brokers = self.brokers();
         match dynamic::effective(brokers.given, brokers.changed) {
             Ok(kafka) => self.kafka = Arc::new(kafka),
-            Err(why) => error!(
-                why,
-                "what was set while the broker ran does not fit what it was started with and is ignored; change either"
-            ),
+            Err(why) => {
+                self.are_brokers_ignored = true;
+                error!(
+                    why,
+                    "what was set while the broker ran does not fit what it was started with and is ignored; change either"
+                );
+            }
         }
     }
 
@@ -237,7 +240,11 @@ mod tests {
         let other = [("group.consumer.max.assignment.interval.ms", "1500")];
         let catalog = open(&store, &other).await;
         assert_eq!(catalog.effective_kafka().group_consumer_assignment_interval_ms, 1000);
+        assert_eq!(catalog.snapshot().broker_overrides_in_force(1), [None, None], "nor do groups follow it");
+        assert!(catalog.snapshot().overrides(&ALL).is_some(), "it is still there to be changed");
         catalog.alter(ALL, delete("group.consumer.assignment.interval.ms")).await.expect("taken back");
         assert_eq!(catalog.snapshot().overrides(&ALL), None);
+        catalog.alter(ALL, set("group.consumer.assignment.interval.ms", "1200")).await.expect("taken");
+        assert!(catalog.snapshot().broker_overrides_in_force(1).iter().any(Option::is_some), "from now on it counts again");
     }
 }

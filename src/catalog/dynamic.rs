@@ -9,6 +9,7 @@ use crate::config::{KafkaSettings, client_metrics, describe, dynamic, group};
 use crate::store::{StoreError, json};
 use crate::tasks;
 use bytes::Bytes;
+use rpds::RedBlackTreeMapSync;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tracing::{info, warn};
@@ -19,6 +20,12 @@ const CLIENT_METRICS: &str = "client-metrics/";
 /// All of them.
 pub(super) const PREFIXES: [&str; 3] = [GROUPS, BROKERS, CLIENT_METRICS];
 const DEFAULT: &str = "default";
+
+/// The most groups, and the most subscriptions, that have settings of their own. Both need not exist, so that nothing else bounds them.
+const OWNERS_MAX: usize = 10_000;
+/// The most bytes of a name or a value: longer ones fit into no answer of a version before the flexible ones, and Kafka's clients refuse
+/// them in any (Short.MAX_VALUE).
+pub const STRING_BYTES_MAX: usize = 32_767;
 
 /// Settings that were set, by Kafka's names.
 pub type Overrides = BTreeMap<String, String>;
@@ -54,12 +61,15 @@ pub enum Edit {
 
 impl Change {
     /// Makes this change; `current`: what counts for whoever has no override.
-    pub(super) fn apply(&self, overrides: &mut Overrides, current: impl FnOnce() -> String) {
+    ///
+    /// # Errors
+    /// What is too long, in words.
+    pub(super) fn apply(&self, overrides: &mut Overrides, current: impl FnOnce() -> String) -> Result<(), String> {
         let edited = match &self.edit {
             Edit::Set(value) => value.clone(),
             Edit::Delete => {
                 overrides.remove(&self.name);
-                return;
+                return Ok(());
             }
             Edit::Append(added) => {
                 let old = overrides.get(&self.name).cloned().unwrap_or_else(current);
@@ -71,8 +81,24 @@ impl Change {
                 items(&old).filter(|item| !items(taken).any(|gone| gone == *item)).collect::<Vec<_>>().join(",")
             }
         };
+        check_length(&self.name, &edited)?;
         overrides.insert(self.name.clone(), edited);
+        Ok(())
     }
+}
+
+/// Whether a name and its value fit into an answer ([`STRING_BYTES_MAX`]).
+///
+/// # Errors
+/// Which of them does not, in words.
+pub fn check_length(name: &str, value: &str) -> Result<(), String> {
+    if name.len() > STRING_BYTES_MAX {
+        return Err(format!("A config name has {} bytes; the most is {STRING_BYTES_MAX}.", name.len()));
+    }
+    if value.len() > STRING_BYTES_MAX {
+        return Err(format!("The value of {name} would have {} bytes; the most is {STRING_BYTES_MAX}.", value.len()));
+    }
+    Ok(())
 }
 
 impl Owner {
@@ -88,7 +114,7 @@ impl Owner {
 
 /// Every override of a cluster.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Dynamic(BTreeMap<String, Arc<Overrides>>);
+pub(super) struct Dynamic(RedBlackTreeMapSync<String, Arc<Overrides>>);
 
 impl Dynamic {
     /// Takes over a stored value; whether `key` is one of ours.
@@ -96,15 +122,15 @@ impl Dynamic {
         if !PREFIXES.iter().any(|prefix| key.starts_with(prefix)) {
             return Ok(false);
         }
-        self.0.insert(key.to_owned(), Arc::new(json::read(key, value)?));
+        self.0.insert_mut(key.to_owned(), Arc::new(json::read(key, value)?));
         Ok(true)
     }
 
     pub(super) fn insert(&mut self, owner: &Owner, overrides: Overrides) {
         if overrides.is_empty() {
-            self.0.remove(&owner.key());
+            self.0.remove_mut(&owner.key());
         } else {
-            self.0.insert(owner.key(), Arc::new(overrides));
+            self.0.insert_mut(owner.key(), Arc::new(overrides));
         }
     }
 }
@@ -132,15 +158,27 @@ impl Snapshot {
         [self.overrides(&Owner::Broker(Some(id))), self.overrides(&Owner::Broker(None))]
     }
 
+    /// The same as far as it counts: nothing, if it does not fit what the broker was started with.
+    #[must_use]
+    pub fn broker_overrides_in_force(&self, id: i32) -> [Option<&Overrides>; 2] {
+        if self.are_brokers_ignored { [None, None] } else { self.broker_overrides(id) }
+    }
+
     /// The overrides of `owner` after `changes`, and what they make of the broker's properties; `None`: nothing.
     ///
     /// # Errors
-    /// [`CatalogError::InvalidConfig`] for a group, [`CatalogError::InvalidRequest`] for brokers, both for client metrics.
+    /// [`CatalogError::InvalidConfig`] for a group, [`CatalogError::InvalidRequest`] for brokers, both for client metrics;
+    /// [`CatalogError::LimitReached`].
     fn changed(&self, owner: &Owner, changes: &[Change]) -> Result<(Overrides, Option<Arc<KafkaSettings>>), CatalogError> {
         let mut overrides = self.overrides(owner).cloned().unwrap_or_default();
         for change in changes {
-            change.apply(&mut overrides, || self.inherited(owner, &change.name));
+            let made = change.apply(&mut overrides, || self.inherited(owner, &change.name));
+            made.map_err(|why| match owner {
+                Owner::Broker(_) => CatalogError::InvalidRequest(why),
+                Owner::Group(_) | Owner::ClientMetrics(_) => CatalogError::InvalidConfig(why),
+            })?;
         }
+        self.check_place(owner, &overrides)?;
         let kafka = match owner {
             Owner::Group(_) => {
                 group::check(&overrides, self.effective_kafka()).map_err(CatalogError::InvalidConfig)?;
@@ -156,6 +194,26 @@ impl Snapshot {
             }
         };
         Ok((overrides, kafka))
+    }
+}
+
+impl Snapshot {
+    /// Whether `owner` may have settings of its own: one that has none yet needs a place among [`OWNERS_MAX`] of its kind.
+    fn check_place(&self, owner: &Owner, overrides: &Overrides) -> Result<(), CatalogError> {
+        if overrides.is_empty() || self.overrides(owner).is_some() {
+            return Ok(());
+        }
+        let (kind, count) = match owner {
+            Owner::Broker(_) => return Ok(()),
+            Owner::Group(_) => ("groups", self.groups_with_overrides().count()),
+            Owner::ClientMetrics(_) => ("client metrics subscriptions", self.client_metrics().count()),
+        };
+        if count < OWNERS_MAX {
+            return Ok(());
+        }
+        Err(CatalogError::LimitReached(format!(
+            "{OWNERS_MAX} {kind} have settings already, the most that are kept; take some away first."
+        )))
     }
 }
 
@@ -194,7 +252,10 @@ impl Inner {
         report(owner, &overrides);
         self.publish(&snapshot, "", |next| {
             next.dynamic.insert(owner, overrides);
-            next.kafka = kafka.unwrap_or_else(|| next.kafka.clone());
+            if let Some(kafka) = kafka {
+                // It was made of all that is set, which therefore fits.
+                (next.kafka, next.are_brokers_ignored) = (kafka, false);
+            }
             for topic in &topics {
                 next.insert(topic.clone());
             }
@@ -242,6 +303,36 @@ mod tests {
         assert_eq!(own.as_deref(), Some("50000"));
         catalog.alter(group(), vec![Change { name: SESSION.to_owned(), edit: Edit::Delete }]).await.expect("taken back");
         assert_eq!(open().await.expect("opens").snapshot().overrides(&group()), None);
+    }
+
+    /// What is longer would be in no answer that clients can read: Terraform would see nothing of a whole cluster any more.
+    #[tokio::test]
+    async fn what_no_answer_can_carry_is_refused() {
+        let catalog = Catalog::open(MemoryStore::new(), Env::manual(Timestamp(0), 1), Arc::new(KafkaSettings::default()), None);
+        let catalog = catalog.await.expect("opens");
+        let fits = "x".repeat(STRING_BYTES_MAX);
+        catalog.alter(Owner::Broker(None), set("unknown", &fits)).await.expect("taken");
+        for (name, value) in [("unknown", "x".repeat(STRING_BYTES_MAX + 1)), (fits.as_str(), "ü".repeat(20_000))] {
+            let refused = catalog.alter(Owner::Broker(None), set(name, &value)).await.expect_err("refused");
+            assert!(refused.to_string().contains("the most is 32767"), "{refused}");
+        }
+        let list = |edit| vec![Change { name: "log.cleanup.policy".to_owned(), edit }];
+        let grown = catalog.alter(Owner::Broker(None), list(Edit::Append("y".repeat(STRING_BYTES_MAX)))).await;
+        assert!(matches!(grown, Err(CatalogError::InvalidRequest(why)) if why.contains("would have")), "by appending, too");
+    }
+
+    #[tokio::test]
+    async fn so_many_groups_have_settings_and_no_more() {
+        let mut snapshot = Snapshot::default();
+        for n in 0..OWNERS_MAX {
+            snapshot = snapshot.with_group(&n.to_string(), Overrides::from([(SESSION.to_owned(), "50000".to_owned())]));
+        }
+        let refused = snapshot.changed(&group(), &set(SESSION, "50000")).expect_err("full");
+        assert!(matches!(refused, CatalogError::LimitReached(_)), "{refused}");
+        let known = Owner::Group("7".to_owned());
+        assert!(snapshot.changed(&known, &set(SESSION, "51000")).is_ok(), "whoever is there may change");
+        let metrics = Owner::ClientMetrics("m".to_owned());
+        assert!(snapshot.changed(&metrics, &set("interval.ms", "1000")).is_ok(), "the others have places of their own");
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 use super::*;
 use crate::ids::{LogId, NodeId, PartitionIndex, Timestamp};
 use crate::store::memory::MemoryStore;
+use std::collections::BTreeMap;
 use std::collections::HashSet;
 use uuid::Uuid;
 
@@ -97,8 +98,8 @@ async fn refusals_carry_kafkas_texts_and_change_nothing() {
     }
     let bad_value = catalog.create_topic(with_config("c", "retention.ms", "soon")).await;
     assert!(matches!(bad_value, Err(CatalogError::InvalidConfig(_))), "{bad_value:?}");
-    assert_eq!(catalog.snapshot().topics.len(), 1);
-    assert_eq!(open(&store, 2).await.snapshot().topics.len(), 1);
+    assert_eq!(catalog.snapshot().topics.size(), 1);
+    assert_eq!(open(&store, 2).await.snapshot().topics.size(), 1);
 }
 
 #[tokio::test]

@@ -163,18 +163,15 @@ pub(super) fn check_new_name(name: &str, snapshot: &Snapshot) -> Result<(), Cata
     if snapshot.topics.contains_key(name) {
         return Err(CatalogError::TopicExists(name.to_owned()));
     }
-    if !name.contains(['.', '_']) {
-        return Ok(());
-    }
-    match snapshot.topics.keys().find(|existing| collides(name, existing)) {
+    match snapshot.unified.get(&unified(name)) {
         None => Ok(()),
         Some(other) => Err(CatalogError::InvalidName(format!("Topic '{name}' collides with existing topic: {other}"))),
     }
 }
 
-fn collides(a: &str, b: &str) -> bool {
-    let unify = |byte: u8| if byte == b'.' { b'_' } else { byte };
-    a.len() == b.len() && a.bytes().map(unify).eq(b.bytes().map(unify))
+/// The name that metrics have for a topic (Topic.unifyCollisionChars).
+pub(super) fn unified(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 /// Checks a new topic and fills in its defaults.

@@ -1,7 +1,7 @@
 //! Client metrics subscriptions (KIP-714): whether one may be as it is asked for. They are kept and shown; no client is asked for its metrics.
 
 use super::properties::{self, items};
-use regex::Regex;
+use regex::RegexBuilder;
 use std::collections::BTreeMap;
 
 /// What a client may be matched by (ClientMetricsConfigs.isValidParam).
@@ -13,6 +13,11 @@ const LABELS: [&str; 6] = [
     "client_source_address",
     "client_source_port",
 ];
+
+/// Bounds of `match`, which Kafka does not have: each pattern is compiled to see whether it is one, and to compile may take milliseconds.
+const PATTERNS_MAX: usize = 32;
+const MATCH_BYTES_MAX: usize = 4096;
+const PATTERN_SIZE_MAX: usize = 1 << 20;
 
 /// Why a subscription may not be as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,15 +46,23 @@ pub fn check(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
         }
     }
     let patterns = overrides.get("match").map(String::as_str).unwrap_or_default();
+    if patterns.len() > MATCH_BYTES_MAX || items(patterns).count() > PATTERNS_MAX {
+        let why = format!("Too much to match: at most {PATTERNS_MAX} patterns in {MATCH_BYTES_MAX} bytes are taken");
+        return Err(Refusal::Config(why));
+    }
     for pattern in items(patterns) {
         let is_valid = pattern.split_once('=').is_some_and(|(label, expression)| {
-            LABELS.contains(&label.trim()) && !expression.contains('=') && Regex::new(expression.trim()).is_ok()
+            LABELS.contains(&label.trim()) && !expression.contains('=') && is_regex(expression.trim())
         });
         if !is_valid {
             return Err(Refusal::Config(format!("Illegal client matching pattern: {pattern}")));
         }
     }
     Ok(())
+}
+
+fn is_regex(expression: &str) -> bool {
+    RegexBuilder::new(expression).size_limit(PATTERN_SIZE_MAX).build().is_ok()
 }
 
 #[cfg(test)]
@@ -69,6 +82,10 @@ mod tests {
         assert!(checked("interval.ms", "x").is_err() && checked("interval.ms", "100").is_ok());
         for wrong in ["client_id", "client=a", "client_id=a=b", "client_id=(", "client_id=a,b"] {
             assert!(matches!(checked("match", wrong), Err(Refusal::Config(_))), "{wrong}");
+        }
+        let (many, long) = ([r"client_id=\w{9}"; 33].join(","), format!("client_id={}", "x".repeat(5_000)));
+        for wrong in [many.as_str(), long.as_str(), r"client_id=\w{5000}"] {
+            assert!(matches!(checked("match", wrong), Err(Refusal::Config(_))), "{}", &wrong[..20]);
         }
         assert_eq!(checked("match", "client_id=app.*, client_software_name = apache-kafka-java"), Ok(()));
         assert_eq!(checked("metrics", "org.apache.kafka.consumer.,x"), Ok(()));

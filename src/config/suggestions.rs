@@ -1,11 +1,17 @@
 //! "Did you mean": the candidate that is nearest to a name that does not exist.
 
+/// Longer than any candidate, mistyped: comparing takes time by the product of both lengths, and a client chooses the name's.
+const NAME_BYTES_MAX: usize = 128;
+
 /// The candidate nearest to `name`, if one is near enough to be what was meant.
 ///
 /// A name without its first part counts as the whole: `node_id` suggests `server.node_id`. Distance is Damerau and Levenshtein's: letters
-/// added, dropped, changed or swapped.
+/// added, dropped, changed or swapped. Names of more than [`NAME_BYTES_MAX`] bytes are like nothing.
 #[must_use]
 pub fn suggest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > NAME_BYTES_MAX {
+        return None;
+    }
     let wanted = normalised(name);
     let (distance, nearest) = candidates
         .into_iter()

@@ -52,7 +52,7 @@ async fn look(shared: &Shared) {
     let (broker, config) = (&shared.broker, &shared.broker.config);
     let metrics = &broker.metrics;
     let snapshot = broker.catalog.snapshot();
-    metrics.topics.set(level(snapshot.topics.len()));
+    metrics.topics.set(level(snapshot.topics.size()));
     metrics.partitions.set(level(snapshot.topics.values().map(|topic| topic.logs.len()).sum()));
     if let Ok(Ok(groups)) = tokio::time::timeout(PATIENCE, broker.groups.list()).await {
         metrics.groups.set(level(groups.len()));

@@ -86,9 +86,9 @@ impl GroupSettings {
         group::streams(own, &self.brokers(catalog), &self.kafka)
     }
 
-    /// What was set for brokers while they run, what counts first in front.
+    /// What was set for brokers while they run and counts, what counts first in front.
     fn brokers<'a>(&self, catalog: &'a Snapshot) -> Vec<&'a Overrides> {
-        let [broker, all] = catalog.broker_overrides(self.node_id);
+        let [broker, all] = catalog.broker_overrides_in_force(self.node_id);
         broker.into_iter().chain(all).collect()
     }
 

@@ -74,7 +74,7 @@ impl SharePartitions {
     pub fn settings_of(&self, group: &str) -> ShareGroupSettings {
         let catalog = self.catalog.snapshot();
         let own = catalog.overrides(&Owner::Group(group.to_owned()));
-        let [broker, all] = catalog.broker_overrides(self.config.server.node_id);
+        let [broker, all] = catalog.broker_overrides_in_force(self.config.server.node_id);
         let brokers: Vec<_> = broker.into_iter().chain(all).collect();
         group::share(own, &brokers, &self.config.kafka)
     }
