@@ -1,11 +1,11 @@
 //! One connection: read a frame, dispatch it (stage one), answer in request order (stage two).
 //!
 //! ```text
-//!  reader task:  size → permit → body → find row → handle().await ──▶ bounded queue ──▶ writer task: wait, write
+//!  reader task:  size → room → body → find row → handle().await ──▶ bounded queue ──▶ writer task: wait, write
 //! ```
 //! Owner: the reader task owns the read half, the writer task the write half; between them is a queue of
 //! `limits.responses_per_connection` answers. When it is full the reader stops reading, and TCP tells the client to wait. Answers leave in
-//! request order because the writer awaits stage two in that order. The frame's memory permit is held until the answer is written; for
+//! request order because the writer awaits stage two in that order. The frame's room in memory is held until the answer is written; for
 //! Produce through stage one only: what outlives that is charged to the store's queue.
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
@@ -120,13 +120,11 @@ impl Reader {
         let idle = Duration::from_millis(limits.idle_ms);
         let next = tokio::time::timeout(idle, frame::read_size(&mut self.stream, limits.request_bytes)).await;
         let size = next.map_err(|_| End::answered("idle"))?.map_err(|error| self.unreadable(&error))?;
-        let kib = u32::try_from(size.div_ceil(1024)).unwrap_or(u32::MAX);
-        let memory = self.shared.request_memory.clone();
-        let permit = memory.acquire_many_owned(kib).await.map_err(End::silent)?;
+        let mut room = self.shared.request_memory.begin(size).await.map_err(End::silent)?;
         let body = match self.stream.take_whole(size) {
             Some(body) => body,
             None => {
-                let body = tokio::time::timeout(patience(size), frame::read_body(&mut self.stream, size)).await;
+                let body = tokio::time::timeout(patience(size), frame::read_body(&mut self.stream, size, &mut room)).await;
                 let body = body.map_err(|_| End::silent("a frame was begun and not finished"))?;
                 body.map_err(|error| self.unreadable(&error))?
             }
@@ -139,10 +137,10 @@ impl Reader {
         let answer = self.dispatch(body, held.clone()).await;
         if is_produce {
             // What it carried is charged to the store's queue by now.
-            drop(permit);
+            drop(room);
         } else {
             // What such a request asks for may live until it is answered.
-            held.keep(permit);
+            room.into_permits().for_each(|permit| held.keep(permit));
         }
         match answer {
             Ok(Answer::Silent) => Ok(()),
@@ -159,6 +157,9 @@ impl Reader {
         if !(row.min..=row.max).contains(&api_version) {
             debug!(connection = self.connection.id, api = row.name, api_version, "unsupported version");
             self.shared.meters.refused(Refused::Version);
+            if api_key == PRODUCE && api_version < row.min && expects_no_answer(&mut body) {
+                return Err(End::answered("a produce request with acks=0 of a version that is not supported"));
+            }
             return (row.unsupported)(correlation_id).map(Answer::Now).map_err(End::answered);
         }
         let frame_bytes = body.len();
@@ -224,6 +225,13 @@ impl Reader {
     }
 }
 
+/// Whether a Produce request of version 0 to 2 has acks=0: it begins with them. Its client would take an answer for that of its next request.
+fn expects_no_answer(body: &mut Bytes) -> bool {
+    /// Of the request header, with a client id and without tagged fields.
+    const HEADER: i16 = 1;
+    header::read_client_id(body, HEADER).is_ok() && body.get(..2) == Some(&[0, 0])
+}
+
 /// Writes answers in their order until the reader is gone and the queue is empty, or the peer is.
 async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued>, shared: Arc<Shared>) {
     let mut out = Outgoing::new(write);
@@ -234,7 +242,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
             let next = match answers.try_recv() {
                 Ok(next) => next,
                 Err(_) => {
-                    tokio::time::timeout(patience(outgoing::BUFFER_BYTES), out.flush()).await??;
+                    taken(&shared, outgoing::BUFFER_BYTES, out.flush()).await?;
                     match answers.recv().await {
                         Some(next) => next,
                         None => return out.shutdown().await,
@@ -250,7 +258,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
                         Poll::Ready(frame) => frame,
                         Poll::Pending => {
                             // What is ready must not wait for what is not.
-                            tokio::time::timeout(patience(outgoing::BUFFER_BYTES), out.flush()).await??;
+                            taken(&shared, outgoing::BUFFER_BYTES, out.flush()).await?;
                             tokio::select! {
                                 frame = wait => frame,
                                 () = last_moment(&mut stopping) => return out.shutdown().await,
@@ -265,11 +273,30 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
             }
             let bytes = frame.len();
             shared.meters.answered(asked, bytes);
-            // A peer that does not read keeps a place and memory that others wait for: it has as long as it would have for sending as much.
-            tokio::time::timeout(patience(bytes), out.push(frame)).await??;
+            taken(&shared, bytes, out.push(frame)).await?;
         }
     }
     .await as std::io::Result<()>;
+}
+
+/// Waits until the peer has taken `bytes` that `sending` sends it.
+///
+/// A consumer that works on what it got reads its socket only when it polls again, so it may take as long as it may be silent (Kafka: as long as it
+/// likes). But where memory is scarce, what it does not take is what others wait for: then it has as long as it would have for sending as much.
+async fn taken(shared: &Shared, bytes: usize, sending: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
+    let mut sending = pin!(sending);
+    let idle = Duration::from_millis(shared.broker.config.limits.idle_ms);
+    let mut waited = Duration::ZERO;
+    loop {
+        let patience = patience(bytes);
+        match tokio::time::timeout(patience, sending.as_mut()).await {
+            Ok(sent) => return sent,
+            Err(_) => waited += patience,
+        }
+        if waited >= idle || shared.request_memory.is_scarce() || shared.broker.is_fetch_memory_scarce() {
+            return Err(std::io::ErrorKind::TimedOut.into());
+        }
+    }
 }
 
 /// How long a frame of `size` bytes may take to arrive once its size has: it holds memory that others wait for, so half a minute, and a

@@ -11,6 +11,7 @@ use crate::telemetry::metrics::Hold;
 use crate::{sockets, tasks};
 use anyhow::Context as _;
 use metrics::Meters;
+use request_memory::RequestMemory;
 use socket2::{Domain, Protocol, Socket, Type};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -24,6 +25,7 @@ mod connection;
 mod incoming;
 mod metrics;
 mod outgoing;
+mod request_memory;
 
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 1024;
@@ -35,8 +37,8 @@ pub(crate) struct Shared {
     pub broker: Arc<Broker>,
     pub sessions: Arc<FetchSessions>,
     pub share_sessions: Arc<ShareSessions>,
-    /// Request bytes in memory, over all connections, in KiB.
-    pub request_memory: Arc<Semaphore>,
+    /// For requests, over all connections.
+    request_memory: Arc<RequestMemory>,
     /// Turns true at a stop.
     pub stopping: watch::Receiver<bool>,
     next_connection: AtomicU64,
@@ -79,7 +81,7 @@ impl Server {
         let shared = Arc::new(Shared {
             sessions: Arc::new(FetchSessions::new(slots).numbered_from(self.broker.env.below(1 << 31))),
             share_sessions: Arc::new(ShareSessions::new(usize::try_from(share_slots).unwrap_or(0))),
-            request_memory: Arc::new(Semaphore::new(limits.memory_bytes / 1024)),
+            request_memory: RequestMemory::new(limits.memory_bytes, limits.request_bytes),
             meters: Meters::new(self.broker.metrics.clone()),
             broker: self.broker,
             stopping,

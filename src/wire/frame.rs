@@ -79,18 +79,27 @@ pub async fn read_size(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> R
     Ok(bytes)
 }
 
+/// Who gives memory to frames.
+pub trait Cover: Send {
+    /// Waits for memory for the first `bytes` bytes of a frame, which are about to be read.
+    fn cover(&mut self, bytes: usize) -> impl Future<Output = std::io::Result<()>> + Send;
+}
+
 /// Reads the `size` bytes that follow the prefix. Memory grows with what arrives, not with what was announced, so that a
-/// peer that announces much and sends little costs little.
+/// peer that announces much and sends little costs little; and so does its share of `room`.
 ///
 /// # Errors
-/// [`FrameError::Io`] when the peer goes away inside the frame.
-pub async fn read_body(stream: &mut (impl AsyncRead + Unpin), size: usize) -> Result<Bytes, FrameError> {
+/// [`FrameError::Io`] when the peer goes away inside the frame, or there is no room.
+pub async fn read_body(stream: &mut (impl AsyncRead + Unpin), size: usize, room: &mut impl Cover) -> Result<Bytes, FrameError> {
     const STEP: usize = 1 << 20;
+    room.cover(size.min(STEP)).await?;
     let mut body = BytesMut::with_capacity(size.min(STEP));
     while body.len() < size {
         let missing = size - body.len();
         if body.capacity() == body.len() {
-            body.reserve(missing.min(body.len().max(STEP)));
+            let more = missing.min(body.len().max(STEP));
+            room.cover(body.len() + more).await?;
+            body.reserve(more);
         }
         let mut limited = (&mut *stream).take(missing as u64);
         if limited.read_buf(&mut body).await? == 0 {

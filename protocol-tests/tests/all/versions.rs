@@ -45,6 +45,10 @@ fn produce_below_version_3_is_refused_and_the_connection_lives() {
         assert_eq!(frame.get(..4), Some(&5i32.to_be_bytes()[..]), "the answer names the request");
         client.assert_alive("Produce below version 3");
     }
+    // With acks=0 nobody waits for an answer, and the records are not kept: the end of the connection says so.
+    let body = [0, 0, 0, 0, 0, 100, 0, 0, 0, 0];
+    client.send_raw(&frame::with_header(PRODUCE, 2, 1, 6, &body)).unwrap();
+    assert!(client.read_frame().is_err(), "an answer to acks=0");
 }
 
 #[test]
