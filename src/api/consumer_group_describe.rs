@@ -4,10 +4,12 @@
 //! included) and what it should own. Topics that no longer exist are left out.
 //!
 //! Version notes: 1 tells members of the classic protocol (type 0) from those of the consumer protocol (1) (KIP-1099).
+//! A group that the request names twice is answered once.
 //! Not implemented: nothing.
 
 use super::consumer_group_heartbeat::is_enabled;
 use super::errors::{self, ResponseError};
+use super::repeated::once_each;
 use super::{Answer, Context, Handler, operations};
 use crate::catalog::Snapshot;
 use crate::coordinator::group::GroupError;
@@ -37,8 +39,9 @@ impl Handler for ConsumerGroupDescribe {
         }
         let version = context.version;
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let mut pending = Vec::with_capacity(request.group_ids.len());
-        for id in request.group_ids {
+        let asked = once_each(request.group_ids);
+        let mut pending = Vec::with_capacity(asked.len());
+        for id in asked {
             let answer = match id.is_empty() {
                 true => Err(GroupError::InvalidGroupId),
                 false => context.broker.groups.consumer_describe(id.to_string()).await,

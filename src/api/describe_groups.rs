@@ -5,9 +5,11 @@
 //!
 //! Version notes: 3 (KIP-430) adds the operations that the client may perform: without an authorizer, all; 4 (KIP-345) adds instance
 //! ids; 5 is flexible; 6 (KIP-1043) answers GROUP_ID_NOT_FOUND beside the state Dead.
+//! A group that the request names twice is answered once.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::once_each;
 use super::{Answer, Context, Handler, operations};
 use crate::coordinator::group::GroupError;
 use crate::coordinator::group::messages::{Described, DescribedMember, Refused};
@@ -25,8 +27,9 @@ impl Handler for DescribeGroups {
     async fn handle(context: Context, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
         let version = context.version;
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let mut pending = Vec::with_capacity(request.groups.len());
-        for group in request.groups {
+        let asked = once_each(request.groups);
+        let mut pending = Vec::with_capacity(asked.len());
+        for group in asked {
             let answer = context.broker.groups.describe(group.to_string()).await;
             pending.push((group, answer));
         }

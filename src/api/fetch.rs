@@ -63,6 +63,7 @@ async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchR
     let mut limits = limits(&context, &request);
     // A long poll must not keep its request's frame in memory.
     drop(request);
+    let mut has_failed = false;
     let mut targets = Vec::with_capacity(turn.asked.len());
     let mut resolved = Vec::with_capacity(turn.asked.len());
     for asked in &turn.asked {
@@ -71,11 +72,15 @@ async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchR
                 targets.push(target);
                 Ok(())
             }
-            Err(error) => Err(error),
+            Err(error) => {
+                has_failed |= !is_unknown(error);
+                Err(error)
+            }
         });
     }
-    if targets.len() < resolved.len() {
-        // Some partition is answered with an error, so nothing is waited for.
+    if has_failed || targets.is_empty() {
+        // Some partition is answered with an error, so nothing is waited for. One that does not exist lets the others wait
+        // (KafkaApis.handleFetchRequest, which tells of it apart): its client needs newer metadata, not answers without a pause.
         limits.max_wait = Duration::ZERO;
     }
     let fetched = log::fetch::fetch(&targets, limits).await;
@@ -87,6 +92,10 @@ async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchR
     });
     let answers = answers.collect();
     respond(&context, &turn, answers)
+}
+
+fn is_unknown(error: ResponseError) -> bool {
+    matches!(error, ResponseError::UnknownTopicOrPartition | ResponseError::UnknownTopicId)
 }
 
 /// What this request asks for, in the light of its session.

@@ -265,23 +265,36 @@ impl Session {
         if asked.is_empty() && forgotten.is_empty() {
             return;
         }
-        let mut places: HashMap<(TopicKey, i32), usize> =
-            self.partitions.iter().enumerate().map(|(at, (known, _))| ((known.topic.clone(), known.index), at)).collect();
-        for wanted in asked {
-            let key = (wanted.topic.clone(), wanted.index);
-            match places.get(&key).and_then(|at| self.partitions.get_mut(*at)) {
-                Some((known, _)) => *known = wanted,
-                None => {
-                    places.insert(key, self.partitions.len());
-                    self.partitions.push((wanted, None));
+        // Where each is, or is to be.
+        let known = self.partitions.iter().enumerate();
+        let mut places: HashMap<(&TopicKey, i32), usize> =
+            known.map(|(at, (known, _))| ((&known.topic, known.index), at)).collect();
+        let mut end = self.partitions.len();
+        let mut place = |wanted| {
+            *places.entry(wanted).or_insert_with(|| {
+                end += 1;
+                end - 1
+            })
+        };
+        let places: Vec<usize> = asked.iter().map(|wanted| place((&wanted.topic, wanted.index))).collect();
+        for (wanted, at) in asked.into_iter().zip(places) {
+            self.bytes += wanted.bytes();
+            match self.partitions.get_mut(at) {
+                Some((known, _)) => {
+                    self.bytes -= known.bytes();
+                    *known = wanted;
                 }
+                None => self.partitions.push((wanted, None)),
             }
         }
         if !forgotten.is_empty() {
             let forgotten: HashSet<(&TopicKey, i32)> = forgotten.iter().map(|(topic, index)| (topic, *index)).collect();
-            self.partitions.retain(|(known, _)| !forgotten.contains(&(&known.topic, known.index)));
+            self.partitions.retain(|(known, _)| {
+                let is_forgotten = forgotten.contains(&(&known.topic, known.index));
+                self.bytes -= if is_forgotten { known.bytes() } else { 0 };
+                !is_forgotten
+            });
         }
-        self.bytes = self.partitions.iter().map(|(asked, _)| asked.bytes()).sum();
     }
 }
 

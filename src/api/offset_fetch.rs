@@ -22,6 +22,7 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use uuid::Uuid;
 
@@ -69,7 +70,12 @@ async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<
 
 async fn handle_batched(context: Context, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
     let mut pending = Vec::with_capacity(request.groups.len());
+    let mut asked = HashSet::new();
     for group in request.groups {
+        // A group may have much to tell.
+        if !asked.insert(group.id.clone()) {
+            continue;
+        }
         pending.push(Asked::of(&context, group, request.head.require_stable).await);
     }
     Answer::Later(Box::pin(async move {

@@ -35,8 +35,8 @@ const TOPIC_IDS: i16 = 13;
 /// From here on clients know zstd (KIP-110).
 const ZSTD: i16 = 7;
 
-/// The shortest time-out for acks=1.
-const ACKS_ONE_TIMEOUT: Duration = Duration::from_secs(30);
+/// The shortest time-out.
+const TIMEOUT_MIN: Duration = Duration::from_secs(30);
 
 pub struct Produce;
 
@@ -62,10 +62,9 @@ impl Handler for Produce {
     async fn handle(context: Context, request: ProduceRequest) -> Answer<ProduceResponse> {
         let acks = request.acks;
         let refusal = refusal_of_all(&request);
-        // Kafka's leader answers acks=1 at once, whatever the time-out; here the disk comes first, and a client that sets a small one must not
-        // take a slow sync for a failure and send its records twice.
-        let least = if acks == 1 { ACKS_ONE_TIMEOUT } else { Duration::ZERO };
-        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(least);
+        // A leader without followers answers at once in Kafka, whatever the time-out and the acks; here the disk comes first, and a client that sets a
+        // small one must not take a slow sync for a failure and send its records twice.
+        let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(TIMEOUT_MIN);
         let leave = match refusal {
             None => transactional_produce::ask(&context, &request).await,
             Some(_) => Leave::default(),

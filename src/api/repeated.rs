@@ -12,6 +12,13 @@ pub fn repeated<T: Eq + Hash + Clone>(items: impl IntoIterator<Item = T>) -> Vec
     items.into_iter().filter(|item| !seen.insert(item.clone()) && reported.insert(item.clone())).collect()
 }
 
+/// The items without those that came before: for requests whose answers are large, and whose clients never ask twice.
+pub fn once_each<T: Eq + Hash + Clone>(mut items: Vec<T>) -> Vec<T> {
+    let mut seen = HashSet::with_capacity(items.len());
+    items.retain(|item| seen.insert(item.clone()));
+    items
+}
+
 /// Tells the first mention of an item from those after it: an answer (or a record) that is much larger than its question is given once
 /// per request, so that a small request cannot ask for gigabytes.
 #[derive(Debug)]
@@ -33,12 +40,13 @@ impl<T: Eq + Hash> Once<T> {
 
 #[cfg(test)]
 mod tests {
-    use super::repeated;
+    use super::{once_each, repeated};
 
     #[test]
     fn each_repeated_item_is_named_once() {
         assert!(repeated::<&str>([]).is_empty());
         assert!(repeated(["a", "b"]).is_empty());
         assert_eq!(repeated(["a", "b", "b", "a", "b", "c"]), ["b", "a"]);
+        assert_eq!(once_each(vec!["a", "b", "b", "a", "b", "c"]), ["a", "b", "c"]);
     }
 }

@@ -4,9 +4,11 @@
 //! exist are left out.
 //!
 //! Version notes: 0 was an early access of Kafka 4.0, and is gone. `feature.share.version=0`: UNSUPPORTED_VERSION for each group.
+//! A group that the request names twice is answered once.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::once_each;
 use super::share_group_heartbeat::is_enabled;
 use super::{Answer, Context, Handler, operations};
 use crate::catalog::Snapshot;
@@ -32,8 +34,9 @@ impl Handler for ShareGroupDescribe {
             return Answer::Now(ShareGroupDescribeResponse::default().with_groups(groups));
         }
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let mut pending = Vec::with_capacity(request.group_ids.len());
-        for id in request.group_ids {
+        let asked = once_each(request.group_ids);
+        let mut pending = Vec::with_capacity(asked.len());
+        for id in asked {
             let answer = match id.is_empty() {
                 true => Err(GroupError::InvalidGroupId),
                 false => context.broker.groups.share_describe(id.to_string()).await,

@@ -4,9 +4,11 @@
 //! topology's topics are all there, its own topics are shown with as many partitions as they have; before, as the application asked for them.
 //!
 //! Version notes: none.
+//! A group that the request names twice is answered once.
 //! Not implemented: nothing.
 
 use super::errors::{self, NONE, ResponseError};
+use super::repeated::once_each;
 use super::streams_group_heartbeat::{is_enabled, task_ids};
 use super::{Answer, Context, Handler, operations};
 use crate::coordinator::group::GroupError;
@@ -35,8 +37,9 @@ impl Handler for StreamsGroupDescribe {
             return Answer::Now(StreamsGroupDescribeResponse { groups: groups.collect() });
         }
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let mut pending = Vec::with_capacity(request.group_ids.len());
-        for id in request.group_ids {
+        let asked = once_each(request.group_ids);
+        let mut pending = Vec::with_capacity(asked.len());
+        for id in asked {
             let answer = match id.is_empty() {
                 true => Err(GroupError::InvalidGroupId),
                 false => context.broker.groups.streams_describe(id.clone()).await,

@@ -59,6 +59,28 @@ fn unknown_topics_and_partitions_are_answered_at_once() {
     assert!(started.elapsed() < SOON);
 }
 
+/// A consumer of a hundred quiet partitions must not ask without a pause because one of them was deleted.
+#[test]
+fn a_partition_that_does_not_exist_lets_the_others_wait() {
+    let server = Server::shared();
+    let (mut client, mut producer) = (server.connect(), server.connect());
+    let topic = client.create_topic("waits", 1, &[]);
+    let mut fetch = Fetch::of(&topic, 0, 0).waiting(LONG_WAIT_MS, 1);
+    fetch.partitions.push(Fetch::of(&topic, 7, 0).partitions.remove(0));
+    let request = fetch.request();
+    let sent = client.send(FETCH_BY_NAME, &request).expect("sent");
+    // Were it answered at once, the answer would be made before there is anything.
+    std::thread::sleep(Duration::from_millis(300));
+    producer.produced(&topic, 0, batch("awaited"));
+    let response: FetchResponse = client.receive::<FetchRequest>(FETCH_BY_NAME, sent).expect("answered");
+    let answers = &response.responses[0].partitions;
+    assert_eq!(
+        answers.iter().map(|one| one.error_code.err()).collect::<Vec<_>>(),
+        [None, Some(ResponseError::UnknownTopicOrPartition)]
+    );
+    assert_eq!(values(&batches(&answers[0])), ["awaited"]);
+}
+
 #[test]
 fn the_id_of_a_recreated_topic_is_unknown() {
     let server = Server::shared();

@@ -153,6 +153,29 @@ fn offsets_of_several_groups_come_in_one_answer() {
     }
 }
 
+/// Metadata of offsets and members may be long: a request of some kilobytes that names them often would be answered with gigabytes.
+#[test]
+fn what_is_asked_for_often_is_answered_once() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let topic = client.create_topic("offsets", 2, &[]).name;
+    let group = unique("group");
+    client.committed(&group, &topic, 0, 11);
+    let of =
+        |indexes: Vec<i32>| OffsetFetchRequestTopics::default().with_name(topic_name(&topic)).with_partition_indexes(indexes);
+    let asked = vec![of(vec![0, 0, 1, 0]), of(vec![1, 0])];
+    let one = OffsetFetchRequestGroup::default().with_group_id(group_id(&group)).with_topics(Some(asked));
+    let request = OffsetFetchRequest::default().with_groups(vec![one.clone(), one]);
+    let response = client.call(OFFSETS, &request);
+    assert_eq!(response.groups.len(), 1);
+    let answered = response.groups[0].topics.iter().flat_map(|topic| &topic.partitions);
+    let answered: Vec<(i32, i64)> = answered.map(|one| (one.partition_index, one.committed_offset)).collect();
+    assert_eq!(answered, [(0, 11), (1, -1)]);
+    let twice = DescribeGroupsRequest::default().with_groups(vec![group_id(&group), group_id("other"), group_id(&group)]);
+    let described = client.call(5, &twice).groups;
+    assert_eq!(described.iter().map(|one| one.group_id.as_str()).collect::<Vec<_>>(), [group.as_str(), "other"]);
+}
+
 #[test]
 fn offsets_of_a_deleted_topic_are_forgotten() {
     let server = Server::shared();

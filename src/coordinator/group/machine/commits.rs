@@ -12,6 +12,7 @@ use crate::coordinator::group::records::{Committed, Record};
 use crate::coordinator::group::streams::StreamsGroup;
 use crate::coordinator::group::{Context, Timer};
 use crate::ids::{Timestamp, TopicId};
+use std::collections::{HashMap, HashSet};
 use uuid::Uuid;
 
 impl GroupShard {
@@ -111,7 +112,11 @@ impl GroupShard {
             });
             return Ok(all.collect());
         };
-        let topics = topics.into_iter().map(|asked| {
+        // Metadata may be long: what is asked for often is answered once.
+        let mut answered: HashMap<String, HashSet<i32>> = HashMap::new();
+        let topics = topics.into_iter().map(|mut asked| {
+            let answered = answered.entry(asked.topic.clone()).or_default();
+            asked.partitions.retain(|partition| answered.insert(*partition));
             let own = offsets.and_then(|offsets| offsets.get(&asked.topic));
             let partitions = asked.partitions.into_iter().map(|partition| {
                 let committed = own.and_then(|own| own.get(&partition));
