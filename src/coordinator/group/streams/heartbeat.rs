@@ -128,7 +128,14 @@ impl Change<'_, '_> {
         if shuts_down {
             self.soft.shutdown_by.get_or_insert_with(|| id.clone());
         }
-        let mut beat = self.told(&id, joins || self.current(&id).assigned != before, endpoint_epoch);
+        let assigned = self.current(&id).assigned;
+        let has_news = joins || assigned != before;
+        // A member names what it runs after a change, and after a failure: the answer that changed what it is to run may have been lost then.
+        let is_behind = owned.is_some_and(|owned| owned != assigned.tasks());
+        let mut beat = self.told(&id, has_news, endpoint_epoch);
+        if is_behind {
+            beat.assignment = Some(assigned.tasks());
+        }
         beat.statuses = statuses;
         self.tell_of_topics(&mut beat);
         self.tell_of_shutdown(&mut beat);

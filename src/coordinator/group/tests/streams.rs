@@ -224,6 +224,25 @@ fn tasks_wait_for_topics() {
     assert_eq!((thread.active(), shard.streams_described().state), (0, "NotReady"));
 }
 
+/// The answer that gives tasks is lost with its connection: the thread says what it runs, and hears again what it is to run. Else nobody would run them.
+#[test]
+fn tasks_of_an_answer_that_was_lost_are_told_again() {
+    let mut shard = ready();
+    let (mut first, mut second) = (Thread::of("a", "p"), Thread::of("b", "q"));
+    shard.stable_streams(&mut [&mut first, &mut second]);
+    assert_eq!((first.active(), second.active()), (2, 2));
+    shard.streams_beat(StreamsHeartbeat { member_epoch: -1, ..second.request() }).expect("leaves");
+    shard.advance(2000);
+    let lost = shard.streams_beat(first.request()).expect("taken");
+    assert_eq!(lost.assignment.map(|own| own.active["0"].len()), Some(4));
+    let again = first.beat(&mut shard);
+    assert_eq!(first.active(), 4);
+    assert_eq!(again.endpoint_epoch, lost.endpoint_epoch, "it is no news for the others");
+    assert_eq!(first.beat(&mut shard).assignment, None, "it runs all of them now");
+    let quiet = StreamsHeartbeat { owned: None, ..first.request() };
+    assert_eq!(shard.streams_beat(quiet).expect("taken").assignment, None);
+}
+
 #[test]
 fn a_task_moves_only_when_it_was_given_up() {
     let mut shard = ready();
