@@ -2,7 +2,7 @@
 
 use super::error::RegistryError;
 use super::format::{Incompatibility, Parsed};
-use super::registry::{Looked, Registration, Registry};
+use super::registry::{Defaults, Looked, Registration, Registry};
 use super::state::{Config, Deleted, State, Version};
 use super::stored::{Identity, Own, Schema};
 use super::subject::Subject;
@@ -69,7 +69,7 @@ impl Registry {
             state.latest(&subject, deleted).ok_or_else(|| RegistryError::SubjectNotFound(subject.clone()))?;
             subject
         };
-        let looked = self.look(&subject, registration)?;
+        let looked = self.look(&subject, registration, Defaults::Held)?;
         let by_identity = |identity: Identity| {
             let state = self.read();
             let id = state.id_of(&subject.context, identity)?;
@@ -130,7 +130,7 @@ impl Registry {
             Against::Latest => self.read().latest(&subject, Deleted::Hidden),
             Against::Subject => None,
         };
-        let looked = self.look(&subject, registration)?;
+        let looked = self.look(&subject, registration, Defaults::Checked)?;
         match (against, version) {
             (Against::Subject, _) => self.conflicts(&subject, &looked.parsed, registration.metadata.as_ref()),
             (_, Some(version)) => {

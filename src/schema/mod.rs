@@ -19,6 +19,7 @@ mod lookup;
 pub mod mode;
 pub mod protobuf;
 mod references;
+mod registering;
 mod registry;
 mod state;
 pub mod stored;

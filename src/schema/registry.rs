@@ -13,7 +13,8 @@ use super::format::{Format, InvalidSchema, Parsed, TEXT_BYTES_MAX};
 use super::level::Level;
 use super::mode::Mode;
 use super::references;
-use super::state::{Deleted, State, Version, own_bytes, version_bytes};
+use super::registering::Planned;
+use super::state::{Deleted, State, Version, own_bytes};
 use super::stored::{Identity, NextRecord, Own, OwnRecord, PREFIX, Reference, Schema, identity};
 use super::subject::Subject;
 use crate::store::json::{put, read};
@@ -103,6 +104,13 @@ pub struct Registry {
     meta: Arc<dyn MetaStore>,
     cache: Cache,
     pub(super) settings: Settings,
+}
+
+/// Whether defaults of fields must be of their fields' types. Those of what is held already need not be: registries took others in earlier days.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Defaults {
+    Checked,
+    Held,
 }
 
 /// A registration that was looked at.
@@ -198,115 +206,17 @@ impl Registry {
         .await
     }
 
-    /// Works out what a registration changes. The caller has its turn: nobody else changes anything meanwhile, so the state is read piece by piece.
-    fn plan(&self, subject: &Subject, registration: &Registration) -> Result<Planned, RegistryError> {
-        let subject = self.read().unaliased(subject);
-        let mode = self.read().mode(&subject);
-        self.check_mode(&subject, mode, registration)?;
-        let looked = self.look(&subject, registration)?;
-        let next_version = {
-            let state = self.read();
-            let is_asked = |version: &Version| {
-                version.schema.identity == looked.identity
-                    && registration.id.is_none_or(|wanted| wanted == version.schema.id)
-                    && registration.version.is_none_or(|wanted| wanted == version.version)
-            };
-            if let Some(version) = state.versions(&subject, Deleted::Hidden).find(is_asked) {
-                return Ok(Planned::There(version));
-            }
-            state.next_version(&subject)
-        };
-        if registration.normalize
-            && let Some(version) = self.same_normalized(&subject, &looked, Deleted::Hidden)
-        {
-            return Ok(Planned::There(version));
-        }
-        if mode != Mode::Import {
-            let conflicts = self.conflicts(&subject, &looked.parsed, registration.metadata.as_ref())?;
-            if !conflicts.is_empty() {
-                return Err(RegistryError::Incompatible { subject, conflicts });
-            }
-        }
-        let version = registration.version.unwrap_or(next_version);
-        let changes = self.new_version(&subject, version, registration, looked)?;
-        Ok(Planned::New { subject, version, changes })
-    }
-
-    fn check_mode(&self, subject: &Subject, mode: Mode, registration: &Registration) -> Result<(), RegistryError> {
-        if mode.is_read_only() {
-            return Err(RegistryError::NotPermitted(format!("Subject {subject} is in read-only mode")));
-        }
-        if mode == Mode::Import {
-            return Ok(());
-        }
-        if registration.id.is_some() {
-            return Err(RegistryError::NotPermitted(format!("Subject {subject} is not in import mode")));
-        }
-        match registration.version {
-            Some(version) if version != self.read().next_version(subject) => {
-                let next = self.read().next_version(subject);
-                Err(RegistryError::InvalidSchema(format!(
-                    "version {version} is not the next one of the subject, which is {next}"
-                )))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// The records of a version that does not exist yet, and of its schema if that is new too.
-    fn new_version(
+    /// Parses what is to be registered, or what is looked for, and says what it is.
+    pub(super) fn look(
         &self,
         subject: &Subject,
-        version: i32,
         registration: &Registration,
-        looked: Looked,
-    ) -> Result<Vec<Change>, RegistryError> {
-        let state = self.read();
-        let context = &subject.context;
-        let known = state.id_of(context, looked.identity);
-        let id = registration.id.or(known).unwrap_or_else(|| state.next_id(context));
-        if id < 1 || version < 1 {
-            return Err(RegistryError::InvalidSchema("ids and versions are at least 1".to_owned()));
-        }
-        if id == i32::MAX {
-            return Err(RegistryError::Full(format!("the ids of context {context} are used up")));
-        }
-        if state.version(subject, version, Deleted::Included).is_some_and(|there| there.schema.id != id) {
-            return Err(RegistryError::NotPermitted(format!(
-                "Overwrite of version {version} of subject {subject} is not permitted."
-            )));
-        }
-        let mut changes = Vec::new();
-        let mut more = version_bytes(subject);
-        match state.schema(context, id) {
-            Some(there) if there.identity != looked.identity => {
-                return Err(RegistryError::NotPermitted(format!("Overwrite new schema with id {id} is not permitted.")));
-            }
-            Some(_) => {}
-            None => {
-                let schema = Schema {
-                    context: context.clone(),
-                    id,
-                    format: looked.format,
-                    text: looked.text,
-                    references: looked.references,
-                    metadata: registration.metadata.clone(),
-                    rule_set: registration.rule_set.clone(),
-                    identity: looked.identity,
-                };
-                more += schema.bytes();
-                changes.push(Change::Schema(schema));
-                let next = state.next_id(context).max(id.saturating_add(1));
-                changes.push(Change::Next(NextRecord { context: context.clone(), next }));
-            }
-        }
-        self.settings.check_room(&state, more)?;
-        changes.push(Change::Version(assigned(subject, version, id, false)));
-        Ok(changes)
-    }
-
-    /// Parses what is to be registered, and says what it is.
-    pub(super) fn look(&self, subject: &Subject, registration: &Registration) -> Result<Looked, RegistryError> {
+        defaults: Defaults,
+    ) -> Result<Looked, RegistryError> {
+        let parse = match defaults {
+            Defaults::Checked => Parsed::parse,
+            Defaults::Held => Parsed::parse_held,
+        };
         let format = registration.format;
         let invalid =
             |error: InvalidSchema| RegistryError::InvalidSchema(format!("Invalid schema of type {format}, details: {error}"));
@@ -318,9 +228,9 @@ impl Registry {
             let normalize = registration.normalize || state.config(subject, self.settings.level).normalize;
             (references, texts, normalize)
         };
-        let mut parsed = Parsed::parse(format, &registration.text, &texts).map_err(invalid)?;
+        let mut parsed = parse(format, &registration.text, &texts).map_err(invalid)?;
         if normalize {
-            parsed = Parsed::parse(format, &parsed.normalized(), &texts).map_err(invalid)?;
+            parsed = parse(format, &parsed.normalized(), &texts).map_err(invalid)?;
         }
         let (metadata, rule_set) = (registration.metadata.as_ref(), registration.rule_set.as_ref());
         let identity = identity(format, parsed.canonical(), &references, metadata, rule_set);
@@ -344,8 +254,8 @@ impl Registry {
             let (gone, mut changes) = match deletion {
                 Deletion::Soft if live.is_empty() => return Err(RegistryError::SubjectSoftDeleted(subject)),
                 Deletion::Permanent if !live.is_empty() => return Err(RegistryError::SubjectNotSoftDeleted(subject)),
-                Deletion::Soft => (live, Vec::new()),
-                Deletion::Permanent => (all, vec![Change::Own(subject.clone(), Own::default())]),
+                Deletion::Soft => (live, vec![nothing_set(&subject)]),
+                Deletion::Permanent => (all, vec![nothing_set(&subject)]),
             };
             check_unreferenced(state, &gone, deletion)?;
             changes.extend(deletions(state, &gone, deletion));
@@ -386,7 +296,10 @@ impl Registry {
             let number = found.version;
             let gone = [found];
             check_unreferenced(state, &gone, deletion)?;
-            Ok((number, deletions(state, &gone, deletion)))
+            let mut changes = deletions(state, &gone, deletion);
+            let is_last = deletion == Deletion::Soft && state.versions(&subject, Deleted::Hidden).count() == 1;
+            changes.extend(is_last.then(|| nothing_set(&subject)));
+            Ok((number, changes))
         })
         .await
     }
@@ -503,10 +416,10 @@ impl Registry {
     }
 }
 
-/// What becomes of a registration.
-enum Planned {
-    There(Version),
-    New { subject: Subject, version: i32, changes: Vec<Change> },
+/// Level, mode and alias go with a subject's last version: whoever comes after it begins with what counts for all
+/// (KafkaSchemaRegistry.deleteSubject, deleteSchemaVersion).
+fn nothing_set(subject: &Subject) -> Change {
+    Change::Own(subject.clone(), Own::default())
 }
 
 fn check_writable(state: &State, scope: &Subject) -> Result<(), RegistryError> {

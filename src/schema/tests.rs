@@ -185,13 +185,23 @@ async fn modes_say_who_may_write() {
     let import = registry.set_mode(subject("a"), Some(Mode::Import), false).await;
     assert!(matches!(import, Err(RegistryError::NotPermitted(_))), "there are schemas");
     registry.set_mode(subject("b"), Some(Mode::Import), false).await.expect("there are none");
+    assert!(
+        matches!(register(&registry, "b", text("\"long\"")).await, Err(RegistryError::NotPermitted(_))),
+        "ids come from elsewhere"
+    );
     assert_eq!(register(&registry, "b", with_id).await.expect("taken"), (5, 77));
+    assert_eq!(register(&registry, "b", text("\"long\"")).await.expect("it is there"), (5, 77));
     let other = Registration { id: Some(77), ..text("\"float\"") };
     assert!(matches!(register(&registry, "b", other).await, Err(RegistryError::NotPermitted(_))), "77 is another schema");
     assert_eq!(register(&registry, "a", text("\"long\"")).await.expect("the same schema"), (2, 77));
     registry.set_mode(Subject::plain(""), Some(Mode::ReadOnly), false).await.expect("set");
     let refused = register(&registry, "c", text("\"int\"")).await;
     assert!(matches!(refused, Err(RegistryError::NotPermitted(_))));
+    assert_eq!(
+        register(&registry, "a", text("\"int\"")).await.expect("it is there"),
+        (1, 1),
+        "producers start again all the same"
+    );
     assert!(matches!(registry.delete_subject(subject("a"), Deletion::Soft).await, Err(RegistryError::NotPermitted(_))));
     registry.set_mode(Subject::plain(""), None, false).await.expect("taken back");
     assert_eq!(register(&registry, "c", text("\"double\"")).await.expect("taken"), (1, 78), "past the imported id");
@@ -221,6 +231,84 @@ async fn settings_are_the_nearest_ones_that_are_set() {
     assert_eq!(level(&registry, ":.x:a"), Level::Forward);
     registry.delete_config(subject(":.x:a")).await.expect("taken back");
     assert_eq!(level(&registry, ":.x:a"), Level::None);
+}
+
+/// A serializer that evolves a schema knows nothing of the rules that somebody gave it: without them it would write plain what was encrypted.
+#[tokio::test]
+async fn rules_and_metadata_go_on_to_versions_that_name_none() {
+    let (_store, registry) = new().await;
+    let rules = serde_json::json!({"domainRules": [{"name": "encrypt"}]});
+    let metadata = serde_json::json!({"properties": {"owner": "a", "confluent:version": "1"}});
+    let ruled = Registration { rule_set: Some(rules.clone()), metadata: Some(metadata.clone()), ..record(&["x"]) };
+    assert_eq!(register(&registry, "a", ruled).await.expect("taken"), (1, 1));
+    let (version, id) = register(&registry, "a", record(&["x", "y="])).await.expect("taken");
+    let evolved = registry.schema(super::subject::DEFAULT_CONTEXT, id).expect("there");
+    assert_eq!((version, evolved.rule_set.as_ref()), (2, Some(&rules)));
+    assert_eq!(evolved.metadata, Some(serde_json::json!({"properties": {"owner": "a"}})), "but for what names a version");
+    assert_eq!(
+        register(&registry, "a", record(&["x", "y="])).await.expect("there"),
+        (2, id),
+        "the same again is the same version"
+    );
+    let own = serde_json::json!({"domainRules": []});
+    let (_, id) =
+        register(&registry, "a", Registration { rule_set: Some(own.clone()), ..record(&["x", "z="]) }).await.expect("taken");
+    assert_eq!(
+        registry.schema(super::subject::DEFAULT_CONTEXT, id).expect("there").rule_set,
+        Some(own),
+        "who names some has those"
+    );
+}
+
+/// With a group, versions count that have the same: a serializer's must not slip past them by naming none.
+#[tokio::test]
+async fn a_version_without_metadata_is_of_the_group_of_the_one_before() {
+    let (_store, registry) = new().await;
+    registry
+        .set_config(subject("a"), Own { compatibility_group: Some("major".to_owned()), ..Own::default() })
+        .await
+        .expect("set");
+    let grouped = Some(serde_json::json!({"properties": {"major": "1"}}));
+    register(&registry, "a", Registration { metadata: grouped, ..record(&["x"]) }).await.expect("taken");
+    let refused = register(&registry, "a", record(&["x", "y"])).await.expect_err("refused");
+    assert!(matches!(refused, RegistryError::Incompatible { .. }), "{refused}");
+}
+
+#[tokio::test]
+async fn what_was_set_for_a_subject_goes_with_its_last_version() {
+    let (_store, registry) = new().await;
+    for by_version in [false, true] {
+        let name = format!("s{by_version}");
+        let none = Own { level: Some(Level::None), ..Own::default() };
+        registry.set_config(subject(&name), none).await.expect("set");
+        register(&registry, &name, record(&["x"])).await.expect("taken");
+        register(&registry, &name, record(&["y"])).await.expect("taken: nothing is asked for");
+        if by_version {
+            registry.delete_version(subject(&name), Some(1), Deletion::Soft).await.expect("deleted");
+            assert_eq!(registry.own(&subject(&name)).level, Some(Level::None), "there is another one");
+            registry.delete_version(subject(&name), Some(2), Deletion::Soft).await.expect("deleted");
+        } else {
+            registry.delete_subject(subject(&name), Deletion::Soft).await.expect("deleted");
+        }
+        assert_eq!(registry.own(&subject(&name)), Own::default());
+        register(&registry, &name, record(&["x"])).await.expect("taken");
+        let refused = register(&registry, &name, record(&["y"])).await.expect_err("refused");
+        assert!(matches!(refused, RegistryError::Incompatible { .. }), "{refused}");
+    }
+}
+
+/// Registries of before took defaults that are none of their field's type: what came over from there is found, and nothing new of that sort is taken.
+#[tokio::test]
+async fn what_came_with_an_invalid_default_is_found_again() {
+    let (_store, registry) = new().await;
+    let odd = text(r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int","default":"0"}]}"#);
+    assert!(matches!(register(&registry, "a", odd.clone()).await, Err(RegistryError::InvalidSchema(_))));
+    registry.set_mode(subject("a"), Some(Mode::Import), false).await.expect("set");
+    let with_id = Registration { id: Some(9), version: Some(1), ..odd.clone() };
+    assert_eq!(register(&registry, "a", with_id).await.expect("taken"), (1, 9));
+    registry.set_mode(subject("a"), None, false).await.expect("taken back");
+    assert_eq!(registry.lookup(&subject("a"), &odd, Deleted::Hidden).expect("found").schema.id, 9);
+    assert_eq!(register(&registry, "a", odd).await.expect("it is there"), (1, 9));
 }
 
 #[tokio::test]

@@ -34,6 +34,10 @@ impl Visitor {
     /// # Errors
     /// When the subject is another project's.
     pub fn check(&self, subject: &Subject) -> Result<(), Failure> {
+        if subject.name.is_empty() {
+            // A whole context, also when it is written as a subject (`:.:`).
+            return self.check_everything();
+        }
         if self.may_see(subject) {
             return Ok(());
         }

@@ -6,6 +6,7 @@ use super::metered::Metered;
 use super::patterns::{self, Costs};
 use super::prepare::{STEP, ignores_siblings};
 use super::{graph, message, prepare};
+use crate::records::json;
 use crate::schema::format::{InvalidSchema, ValueError};
 use jsonschema::error::ValidationErrorKind;
 use jsonschema::paths::Location;
@@ -14,6 +15,8 @@ use serde_json::{Map, Value};
 
 /// Schemas up to which it is said where they break the rules of their draft: the library copies much to find that out.
 const EXPLAINED_BYTES_MAX: usize = 64 << 10;
+/// Values, names included, of a value that is held against a schema: some 75 MB while it is. A batch of some kilobytes may unpack to fifty million.
+const VALUES_MAX: usize = 1_000_000;
 /// What a compiled subschema takes, about.
 const BYTES_PER_SUBSCHEMA: usize = 600;
 
@@ -57,6 +60,9 @@ impl Checker {
 
     /// Holds a value, which is one JSON text, against the schema.
     pub(super) fn check(&self, value: &[u8]) -> Result<(), ValueError> {
+        if json::has_more_values(value, VALUES_MAX) {
+            return Err(whole(format!("has more than {VALUES_MAX} values and names, the most that are looked at")));
+        }
         let parsed: Value = serde_json::from_slice(value).map_err(|error| whole(format!("is not JSON: {error}")))?;
         match meter::within(self.costs, value.len(), || self.validator.is_valid(&parsed)) {
             Ok(true) => Ok(()),
