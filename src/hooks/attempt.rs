@@ -13,7 +13,7 @@ use super::reading::{Limits, Read, Wanted, read};
 use super::scope::Scope;
 use super::shared::{Memory, Room, Shared};
 use super::slots::{SLOW, Standing};
-use super::wanted::{ENDPOINT_ID, EVENTS_TOPIC};
+use super::wanted::{ENDPOINT_ID, EVENTS_TOPIC, SOURCE_TOPIC};
 use crate::catalog::Topic;
 use crate::ids::Timestamp;
 use bytes::Bytes;
@@ -104,6 +104,10 @@ pub async fn attempt(job: Job) -> Done {
                 Looked::There(record) => {
                     let id = endpoint.message_id(topic.id, place.lane.partition, place.offset);
                     let is_published = topic_name == EVENTS_TOPIC;
+                    if let Some(bytes) = record.omitted {
+                        let about = About { id, event_type: topic_name, timestamp: record.timestamp };
+                        return Done::TooLarge { about, bytes };
+                    }
                     let message = Message::new(id, &topic_name, place.lane.partition, &record, is_published);
                     Memory::keep(room.as_mut(), message.body.len());
                     Loaded { message, room }
@@ -118,6 +122,10 @@ pub async fn attempt(job: Job) -> Done {
     let about = About { id: id.clone(), event_type, timestamp };
     if body.len() > body_bytes {
         return Done::TooLarge { about, bytes: body.len() };
+    }
+    // Memory may have been waited for: whatever was taken back meanwhile, the URL or a secret that leaked, is not used any more.
+    if !leave.load(Ordering::Relaxed) {
+        return Done::Withdrawn;
     }
     let env = &shared.handlers.broker.env;
     let _ = began.set(env.instant());
@@ -158,6 +166,10 @@ async fn record(shared: &Shared, topic: &Arc<Topic>, place: Place) -> Looked {
     let wanted = [Wanted { topic: topic.clone(), partition, from: offset, to: offset.saturating_add(1) }];
     let limits = Limits { records: 1, bytes: 1, wait: Duration::ZERO };
     let Some(mut page) = read(&shared.handlers, &wanted, limits).await.pop() else { return Looked::Unread };
+    // It is read by the topic's name, which another topic may have by now.
+    if shared.handlers.broker.catalog.topic_by_id(topic.id).is_none() {
+        return Looked::Gone;
+    }
     match page.records.pop() {
         Some(record) => Looked::There(record),
         None if page.is_gone || page.is_outside || page.next > offset => Looked::Gone,
@@ -214,13 +226,13 @@ async fn write_letter(
     let id = delivery.id.clone();
     let source = scope.own_name(&topic.name).unwrap_or(&topic.name).to_owned();
     let order = order_of(&record);
-    let value_bytes = record.value.as_ref().map_or(0, Bytes::len);
+    let value_bytes = record.omitted.unwrap_or_else(|| record.value.as_ref().map_or(0, Bytes::len));
     Memory::keep(room.as_mut(), record.bytes());
     let mut own = NewRecord::default()
         .with_header("webhook-endpoint", endpoint.record.name.clone())
         .with_header(ENDPOINT_ID, endpoint.record.id.clone())
         .with_header("webhook-id", delivery.id)
-        .with_header("webhook-source-topic", source)
+        .with_header(SOURCE_TOPIC, source)
         .with_header("webhook-source-partition", place.lane.partition.to_string())
         .with_header("webhook-source-offset", place.offset.to_string())
         .with_header("webhook-attempts", delivery.attempts.to_string())
@@ -241,18 +253,27 @@ async fn write_letter(
     let partitions = u64::try_from(dead_letters.logs.len()).unwrap_or(1).max(1);
     let partition = i32::try_from(order % partitions).unwrap_or(0);
     let now = handlers.broker.env.now();
-    let headers = record.headers.into_iter().chain(own.headers.iter().cloned()).collect();
-    let whole = NewRecord { key: record.key, value: record.value, headers };
-    let written = match publishing::publish(handlers, &dead_letters, partition, &[whole], now).await {
-        Err(error) if error.is_of_the_record() => {
+    let whole = match record.omitted {
+        Some(bytes) => Err(format!("it takes {bytes} bytes")),
+        None => {
+            let headers = record.headers.into_iter().chain(own.headers.iter().cloned()).collect();
+            let whole = NewRecord { key: record.key, value: record.value, headers };
+            match publishing::publish(handlers, &dead_letters, partition, &[whole], now).await {
+                Err(error) if error.is_of_the_record() => Err(error.to_string()),
+                written => Ok(written),
+            }
+        }
+    };
+    let written = match whole {
+        Ok(written) => written.map(drop),
+        Err(why) => {
             // Its event stays where it was read, as long as its topic keeps it.
-            tracing::warn!(endpoint = endpoint.record.name, topic = name, %error, "a dead letter is written without its event");
+            tracing::warn!(endpoint = endpoint.record.name, topic = name, why, "a dead letter is written without its event");
             // A compacted topic takes nothing without a key.
             own.key = Some(Bytes::from(id));
             let short = own.with_header("webhook-omitted-bytes", value_bytes.to_string());
             publishing::publish(handlers, &dead_letters, partition, &[short], now).await.map(drop)
         }
-        written => written.map(drop),
     };
     if written.is_ok() {
         shared.meters.buried(why);

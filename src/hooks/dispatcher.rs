@@ -354,13 +354,14 @@ impl Dispatcher {
                 }
                 let place = Place { lane: *key, offset: record.offset };
                 let order = self.endpoint.record.settings.ordered.then(|| order_of(record));
-                let id = self.endpoint.message_id(one.topic.id, one.partition, record.offset);
-                let message = Message::new(id, name, one.partition, record, name == EVENTS_TOPIC);
                 self.progress.read(place, order, now);
                 if may_send
+                    && record.omitted.is_none()
                     && !self.progress.is_held_back(place, now)
                     && let Some(own) = Memory::part(room.as_mut(), record.bytes())
                 {
+                    let id = self.endpoint.message_id(one.topic.id, one.partition, record.offset);
+                    let message = Message::new(id, name, one.partition, record, name == EVENTS_TOPIC);
                     self.loaded.insert(place, Loaded { message, room: Some(own) });
                 }
             }

@@ -107,6 +107,9 @@ impl Settings {
         if changed.concurrency == before.concurrency {
             changed.concurrency = None;
         }
+        if changed.filters == before.filters {
+            changed.filters = Filters::default();
+        }
         changed.check(limits)
     }
 

@@ -1,5 +1,6 @@
 //! Which events of its topics an endpoint wants: those whose headers and fields have the given values.
 
+use crate::records::json;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -7,6 +8,10 @@ use std::collections::BTreeMap;
 
 /// Conditions of one endpoint.
 const CONDITIONS_MAX: usize = 50;
+/// What they may have as JSON: they stay in memory, where a value takes up to forty times its text.
+const BYTES_MAX: usize = 16 * 1024;
+/// Parts that an event's value may have for its fields to be looked at: some 75 MB while they are. One with more is wanted, whatever its fields are.
+const PARTS_MAX: usize = 1_000_000;
 
 /// Conditions that must all hold.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -28,6 +33,11 @@ impl Filters {
         if count > CONDITIONS_MAX {
             return Err(format!("filters has {count} conditions; the most is {CONDITIONS_MAX}"));
         }
+        // Names and values of any sort always have a JSON form.
+        let bytes = serde_json::to_vec(self).map_or(0, |json| json.len());
+        if bytes > BYTES_MAX {
+            return Err(format!("filters has {bytes} bytes as JSON; the most is {BYTES_MAX}"));
+        }
         if self.headers.contains_key("") {
             return Err("filters.headers has an empty name; write {\"name\": \"value\"}".to_owned());
         }
@@ -42,7 +52,8 @@ impl Filters {
         Ok(())
     }
 
-    /// Whether an event is wanted. Its value is parsed only where fields are asked for; one that is no JSON has none.
+    /// Whether an event is wanted. Its value is parsed only where fields are asked for; one that is no JSON has none, and one of more than [`PARTS_MAX`]
+    /// parts is not parsed: it is wanted, rather than lost.
     #[must_use]
     pub fn take(&self, headers: &[(Bytes, Option<Bytes>)], value: Option<&[u8]>) -> bool {
         let has = |(name, wanted): (&String, &String)| {
@@ -52,7 +63,7 @@ impl Filters {
         if !self.headers.iter().all(has) {
             return false;
         }
-        if self.data.is_empty() {
+        if self.data.is_empty() || value.is_some_and(|value| json::has_more_values(value, PARTS_MAX)) {
             return true;
         }
         let Some(value) = value.and_then(|value| serde_json::from_slice::<Value>(value).ok()) else { return false };
@@ -92,6 +103,16 @@ mod tests {
         assert!(wanted.take(&[], Some(br#"{"a": null}"#)));
         assert!(Filters::default().take(&[], None), "no condition");
         assert!(!filters(r#"{"headers": {"a": ""}}"#).take(&[header("a", None)], None), "a null is not empty");
+    }
+
+    #[test]
+    fn filters_and_what_they_look_at_have_a_bound() {
+        let long = format!(r#"{{"data": {{"/a": [{}0]}}}}"#, "0,".repeat(BYTES_MAX / 2));
+        assert!(filters(&long).check().is_err_and(|why| why.contains("bytes as JSON")));
+        let wanted = filters(r#"{"data": {"/a": 1}}"#);
+        let many = format!("[{}0]", "0,".repeat(PARTS_MAX));
+        assert!(wanted.take(&[], Some(many.as_bytes())), "nobody knows that it is not wanted");
+        assert!(!wanted.take(&[], Some(b"[0,0]")));
     }
 
     #[test]

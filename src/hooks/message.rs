@@ -78,10 +78,14 @@ pub fn order_of(record: &Read) -> u64 {
     u64::from_be_bytes(first).max(1)
 }
 
+/// The most bytes of an event's type, as of a topic's name. Anybody may write to the topic of what is published: a longer one is none.
+const EVENT_TYPE_BYTES_MAX: usize = 249;
+
 /// The type of an event: what its publisher called it, or its topic.
 #[must_use]
 pub fn event_type<'a>(topic: &'a str, record: &'a Read, is_published: bool) -> &'a str {
     let named = if is_published { record.header(EVENT_TYPE) } else { None };
+    let named = named.filter(|name| name.len() <= EVENT_TYPE_BYTES_MAX);
     named.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or(topic)
 }
 
@@ -147,6 +151,7 @@ mod tests {
             key: Some(bytes("k")),
             value: Some(Bytes::from_static(value)),
             headers,
+            omitted: None,
         }
     }
 

@@ -36,6 +36,13 @@ pub struct Wanted {
     pub to: i64,
 }
 
+/// A record whose key, value and headers are larger than so many times `hooks.body_bytes` has a body that is too large, whatever its parts become in JSON.
+const OMITTED_FACTOR: usize = 4;
+/// What a header takes in memory beside its bytes.
+const HEADER_BYTES: usize = 64;
+/// Keys up to here are kept of records that are not: they say which others wait for them.
+const KEY_BYTES_KEPT: usize = 64 * 1024;
+
 /// A record, and nothing of the batch that it was in.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -44,6 +51,9 @@ pub struct Read {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     pub headers: Vec<(Bytes, Option<Bytes>)>,
+    /// How large it would be in memory, when that is more than could ever be sent: value, headers and a long key are left out then. A batch of some
+    /// kilobytes may unpack to a record of a hundred megabytes, and its headers to gigabytes.
+    pub omitted: Option<usize>,
 }
 
 /// What a partition gave.
@@ -88,6 +98,7 @@ pub async fn read_in<R, F: Future<Output = R>>(
     let mut pages: Vec<Page> = wanted.iter().map(|one| Page { next: one.from, ..Page::default() }).collect();
     let mut held = Held::default();
     let (mut records, mut bytes) = (limits.records, limits.bytes);
+    let record_bytes = handlers.broker.config.hooks.body_bytes.saturating_mul(OMITTED_FACTOR);
     let mut fetched = fetch(handlers, wanted, limits, held.clone()).await;
     let stored: usize = fetched.iter().map(|(_, data)| data.record_bytes()).sum();
     let mut given = None;
@@ -109,7 +120,7 @@ pub async fn read_in<R, F: Future<Output = R>>(
         let (Some(one), Some(page)) = (wanted.get(at), pages.get_mut(at)) else { continue };
         match ResponseError::try_from_code(data.error_code) {
             None => {
-                *page = taken(handlers, data, one.clone(), Budget { records, bytes }).await;
+                *page = taken(handlers, data, one.clone(), Budget { records, bytes, record_bytes }).await;
                 records -= page.records.len().min(records);
                 bytes = bytes.saturating_sub(page.bytes);
             }
@@ -156,6 +167,8 @@ async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Hel
 struct Budget {
     records: usize,
     bytes: usize,
+    /// A record that takes more is left out, all but that it is there.
+    record_bytes: usize,
 }
 
 /// A read that fails gives an empty page: it is tried again with the next one.
@@ -232,7 +245,7 @@ fn take_batch(
             return Ok(Went::Full);
         }
         page.next = record.offset.0 + 1;
-        let read = Read::of(&record);
+        let read = Read::of(&record, budget.record_bytes);
         page.bytes += read.bytes();
         page.records.push(read);
     }
@@ -240,15 +253,29 @@ fn take_batch(
 }
 
 impl Read {
-    /// A copy: a slice would keep all of its batch in memory.
-    fn of(record: &Record) -> Read {
+    /// A copy: a slice would keep all of its batch in memory. Without what is in it, if that would take more than `most` bytes.
+    fn of(record: &Record, most: usize) -> Read {
         let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-        Read {
+        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        let headers = record.headers.encoded_bytes().saturating_add(record.headers.len().saturating_mul(HEADER_BYTES));
+        let bytes = length(&record.key).saturating_add(length(&record.value)).saturating_add(headers);
+        let empty = Read {
             offset: record.offset.0,
             timestamp: record.timestamp,
+            key: None,
+            value: None,
+            headers: Vec::new(),
+            omitted: None,
+        };
+        if bytes > most {
+            let key = record.key.as_ref().filter(|key| key.len() <= KEY_BYTES_KEPT).map(copy);
+            return Read { key, omitted: Some(bytes), ..empty };
+        }
+        Read {
             key: record.key.as_ref().map(copy),
             value: record.value.as_ref().map(copy),
             headers: record.headers.iter().map(|(name, value)| (copy(&name), value.as_ref().map(copy))).collect(),
+            ..empty
         }
     }
 
@@ -256,7 +283,7 @@ impl Read {
     #[must_use]
     pub fn bytes(&self) -> usize {
         let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value) + 64).sum();
+        let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value) + HEADER_BYTES).sum();
         size_of::<Read>() + length(&self.key) + length(&self.value) + headers
     }
 
@@ -270,5 +297,31 @@ impl Read {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&[u8]> {
         self.headers.iter().rev().find(|(own, _)| own == name.as_bytes()).and_then(|(_, value)| value.as_deref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::records::{BatchBuilder, Compression};
+
+    /// A batch of some kilobytes may hold a record of a hundred megabytes, or one whose headers become gigabytes.
+    #[test]
+    fn a_record_that_can_never_be_sent_is_known_and_not_kept() {
+        let (long, many) = (vec![b'x'; 100_000], vec![("", None); 50_000]);
+        let batch = BatchBuilder::new(Timestamp(1))
+            .record_at(Timestamp(1), Some(b"a"), Some(&long), &[])
+            .record_at(Timestamp(2), Some(b"b"), Some(b"v"), &many)
+            .record_at(Timestamp(3), Some(&long), Some(&long), &[])
+            .record_at(Timestamp(4), Some(b"d"), Some(b"v"), &[("h", Some(b"1"))])
+            .compression(Compression::Zstd)
+            .build();
+        assert!(batch.len() < 5_000);
+        let records = iterate::records(&batch, DECOMPRESSED_BYTES_MAX).expect("sound");
+        let reads: Vec<Read> = records.map(|record| Read::of(&record.expect("sound"), 90_000)).collect();
+        let seen: Vec<_> = reads.iter().map(|read| (read.key.is_some(), read.value.is_some(), read.omitted.is_some())).collect();
+        assert_eq!(seen, [(true, false, true), (true, false, true), (false, false, true), (true, true, false)]);
+        assert_eq!(reads[3].header("h"), Some(&b"1"[..]));
+        assert!(reads.iter().map(Read::bytes).sum::<usize>() < 2_000);
     }
 }

@@ -171,7 +171,7 @@ impl Hooks {
             }
             What::Status(status) => {
                 let all = self.shared.history.list(&endpoint.record.id, usize::MAX, |one| one.status == status);
-                self.ranges_of(scope, &all)
+                self.ranges_of(scope, &endpoint, &all)
             }
             What::Delivery(id) => {
                 let delivery = self.delivery(scope, name, &id)?;
@@ -180,7 +180,11 @@ impl Hooks {
                         "the delivery {id:?} was a test, whose event is kept nowhere; test again"
                     )));
                 }
-                self.ranges_of(scope, &[delivery])
+                let ranges = self.ranges_of(scope, &endpoint, &[delivery]);
+                if ranges.is_empty() {
+                    return Err(HooksError::NoDelivery(id));
+                }
+                ranges
             }
         };
         let sender = {
@@ -222,14 +226,17 @@ impl Hooks {
         Ok(ranges)
     }
 
-    /// Where these deliveries' events are; neighbours are one range.
-    fn ranges_of(&self, scope: &Scope, deliveries: &[Delivery]) -> Vec<Range> {
+    /// Where these deliveries' events are; neighbours are one range. Those of a topic that was deleted are nowhere, also where its name is back: the id
+    /// of a delivery says which topic it was of.
+    fn ranges_of(&self, scope: &Scope, endpoint: &Endpoint, deliveries: &[Delivery]) -> Vec<Range> {
         let catalog = &self.shared.handlers.broker.catalog;
-        let mut places: Vec<(crate::ids::TopicId, i32, i64)> = deliveries
-            .iter()
-            .filter_map(|one| one.origin.as_ref())
-            .filter_map(|origin| Some((catalog.topic(&scope.kafka_name(&origin.topic))?.id, origin.partition, origin.offset)))
-            .collect();
+        let place = |delivery: &Delivery| {
+            let origin = delivery.origin.as_ref()?;
+            let topic = catalog.topic(&scope.kafka_name(&origin.topic))?.id;
+            let is_of_topic = endpoint.message_id(topic, origin.partition, origin.offset) == delivery.id;
+            is_of_topic.then_some((topic, origin.partition, origin.offset))
+        };
+        let mut places: Vec<(crate::ids::TopicId, i32, i64)> = deliveries.iter().filter_map(place).collect();
         places.sort_unstable();
         let mut ranges: Vec<Range> = Vec::new();
         for (topic, partition, offset) in places {

@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub const EVENTS_TOPIC: &str = "webhooks.events";
 /// The header of a dead letter that says whose it was.
 pub const ENDPOINT_ID: &str = "webhook-endpoint-id";
+/// The header of a dead letter that says which topic its event is of, as the project calls it.
+pub const SOURCE_TOPIC: &str = "webhook-source-topic";
 
 /// The topics of an endpoint, by their Kafka names: those that its `events` name or match, and the one of `POST /webhooks`. Dead letters and that one are
 /// matched by no pattern: an endpoint for everything would be sent its own failures.
@@ -57,9 +59,13 @@ pub fn takes(endpoint: &Endpoint, topic: &str, record: &Read) -> bool {
         if !is_named && !endpoint.is_addressed(record, event_type(topic, record, true)) {
             return false;
         }
-    } else if record.has_header(ENDPOINT_ID, endpoint.record.id.as_bytes()) {
-        // Its own dead letter, in a topic that it reads: also one that another endpoint gave up in turn.
+    } else if record.has_header(ENDPOINT_ID, endpoint.record.id.as_bytes())
+        && record.header(SOURCE_TOPIC) != Some(topic.as_bytes())
+    {
+        // Its own dead letter, in a topic that it reads: also one that another endpoint gave up in turn. One that somebody has written back to the topic
+        // that it was of, with its headers, is an event again.
         return false;
     }
-    endpoint.record.settings.filters.take(&record.headers, record.value.as_deref())
+    // What is too large to be sent is not looked into; it is told as such, rather than lost.
+    record.omitted.is_some() || endpoint.record.settings.filters.take(&record.headers, record.value.as_deref())
 }
