@@ -1,9 +1,10 @@
-//! Bodies are read before anything else looks at a request, charged to the budget of all requests as they arrive: so that an answer, whatever it
+//! Bodies are read before anything else looks at a request, charged to the budget of all requests as they arrive, and then for what they become: so that an answer, whatever it
 //! is, leaves the connection in order, and what is too large is refused before it is sent. Only callers with a key have their bodies read, where
 //! keys are asked for.
 
 use super::errors::{HttpError, Refusal};
 use super::{PERMIT_BYTES, Shared, caller};
+use crate::records::json;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
@@ -16,6 +17,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
+/// What a value of JSON takes in memory, beside its text, when its body is parsed: 72 bytes where it may be anything, less where its type is known.
+const PARSED_VALUE_BYTES: usize = 64;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -60,6 +63,15 @@ async fn read(shared: &Shared, mut body: Body) -> Result<(BytesMut, Option<Owned
             }
         }
         bytes.extend_from_slice(data);
+    }
+    // Half of the budget at most, so that the largest body that is allowed is taken, whatever is in it.
+    let parsed = json::values_at_most(&bytes).saturating_mul(PARSED_VALUE_BYTES).min(shared.budget_bytes() / 2);
+    if parsed > bytes.len() {
+        let more = shared.try_take(parsed - bytes.len()).ok_or_else(super::busy)?;
+        match &mut room {
+            Some(room) => room.merge(more),
+            None => room = Some(more),
+        }
     }
     Ok((bytes, room))
 }

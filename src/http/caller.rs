@@ -189,7 +189,7 @@ fn check_site(parts: &Parts, origins: &[String]) -> Result<(), HttpError> {
     let header = |name: &str| parts.headers.get(name).and_then(|value| value.to_str().ok());
     let is_allowed = |origin: &str| origins.iter().any(|allowed| allowed == "*" || allowed == origin);
     let is_foreign = match header("origin") {
-        Some(origin) => !is_allowed(origin) && !is_this_machine(origin.rsplit("://").next().unwrap_or_default()),
+        Some(origin) => !is_allowed(origin) && !is_own_page(origin.rsplit("://").next().unwrap_or_default(), host_of(parts)),
         None => {
             matches!(header("sec-fetch-site"), Some("cross-site" | "same-site")) && !origins.iter().any(|origin| origin == "*")
         }
@@ -203,8 +203,7 @@ fn check_site(parts: &Parts, origins: &[String]) -> Result<(), HttpError> {
 
 /// Without keys only this machine is served. A web page elsewhere that makes its name point here must not count as this machine.
 fn check_host(parts: &Parts) -> Result<(), HttpError> {
-    let host = parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()));
-    let Some(host) = host else { return Ok(()) };
+    let Some(host) = host_of(parts) else { return Ok(()) };
     if is_this_machine(host) {
         return Ok(());
     }
@@ -213,12 +212,31 @@ fn check_host(parts: &Parts) -> Result<(), HttpError> {
     Err(HttpError::new(Refusal::Forbidden, message))
 }
 
+/// Whom a request is for, as it says itself.
+fn host_of(parts: &Parts) -> Option<&str> {
+    parts.uri.host().or_else(|| parts.headers.get(HOST).and_then(|host| host.to_str().ok()))
+}
+
 /// Whether `host`, with a port or without, is an address or localhost.
 fn is_this_machine(host: &str) -> bool {
+    let name = without_port(host);
+    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a page from `origin` is this machine's: from a loopback address, or from where the request goes. Any other address is another site, as
+/// any other name is.
+fn is_own_page(origin: &str, host: Option<&str>) -> bool {
+    let name = without_port(origin);
+    let is_loopback = name.parse::<IpAddr>().is_ok_and(|address| address.to_canonical().is_loopback());
+    is_loopback
+        || name.eq_ignore_ascii_case("localhost")
+        || host.is_some_and(|host| without_port(host).eq_ignore_ascii_case(name))
+}
+
+fn without_port(host: &str) -> &str {
     let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
     let name = host.rsplit_once(':').filter(|(_, port)| is_port(port)).map_or(host, |(name, _)| name);
-    let name = name.trim_start_matches('[').trim_end_matches(']');
-    name.eq_ignore_ascii_case("localhost") || name.parse::<IpAddr>().is_ok()
+    name.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// The projects, by id, that the request's API key opens: at least one.

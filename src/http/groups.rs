@@ -114,8 +114,8 @@ impl Groups {
             return false;
         }
         renewed.insert(key, now);
-        // Seen for the first time: it will have been committed lately, or be committed soon.
-        before.is_some()
+        // Of what is seen for the first time since a start, or since there was too much to remember, nobody knows when it was committed.
+        true
     }
 }
 

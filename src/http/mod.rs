@@ -16,7 +16,9 @@ use crate::config::split_address;
 use crate::hooks::Hooks;
 use crate::telemetry::metrics::{Gauge, Hold};
 use crate::{sockets, tasks};
+use axum::body::Body;
 use axum::extract::Request;
+use axum::http::Response;
 use axum::{Extension, Router};
 use errors::{HttpError, Refusal};
 use hyper::body::Incoming;
@@ -55,6 +57,7 @@ mod repeats;
 mod room;
 mod router;
 mod source;
+mod stall;
 mod topic_schema;
 mod topics;
 mod webhooks;
@@ -85,6 +88,7 @@ pub struct Shared {
     next_partition: AtomicUsize,
     /// `http.memory_bytes`, in permits of [`PERMIT_BYTES`].
     memory: Arc<Semaphore>,
+    unsent: Arc<stall::Unsent>,
     stopping: watch::Receiver<bool>,
 }
 
@@ -93,6 +97,16 @@ impl Shared {
     fn try_take(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let permits = u32::try_from(bytes.div_ceil(PERMIT_BYTES).max(1)).ok()?;
         self.memory.clone().try_acquire_many_owned(permits).ok()
+    }
+
+    /// All of it.
+    fn budget_bytes(&self) -> usize {
+        self.broker.config.http.memory_bytes
+    }
+
+    /// Whether more than half of the budget is in use.
+    fn is_memory_scarce(&self) -> bool {
+        self.free_bytes() < self.budget_bytes() / 2
     }
 
     fn free_bytes(&self) -> usize {
@@ -172,6 +186,7 @@ impl Server {
             patterns: Patterns::default(),
             next_partition: AtomicUsize::new(0),
             memory: Arc::new(Semaphore::new((http.memory_bytes / PERMIT_BYTES).min(Semaphore::MAX_PERMITS))),
+            unsent: Arc::default(),
             broker: self.broker.clone(),
             hooks: self.hooks.clone(),
             stopping,
@@ -183,8 +198,8 @@ impl Server {
         let graceful = GracefulShutdown::new();
         let open = &self.broker.metrics.http_connections;
         tokio::select! {
-            () = accept(api.as_ref(), FIRST_CONNECTION, &graceful, &room, open) => {}
-            () = accept(registry.as_ref(), FIRST_REGISTRY_CONNECTION, &graceful, &room, open) => {}
+            () = accept(&shared, api.as_ref(), FIRST_CONNECTION, &graceful, &room, open) => {}
+            () = accept(&shared, registry.as_ref(), FIRST_REGISTRY_CONNECTION, &graceful, &room, open) => {}
             () = shutdown => {}
         }
         drop((api, registry));
@@ -213,6 +228,7 @@ async fn bind(wanted: &Wanted<'_>) -> anyhow::Result<Option<TcpListener>> {
 
 /// Takes connections for ever; without a listener there are none.
 async fn accept(
+    shared: &Arc<Shared>,
     served: Option<&(TcpListener, Router)>,
     first: u64,
     graceful: &GracefulShutdown,
@@ -226,7 +242,7 @@ async fn accept(
         match listener.accept().await {
             Ok((stream, peer)) => {
                 next += 1;
-                serve(stream, peer, next, router, graceful, (place, Hold::of(open)));
+                serve(shared.clone(), stream, (next, peer), router, graceful, (place, Hold::of(open)));
             }
             Err(error) => {
                 warn!(%error, "an HTTP connection could not be accepted");
@@ -237,9 +253,9 @@ async fn accept(
 }
 
 fn serve(
+    shared: Arc<Shared>,
     stream: TcpStream,
-    peer: SocketAddr,
-    id: u64,
+    (id, peer): (u64, SocketAddr),
     router: &Router,
     graceful: &GracefulShutdown,
     place: (OwnedSemaphorePermit, Hold),
@@ -253,6 +269,9 @@ fn serve(
         note.store(true, Ordering::Relaxed);
         request
     });
+    let frames = Arc::new(stall::Frames::default());
+    let (noted, unsent) = (frames.clone(), shared.unsent.clone());
+    let router = router.map_response(move |response: Response<Body>| stall::watched(response, &noted, &unsent));
     let service = TowerToHyperService::new(Extension(connection).layer(router));
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD_BYTES).max_headers(HEADERS_MAX);
@@ -266,15 +285,20 @@ fn serve(
     tasks::spawn_connection(async move {
         let mut served = std::pin::pin!(served);
         // Which version it speaks is waited for without a limit of hyper's own.
-        let ended = match tokio::time::timeout(HEAD_TIMEOUT, &mut served).await {
-            Ok(ended) => Some(ended),
-            Err(_elapsed) if begun.load(Ordering::Relaxed) => Some(served.await),
-            Err(_elapsed) => None,
+        let ended = async {
+            match tokio::time::timeout(HEAD_TIMEOUT, &mut served).await {
+                Ok(ended) => Some(ended),
+                Err(_elapsed) if begun.load(Ordering::Relaxed) => Some(served.await),
+                Err(_elapsed) => None,
+            }
         };
-        match ended {
-            Some(Ok(())) => {}
-            Some(Err(error)) => debug!(%peer, %error, "an HTTP connection ended"),
-            None => debug!(%peer, "an HTTP connection without a request is closed"),
+        tokio::select! {
+            ended = ended => match ended {
+                Some(Ok(())) => {}
+                Some(Err(error)) => debug!(%peer, %error, "an HTTP connection ended"),
+                None => debug!(%peer, "an HTTP connection without a request is closed"),
+            },
+            () = frames.stalled(&shared) => debug!(%peer, "an HTTP connection whose answers nobody takes is closed: others need the memory"),
         }
         drop(place);
     });

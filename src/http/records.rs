@@ -188,6 +188,7 @@ struct Budget {
 /// The page that a partition's data gives, and what cut it short. Compressed batches are opened on the blocking pool.
 async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: Budget) -> (Page, Option<HttpError>) {
     let (shared, aborted) = (caller.shared.clone(), data.aborted.clone().unwrap_or_default());
+    let broker = shared.broker.clone();
     let mut page = Page { next: wanted.from, ..Page::default() };
     let batches = match data.loaded().await {
         Ok(batches) => batches,
@@ -203,7 +204,12 @@ async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: 
         });
         (page, error)
     };
-    if is_compressed { tasks::blocking("open batches for HTTP", work).await } else { work() }
+    if !is_compressed {
+        return work();
+    }
+    // What a batch unpacks to is known, and charged, only when it is there: few are at once. The semaphore is never closed.
+    let _leave = broker.unpacked.acquire().await;
+    tasks::blocking("open batches for HTTP", work).await
 }
 
 /// Why a page ends early.
@@ -244,7 +250,9 @@ fn take(
             let records = iterate::records(&batch, DECOMPRESSED_BYTES_MAX)?;
             if header.attributes.compression()? != Compression::None {
                 page.decompressed += records.payload_bytes();
-                page.rooms.push(shared.try_take(records.payload_bytes()).ok_or(TakeError::Busy)?);
+                // One that is larger than all there is could never be read: half of it is enough.
+                let charged = records.payload_bytes().min(shared.budget_bytes() / 2);
+                page.rooms.push(shared.try_take(charged).ok_or(TakeError::Busy)?);
             }
             for record in records {
                 let record = record?;

@@ -14,6 +14,9 @@ const GROWTH: usize = 3;
 /// With less than this there is no progress.
 const BYTES_MIN: usize = 4096;
 
+/// One of so many parts of the budget is for bodies: however many readers there are, events are taken.
+const BODIES_SHARE: usize = 4;
+
 /// Some of the budget.
 #[derive(Debug)]
 pub struct Room {
@@ -28,9 +31,10 @@ impl Room {
     /// # Errors
     /// [`Refusal::Busy`] when it is used up.
     pub fn take(shared: &Shared, bytes: usize) -> Result<Room, HttpError> {
-        let bytes = bytes.min(shared.free_bytes() / (4 * GROWTH)).max(BYTES_MIN);
-        let permit = shared.try_take(bytes * GROWTH).ok_or_else(super::busy)?;
-        Ok(Room { bytes, permit })
+        let free = shared.free_bytes().saturating_sub(shared.budget_bytes() / BODIES_SHARE);
+        let bytes = bytes.min(free / (4 * GROWTH)).max(BYTES_MIN);
+        let permit = if bytes * GROWTH <= free { shared.try_take(bytes * GROWTH) } else { None };
+        Ok(Room { bytes, permit: permit.ok_or_else(super::busy)? })
     }
 
     /// `bytes` as a piece of an answer, which gives the room back when the last of it has left. More than was charged is charged now, if that

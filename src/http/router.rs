@@ -4,6 +4,7 @@ use super::errors::{HttpError, Refusal};
 use super::webhooks::{deliveries, endpoints, events};
 use super::{Shared, budget, consume, docs, health, live, metrics, produce, topic_schema, topics};
 use axum::Router;
+use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue, Method};
@@ -55,6 +56,9 @@ fn of_project() -> OpenApiRouter<Arc<Shared>> {
         .routes(routes!(deliveries::webhook_stats))
 }
 
+/// Of the path of a route that is not there.
+const PATH_CHARS_SHOWN: usize = 200;
+
 /// The router.
 pub fn router(shared: Arc<Shared>) -> Router {
     let (routes, mut document) = OpenApiRouter::with_openapi(Described::openapi())
@@ -66,7 +70,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .split_for_parts();
     docs::complete(&mut document, PROJECT);
     let http = &shared.broker.config.http;
-    let (text, page) = (docs::json(&document), docs::page(&document));
+    // One copy for all who ask at once.
+    let (text, page) = (Bytes::from(docs::json(&document)), Bytes::from(docs::page(&document)));
     let routes = routes
         .route("/openapi.json", get(move || async move { ([(CONTENT_TYPE, "application/json")], text) }))
         .route("/docs", get(move || async move { ([(CONTENT_TYPE, "text/html; charset=utf-8")], page) }))
@@ -111,11 +116,16 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
 }
 
 async fn no_such_route(request: Request) -> HttpError {
-    let path = request.uri().path();
+    let path = shown_path(&request);
     HttpError::new(Refusal::NotFound, format!("there is nothing at {path}; /docs lists what there is"))
 }
 
+/// As much of the path as an error needs: its answer is charged to nothing.
+fn shown_path(request: &Request) -> String {
+    request.uri().path().chars().take(PATH_CHARS_SHOWN).collect()
+}
+
 async fn no_such_method(request: Request) -> HttpError {
-    let message = format!("{} is not possible at {}; /docs lists what is", request.method(), request.uri().path());
+    let message = format!("{} is not possible at {}; /docs lists what is", request.method(), shown_path(&request));
     HttpError::new(Refusal::MethodNotAllowed, message)
 }

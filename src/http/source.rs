@@ -121,6 +121,8 @@ pub struct Positions {
     source: Source,
     /// By HTTP's names.
     pub offsets: Offsets,
+    /// Whose turn it is to be read first.
+    turn: usize,
 }
 
 impl Positions {
@@ -140,7 +142,7 @@ impl Positions {
             }
             offsets.entry(name.to_owned()).or_default().insert(partition, offset);
         }
-        Ok(Positions { source, offsets })
+        Ok(Positions { source, offsets, turn: 0 })
     }
 
     /// Goes on where a cursor says; what it says of other topics is left out.
@@ -157,7 +159,9 @@ impl Positions {
                 offsets.entry(name.to_owned()).or_default().insert(partition, *offset);
             }
         }
-        Ok(Positions { source, offsets })
+        // A reader that comes back with a cursor each time has its turns, too: they differ as what it has read does.
+        let read = offsets.values().flat_map(|own| own.values()).fold(0_i64, |sum, offset| sum.wrapping_add(*offset));
+        Ok(Positions { source, offsets, turn: usize::try_from(read.unsigned_abs()).unwrap_or(0) })
     }
 
     #[must_use]
@@ -176,12 +180,19 @@ impl Positions {
             let from = own.and_then(|own| own.get(&partition)).copied().unwrap_or(0);
             Wanted { topic: topic.clone(), partition, from, to: i64::MAX }
         });
-        Ok(wanted.collect())
+        let mut wanted: Vec<Wanted> = wanted.collect();
+        if !wanted.is_empty() {
+            // Where a page does not hold all, each partition has its turn to be the first: else one that always fills it keeps the others from being read.
+            let turn = self.turn % wanted.len();
+            wanted.rotate_left(turn);
+        }
+        Ok(wanted)
     }
 
     /// Goes on behind what was read; whether that is further than before.
     pub fn go_on(&mut self, caller: &Caller, wanted: &[Wanted], pages: &[Page]) -> bool {
         let mut has_advanced = false;
+        self.turn = self.turn.wrapping_add(1);
         for (one, page) in wanted.iter().zip(pages) {
             let Some(name) = caller.http_name(&one.topic.name) else { continue };
             // A log that ends before what was read of it is another one: the topic was made anew.

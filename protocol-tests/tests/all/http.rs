@@ -233,6 +233,10 @@ fn a_page_of_another_site_may_not_act_for_who_looks_at_it() {
         (("Origin", "null"), 403),
         (("Origin", "https://app.example.org"), 200),
         (("Origin", "http://localhost:3000"), 200),
+        (("Origin", "http://127.0.0.1:3000"), 200),
+        (("Origin", "http://[::1]"), 200),
+        (("Origin", "http://203.0.113.5"), 403),
+        (("Origin", "http://[2001:db8::1]:8080"), 403),
     ];
     for (header, status) in cases {
         assert_eq!(client.call_with("GET", path, &[header], None).status, status, "{header:?}");
