@@ -61,7 +61,7 @@ pub struct Broker {
     /// Topics that are made for streams applications.
     pub streams_topics: StreamsTopics,
     /// Leave to unpack a compressed batch: to hold its records against a schema, or to compress them otherwise.
-    pub unpacked: Semaphore,
+    pub unpacked: Arc<Semaphore>,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
     pub fetch_memory: Arc<Semaphore>,
     opening: Opening,
@@ -154,7 +154,7 @@ impl Broker {
             meta: meta_store,
             invalid_records: Counts::default(),
             streams_topics: StreamsTopics::default(),
-            unpacked: Semaphore::new(UNPACKED_MAX),
+            unpacked: Arc::new(Semaphore::new(UNPACKED_MAX)),
             opening,
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / FETCH_PERMIT_BYTES)),
             env,

@@ -2,8 +2,8 @@
 //!
 //! Behaviour: stage one appends every partition's batch in request order; stage two waits until all of them are durable. acks=1 and
 //! acks=all wait for the same thing: this node's disk. acks=0 answers nothing, and an error closes the connection, as in Kafka.
-//! A batch that is not durable within the request's `timeout_ms` answers REQUEST_TIMED_OUT; it may still become durable, and an
-//! idempotent producer's retry is then recognised.
+//! A batch that is not durable within the request's `timeout_ms`, or [`TIMEOUT_MIN`] if that is longer, answers REQUEST_TIMED_OUT; it may still become
+//! durable, and an idempotent producer's retry is then recognised.
 //!
 //! Version notes: 7 (KIP-110) brings zstd; 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
 //! needs to; 11 and 12 (KIP-890): see `transactional_produce.rs`; 13 (KIP-516) uses topic ids.
@@ -35,8 +35,8 @@ const TOPIC_IDS: i16 = 13;
 /// From here on clients know zstd (KIP-110).
 const ZSTD: i16 = 7;
 
-/// The shortest time-out.
-const TIMEOUT_MIN: Duration = Duration::from_secs(30);
+/// The shortest time-out: long for a disk, and shorter than clients wait for an answer (30 s).
+const TIMEOUT_MIN: Duration = Duration::from_secs(25);
 
 pub struct Produce;
 

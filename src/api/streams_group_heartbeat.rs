@@ -287,21 +287,8 @@ fn make_topics(context: &Context, beat: &mut StreamsBeat) {
     }
     let broker = &context.broker;
     let remembered_ms = i64::from(beat.heartbeat_interval_ms).saturating_mul(2);
-    let mut budget = i64::from(PARTITIONS_PER_REQUEST);
-    let mut wanted = Vec::with_capacity(beat.missing_topics.len());
-    let mut beyond = None;
-    for topic in std::mem::take(&mut beat.missing_topics) {
-        budget -= i64::from(topic.partitions);
-        if budget < 0 {
-            // The next heartbeat begins where this one ends.
-            beyond =
-                Some((topic.name, format!("more than {PARTITIONS_PER_REQUEST} partitions of an application's topics at once")));
-            break;
-        }
-        wanted.push(new_topic(topic));
-    }
-    let mut failures = broker.streams_topics.make(broker, wanted, remembered_ms);
-    failures.extend(beyond);
+    let wanted = std::mem::take(&mut beat.missing_topics).into_iter().map(new_topic).collect();
+    let failures = broker.streams_topics.make(broker, wanted, PARTITIONS_PER_REQUEST, remembered_ms);
     if failures.is_empty() {
         return;
     }

@@ -27,20 +27,16 @@ struct State {
 }
 
 impl StreamsTopics {
-    /// Begins to make those of `topics` that are neither being made nor have just failed. Answers the failures that are remembered, by topic.
-    pub fn make(&self, broker: &Arc<Broker>, topics: Vec<NewTopic>, remembered_ms: i64) -> Vec<(String, String)> {
-        let now = broker.env.now();
-        let (new, failures) = {
-            let mut state = self.lock();
-            let failed = topics.iter().filter_map(|topic| {
-                let (until, why) = state.failures.get(&topic.name)?;
-                (*until > now).then(|| (topic.name.clone(), why.clone()))
-            });
-            let failed: Vec<_> = failed.collect();
-            let mut new = topics;
-            new.retain(|topic| !failed.iter().any(|(name, _)| *name == topic.name) && state.under_way.insert(topic.name.clone()));
-            (new, failed)
-        };
+    /// Begins to make those of `topics` that are neither being made nor have just failed, up to `partitions` of all together. Answers the failures that
+    /// are remembered, by topic, and the first that is beyond: a later call begins with that.
+    pub fn make(
+        &self,
+        broker: &Arc<Broker>,
+        topics: Vec<NewTopic>,
+        partitions: u32,
+        remembered_ms: i64,
+    ) -> Vec<(String, String)> {
+        let (new, failures) = self.lock().begin(topics, partitions, broker.env.now(), remembered_ms);
         if !new.is_empty() {
             let broker = broker.clone();
             tasks::spawn("streams topics", async move {
@@ -58,6 +54,37 @@ impl StreamsTopics {
 }
 
 impl State {
+    /// Notes which topics are under way from now on, and answers them and the failures.
+    fn begin(
+        &mut self,
+        topics: Vec<NewTopic>,
+        partitions: u32,
+        now: Timestamp,
+        remembered_ms: i64,
+    ) -> (Vec<NewTopic>, Vec<(String, String)>) {
+        let (mut new, mut failures) = (Vec::new(), Vec::new());
+        let mut left = i64::from(partitions);
+        for topic in topics {
+            if let Some((_, why)) = self.failures.get(&topic.name).filter(|(until, _)| *until > now) {
+                failures.push((topic.name, why.clone()));
+            } else if self.under_way.contains(&topic.name) {
+                // Whoever asked before hears of it.
+            } else if i64::from(topic.partitions) > i64::from(partitions) {
+                let why = format!("more than {partitions} partitions");
+                self.fail(&topic.name, why.clone(), now, remembered_ms);
+                failures.push((topic.name, why));
+            } else if i64::from(topic.partitions) > left {
+                failures.push((topic.name, format!("more than {partitions} partitions of an application's topics at once")));
+                break;
+            } else {
+                left -= i64::from(topic.partitions);
+                self.under_way.insert(topic.name.clone());
+                new.push(topic);
+            }
+        }
+        (new, failures)
+    }
+
     fn fail(&mut self, topic: &str, why: String, now: Timestamp, remembered_ms: i64) {
         self.failures.retain(|_, (until, _)| *until > now);
         if self.failures.len() >= FAILURES_MAX

@@ -17,7 +17,8 @@ const LABELS: [&str; 6] = [
 /// Bounds of `match`, which Kafka does not have: each pattern is compiled to see whether it is one, and to compile may take milliseconds.
 const PATTERNS_MAX: usize = 32;
 const MATCH_BYTES_MAX: usize = 4096;
-const PATTERN_SIZE_MAX: usize = 1 << 20;
+/// What all patterns of one subscription may come to, compiled: as much as one may by default.
+const COMPILED_BYTES_MAX: usize = 10 << 20;
 
 /// Why a subscription may not be as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,13 +47,14 @@ pub fn check(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
         }
     }
     let patterns = overrides.get("match").map(String::as_str).unwrap_or_default();
-    if patterns.len() > MATCH_BYTES_MAX || items(patterns).count() > PATTERNS_MAX {
+    let count = items(patterns).count();
+    if patterns.len() > MATCH_BYTES_MAX || count > PATTERNS_MAX {
         let why = format!("Too much to match: at most {PATTERNS_MAX} patterns in {MATCH_BYTES_MAX} bytes are taken");
         return Err(Refusal::Config(why));
     }
     for pattern in items(patterns) {
         let is_valid = pattern.split_once('=').is_some_and(|(label, expression)| {
-            LABELS.contains(&label.trim()) && !expression.contains('=') && is_regex(expression.trim())
+            LABELS.contains(&label.trim()) && !expression.contains('=') && is_regex(expression.trim(), COMPILED_BYTES_MAX / count)
         });
         if !is_valid {
             return Err(Refusal::Config(format!("Illegal client matching pattern: {pattern}")));
@@ -61,8 +63,8 @@ pub fn check(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn is_regex(expression: &str) -> bool {
-    RegexBuilder::new(expression).size_limit(PATTERN_SIZE_MAX).build().is_ok()
+fn is_regex(expression: &str, compiled_bytes_max: usize) -> bool {
+    RegexBuilder::new(expression).size_limit(compiled_bytes_max).build().is_ok()
 }
 
 #[cfg(test)]
@@ -88,6 +90,7 @@ mod tests {
             assert!(matches!(checked("match", wrong), Err(Refusal::Config(_))), "{}", &wrong[..20]);
         }
         assert_eq!(checked("match", "client_id=app.*, client_software_name = apache-kafka-java"), Ok(()));
+        assert_eq!(checked("match", r"client_instance_id=\w{8}-\w{4}-\w{4}-\w{4}-\w{12}"), Ok(()), "a UUID");
         assert_eq!(checked("metrics", "org.apache.kafka.consumer.,x"), Ok(()));
     }
 }

@@ -349,7 +349,7 @@ impl Dispatcher {
             }
             let Some(name) = self.scope.own_name(&one.topic.name) else { continue };
             for record in &page.records {
-                if !takes(&self.endpoint, name, record) {
+                if !takes(&self.endpoint, name, &self.shared.settings().dead_letter_topic, record) {
                     continue;
                 }
                 let place = Place { lane: *key, offset: record.offset };

@@ -43,6 +43,13 @@ const HEADER_BYTES: usize = 64;
 /// Keys up to here are kept of records that are not: they say which others wait for them.
 const KEY_BYTES_KEPT: usize = 64 * 1024;
 
+/// How the names of headers begin that say what an event is, for whom, and whose dead letter; how many are looked at and kept of records that are not.
+const OWN_HEADERS: &[u8] = b"webhook-";
+const OWN_HEADERS_NAME_MAX: usize = 64;
+const OWN_HEADERS_MAX: usize = 64;
+const OWN_HEADER_BYTES_MAX: usize = 16 * 1024;
+const HEADERS_LOOKED_AT: usize = 1_000;
+
 /// A record, and nothing of the batch that it was in.
 #[derive(Debug, Clone)]
 pub struct Read {
@@ -51,7 +58,7 @@ pub struct Read {
     pub key: Option<Bytes>,
     pub value: Option<Bytes>,
     pub headers: Vec<(Bytes, Option<Bytes>)>,
-    /// How large it would be in memory, when that is more than could ever be sent: value, headers and a long key are left out then. A batch of some
+    /// How large it would be in memory, when that is more than could ever be sent: value, a long key and all headers but ours are left out then. A batch of some
     /// kilobytes may unpack to a record of a hundred megabytes, and its headers to gigabytes.
     pub omitted: Option<usize>,
 }
@@ -185,9 +192,13 @@ async fn taken(handlers: &Handlers, data: FetchedPartition, wanted: Wanted, budg
     if !iterate::has_compressed(&batches) {
         return take(batches, aborted, &wanted, budget);
     }
-    // The semaphore is never closed.
-    let _leave = handlers.broker.unpacked.acquire().await;
-    tasks::blocking("open batches for webhooks", move || take(batches, aborted, &wanted, budget)).await
+    // The semaphore is never closed. Whoever waits may go away: the leave ends with the work.
+    let leave = handlers.broker.unpacked.clone().acquire_owned().await;
+    let work = move || {
+        let _leave = leave;
+        take(batches, aborted, &wanted, budget)
+    };
+    tasks::blocking("open batches for webhooks", work).await
 }
 
 /// What these batches hold of what is wanted.
@@ -252,6 +263,16 @@ fn take_batch(
     Ok(Went::Through)
 }
 
+/// The headers that say whose a record is, as far as they are few and short.
+fn own_headers(record: &Record) -> Vec<(Bytes, Option<Bytes>)> {
+    let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
+    let is_short = |value: &Option<Bytes>| value.as_ref().is_none_or(|value| value.len() <= OWN_HEADER_BYTES_MAX);
+    let first = record.headers.iter().take(HEADERS_LOOKED_AT);
+    let own =
+        first.filter(|(name, value)| name.starts_with(OWN_HEADERS) && name.len() <= OWN_HEADERS_NAME_MAX && is_short(value));
+    own.take(OWN_HEADERS_MAX).map(|(name, value)| (copy(&name), value.as_ref().map(copy))).collect()
+}
+
 impl Read {
     /// A copy: a slice would keep all of its batch in memory. Without what is in it, if that would take more than `most` bytes.
     fn of(record: &Record, most: usize) -> Read {
@@ -269,7 +290,7 @@ impl Read {
         };
         if bytes > most {
             let key = record.key.as_ref().filter(|key| key.len() <= KEY_BYTES_KEPT).map(copy);
-            return Read { key, omitted: Some(bytes), ..empty };
+            return Read { key, headers: own_headers(record), omitted: Some(bytes), ..empty };
         }
         Read {
             key: record.key.as_ref().map(copy),
@@ -312,7 +333,7 @@ mod tests {
         let batch = BatchBuilder::new(Timestamp(1))
             .record_at(Timestamp(1), Some(b"a"), Some(&long), &[])
             .record_at(Timestamp(2), Some(b"b"), Some(b"v"), &many)
-            .record_at(Timestamp(3), Some(&long), Some(&long), &[])
+            .record_at(Timestamp(3), Some(&long), Some(&long), &[("webhook-event-type", Some(b"a.b")), ("h", None)])
             .record_at(Timestamp(4), Some(b"d"), Some(b"v"), &[("h", Some(b"1"))])
             .compression(Compression::Zstd)
             .build();
@@ -322,6 +343,11 @@ mod tests {
         let seen: Vec<_> = reads.iter().map(|read| (read.key.is_some(), read.value.is_some(), read.omitted.is_some())).collect();
         assert_eq!(seen, [(true, false, true), (true, false, true), (false, false, true), (true, true, false)]);
         assert_eq!(reads[3].header("h"), Some(&b"1"[..]));
+        assert_eq!(
+            (reads[2].header("webhook-event-type"), reads[2].headers.len()),
+            (Some(&b"a.b"[..]), 1),
+            "what it is, and for whom, is known"
+        );
         assert!(reads.iter().map(Read::bytes).sum::<usize>() < 2_000);
     }
 }

@@ -51,20 +51,21 @@ fn named(name: &str, scope: &Scope, catalog: &Catalog) -> Option<(String, Arc<To
     Some((kafka_name, topic))
 }
 
-/// Whether an endpoint wants a record of the topic that the project calls `topic`.
+/// Whether an endpoint wants a record of the topic that the project calls `topic`; `dead_letters`: what it calls that of dead letters.
 #[must_use]
-pub fn takes(endpoint: &Endpoint, topic: &str, record: &Read) -> bool {
+pub fn takes(endpoint: &Endpoint, topic: &str, dead_letters: &str, record: &Read) -> bool {
     if topic == EVENTS_TOPIC {
         let is_named = endpoint.record.settings.events.iter().any(|event| event == EVENTS_TOPIC);
         if !is_named && !endpoint.is_addressed(record, event_type(topic, record, true)) {
             return false;
         }
-    } else if record.has_header(ENDPOINT_ID, endpoint.record.id.as_bytes())
-        && record.header(SOURCE_TOPIC) != Some(topic.as_bytes())
-    {
+    } else if record.has_header(ENDPOINT_ID, endpoint.record.id.as_bytes()) {
         // Its own dead letter, in a topic that it reads: also one that another endpoint gave up in turn. One that somebody has written back to the topic
-        // that it was of, with its headers, is an event again.
-        return false;
+        // that it was of, with its headers, is an event again; but among the dead letters a letter of a letter is of this very topic, and would never end.
+        let is_back = topic != dead_letters && record.header(SOURCE_TOPIC) == Some(topic.as_bytes());
+        if !is_back {
+            return false;
+        }
     }
     // What is too large to be sent is not looked into; it is told as such, rather than lost.
     record.omitted.is_some() || endpoint.record.settings.filters.take(&record.headers, record.value.as_deref())

@@ -17,8 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 
-/// What a value of JSON takes in memory, beside its text, when its body is parsed: 72 bytes where it may be anything, less where its type is known.
-const PARSED_VALUE_BYTES: usize = 64;
+/// What a value of JSON takes in memory, beside its text, when its body is parsed into values of any kind.
+const PARSED_VALUE_BYTES: usize = 72;
+/// How many times its bytes a body of events takes when it is parsed: the values of events stay texts.
+const PARSED_EVENTS: usize = 3;
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -28,10 +30,12 @@ pub async fn read_body(State(shared): State<Arc<Shared>>, request: Request, next
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
+    let path = parts.uri.path();
+    let are_events = path.ends_with("/produce") || path.ends_with("/records");
     if let Err(error) = caller::check_key(&parts, &shared) {
         return unread(error);
     }
-    match tokio::time::timeout(PATIENCE, read(&shared, body)).await {
+    match tokio::time::timeout(PATIENCE, read(&shared, body, are_events)).await {
         Ok(Ok((bytes, _room))) => next.run(Request::from_parts(parts, Body::from(bytes.freeze()))).await,
         Ok(Err(error)) => unread(error),
         Err(_elapsed) => {
@@ -41,7 +45,7 @@ pub async fn read_body(State(shared): State<Arc<Shared>>, request: Request, next
     }
 }
 
-async fn read(shared: &Shared, mut body: Body) -> Result<(BytesMut, Option<OwnedSemaphorePermit>), HttpError> {
+async fn read(shared: &Shared, mut body: Body, are_events: bool) -> Result<(BytesMut, Option<OwnedSemaphorePermit>), HttpError> {
     let limit = shared.broker.config.http.request_bytes;
     if body.size_hint().lower() > limit as u64 {
         return Err(too_large(limit));
@@ -64,10 +68,13 @@ async fn read(shared: &Shared, mut body: Body) -> Result<(BytesMut, Option<Owned
         }
         bytes.extend_from_slice(data);
     }
-    // Half of the budget at most, so that the largest body that is allowed is taken, whatever is in it.
-    let parsed = json::values_at_most(&bytes).saturating_mul(PARSED_VALUE_BYTES).min(shared.budget_bytes() / 2);
-    if parsed > bytes.len() {
-        let more = shared.try_take(parsed - bytes.len()).ok_or_else(super::busy)?;
+    // At most half of the budget, and what the body itself leaves of it, so that the largest that is allowed is taken, whatever is in it.
+    let values = json::values_at_most(&bytes).saturating_mul(PARSED_VALUE_BYTES);
+    let most = if are_events { bytes.len() * PARSED_EVENTS } else { usize::MAX };
+    let left = shared.budget_bytes().saturating_sub(bytes.len() + 2 * PERMIT_BYTES);
+    let parsed = values.min(most).min(shared.budget_bytes() / 2).min(left);
+    if parsed > 0 {
+        let more = shared.try_take(parsed).ok_or_else(super::busy)?;
         match &mut room {
             Some(room) => room.merge(more),
             None => room = Some(more),

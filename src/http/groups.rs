@@ -27,7 +27,7 @@ use kafka_protocol::messages::{
 };
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
 use uuid::Uuid;
@@ -103,20 +103,29 @@ impl Groups {
     /// (`offsets.retention.minutes`), even while the group is polled.
     fn is_renewal_due(&self, caller: &Caller, id: &str, source: &str) -> bool {
         let now = caller.shared.broker.env.now();
-        let mut renewed = self.renewed.lock().unwrap_or_else(PoisonError::into_inner);
-        if renewed.len() >= GROUPS_MAX {
+        let before = self.renewals().get(&renewal_key(caller, id, source)).copied();
+        // Of what is seen for the first time since a start, or since there was too much to remember, nobody knows when it was committed.
+        before.is_none_or(|before| now.ms_since(before) >= RENEWED_AFTER_MS)
+    }
+
+    /// They were committed now.
+    fn renewed(&self, caller: &Caller, id: &str, source: &str) {
+        let (key, now) = (renewal_key(caller, id, source), caller.shared.broker.env.now());
+        let mut renewed = self.renewals();
+        if renewed.len() >= GROUPS_MAX && !renewed.contains_key(&key) {
             // Then they are committed again earlier than need be.
             renewed.clear();
         }
-        let key = (format!("{}{source}", caller.prefix()), id.to_owned());
-        let before = renewed.get(&key).copied();
-        if before.is_some_and(|before| now.ms_since(before) < RENEWED_AFTER_MS) {
-            return false;
-        }
         renewed.insert(key, now);
-        // Of what is seen for the first time since a start, or since there was too much to remember, nobody knows when it was committed.
-        true
     }
+
+    fn renewals(&self) -> MutexGuard<'_, HashMap<GroupKey, Timestamp>> {
+        self.renewed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn renewal_key(caller: &Caller, id: &str, source: &str) -> GroupKey {
+    (format!("{}{source}", caller.prefix()), id.to_owned())
 }
 
 impl Group {
@@ -143,6 +152,7 @@ impl Group {
         }
         if !committed.is_empty() && caller.shared.groups.is_renewal_due(caller, id, source.name()) {
             commit(caller, id, &committed).await?;
+            caller.shared.groups.renewed(caller, id, source.name());
         }
         Ok(())
     }

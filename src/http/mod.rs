@@ -99,6 +99,15 @@ impl Shared {
         self.memory.clone().try_acquire_many_owned(permits).ok()
     }
 
+    /// As [`Shared::try_take`], for an answer: a quarter of the budget is for bodies alone, so that events are taken however many readers there are.
+    fn try_take_for_answer(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        if bytes > self.free_for_answers() { None } else { self.try_take(bytes) }
+    }
+
+    fn free_for_answers(&self) -> usize {
+        self.free_bytes().saturating_sub(self.budget_bytes() / 4)
+    }
+
     /// All of it.
     fn budget_bytes(&self) -> usize {
         self.broker.config.http.memory_bytes

@@ -207,8 +207,13 @@ async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: 
     if !is_compressed {
         return work();
     }
-    // What a batch unpacks to is known, and charged, only when it is there: few are at once. The semaphore is never closed.
-    let _leave = broker.unpacked.acquire().await;
+    // What a batch unpacks to is known, and charged, only when it is there: few are at once. The semaphore is never closed. Whoever asked may go away: the
+    // leave ends with the work.
+    let leave = broker.unpacked.clone().acquire_owned().await;
+    let work = move || {
+        let _leave = leave;
+        work()
+    };
     tasks::blocking("open batches for HTTP", work).await
 }
 
@@ -252,7 +257,7 @@ fn take(
                 page.decompressed += records.payload_bytes();
                 // One that is larger than all there is could never be read: half of it is enough.
                 let charged = records.payload_bytes().min(shared.budget_bytes() / 2);
-                page.rooms.push(shared.try_take(charged).ok_or(TakeError::Busy)?);
+                page.rooms.push(shared.try_take_for_answer(charged).ok_or(TakeError::Busy)?);
             }
             for record in records {
                 let record = record?;

@@ -14,9 +14,6 @@ const GROWTH: usize = 3;
 /// With less than this there is no progress.
 const BYTES_MIN: usize = 4096;
 
-/// One of so many parts of the budget is for bodies: however many readers there are, events are taken.
-const BODIES_SHARE: usize = 4;
-
 /// Some of the budget.
 #[derive(Debug)]
 pub struct Room {
@@ -31,10 +28,18 @@ impl Room {
     /// # Errors
     /// [`Refusal::Busy`] when it is used up.
     pub fn take(shared: &Shared, bytes: usize) -> Result<Room, HttpError> {
-        let free = shared.free_bytes().saturating_sub(shared.budget_bytes() / BODIES_SHARE);
-        let bytes = bytes.min(free / (4 * GROWTH)).max(BYTES_MIN);
-        let permit = if bytes * GROWTH <= free { shared.try_take(bytes * GROWTH) } else { None };
-        Ok(Room { bytes, permit: permit.ok_or_else(super::busy)? })
+        let bytes = bytes.min(shared.free_for_answers() / (4 * GROWTH)).max(BYTES_MIN);
+        let permit = shared.try_take_for_answer(bytes * GROWTH).ok_or_else(super::busy)?;
+        Ok(Room { bytes, permit })
+    }
+
+    /// Room for `bytes`, all of them: an answer that cannot be given in parts.
+    ///
+    /// # Errors
+    /// [`Refusal::Busy`] when it is used up.
+    pub fn take_all(shared: &Shared, bytes: usize) -> Result<Room, HttpError> {
+        let permit = shared.try_take_for_answer(bytes.max(BYTES_MIN) * GROWTH).ok_or_else(super::busy)?;
+        Ok(Room { bytes, permit })
     }
 
     /// `bytes` as a piece of an answer, which gives the room back when the last of it has left. More than was charged is charged now, if that
@@ -44,7 +49,7 @@ impl Room {
         let charged = self.permit.num_permits() * PERMIT_BYTES;
         match bytes.len().checked_sub(charged) {
             Some(missing) if missing > 0 => {
-                if let Some(more) = shared.try_take(missing) {
+                if let Some(more) = shared.try_take_for_answer(missing) {
                     self.permit.merge(more);
                 }
             }

@@ -159,9 +159,12 @@ impl Positions {
                 offsets.entry(name.to_owned()).or_default().insert(partition, *offset);
             }
         }
-        // A reader that comes back with a cursor each time has its turns, too: they differ as what it has read does.
-        let read = offsets.values().flat_map(|own| own.values()).fold(0_i64, |sum, offset| sum.wrapping_add(*offset));
-        Ok(Positions { source, offsets, turn: usize::try_from(read.unsigned_abs()).unwrap_or(0) })
+        // A reader that comes back with a cursor each time has its turns, too: whose it is differs as what it has read does. Mixed (Fibonacci hashing), since
+        // pages of a hundred records would else come to the same turn again and again.
+        let read =
+            offsets.values().flat_map(|own| own.values()).fold(0_u64, |sum, offset| sum.wrapping_add(offset.unsigned_abs()));
+        let turn = usize::try_from(read.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).unwrap_or(0);
+        Ok(Positions { source, offsets, turn })
     }
 
     #[must_use]

@@ -306,15 +306,17 @@ impl Partition {
             }
             check_verified(&state, id, &header, origin)?;
         }
-        let append_time = append_time.map(|stamped| stamped.max(state.append_time));
-        if let Some(time) = append_time {
-            state.append_time = time;
-            if time > now {
-                // Another one got here first with a later time: append times rise with offsets, as in Kafka, whose log reads the clock under its lock.
-                stamp_append_time(&mut batch, time);
+        let append_time = match append_time {
+            // Another one read the clock later and got here first. Append times rise with offsets as the clock does: Kafka's log reads it under its lock.
+            Some(stamped) if stamped < state.append_time => {
+                let again = self.env.now();
+                stamp_append_time(&mut batch, again);
                 header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
+                Some(again)
             }
-        }
+            first => first,
+        };
+        state.append_time = append_time.unwrap_or(state.append_time);
         let (first, last) = state.place(&header, &settings, now);
         if let Some(id) = header.producer() {
             let epoch = ProducerEpoch(header.producer_epoch);

@@ -76,16 +76,22 @@ impl Registry {
             state.versions(&subject, deleted).rev().find(|version| version.schema.id == id)
         };
         let found = by_identity(looked.identity).or_else(|| match registration.normalize {
-            true => self.same_normalized(&subject, &looked, deleted),
+            true => self.same_normalized(&subject, &looked, deleted, |version| registration.goes_with(&version.schema)),
             false => self.same_but_for_rules(&subject, &looked, registration, deleted),
         });
         found.ok_or(RegistryError::SchemaNotFound)
     }
 
-    /// A version that is the same schema once both are normalized.
-    pub(super) fn same_normalized(&self, subject: &Subject, looked: &Looked, deleted: Deleted) -> Option<Version> {
+    /// A version that is the same schema once both are normalized, of those that `is_asked` for.
+    pub(super) fn same_normalized(
+        &self,
+        subject: &Subject,
+        looked: &Looked,
+        deleted: Deleted,
+        is_asked: impl Fn(&Version) -> bool,
+    ) -> Option<Version> {
         let normalized = looked.parsed.normalized();
-        let versions: Vec<Version> = self.read().versions(subject, deleted).collect();
+        let versions: Vec<Version> = self.read().versions(subject, deleted).filter(is_asked).collect();
         versions.into_iter().rev().find(|version| {
             let is_alike = version.schema.format == looked.format && version.schema.references == looked.references;
             is_alike && self.parsed(&version.schema).is_ok_and(|parsed| parsed.normalized() == normalized)

@@ -45,9 +45,16 @@ impl Registry {
         if mode == Mode::Import {
             return self.planned(subject, registration, checked);
         }
-        let Some(filled) = self.filled_from_latest(&subject, registration) else {
+        let Some(mut filled) = self.filled_from_latest(&subject, registration) else {
             return self.planned_beside(subject, registration, checked);
         };
+        let looked = self.look(&subject, &filled, Defaults::Checked)?;
+        if let Some(version) = self.there(&subject, &filled, &looked) {
+            return Ok(Planned::There(version));
+        }
+        if registration.metadata.is_none() {
+            filled.metadata = filled.metadata.and_then(without_version);
+        }
         let looked = self.look(&subject, &filled, Defaults::Checked)?;
         if let Some(version) = self.there(&subject, &filled, &looked) {
             return Ok(Planned::There(version));
@@ -72,14 +79,15 @@ impl Registry {
 
     /// The version that a registration asks for, if it is registered.
     fn there(&self, subject: &Subject, registration: &Registration, looked: &Looked) -> Option<Version> {
-        let is_asked = |version: &Version| {
-            version.schema.identity == looked.identity
-                && registration.id.is_none_or(|wanted| wanted == version.schema.id)
+        let is_wanted = |version: &Version| {
+            registration.id.is_none_or(|wanted| wanted == version.schema.id)
                 && registration.version.is_none_or(|wanted| wanted == version.version)
         };
-        let exact = self.read().versions(subject, Deleted::Hidden).find(is_asked);
+        let is_same = |version: &Version| version.schema.identity == looked.identity && is_wanted(version);
+        let exact = self.read().versions(subject, Deleted::Hidden).find(is_same);
+        let is_asked = |version: &Version| is_wanted(version) && registration.goes_with(&version.schema);
         exact.or_else(|| match registration.normalize {
-            true => self.same_normalized(subject, looked, Deleted::Hidden),
+            true => self.same_normalized(subject, looked, Deleted::Hidden, is_asked),
             false => None,
         })
     }
@@ -89,7 +97,7 @@ impl Registry {
     /// AbstractSchemaRegistry.maybePopulateFromPrevious.
     fn filled_from_latest(&self, subject: &Subject, registration: &Registration) -> Option<Registration> {
         let latest = self.read().latest(subject, Deleted::Hidden)?;
-        let metadata = latest.schema.metadata.clone().map(without_version).filter(|_| registration.metadata.is_none());
+        let metadata = latest.schema.metadata.clone().filter(|_| registration.metadata.is_none());
         let rule_set = latest.schema.rule_set.clone().filter(|_| registration.rule_set.is_none());
         if metadata.is_none() && rule_set.is_none() {
             return None;
@@ -177,10 +185,13 @@ impl Registry {
     }
 }
 
-/// Metadata without what says which version it is of.
-fn without_version(mut metadata: Value) -> Value {
+/// Metadata without what says which version it is of; `None`: nothing is left.
+fn without_version(mut metadata: Value) -> Option<Value> {
     if let Some(properties) = metadata.get_mut("properties").and_then(Value::as_object_mut) {
         properties.remove("confluent:version");
     }
-    metadata
+    if let Some(parts) = metadata.as_object_mut() {
+        parts.retain(|_, part| part.as_object().is_none_or(|part| !part.is_empty()));
+    }
+    Some(metadata).filter(|left| left.as_object().is_none_or(|left| !left.is_empty()))
 }

@@ -43,6 +43,12 @@ pub struct Settings {
 }
 
 impl Registration {
+    /// Whether it names no metadata and rules, or those of `schema`.
+    pub(super) fn goes_with(&self, schema: &Schema) -> bool {
+        let is_same = |own: &Option<Value>, other: &Option<Value>| own.is_none() || own == other;
+        is_same(&self.metadata, &schema.metadata) && is_same(&self.rule_set, &schema.rule_set)
+    }
+
     /// What is too large to be looked at.
     pub(super) fn check_sizes(&self) -> Result<(), RegistryError> {
         let too_large = |what: &str, most: usize| Err(RegistryError::InvalidSchema(format!("{what} has at most {most} bytes")));
@@ -232,6 +238,11 @@ impl Registry {
         if normalize {
             parsed = parse(format, &parsed.normalized(), &texts).map_err(invalid)?;
         }
+        if parsed.stored_text().len() > TEXT_BYTES_MAX {
+            return Err(RegistryError::InvalidSchema(format!(
+                "written out in full, the schema has more than {TEXT_BYTES_MAX} bytes"
+            )));
+        }
         let (metadata, rule_set) = (registration.metadata.as_ref(), registration.rule_set.as_ref());
         let identity = identity(format, parsed.canonical(), &references, metadata, rule_set);
         let text = Arc::from(parsed.stored_text());
@@ -254,7 +265,7 @@ impl Registry {
             let (gone, mut changes) = match deletion {
                 Deletion::Soft if live.is_empty() => return Err(RegistryError::SubjectSoftDeleted(subject)),
                 Deletion::Permanent if !live.is_empty() => return Err(RegistryError::SubjectNotSoftDeleted(subject)),
-                Deletion::Soft => (live, vec![nothing_set(&subject)]),
+                Deletion::Soft => (live, Vec::new()),
                 Deletion::Permanent => (all, vec![nothing_set(&subject)]),
             };
             check_unreferenced(state, &gone, deletion)?;
@@ -297,7 +308,7 @@ impl Registry {
             let gone = [found];
             check_unreferenced(state, &gone, deletion)?;
             let mut changes = deletions(state, &gone, deletion);
-            let is_last = deletion == Deletion::Soft && state.versions(&subject, Deleted::Hidden).count() == 1;
+            let is_last = deletion == Deletion::Permanent && state.versions(&subject, Deleted::Included).count() == 1;
             changes.extend(is_last.then(|| nothing_set(&subject)));
             Ok((number, changes))
         })
@@ -416,8 +427,8 @@ impl Registry {
     }
 }
 
-/// Level, mode and alias go with a subject's last version: whoever comes after it begins with what counts for all
-/// (KafkaSchemaRegistry.deleteSubject, deleteSchemaVersion).
+/// Level, mode and alias go for good with a subject's last version: whoever comes after it begins with what counts for all
+/// (AbstractSchemaRegistry.deleteSubject, deleteSchemaVersion; registries up to 7.x did so at the soft deletion).
 fn nothing_set(subject: &Subject) -> Change {
     Change::Own(subject.clone(), Own::default())
 }

@@ -250,6 +250,13 @@ async fn rules_and_metadata_go_on_to_versions_that_name_none() {
         (2, id),
         "the same again is the same version"
     );
+    let only_version = Some(serde_json::json!({"properties": {"confluent:version": "1"}}));
+    register(&registry, "b", Registration { metadata: only_version, ..record(&["x"]) }).await.expect("taken");
+    assert_eq!(
+        register(&registry, "b", record(&["x"])).await.expect("there").0,
+        1,
+        "the text that is the latest version's is that version"
+    );
     let own = serde_json::json!({"domainRules": []});
     let (_, id) =
         register(&registry, "a", Registration { rule_set: Some(own.clone()), ..record(&["x", "z="]) }).await.expect("taken");
@@ -280,21 +287,35 @@ async fn what_was_set_for_a_subject_goes_with_its_last_version() {
     for by_version in [false, true] {
         let name = format!("s{by_version}");
         let none = Own { level: Some(Level::None), ..Own::default() };
-        registry.set_config(subject(&name), none).await.expect("set");
+        registry.set_config(subject(&name), none.clone()).await.expect("set");
         register(&registry, &name, record(&["x"])).await.expect("taken");
         register(&registry, &name, record(&["y"])).await.expect("taken: nothing is asked for");
+        registry.delete_subject(subject(&name), Deletion::Soft).await.expect("deleted");
+        assert_eq!(registry.own(&subject(&name)), none, "it may come back");
         if by_version {
-            registry.delete_version(subject(&name), Some(1), Deletion::Soft).await.expect("deleted");
-            assert_eq!(registry.own(&subject(&name)).level, Some(Level::None), "there is another one");
-            registry.delete_version(subject(&name), Some(2), Deletion::Soft).await.expect("deleted");
+            registry.delete_version(subject(&name), Some(1), Deletion::Permanent).await.expect("deleted");
+            assert_eq!(registry.own(&subject(&name)), none, "there is another one");
+            registry.delete_version(subject(&name), Some(2), Deletion::Permanent).await.expect("deleted");
         } else {
-            registry.delete_subject(subject(&name), Deletion::Soft).await.expect("deleted");
+            registry.delete_subject(subject(&name), Deletion::Permanent).await.expect("deleted");
         }
         assert_eq!(registry.own(&subject(&name)), Own::default());
         register(&registry, &name, record(&["x"])).await.expect("taken");
         let refused = register(&registry, &name, record(&["y"])).await.expect_err("refused");
         assert!(matches!(refused, RegistryError::Incompatible { .. }), "{refused}");
     }
+}
+
+/// Somebody adds rules to a schema that is there without: that is a new version, also where schemas are normalized.
+#[tokio::test]
+async fn rules_that_are_named_are_kept_also_with_normalize() {
+    let (_store, registry) = new().await;
+    register(&registry, "a", record(&["x"])).await.expect("taken");
+    let rules = Some(serde_json::json!({"domainRules": [{"name": "encrypt"}]}));
+    let ruled = Registration { normalize: true, rule_set: rules.clone(), ..record(&["x"]) };
+    let (version, id) = register(&registry, "a", ruled.clone()).await.expect("taken");
+    assert_eq!((version, registry.schema(super::subject::DEFAULT_CONTEXT, id).expect("there").rule_set.clone()), (2, rules));
+    assert_eq!(register(&registry, "a", ruled).await.expect("there"), (2, id));
 }
 
 /// Registries of before took defaults that are none of their field's type: what came over from there is found, and nothing new of that sort is taken.

@@ -124,8 +124,7 @@ impl Reader {
         let body = match self.stream.take_whole(size) {
             Some(body) => body,
             None => {
-                let body = tokio::time::timeout(patience(size), frame::read_body(&mut self.stream, size, &mut room)).await;
-                let body = body.map_err(|_| End::silent("a frame was begun and not finished"))?;
+                let body = frame::read_body(&mut self.stream, size, &mut room, patience(size)).await;
                 body.map_err(|error| self.unreadable(&error))?
             }
         };

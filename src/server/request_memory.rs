@@ -2,20 +2,22 @@
 //!
 //! ```text
 //! small request: all that it announces at once, in the order of arrival
-//! large request: SMALL at once, then what its bytes need as they come ──┬─▶ common, if nobody waits there
-//!                                                                       └─▶ its turn ─▶ reserve, then common
+//! large request: FIRST at once, then what its bytes need as they come ──┬─▶ common, if nobody waits there
+//!                                                                       └─▶ its turn ─▶ reserve
 //! ```
-//! A peer that announces much and sends little holds little, and stands in nobody's way: large requests never wait in the line of the small ones, except
-//! for the one that has the turn. That one can use the reserve, which is as large as the largest request, so that requests of which each has a
-//! part do not wait for each other for ever.
+//! A peer that announces much and sends little holds little. Large requests never wait in the line of the small ones, and never while they hold what
+//! another large one waits for: the one that has the turn finds all that it lacks in the reserve. With the default limits it takes 6,600 connections that
+//! announce something and send nothing to keep others waiting, each for as long as `connection.rs` has patience with it.
 
 use crate::wire::frame::Cover;
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// What a request may take before its bytes are there.
-const SMALL_BYTES: usize = 1 << 20;
+/// What a request has before its bytes are there.
+const FIRST_BYTES: usize = 64 << 10;
+/// What is left for small requests, however large the largest is.
+const COMMON_KIB_MIN: usize = 1024;
 
 /// All of it.
 #[derive(Debug)]
@@ -23,33 +25,36 @@ pub(crate) struct RequestMemory {
     common: Arc<Semaphore>,
     common_kib: usize,
     reserve: Arc<Semaphore>,
+    reserve_kib: usize,
     /// Who has it may use the reserve.
     turn: Arc<Semaphore>,
 }
 
-/// What one request has of it; given back when it is dropped.
+/// What one request has of it; given back when it is dropped: the turn last, when the reserve is whole again.
 #[derive(Debug)]
 pub(super) struct Room {
     memory: Arc<RequestMemory>,
     bytes: usize,
-    /// Of all, and of the common part.
     kib: usize,
-    common_kib: usize,
     first: OwnedSemaphorePermit,
     more: Vec<OwnedSemaphorePermit>,
-    has_turn: bool,
+    reserved: Vec<OwnedSemaphorePermit>,
+    reserved_kib: usize,
+    turn: Option<OwnedSemaphorePermit>,
 }
 
 impl RequestMemory {
     /// `request_bytes`: the largest request, at most all of the memory.
     pub fn new(memory_bytes: usize, request_bytes: usize) -> Arc<RequestMemory> {
-        let all = (memory_bytes / 1024).clamp(1, Semaphore::MAX_PERMITS);
-        let reserve = request_bytes.div_ceil(1024).min(all / 2);
-        let common_kib = all - reserve;
+        let all = (memory_bytes / 1024).clamp(2, Semaphore::MAX_PERMITS);
+        // With a memory of hardly more than the largest request, the reserve is a little less than that; the little is not charged.
+        let reserve_kib = request_bytes.div_ceil(1024).min(all.saturating_sub(COMMON_KIB_MIN).max(all / 2));
+        let common_kib = all - reserve_kib;
         Arc::new(RequestMemory {
             common: Arc::new(Semaphore::new(common_kib)),
             common_kib,
-            reserve: Arc::new(Semaphore::new(reserve)),
+            reserve: Arc::new(Semaphore::new(reserve_kib)),
+            reserve_kib,
             turn: Arc::new(Semaphore::new(1)),
         })
     }
@@ -59,9 +64,10 @@ impl RequestMemory {
     /// # Errors
     /// Never: the semaphores are not closed.
     pub async fn begin(self: &Arc<RequestMemory>, bytes: usize) -> Result<Room, AcquireError> {
-        let kib = kib(bytes.min(SMALL_BYTES)).min(self.common_kib);
+        let kib = kib(bytes.min(FIRST_BYTES)).min(self.common_kib);
         let first = self.common.clone().acquire_many_owned(permits(kib)).await?;
-        Ok(Room { memory: self.clone(), bytes, kib, common_kib: kib, first, more: Vec::new(), has_turn: false })
+        let (more, reserved) = (Vec::new(), Vec::new());
+        Ok(Room { memory: self.clone(), bytes, kib, first, more, reserved, reserved_kib: 0, turn: None })
     }
 
     /// Whether more than half of it is in use.
@@ -82,31 +88,28 @@ impl Room {
     /// # Errors
     /// Never: the semaphores are not closed.
     async fn grow(&mut self, bytes: usize) -> Result<(), AcquireError> {
-        let memory = self.memory.clone();
         let wanted = kib(bytes.min(self.bytes)).saturating_sub(self.kib);
         if wanted == 0 {
             return Ok(());
         }
-        if !self.has_turn {
-            if let Ok(permit) = memory.common.clone().try_acquire_many_owned(permits(wanted)) {
+        if self.turn.is_none() {
+            if let Ok(permit) = self.memory.common.clone().try_acquire_many_owned(permits(wanted)) {
                 self.more.push(permit);
-                (self.kib, self.common_kib) = (self.kib + wanted, self.common_kib + wanted);
+                self.kib += wanted;
                 return Ok(());
             }
-            self.more.push(memory.turn.clone().acquire_owned().await?);
-            self.has_turn = true;
+            self.turn = Some(self.memory.turn.clone().acquire_owned().await?);
         }
-        // Nobody else takes from it meanwhile.
-        let reserved = wanted.min(memory.reserve.available_permits());
-        self.more.push(memory.reserve.clone().acquire_many_owned(permits(reserved)).await?);
-        // With a memory of hardly more than one request, the largest has all of it.
-        let rest = (wanted - reserved).min(memory.common_kib - self.common_kib);
-        self.more.push(memory.common.clone().acquire_many_owned(permits(rest)).await?);
-        (self.kib, self.common_kib) = (self.kib + wanted, self.common_kib + rest);
+        // Nobody else takes from it; who had the turn before may be giving it back right now.
+        let reserved = wanted.min(self.memory.reserve_kib - self.reserved_kib);
+        self.reserved.push(self.memory.reserve.clone().acquire_many_owned(permits(reserved)).await?);
+        self.reserved_kib += reserved;
+        self.kib += wanted;
         Ok(())
     }
 
-    /// What it holds.
+    /// What it holds of the common part. Turn and reserve are given back: others must not wait for them as long as for an answer that may take
+    /// minutes. Such a request (none but Produce is above `limits.admin_request_bytes`) is charged for less than it has, then.
     pub fn into_permits(self) -> impl Iterator<Item = OwnedSemaphorePermit> {
         std::iter::once(self.first).chain(self.more)
     }
@@ -124,69 +127,86 @@ fn permits(kib: usize) -> u32 {
 mod tests {
     use super::*;
     use futures_util::FutureExt as _;
+    use std::pin::pin;
 
     const MIB: usize = 1 << 20;
-
-    fn memory() -> Arc<RequestMemory> {
-        RequestMemory::new(512 * MIB, 100 * MIB)
-    }
 
     fn begun(memory: &Arc<RequestMemory>, bytes: usize) -> Room {
         memory.begin(bytes).now_or_never().expect("need not wait").expect("open")
     }
 
+    fn grown(room: &mut Room, bytes: usize) {
+        room.grow(bytes).now_or_never().expect("need not wait").expect("open");
+    }
+
     /// Six prefixes of four bytes used to stop every client.
     #[test]
     fn whoever_announces_much_and_sends_nothing_holds_little() {
-        let memory = memory();
-        let mut silent = Vec::new();
-        for _ in 0..400 {
-            silent.push(begun(&memory, 100 * MIB));
+        let memory = RequestMemory::new(512 * MIB, 100 * MIB);
+        let silent: Vec<Room> = (0..6_000).map(|_| begun(&memory, 100 * MIB)).collect();
+        begun(&memory, MIB);
+        drop(silent);
+        assert_eq!(memory.common.available_permits() + memory.reserve.available_permits(), 512 * 1024, "all is back");
+    }
+
+    /// Each has a part that the others lack, and all come to their end, one after the other, whatever the limits are.
+    #[test]
+    fn half_read_requests_do_not_wait_for_each_other_for_ever() {
+        for (all, largest) in [(512, 100), (128, 100), (101, 100), (100, 100)] {
+            let (memory, largest) = (RequestMemory::new(all * MIB, largest * MIB), largest * MIB);
+            let mut rooms: Vec<Room> = (0..8).map(|_| begun(&memory, largest)).collect();
+            for bytes in [1, 2, 4, 8, 16, 32, 51] {
+                // As far as each gets without waiting.
+                rooms.iter_mut().filter(|room| room.turn.is_none()).for_each(|room| {
+                    if let Ok(permit) = memory.common.clone().try_acquire_many_owned(permits(kib(bytes * MIB) - room.kib)) {
+                        room.more.push(permit);
+                        room.kib = kib(bytes * MIB);
+                    }
+                });
+            }
+            let mut first = rooms.pop().expect("there");
+            grown(&mut first, largest);
+            while let Some(mut next) = rooms.pop() {
+                let has_to_wait = first.turn.is_some();
+                {
+                    let mut growing = pin!(next.grow(largest));
+                    if has_to_wait && growing.as_mut().now_or_never().is_none() {
+                        drop(first);
+                        assert!(growing.now_or_never().is_some(), "{all} MiB: it has its turn");
+                    }
+                }
+                first = next;
+            }
         }
-        assert!(memory.begin(MIB).now_or_never().is_some(), "a small one finds a place");
     }
 
     #[test]
-    fn requests_of_which_each_has_a_part_end_one_after_the_other() {
-        let memory = memory();
-        let mut rooms = Vec::new();
-        for _ in 0..8 {
-            let mut room = begun(&memory, 100 * MIB);
-            room.grow(51 * MIB).now_or_never().expect("need not wait").expect("open");
-            rooms.push(room);
+    fn small_requests_pass_a_large_one_that_waits() {
+        let memory = RequestMemory::new(512 * MIB, 100 * MIB);
+        let (mut first, mut second) = (begun(&memory, 100 * MIB), begun(&memory, 100 * MIB));
+        let mut held: Vec<Room> = Vec::new();
+        while memory.common.available_permits() >= 1024 {
+            held.push(begun(&memory, FIRST_BYTES));
         }
-        let mut first = rooms.pop().expect("there");
-        first.grow(100 * MIB).now_or_never().expect("has the turn and the reserve").expect("open");
-        let mut second = rooms.pop().expect("there");
-        assert!(second.grow(100 * MIB).now_or_never().is_none(), "one at a time");
-        drop(first);
-        second.grow(100 * MIB).now_or_never().expect("its turn").expect("open");
-        drop((second, rooms));
-        assert_eq!(memory.common.available_permits() + memory.reserve.available_permits(), 512 * 1024, "all is back");
+        grown(&mut first, 100 * MIB);
+        assert!(first.turn.is_some());
+        let mut waiting = pin!(second.grow(50 * MIB));
+        assert!(waiting.as_mut().now_or_never().is_none(), "one at a time");
+        begun(&memory, FIRST_BYTES);
+        // A request that waits for its answer keeps neither turn nor reserve.
+        let kept: Vec<_> = first.into_permits().collect();
+        assert!(waiting.now_or_never().is_some());
+        drop(kept);
     }
 
     /// Sizes that are no whole KiB, and a memory of just one request: nobody waits for what cannot be.
     #[test]
     fn the_largest_request_fits_whatever_the_limits_are() {
-        for (memory_bytes, request_bytes) in [(100_000_000, 100_000_000), (1024, 1024), (1_500_001, 1_500_000)] {
+        for (memory_bytes, request_bytes) in
+            [(100_000_000, 100_000_000), (1024, 1024), (1 << 20, 1 << 20), (1_500_001, 1_500_000)]
+        {
             let memory = RequestMemory::new(memory_bytes, request_bytes);
-            let mut room = memory.begin(request_bytes).now_or_never().expect("need not wait").expect("open");
-            let covered = room.grow(request_bytes).now_or_never();
-            assert!(covered.is_some(), "{memory_bytes} {request_bytes}");
+            grown(&mut begun(&memory, request_bytes), request_bytes);
         }
-    }
-
-    #[test]
-    fn a_large_request_that_waits_lets_small_ones_pass() {
-        let memory = memory();
-        let mut held = Vec::new();
-        while memory.common.available_permits() > 2 * 1024 {
-            held.push(begun(&memory, MIB));
-        }
-        let (mut first, mut second) = (begun(&memory, 100 * MIB), begun(&memory, 100 * MIB));
-        first.grow(100 * MIB).now_or_never().expect("by the reserve").expect("open");
-        assert!(second.grow(50 * MIB).now_or_never().is_none());
-        held.pop();
-        assert!(memory.begin(MIB).now_or_never().is_some());
     }
 }

@@ -4,6 +4,7 @@
 
 use crate::span::Span;
 use bytes::{Bytes, BytesMut};
+use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
 
@@ -86,25 +87,39 @@ pub trait Cover: Send {
 }
 
 /// Reads the `size` bytes that follow the prefix. Memory grows with what arrives, not with what was announced, so that a
-/// peer that announces much and sends little costs little; and so does its share of `room`.
+/// peer that announces much and sends little costs little; and so does its share of `room`. The bytes may take `patience` to come, and what is waited for
+/// room besides.
 ///
 /// # Errors
-/// [`FrameError::Io`] when the peer goes away inside the frame, or there is no room.
-pub async fn read_body(stream: &mut (impl AsyncRead + Unpin), size: usize, room: &mut impl Cover) -> Result<Bytes, FrameError> {
+/// [`FrameError::Io`] when the peer goes away inside the frame, or takes too long.
+pub async fn read_body(
+    stream: &mut (impl AsyncRead + Unpin),
+    size: usize,
+    room: &mut impl Cover,
+    mut patience: Duration,
+) -> Result<Bytes, FrameError> {
+    /// Of address space: pages that nothing has arrived for are not there.
     const STEP: usize = 1 << 20;
-    room.cover(size.min(STEP)).await?;
+    /// Of room.
+    const FIRST: usize = 64 << 10;
+    let mut covered = size.min(FIRST);
+    room.cover(covered).await?;
     let mut body = BytesMut::with_capacity(size.min(STEP));
     while body.len() < size {
-        let missing = size - body.len();
-        if body.capacity() == body.len() {
-            let more = missing.min(body.len().max(STEP));
-            room.cover(body.len() + more).await?;
-            body.reserve(more);
+        if body.len() == covered {
+            covered = size.min(covered * 2);
+            room.cover(covered).await?;
         }
-        let mut limited = (&mut *stream).take(missing as u64);
-        if limited.read_buf(&mut body).await? == 0 {
+        if body.capacity() == body.len() {
+            body.reserve((size - body.len()).min(body.len().max(STEP)));
+        }
+        let begun = tokio::time::Instant::now();
+        let mut limited = (&mut *stream).take((covered - body.len()) as u64);
+        let read = tokio::time::timeout(patience, limited.read_buf(&mut body)).await;
+        if read.map_err(|_| std::io::Error::from(std::io::ErrorKind::TimedOut))?? == 0 {
             return Err(FrameError::Io(std::io::ErrorKind::UnexpectedEof.into()));
         }
+        patience = patience.saturating_sub(begun.elapsed());
     }
     Ok(body.freeze())
 }

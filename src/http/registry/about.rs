@@ -43,10 +43,7 @@ pub async fn exported(visitor: Visitor) -> Result<Response, Failure> {
     visitor.check_everything()?;
     let export = visitor.registry.with(Export::of);
     let bytes = export.bytes();
-    let room = Room::take(&visitor.shared, bytes)?;
-    if room.bytes < bytes {
-        return Err(super::super::busy().into());
-    }
+    let room = Room::take_all(&visitor.shared, bytes)?;
     let lines = tasks::blocking("export schemas", move || export.lines()).await;
     let body = axum::body::Body::from(room.hold(&visitor.shared, lines.into_bytes()));
     let mut response = ([(CONTENT_TYPE, "text/plain; charset=utf-8")], body).into_response();

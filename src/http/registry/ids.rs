@@ -32,10 +32,7 @@ pub async fn schemas(visitor: Visitor, options: Options) -> Result<Response, Fai
     });
     // The texts are shared with the registry until here; the answer has its own.
     let bytes: usize = found.iter().map(|version| version.schema.bytes() + VERSION_BYTES).sum();
-    let room = Room::take(&visitor.shared, bytes)?;
-    if room.bytes < bytes {
-        return Err(super::super::busy().into());
-    }
+    let room = Room::take_all(&visitor.shared, bytes)?;
     let value: Vec<SubjectVersion> =
         found.iter().map(|version| SubjectVersion::of(version, version.schema.text.to_string())).collect();
     let mut response = Charged { value, room }.respond(&visitor.shared);

@@ -78,9 +78,16 @@ impl Shared {
     pub fn sync_left_segments(&self) -> Result<(), StoreError> {
         // Held meanwhile, so that nobody takes "empty" for "synced".
         let mut unsynced = lock(&self.unsynced);
+        if let Some(error) = self.failure.get() {
+            return Err(error.clone());
+        }
         for (end, file) in unsynced.iter() {
-            // One that fails stays listed, with all behind it: an empty list would pass for synced.
-            file.sync_data().map_err(|error| StoreError::Io(format!("journal: {error}")))?;
+            // The kernel tells of a failure once: whoever syncs next would hear that all is well. So the store ends here, before the lock is free.
+            file.sync_data().map_err(|error| {
+                let error = StoreError::Io(format!("journal: {error}"));
+                self.fail(error.clone());
+                error
+            })?;
             let mut durable = lock(&self.durable);
             *durable = (*end).max(*durable);
         }
