@@ -70,3 +70,64 @@ pub fn takes(endpoint: &Endpoint, topic: &str, dead_letters: &str, record: &Read
     // What is too large to be sent is not looked into; it is told as such, rather than lost.
     record.omitted.is_some() || endpoint.record.settings.filters.take(&record.headers, record.value.as_deref())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hooks::endpoint::{Record, Settings};
+    use crate::hooks::filter::Filters;
+    use crate::hooks::secret::Secret;
+    use crate::ids::Timestamp;
+    use bytes::Bytes;
+
+    const DEAD: &str = "webhooks.dead-letter";
+
+    fn endpoint() -> Endpoint {
+        let settings = Settings {
+            url: "https://example.org/".to_owned(),
+            events: vec!["orders".to_owned(), DEAD.to_owned()],
+            filters: Filters::default(),
+            description: None,
+            metadata: BTreeMap::new(),
+            ordered: false,
+            timeout_ms: None,
+            concurrency: None,
+        };
+        let record = Record {
+            id: "ep_1".to_owned(),
+            project: None,
+            name: "crm".to_owned(),
+            settings,
+            enabled: true,
+            disabled_reason: None,
+            created: Timestamp(0),
+            secret: String::new(),
+            previous_secrets: Vec::new(),
+        };
+        let secret = Secret::of_bytes(Vec::new());
+        Endpoint { record, secret, previous: Vec::new(), patterns: Vec::new(), is_sealed: false }
+    }
+
+    /// A record with the headers of dead letters of these endpoints, of these topics; of a letter of a letter there are two.
+    fn letter(of: &[(&'static str, &'static str)]) -> Read {
+        let header = |name: &'static str, value: &'static str| {
+            (Bytes::from_static(name.as_bytes()), Some(Bytes::from_static(value.as_bytes())))
+        };
+        let headers =
+            of.iter().flat_map(|(endpoint, topic)| [header(ENDPOINT_ID, endpoint), header(SOURCE_TOPIC, topic)]).collect();
+        Read { offset: 0, timestamp: Timestamp(0), key: None, value: None, headers, omitted: None }
+    }
+
+    #[test]
+    fn an_endpoint_is_not_sent_its_own_dead_letters_but_what_was_written_back() {
+        let endpoint = endpoint();
+        let taken = |topic, of: &[(&'static str, &'static str)]| takes(&endpoint, topic, DEAD, &letter(of));
+        assert!(taken("orders", &[]));
+        assert!(taken(DEAD, &[("ep_2", "orders")]), "another one's");
+        assert!(!taken(DEAD, &[("ep_1", "orders")]));
+        assert!(taken("orders", &[("ep_1", "orders")]), "somebody has written it back");
+        assert!(!taken("orders", &[("ep_1", "payments")]), "copied to another topic, it is a dead letter still");
+        assert!(!taken(DEAD, &[("ep_2", "orders"), ("ep_1", DEAD)]), "its own, of the letter of another: it would never end");
+        assert!(!taken(DEAD, &[("ep_1", "orders"), ("ep_2", DEAD)]));
+    }
+}
