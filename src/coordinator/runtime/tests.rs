@@ -206,6 +206,25 @@ async fn timers_follow_the_environments_clock() {
     sleeper.await.expect("a minute has passed");
 }
 
+/// While the disk hangs, heartbeats pile up in the mailbox. Their members are alive: no session has ended before they are read.
+#[tokio::test]
+async fn what_came_while_the_shard_was_held_up_goes_before_its_timers() {
+    let env = env();
+    let (_logs, _partition, shard, _task) = started(MemoryStore::new(), &env).await;
+    let (caller, session) = Caller::pair();
+    shard.send(Event::Wake(env.now().plus_ms(10_000), caller)).await.expect("the shard is active");
+    get(&shard, "a").await.await.expect("it has heard of the session");
+    env.advance_ms(60_000);
+    // The first is what it was held up with.
+    let held_up = get(&shard, "a").await;
+    let (caller, renewed) = Caller::pair();
+    shard.send(Event::Wake(env.now().plus_ms(10_000), caller)).await.expect("the shard is active");
+    held_up.await.expect("answered");
+    assert!(session.await.is_err(), "the session ended although its heartbeat was there");
+    env.advance_ms(10_000);
+    renewed.await.expect("timers have their turn again");
+}
+
 #[tokio::test]
 async fn checkpoints_keep_the_log_small_and_change_nothing() {
     let (env, store) = (env(), MemoryStore::new());
