@@ -107,7 +107,10 @@ impl Change<'_, '_> {
         let (owned, shuts_down) = (request.owned.clone(), request.shuts_down);
         let was_empty = self.group.is_empty();
         let new_topology = request.topology.clone().filter(|_| self.group.topology.is_none());
-        let before = self.current(&id).assigned;
+        let former = self.current(&id);
+        // It has not heard of its epoch: the answer that told it was lost, and with it what it is to run.
+        let is_late = request.member_epoch != former.epoch;
+        let before = former.assigned;
 
         let mut bump = self.update(request) || look.has_changed;
         if new_topology.is_some() {
@@ -130,8 +133,7 @@ impl Change<'_, '_> {
         }
         let assigned = self.current(&id).assigned;
         let has_news = joins || assigned != before;
-        // A member names what it runs after a change, and after a failure: the answer that changed what it is to run may have been lost then.
-        let is_behind = owned.is_some_and(|owned| owned != assigned.tasks());
+        let is_behind = is_late && owned.is_some_and(|owned| owned != assigned.tasks());
         let mut beat = self.told(&id, has_news, endpoint_epoch);
         if is_behind {
             beat.assignment = Some(assigned.tasks());

@@ -239,6 +239,12 @@ fn tasks_of_an_answer_that_was_lost_are_told_again() {
     assert_eq!(first.active(), 4);
     assert_eq!(again.endpoint_epoch, lost.endpoint_epoch, "it is no news for the others");
     assert_eq!(first.beat(&mut shard).assignment, None, "it runs all of them now");
+    let other = StreamsHeartbeat { owned: Some(Tasks::default()), ..first.request() };
+    assert_eq!(
+        shard.streams_beat(other).expect("taken").assignment,
+        None,
+        "it has heard of this epoch, and what it runs is its affair, as in Kafka"
+    );
     let quiet = StreamsHeartbeat { owned: None, ..first.request() };
     assert_eq!(shard.streams_beat(quiet).expect("taken").assignment, None);
 }
