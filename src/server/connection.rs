@@ -124,7 +124,8 @@ impl Reader {
         let body = match self.stream.take_whole(size) {
             Some(body) => body,
             None => {
-                let body = frame::read_body(&mut self.stream, size, &mut room, patience(size)).await;
+                // On the heap, since the future around it is moved for each request, also for those that need no such reading.
+                let body = Box::pin(frame::read_body(&mut self.stream, size, &mut room, patience(size))).await;
                 body.map_err(|error| self.unreadable(&error))?
             }
         };
@@ -241,7 +242,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
             let next = match answers.try_recv() {
                 Ok(next) => next,
                 Err(_) => {
-                    taken(&shared, outgoing::BUFFER_BYTES, out.flush()).await?;
+                    taken(&shared, outgoing::BUFFER_BYTES, pin!(out.flush())).await?;
                     match answers.recv().await {
                         Some(next) => next,
                         None => return out.shutdown().await,
@@ -257,7 +258,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
                         Poll::Ready(frame) => frame,
                         Poll::Pending => {
                             // What is ready must not wait for what is not.
-                            taken(&shared, outgoing::BUFFER_BYTES, out.flush()).await?;
+                            taken(&shared, outgoing::BUFFER_BYTES, pin!(out.flush())).await?;
                             tokio::select! {
                                 frame = wait => frame,
                                 () = last_moment(&mut stopping) => return out.shutdown().await,
@@ -272,7 +273,7 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
             }
             let bytes = frame.len();
             shared.meters.answered(asked, bytes);
-            taken(&shared, bytes, out.push(frame)).await?;
+            taken(&shared, bytes, pin!(out.push(frame))).await?;
         }
     }
     .await as std::io::Result<()>;
@@ -282,8 +283,11 @@ async fn write_answers(write: OwnedWriteHalf, mut answers: mpsc::Receiver<Queued
 ///
 /// A consumer that works on what it got reads its socket only when it polls again, so it may take as long as it may be silent (Kafka: as long as it
 /// likes). But where memory is scarce, what it does not take is what others wait for: then it has as long as it would have for sending as much.
-async fn taken(shared: &Shared, bytes: usize, sending: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
-    let mut sending = pin!(sending);
+async fn taken(
+    shared: &Shared,
+    bytes: usize,
+    mut sending: std::pin::Pin<&mut impl Future<Output = std::io::Result<()>>>,
+) -> std::io::Result<()> {
     let idle = Duration::from_millis(shared.broker.config.limits.idle_ms);
     let mut waited = Duration::ZERO;
     loop {

@@ -37,6 +37,13 @@ pub(super) struct Room {
     bytes: usize,
     kib: usize,
     first: OwnedSemaphorePermit,
+    /// Few requests have it: a room is moved with each of them.
+    large: Option<Box<Large>>,
+}
+
+/// What a large request has beyond its first bytes.
+#[derive(Debug, Default)]
+struct Large {
     more: Vec<OwnedSemaphorePermit>,
     reserved: Vec<OwnedSemaphorePermit>,
     reserved_kib: usize,
@@ -66,8 +73,7 @@ impl RequestMemory {
     pub async fn begin(self: &Arc<RequestMemory>, bytes: usize) -> Result<Room, AcquireError> {
         let kib = kib(bytes.min(FIRST_BYTES)).min(self.common_kib);
         let first = self.common.clone().acquire_many_owned(permits(kib)).await?;
-        let (more, reserved) = (Vec::new(), Vec::new());
-        Ok(Room { memory: self.clone(), bytes, kib, first, more, reserved, reserved_kib: 0, turn: None })
+        Ok(Room { memory: self.clone(), bytes, kib, first, large: None })
     }
 
     /// Whether more than half of it is in use.
@@ -92,18 +98,19 @@ impl Room {
         if wanted == 0 {
             return Ok(());
         }
-        if self.turn.is_none() {
+        let large = self.large.get_or_insert_default();
+        if large.turn.is_none() {
             if let Ok(permit) = self.memory.common.clone().try_acquire_many_owned(permits(wanted)) {
-                self.more.push(permit);
+                large.more.push(permit);
                 self.kib += wanted;
                 return Ok(());
             }
-            self.turn = Some(self.memory.turn.clone().acquire_owned().await?);
+            large.turn = Some(self.memory.turn.clone().acquire_owned().await?);
         }
         // Nobody else takes from it; who had the turn before may be giving it back right now.
-        let reserved = wanted.min(self.memory.reserve_kib - self.reserved_kib);
-        self.reserved.push(self.memory.reserve.clone().acquire_many_owned(permits(reserved)).await?);
-        self.reserved_kib += reserved;
+        let reserved = wanted.min(self.memory.reserve_kib - large.reserved_kib);
+        large.reserved.push(self.memory.reserve.clone().acquire_many_owned(permits(reserved)).await?);
+        large.reserved_kib += reserved;
         self.kib += wanted;
         Ok(())
     }
@@ -111,7 +118,7 @@ impl Room {
     /// What it holds of the common part. Turn and reserve are given back: others must not wait for them as long as for an answer that may take
     /// minutes. Such a request (none but Produce is above `limits.admin_request_bytes`) is charged for less than it has, then.
     pub fn into_permits(self) -> impl Iterator<Item = OwnedSemaphorePermit> {
-        std::iter::once(self.first).chain(self.more)
+        std::iter::once(self.first).chain(self.large.into_iter().flat_map(|large| large.more))
     }
 }
 
@@ -133,6 +140,10 @@ mod tests {
 
     fn begun(memory: &Arc<RequestMemory>, bytes: usize) -> Room {
         memory.begin(bytes).now_or_never().expect("need not wait").expect("open")
+    }
+
+    fn has_turn(room: &Room) -> bool {
+        room.large.as_ref().is_some_and(|large| large.turn.is_some())
     }
 
     fn grown(room: &mut Room, bytes: usize) {
@@ -157,9 +168,9 @@ mod tests {
             let mut rooms: Vec<Room> = (0..8).map(|_| begun(&memory, largest)).collect();
             for bytes in [1, 2, 4, 8, 16, 32, 51] {
                 // As far as each gets without waiting.
-                rooms.iter_mut().filter(|room| room.turn.is_none()).for_each(|room| {
+                rooms.iter_mut().for_each(|room| {
                     if let Ok(permit) = memory.common.clone().try_acquire_many_owned(permits(kib(bytes * MIB) - room.kib)) {
-                        room.more.push(permit);
+                        room.large.get_or_insert_default().more.push(permit);
                         room.kib = kib(bytes * MIB);
                     }
                 });
@@ -167,7 +178,7 @@ mod tests {
             let mut first = rooms.pop().expect("there");
             grown(&mut first, largest);
             while let Some(mut next) = rooms.pop() {
-                let has_to_wait = first.turn.is_some();
+                let has_to_wait = has_turn(&first);
                 {
                     let mut growing = pin!(next.grow(largest));
                     if has_to_wait && growing.as_mut().now_or_never().is_none() {
@@ -189,7 +200,7 @@ mod tests {
             held.push(begun(&memory, FIRST_BYTES));
         }
         grown(&mut first, 100 * MIB);
-        assert!(first.turn.is_some());
+        assert!(has_turn(&first));
         let mut waiting = pin!(second.grow(50 * MIB));
         assert!(waiting.as_mut().now_or_never().is_none(), "one at a time");
         begun(&memory, FIRST_BYTES);
