@@ -51,7 +51,8 @@ fn produce_below_version_3_is_refused_and_the_connection_lives() {
 /// Nobody waits for an answer, and the records are not kept: the end of the connection says so.
 #[test]
 fn produce_below_version_3_with_acks_0_ends_the_connection() {
-    let mut client = Server::shared().connect();
+    let server = Server::shared();
+    let mut client = server.connect();
     let body = [0, 0, 0, 0, 0, 100, 0, 0, 0, 0];
     client.send_raw(&frame::with_header(PRODUCE, 2, 1, 6, &body)).unwrap();
     assert!(matches!(client.read_frame(), Err(Failure::Closed)));
