@@ -39,7 +39,7 @@ impl Handler for ConsumerGroupDescribe {
         }
         let version = context.version;
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let asked = once_each(request.group_ids);
+        let asked = once_each(request.group_ids, Clone::clone);
         let mut pending = Vec::with_capacity(asked.len());
         for id in asked {
             let answer = match id.is_empty() {

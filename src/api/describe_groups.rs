@@ -27,7 +27,7 @@ impl Handler for DescribeGroups {
     async fn handle(context: Context, request: DescribeGroupsRequest) -> Answer<DescribeGroupsResponse> {
         let version = context.version;
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let asked = once_each(request.groups);
+        let asked = once_each(request.groups, Clone::clone);
         let mut pending = Vec::with_capacity(asked.len());
         for group in asked {
             let answer = context.broker.groups.describe(group.to_string()).await;

@@ -14,6 +14,7 @@
 
 use super::creation_budget::CreationBudget;
 use super::errors::{self, ResponseError};
+use super::repeated::once_each;
 use super::{Answer, Context, Handler, advertised, operations};
 use crate::catalog::{Topic, check_name, is_internal};
 use crate::ids::TopicId;
@@ -21,7 +22,6 @@ use kafka_protocol::messages::metadata_request::MetadataRequestTopic;
 use kafka_protocol::messages::metadata_response::{MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic};
 use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use uuid::Uuid;
@@ -47,7 +47,7 @@ impl Handler for Metadata {
             Some(wanted) => {
                 let mut topics = Vec::new();
                 let mut budget = may_create.then(CreationBudget::default);
-                for topic in once_each(wanted) {
+                for topic in once_each(wanted, asked_by) {
                     topics.push(answer(&context, topic, &mut budget, node).await);
                 }
                 topics
@@ -94,15 +94,9 @@ fn refused(topic: MetadataRequestTopic) -> MetadataResponseTopic {
         .with_error_code(ResponseError::InvalidRequest.code())
 }
 
-/// Drops topics that were asked for before. An id goes before a name: with it, the name says nothing.
-fn once_each(mut wanted: Vec<MetadataRequestTopic>) -> Vec<MetadataRequestTopic> {
-    let mut seen_names: HashSet<Option<TopicName>> = HashSet::new();
-    let mut seen_ids: HashSet<Uuid> = HashSet::new();
-    let is_first = |topic: &MetadataRequestTopic| {
-        if topic.topic_id.is_nil() { seen_names.insert(topic.name.clone()) } else { seen_ids.insert(topic.topic_id) }
-    };
-    wanted.retain(is_first);
-    wanted
+/// What a topic is asked for by. An id goes before a name: with it, the name says nothing.
+fn asked_by(topic: &MetadataRequestTopic) -> (Option<TopicName>, Uuid) {
+    if topic.topic_id.is_nil() { (topic.name.clone(), Uuid::nil()) } else { (None, topic.topic_id) }
 }
 
 /// `budget`: what may be created; `None`: nothing may.
@@ -186,7 +180,7 @@ mod tests {
     #[test]
     fn a_topic_asked_for_twice_is_answered_once() {
         let wanted = vec![named("b"), with_id(7), named("a"), named("b"), with_id(7), with_id(8)];
-        assert_eq!(once_each(wanted), [named("b"), with_id(7), named("a"), with_id(8)]);
+        assert_eq!(once_each(wanted, asked_by), [named("b"), with_id(7), named("a"), with_id(8)]);
     }
 
     #[test]

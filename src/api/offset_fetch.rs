@@ -9,6 +9,7 @@
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::once_each;
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::messages::{FetchReply, FetchRequest, FetchTopic, FetchedTopic};
 use crate::coordinator::group::records::Committed;
@@ -22,7 +23,6 @@ use kafka_protocol::messages::offset_fetch_response::{
 };
 use kafka_protocol::messages::{OffsetFetchResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashSet;
 use std::ops::RangeInclusive;
 use uuid::Uuid;
 
@@ -69,13 +69,10 @@ async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<
 }
 
 async fn handle_batched(context: Context, request: OffsetFetchRequest) -> Answer<OffsetFetchResponse> {
-    let mut pending = Vec::with_capacity(request.groups.len());
-    let mut asked = HashSet::new();
-    for group in request.groups {
-        // A group may have much to tell.
-        if !asked.insert(group.id.clone()) {
-            continue;
-        }
+    // A group may have much to tell.
+    let groups = once_each(request.groups, |group| group.id.clone());
+    let mut pending = Vec::with_capacity(groups.len());
+    for group in groups {
         pending.push(Asked::of(&context, group, request.head.require_stable).await);
     }
     Answer::Later(Box::pin(async move {

@@ -12,10 +12,10 @@ pub fn repeated<T: Eq + Hash + Clone>(items: impl IntoIterator<Item = T>) -> Vec
     items.into_iter().filter(|item| !seen.insert(item.clone()) && reported.insert(item.clone())).collect()
 }
 
-/// The items without those that came before: for requests whose answers are large, and whose clients never ask twice.
-pub fn once_each<T: Eq + Hash + Clone>(mut items: Vec<T>) -> Vec<T> {
+/// The items without those whose `key` came before: for requests whose answers are large, and whose clients never ask twice.
+pub fn once_each<T, K: Eq + Hash>(mut items: Vec<T>, key: impl Fn(&T) -> K) -> Vec<T> {
     let mut seen = HashSet::with_capacity(items.len());
-    items.retain(|item| seen.insert(item.clone()));
+    items.retain(|item| seen.insert(key(item)));
     items
 }
 
@@ -47,6 +47,6 @@ mod tests {
         assert!(repeated::<&str>([]).is_empty());
         assert!(repeated(["a", "b"]).is_empty());
         assert_eq!(repeated(["a", "b", "b", "a", "b", "c"]), ["b", "a"]);
-        assert_eq!(once_each(vec!["a", "b", "b", "a", "b", "c"]), ["a", "b", "c"]);
+        assert_eq!(once_each(vec!["a", "b", "b", "a", "b", "c"], |item| *item), ["a", "b", "c"]);
     }
 }

@@ -34,7 +34,7 @@ impl Handler for ShareGroupDescribe {
             return Answer::Now(ShareGroupDescribeResponse::default().with_groups(groups));
         }
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let asked = once_each(request.group_ids);
+        let asked = once_each(request.group_ids, Clone::clone);
         let mut pending = Vec::with_capacity(asked.len());
         for id in asked {
             let answer = match id.is_empty() {

@@ -37,7 +37,7 @@ impl Handler for StreamsGroupDescribe {
             return Answer::Now(StreamsGroupDescribeResponse { groups: groups.collect() });
         }
         let allowed = operations::if_asked(request.include_authorized_operations, operations::GROUP);
-        let asked = once_each(request.group_ids);
+        let asked = once_each(request.group_ids, Clone::clone);
         let mut pending = Vec::with_capacity(asked.len());
         for id in asked {
             let answer = match id.is_empty() {

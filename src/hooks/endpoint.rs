@@ -242,10 +242,10 @@ impl Endpoint {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn settings() -> Settings {
+    pub(in crate::hooks) fn settings() -> Settings {
         Settings {
             url: "https://example.org/".to_owned(),
             events: vec!["order.*".to_owned(), "payment".to_owned()],

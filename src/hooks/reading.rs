@@ -263,6 +263,10 @@ fn take_batch(
     Ok(Went::Through)
 }
 
+fn length(bytes: &Option<Bytes>) -> usize {
+    bytes.as_ref().map_or(0, Bytes::len)
+}
+
 /// The headers that say whose a record is, as far as they are few and short.
 fn own_headers(record: &Record) -> Vec<(Bytes, Option<Bytes>)> {
     let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
@@ -277,7 +281,6 @@ impl Read {
     /// A copy: a slice would keep all of its batch in memory. Without what is in it, if that would take more than `most` bytes.
     fn of(record: &Record, most: usize) -> Read {
         let copy = |bytes: &Bytes| Bytes::copy_from_slice(bytes);
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers = record.headers.encoded_bytes().saturating_add(record.headers.len().saturating_mul(HEADER_BYTES));
         let bytes = length(&record.key).saturating_add(length(&record.value)).saturating_add(headers);
         let empty = Read {
@@ -303,7 +306,6 @@ impl Read {
     /// About what it takes in memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let length = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
         let headers: usize = self.headers.iter().map(|(name, value)| name.len() + length(value) + HEADER_BYTES).sum();
         size_of::<Read>() + length(&self.key) + length(&self.value) + headers
     }

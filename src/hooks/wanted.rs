@@ -74,8 +74,8 @@ pub fn takes(endpoint: &Endpoint, topic: &str, dead_letters: &str, record: &Read
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::hooks::endpoint::tests::settings;
     use crate::hooks::endpoint::{Record, Settings};
-    use crate::hooks::filter::Filters;
     use crate::hooks::secret::Secret;
     use crate::ids::Timestamp;
     use bytes::Bytes;
@@ -83,16 +83,7 @@ mod tests {
     const DEAD: &str = "webhooks.dead-letter";
 
     fn endpoint() -> Endpoint {
-        let settings = Settings {
-            url: "https://example.org/".to_owned(),
-            events: vec!["orders".to_owned(), DEAD.to_owned()],
-            filters: Filters::default(),
-            description: None,
-            metadata: BTreeMap::new(),
-            ordered: false,
-            timeout_ms: None,
-            concurrency: None,
-        };
+        let settings = Settings { events: vec!["orders".to_owned(), DEAD.to_owned()], ..settings() };
         let record = Record {
             id: "ep_1".to_owned(),
             project: None,

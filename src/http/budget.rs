@@ -1,5 +1,5 @@
-//! Bodies are read before anything else looks at a request, charged to the budget of all requests as they arrive, and then for what they become: so that an answer, whatever it
-//! is, leaves the connection in order, and what is too large is refused before it is sent. Only callers with a key have their bodies read, where
+//! Bodies are read before anything else looks at a request, charged to the budget of all requests as they arrive, and then for what they
+//! become: so that an answer, whatever it is, leaves the connection in order, and what is too large is refused before it is sent. Only callers with a key have their bodies read, where
 //! keys are asked for.
 
 use super::errors::{HttpError, Refusal};
@@ -60,11 +60,7 @@ async fn read(shared: &Shared, mut body: Body, are_events: bool) -> Result<(Byte
         }
         let charged = room.as_ref().map_or(0, OwnedSemaphorePermit::num_permits) * PERMIT_BYTES;
         if bytes.len() + data.len() > charged {
-            let more = shared.try_take(bytes.len() + data.len() - charged).ok_or_else(super::busy)?;
-            match &mut room {
-                Some(room) => room.merge(more),
-                None => room = Some(more),
-            }
+            charge(shared, &mut room, bytes.len() + data.len() - charged)?;
         }
         bytes.extend_from_slice(data);
     }
@@ -74,13 +70,18 @@ async fn read(shared: &Shared, mut body: Body, are_events: bool) -> Result<(Byte
     let left = shared.budget_bytes().saturating_sub(bytes.len() + 2 * PERMIT_BYTES);
     let parsed = values.min(most).min(shared.budget_bytes() / 2).min(left);
     if parsed > 0 {
-        let more = shared.try_take(parsed).ok_or_else(super::busy)?;
-        match &mut room {
-            Some(room) => room.merge(more),
-            None => room = Some(more),
-        }
+        charge(shared, &mut room, parsed)?;
     }
     Ok((bytes, room))
+}
+
+fn charge(shared: &Shared, room: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> Result<(), HttpError> {
+    let more = shared.try_take(bytes).ok_or_else(super::busy)?;
+    match room {
+        Some(room) => room.merge(more),
+        None => *room = Some(more),
+    }
+    Ok(())
 }
 
 fn too_large(limit: usize) -> HttpError {

@@ -48,14 +48,15 @@ impl Registry {
         let Some(mut filled) = self.filled_from_latest(&subject, registration) else {
             return self.planned_beside(subject, registration, checked);
         };
-        let looked = self.look(&subject, &filled, Defaults::Checked)?;
+        filled.check_sizes()?;
+        let looked = checked.beside(&filled);
         if let Some(version) = self.there(&subject, &filled, &looked) {
             return Ok(Planned::There(version));
         }
         if registration.metadata.is_none() {
             filled.metadata = filled.metadata.and_then(without_version);
         }
-        let looked = self.look(&subject, &filled, Defaults::Checked)?;
+        let looked = looked.beside(&filled);
         if let Some(version) = self.there(&subject, &filled, &looked) {
             return Ok(Planned::There(version));
         }

@@ -128,6 +128,15 @@ pub(super) struct Looked {
     pub identity: Identity,
 }
 
+impl Looked {
+    /// The same schema with the metadata and rules of `registration`: another identity, and nothing to parse again.
+    pub fn beside(self, registration: &Registration) -> Looked {
+        let (metadata, rule_set) = (registration.metadata.as_ref(), registration.rule_set.as_ref());
+        let identity = identity(self.format, self.parsed.canonical(), &self.references, metadata, rule_set);
+        Looked { identity, ..self }
+    }
+}
+
 impl Registry {
     /// Reads everything from `meta`.
     ///

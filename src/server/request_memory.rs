@@ -9,13 +9,11 @@
 //! another large one waits for: the one that has the turn finds all that it lacks in the reserve. With the default limits it takes 6,600 connections that
 //! announce something and send nothing to keep others waiting, each for as long as `connection.rs` has patience with it.
 
-use crate::wire::frame::Cover;
+use crate::wire::frame::{Cover, FIRST_BYTES};
 use std::io;
 use std::sync::Arc;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
-/// What a request has before its bytes are there.
-const FIRST_BYTES: usize = 64 << 10;
 /// What is left for small requests, however large the largest is.
 const COMMON_KIB_MIN: usize = 1024;
 

@@ -80,6 +80,9 @@ pub async fn read_size(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> R
     Ok(bytes)
 }
 
+/// What a frame has room for before its bytes are there.
+pub const FIRST_BYTES: usize = 64 << 10;
+
 /// Who gives memory to frames.
 pub trait Cover: Send {
     /// Waits for memory for the first `bytes` bytes of a frame, which are about to be read.
@@ -100,9 +103,7 @@ pub async fn read_body(
 ) -> Result<Bytes, FrameError> {
     /// Of address space: pages that nothing has arrived for are not there.
     const STEP: usize = 1 << 20;
-    /// Of room.
-    const FIRST: usize = 64 << 10;
-    let mut covered = size.min(FIRST);
+    let mut covered = size.min(FIRST_BYTES);
     room.cover(covered).await?;
     let mut body = BytesMut::with_capacity(size.min(STEP));
     while body.len() < size {
