@@ -12,6 +12,7 @@ Options of every suite: names (or parts of names) of the tests to run, --list, -
 A test passes when it returns. `passing.txt` beside the suite holds the tests known to pass, one name per line: one of them
 failing or missing is an error, and another one failing is only "known". `--grow` adds what passes now; nothing removes a
 line but a person. Without such a file, every test must pass.
+`by-chance.txt`, where there is one, names tests that race with themselves, and says how: whoever fails there is run once more.
 The last line is always `N passed, N failed`, then, where there are any, `, N known` and `, N skipped`.
 """
 
@@ -37,6 +38,9 @@ class Results:
         """`name_words`: how many words a test's name has in the lists."""
         self.file = pathlib.Path(folder) / "passing.txt"
         self.known_to_pass = set(read_notes(self.file, name_words)) if self.file.exists() else None
+        by_chance = pathlib.Path(folder) / "by-chance.txt"
+        # Name -> the race in the test itself that decides.
+        self.by_chance = read_notes(by_chance, name_words) if by_chance.exists() else {}
         self.passed, self.failed, self.known, self.skipped = [], [], [], []
 
     def must_pass(self, name):
@@ -49,6 +53,10 @@ class Results:
     def add_failure(self, name, reason, seconds=None):
         (self.failed if self.must_pass(name) else self.known).append(name)
         self.say(name, f"{'FAIL' if self.must_pass(name) else 'known to fail'} ({reason})", seconds)
+
+    def add_second_run(self, name, reason):
+        """A test of `by-chance.txt` has failed, and is run again: that counts."""
+        self.say(name, f"failed, and is run once more, since {self.by_chance[name]} ({reason})", None)
 
     def add_breakage(self, name, reason):
         """Something that is no test of the list, but may not happen at all: a broker that ended, a run without results."""

@@ -35,6 +35,8 @@ KEPT = {
 CLASS_SECONDS = 3600
 # Some tests of Kafka's have no bound of their own.
 METHOD_SECONDS = 180
+# Outcomes of a case that did not pass and should have; read_cases makes the second one.
+FAILURES = ("FAILED", "UNFINISHED")
 JVM = ["-Xmx600m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 LAUNCHER = ["org.junit.platform.console.ConsoleLauncher", "execute", "--disable-banner", "--details=none"]
 CONTROL = HERE / "control.tsv"
@@ -95,6 +97,10 @@ def class_of(name):
     return name.split(".")[0]
 
 
+def methods_of(cases):
+    return sorted({case.split(".")[1].split("[")[0] for case in cases})
+
+
 def libraries():
     return pathlib.Path(os.environ["KAFKA_TEST_LIBS"])
 
@@ -145,7 +151,15 @@ class Run:
         if simple(one) in left_out:
             return None
         started = time.monotonic()
-        return *run_jvm(one, shim, [left.split(".")[1] for left in left_out], self.running), time.monotonic() - started
+        status, cases, log = run_jvm(one, shim, self.running, without=methods_of(left_out))
+        again = {case: reason for case, (outcome, _, reason) in cases.items() if outcome in FAILURES and case in self.results.by_chance}
+        for case, reason in again.items():
+            self.results.add_second_run(case, f"{reason}; see {log}")
+        if again:
+            _, second, _ = run_jvm(one, shim, self.running, only=methods_of(again))
+            # What does not come to its end there keeps its first result.
+            cases |= {case: ran for case, ran in second.items() if case in again}
+        return status, cases, log, time.monotonic() - started
 
     def add_class(self, one, ran):
         """Shows and counts what run_class came to."""
@@ -183,22 +197,24 @@ class Run:
             self.results.add_breakage(case, f"neither in passing.txt nor in not-yet.txt: {reason}")
 
 
-def run_jvm(one, shim, left_out, running):
-    """(exit status, None when time was up; case -> (outcome, seconds, reason); the log) of one class without some of its methods.
+def run_jvm(one, shim, running, without=(), only=()):
+    """(exit status, None when time was up; case -> (outcome, seconds, reason); the log) of one class without some of its methods, or of
+    some only, for a second time.
 
     Its process is in `running` for as long as it runs.
     """
     kept = KEPT[os.environ.get("COMPAT_BROKER", "fbf")]
     kept.mkdir(parents=True, exist_ok=True)
-    cases, log, broker_log = (kept / f"{simple(one)}{end}" for end in (".tsv", ".log", ".broker.log"))
+    cases, log, broker_log = (kept / f"{simple(one)}{'-again' if only else ''}{end}" for end in (".tsv", ".log", ".broker.log"))
     for file in (cases, log, broker_log):
         file.unlink(missing_ok=True)
     properties = {"cases": cases, "broker.log": broker_log, "broker.start": HERE / "broker.sh"}
     # Kafka's extensions are found as services.
     settings = {"extensions.autodetection.enabled": "true", "execution.timeout.testable.method.default": f"{METHOD_SECONDS}s"}
     options = [word for name, value in settings.items() for word in ("--config", f"junit.jupiter.{name}={value}")]
-    if left_out:
-        options += ["--exclude-methodname", f"{re.escape(one)}#({'|'.join(left_out)})"]
+    for option, methods in (("--exclude-methodname", without), ("--include-methodname", only)):
+        if methods:
+            options += [option, f"{re.escape(one)}#({'|'.join(methods)})"]
     java = ["java", *JVM, *(f"-D{name}={value}" for name, value in properties.items()), "-cp", f"{shim}:{libraries()}/*"]
     # setpriv: the kernel kills the JVM when the thread that started it is gone, and its brokers when the JVM is.
     command = ["setpriv", "--pdeathsig", "KILL", *java, *LAUNCHER, *options, "-c", one]
