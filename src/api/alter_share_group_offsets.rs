@@ -1,13 +1,15 @@
 //! AlterShareGroupOffsets, key 91, version 0.
 //!
 //! Behaviour: a share group without members, or one that does not exist yet, goes on from other offsets; what was delivered before does not
-//! count any more. Partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION, each by itself.
+//! count any more. Partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION, each by itself; one that is named twice is answered once.
 //!
 //! Version notes: none.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError, catalog::message};
+use super::repeated::LastOfEach;
 use super::{Answer, Context, Handler, share_fetch};
+use crate::coordinator::group::GroupError;
 use crate::coordinator::group::messages::Partitions;
 use crate::coordinator::share::records::Key;
 use crate::ids::{Offset, TopicId};
@@ -42,7 +44,7 @@ async fn alter(
     if group.is_empty() {
         return Err(refused(ResponseError::InvalidGroupId, None));
     }
-    let (mut topics, mut wanted) = (Vec::with_capacity(request.topics.len()), Vec::new());
+    let (mut topics, mut wanted) = (Vec::with_capacity(request.topics.len()), LastOfEach::default());
     for topic in request.topics {
         let known = context.broker.catalog.topic(&topic.topic_name);
         let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -51,8 +53,9 @@ async fn alter(
             let answer = AlterShareGroupOffsetsResponsePartition::default().with_partition_index(index);
             match known.as_ref().filter(|topic| topic.has(index)) {
                 Some(topic) => {
-                    wanted.push((topic.id, index, Offset(partition.start_offset)));
-                    partitions.push(answer);
+                    if wanted.put((topic.id, index), (topic.id, index, Offset(partition.start_offset))) {
+                        partitions.push(answer);
+                    }
                 }
                 None => {
                     let error = ResponseError::UnknownTopicOrPartition;
@@ -64,6 +67,7 @@ async fn alter(
         let answer = AlterShareGroupOffsetsResponseTopic::default();
         topics.push(answer.with_topic_name(topic.topic_name).with_topic_id(id.0).with_partitions(partitions));
     }
+    let wanted = wanted.into_vec();
     if wanted.is_empty() {
         return Ok(AlterShareGroupOffsetsResponse::default().with_responses(topics));
     }
@@ -85,6 +89,11 @@ async fn alter(
     }
     for reset in pending {
         reset.wait().await.map_err(|error| refused(errors::shard(&error), None))?;
+    }
+    // Nothing keeps a member from joining meanwhile: what it had got by then is not locked any more.
+    let described = context.broker.groups.share_describe(group.to_string()).await.map_err(of_group)?;
+    if described.wait().await.map_err(of_group)?.is_ok_and(|group| !group.members.is_empty()) {
+        return Err(refused(errors::group::code(&GroupError::NonEmptyGroup), None));
     }
     Ok(AlterShareGroupOffsetsResponse::default().with_responses(topics))
 }

@@ -9,6 +9,7 @@
 use super::errors::ResponseError;
 use super::repeated::Once;
 use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
 use crate::log::ProducerStatus;
 use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
@@ -25,12 +26,16 @@ impl Handler for DescribeProducers {
             let mut topics = Vec::with_capacity(request.topics.len());
             let mut asked = Once::default();
             for topic in request.topics {
+                let known = context.broker.catalog.topic(&topic.name);
                 let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
                 for index in topic.partition_indexes {
                     let answer = PartitionResponse::default().with_partition_index(index);
-                    let producers = match asked.check((topic.name.clone(), index)) {
-                        Ok(()) => producers(&context, &topic.name, index).await,
-                        Err(error) => Err(error),
+                    let producers = match &known {
+                        None => Err(ResponseError::UnknownTopicOrPartition),
+                        Some(known) => match asked.check((known.id, index)) {
+                            Ok(()) => producers(&context, known, index).await,
+                            Err(error) => Err(error),
+                        },
                     };
                     partitions.push(match producers {
                         Ok(producers) => answer.with_active_producers(producers.iter().map(state).collect()),
@@ -48,8 +53,8 @@ impl Handler for DescribeProducers {
     }
 }
 
-async fn producers(context: &Context, topic: &str, index: i32) -> Result<Vec<ProducerStatus>, ResponseError> {
-    Ok(context.partition(topic, index).await?.producers())
+async fn producers(context: &Context, topic: &Topic, index: i32) -> Result<Vec<ProducerStatus>, ResponseError> {
+    Ok(context.partition_of(topic, index).await?.producers())
 }
 
 fn state(producer: &ProducerStatus) -> ProducerState {

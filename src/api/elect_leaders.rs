@@ -14,6 +14,11 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 use std::ops::RangeInclusive;
 
+/// Partitions that are told why in words: those are many times as long as the question. The others have their code.
+const EXPLAINED_MAX: usize = 1_000;
+/// The longest name of a topic that may exist.
+const NAME_CHARS_MAX: usize = 249;
+
 pub struct ElectLeaders;
 
 impl Handler for ElectLeaders {
@@ -21,9 +26,17 @@ impl Handler for ElectLeaders {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     async fn handle(context: Context, request: ElectLeadersRequest) -> Answer<ElectLeadersResponse> {
+        let mut explained = 0;
         let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.topic);
-            let results = asked.partitions.iter().map(|index| result(&asked.topic, topic.as_deref(), *index)).collect();
+            let name: String = asked.topic.chars().take(NAME_CHARS_MAX).collect();
+            let result = |index: &i32| {
+                explained += 1;
+                let (error, why) = result(&name, topic.as_deref(), *index);
+                let why = (explained <= EXPLAINED_MAX).then(|| message(&why()));
+                PartitionResult::default().with_partition_id(*index).with_error_code(error.code()).with_error_message(why)
+            };
+            let results = asked.partitions.iter().map(result).collect();
             ReplicaElectionResult::default().with_topic(asked.topic).with_partition_result(results)
         });
         Answer::Now(ElectLeadersResponse::default().with_error_code(NONE).with_replica_election_results(results.collect()))
@@ -34,14 +47,17 @@ impl Handler for ElectLeaders {
     }
 }
 
-fn result(name: &str, topic: Option<&Topic>, index: i32) -> PartitionResult {
-    // Kafka's words (ReplicationControlManager.electLeader).
-    let (error, why) = match topic {
-        None => (ResponseError::UnknownTopicOrPartition, format!("No such topic as {name}")),
-        Some(topic) if !topic.has(index) => {
-            (ResponseError::UnknownTopicOrPartition, format!("No such partition as {name}-{index}"))
-        }
-        Some(_) => (ResponseError::ElectionNotNeeded, "Leader election not needed for topic partition.".to_owned()),
+/// The error, and Kafka's words for it (ReplicationControlManager.electLeader).
+fn result(name: &str, topic: Option<&Topic>, index: i32) -> (ResponseError, impl Fn() -> String) {
+    let exists = topic.is_some();
+    let error = match topic {
+        Some(topic) if topic.has(index) => ResponseError::ElectionNotNeeded,
+        _ => ResponseError::UnknownTopicOrPartition,
     };
-    PartitionResult::default().with_partition_id(index).with_error_code(error.code()).with_error_message(Some(message(&why)))
+    let why = move || match (exists, error) {
+        (false, _) => format!("No such topic as {name}"),
+        (true, ResponseError::ElectionNotNeeded) => "Leader election not needed for topic partition.".to_owned(),
+        (true, _) => format!("No such partition as {name}-{index}"),
+    };
+    (error, why)
 }

@@ -11,6 +11,7 @@
 
 use super::errors::{self, ResponseError};
 use super::fetch_sessions::{Asked, Opened, SessionError, Told, TopicKey, Turn};
+use super::repeated::LastOfEach;
 use super::{Answer, Context, Handler};
 use crate::broker::FETCH_PERMIT_BYTES;
 use crate::catalog::Topic;
@@ -22,6 +23,7 @@ use crate::wire::frame::Frame;
 use crate::wire::message::DecodeError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -66,8 +68,19 @@ async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchR
     let mut has_failed = false;
     let mut targets = Vec::with_capacity(turn.asked.len());
     let mut resolved = Vec::with_capacity(turn.asked.len());
+    // The partitions of a topic come one after the other: it is looked up once for all of them.
+    let mut last: Option<(&TopicKey, Result<Arc<Topic>, ResponseError>)> = None;
     for asked in &turn.asked {
-        resolved.push(match resolve(&context, asked).await {
+        let topic = match last.take().filter(|(key, _)| **key == asked.topic) {
+            Some((_, topic)) => topic,
+            None => find(&context, &asked.topic),
+        };
+        let target = match &topic {
+            Ok(topic) => resolve(&context, topic, asked).await,
+            Err(error) => Err(*error),
+        };
+        last = Some((&asked.topic, topic));
+        resolved.push(match target {
             Ok(target) => {
                 targets.push(target);
                 Ok(())
@@ -101,33 +114,43 @@ fn is_unknown(error: ResponseError) -> bool {
 /// What this request asks for, in the light of its session.
 fn open(context: &Context, request: &fetch::Head) -> Result<Turn, SessionError> {
     let by_id = context.version >= TOPIC_IDS;
-    let key = |name: &TopicName, id| if by_id { TopicKey::Id(TopicId(id)) } else { TopicKey::Name(name.to_string()) };
-    let asked = request.topics.iter().flat_map(|topic| {
+    let key = |name: &TopicName, id| if by_id { TopicKey::Id(TopicId(id)) } else { TopicKey::Name(name.as_str().into()) };
+    // Each partition once, what is said of it last (FetchRequest.fetchData).
+    let mut asked = LastOfEach::default();
+    let mut numbers = HashMap::with_capacity(request.topics.len());
+    for topic in &request.topics {
         let key = key(&topic.topic, topic.topic_id);
-        topic.partitions.iter().map(move |partition| Asked {
-            topic: key.clone(),
-            index: partition.partition,
-            from: Offset(partition.fetch_offset),
-            max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
-            current_leader_epoch: partition.current_leader_epoch,
-        })
-    });
+        let next = numbers.len();
+        let number = *numbers.entry(key.clone()).or_insert(next);
+        for partition in &topic.partitions {
+            let wanted = Asked {
+                topic: key.clone(),
+                index: partition.partition,
+                from: Offset(partition.fetch_offset),
+                max_bytes: usize::try_from(partition.partition_max_bytes).unwrap_or(0),
+                current_leader_epoch: partition.current_leader_epoch,
+            };
+            asked.put((number, partition.partition), wanted);
+        }
+    }
     let forgotten = request.forgotten_topics_data.iter().flat_map(|topic| {
         let key = key(&topic.topic, topic.topic_id);
         topic.partitions.iter().map(move |index| (key.clone(), *index))
     });
     // Sessions came with version 7; before it, every fetch is a full one.
     let (id, epoch) = if context.version >= 7 { (request.session_id, request.session_epoch) } else { (0, -1) };
-    context.sessions.open(id, epoch, by_id, asked.collect(), forgotten.collect(), context.broker.env.now())
+    context.sessions.open(id, epoch, by_id, asked.into_vec(), forgotten.collect(), context.broker.env.now())
 }
 
-async fn resolve(context: &Context, asked: &Asked) -> Result<Target, ResponseError> {
-    let (topic, unknown): (Option<Arc<Topic>>, _) = match &asked.topic {
-        TopicKey::Id(id) => (context.broker.catalog.topic_by_id(*id), ResponseError::UnknownTopicId),
-        TopicKey::Name(name) => (context.broker.catalog.topic(name), ResponseError::UnknownTopicOrPartition),
-    };
-    let topic = topic.ok_or(unknown)?;
-    let partition = context.partition_of(&topic, asked.index).await?;
+fn find(context: &Context, topic: &TopicKey) -> Result<Arc<Topic>, ResponseError> {
+    match topic {
+        TopicKey::Id(id) => context.broker.catalog.topic_by_id(*id).ok_or(ResponseError::UnknownTopicId),
+        TopicKey::Name(name) => context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition),
+    }
+}
+
+async fn resolve(context: &Context, topic: &Topic, asked: &Asked) -> Result<Target, ResponseError> {
+    let partition = context.partition_of(topic, asked.index).await?;
     check_leader_epoch(asked.current_leader_epoch)?;
     if context.version < ZSTD && topic.settings.compression.as_ref().is_some_and(|codec| codec.name == "zstd") {
         // A client that old could not read it (KIP-110).
@@ -235,7 +258,9 @@ fn told(answer: &FetchedPartition) -> Told {
 fn topic_response(key: &TopicKey) -> FetchedTopic {
     match key {
         TopicKey::Id(id) => FetchedTopic { id: id.0, ..FetchedTopic::default() },
-        TopicKey::Name(name) => FetchedTopic { name: TopicName(StrBytes::from_string(name.clone())), ..FetchedTopic::default() },
+        TopicKey::Name(name) => {
+            FetchedTopic { name: TopicName(StrBytes::from_string(name.to_string())), ..FetchedTopic::default() }
+        }
     }
 }
 

@@ -10,7 +10,7 @@
 
 use crate::ids::{Offset, Timestamp, TopicId};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A session that was used within this time is not evicted (`MIN_INCREMENTAL_FETCH_SESSION_EVICTION_MS`).
 const EVICTION_MS: i64 = 120_000;
@@ -22,7 +22,8 @@ const INITIAL_EPOCH: i32 = 0;
 /// How a request names a topic: by name before version 13, by id since.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TopicKey {
-    Name(String),
+    /// Shared by all partitions of the topic in a request: a name may be long, and partitions many.
+    Name(Arc<str>),
     Id(TopicId),
 }
 
@@ -37,14 +38,20 @@ pub struct Asked {
     pub current_leader_epoch: i32,
 }
 
+impl TopicKey {
+    /// As if each partition had its own copy of the name: what it costs to look one up.
+    fn bytes(&self) -> usize {
+        match self {
+            TopicKey::Name(name) => name.len(),
+            TopicKey::Id(_) => 0,
+        }
+    }
+}
+
 impl Asked {
     /// What a session takes to remember this.
     fn bytes(&self) -> usize {
-        let name = match &self.topic {
-            TopicKey::Name(name) => name.len(),
-            TopicKey::Id(_) => 0,
-        };
-        size_of::<Remembered>() + name
+        size_of::<Remembered>() + self.topic.bytes()
     }
 }
 
@@ -148,12 +155,19 @@ impl FetchSessions {
             };
             return Ok(Turn { session, asked });
         }
+        let bytes_named =
+            asked.iter().map(Asked::bytes).sum::<usize>() + forgotten.iter().map(|(topic, _)| topic.bytes()).sum::<usize>();
         let session = sessions.by_id.get_mut(&id).ok_or(SessionError::NotFound)?;
         if session.epoch != epoch {
             return Err(SessionError::WrongEpoch);
         }
         if session.uses_ids != uses_ids {
             return Err(SessionError::OtherTopicNames);
+        }
+        if bytes_named > self.bytes_max {
+            // Nothing is looked up for a request that could not be remembered.
+            sessions.remove(id);
+            return Err(SessionError::NotFound);
         }
         session.epoch = next_epoch(epoch);
         session.used = now;
@@ -208,11 +222,11 @@ impl FetchSessions {
             // Nothing is built where there will be no place.
             sessions.idle(now)?;
         }
-        let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
-        session.change(asked.to_vec(), &[]);
-        if session.bytes > self.bytes_max {
+        if asked.iter().map(Asked::bytes).sum::<usize>() > self.bytes_max {
             return None;
         }
+        let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
+        session.change(asked.to_vec(), &[]);
         while sessions.by_id.len() >= self.slots || sessions.bytes + session.bytes > self.bytes_max {
             let idle = sessions.idle(now)?;
             sessions.remove(idle);
@@ -308,7 +322,7 @@ mod tests {
     use super::*;
 
     fn asked(index: i32, from: i64) -> Asked {
-        Asked { topic: TopicKey::Name("t".to_owned()), index, from: Offset(from), max_bytes: 100, current_leader_epoch: -1 }
+        Asked { topic: TopicKey::Name("t".into()), index, from: Offset(from), max_bytes: 100, current_leader_epoch: -1 }
     }
 
     fn open(sessions: &FetchSessions, id: i32, epoch: i32, wants: Vec<Asked>) -> Result<Turn, SessionError> {
@@ -341,7 +355,7 @@ mod tests {
         let sessions = FetchSessions::new(10);
         let id = session_of(&open(&sessions, 0, 0, vec![asked(0, 0), asked(1, 0)]).unwrap());
         let turn = sessions
-            .open(id, 1, false, vec![asked(1, 5), asked(2, 0)], vec![(TopicKey::Name("t".to_owned()), 0)], Timestamp(0))
+            .open(id, 1, false, vec![asked(1, 5), asked(2, 0)], vec![(TopicKey::Name("t".into()), 0)], Timestamp(0))
             .unwrap();
         assert_eq!(turn.asked, vec![asked(1, 5), asked(2, 0)]);
     }
@@ -390,7 +404,7 @@ mod tests {
             "no room for two more"
         );
         open(&sessions, id, 1, vec![asked(2, 0), asked(0, 7)]).unwrap();
-        let forgotten = vec![(TopicKey::Name("t".to_owned()), 0)];
+        let forgotten = vec![(TopicKey::Name("t".into()), 0)];
         sessions.open(id, 2, false, vec![asked(3, 0)], forgotten, Timestamp(0)).unwrap();
         assert_eq!(open(&sessions, id, 3, vec![asked(4, 0)]).unwrap_err(), SessionError::NotFound, "one too many ends it");
         assert!(matches!(open(&sessions, 0, 0, vec![asked(0, 0), asked(1, 0), asked(2, 0)]).unwrap().session, Opened::New(_)));

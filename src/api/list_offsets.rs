@@ -9,12 +9,13 @@
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
 use crate::ids::{Offset, Timestamp};
 use crate::log::{Partition, ReadError};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::list_offsets_response::{ListOffsetsPartitionResponse, ListOffsetsTopicResponse};
 use kafka_protocol::messages::{ListOffsetsRequest, ListOffsetsResponse};
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::RangeInclusive;
 
 const LATEST: i64 = -1;
@@ -35,16 +36,17 @@ impl Handler for ListOffsets {
     async fn handle(context: Context, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
         Answer::Later(Box::pin(async move {
             let is_committed = request.isolation_level == READ_COMMITTED;
-            let repeated = repeated(&request.topics);
+            let mentions = mentions(&request.topics);
             let mut topics = Vec::with_capacity(request.topics.len());
-            for ListOffsetsTopic { name, partitions, .. } in request.topics {
+            for (ListOffsetsTopic { name, partitions, .. }, mentions) in request.topics.into_iter().zip(mentions) {
+                let topic = context.broker.catalog.topic(&name);
                 let mut answers = Vec::with_capacity(partitions.len());
-                for asked in partitions {
+                for (asked, is_only_one) in partitions.into_iter().zip(mentions) {
                     let index = asked.partition_index;
-                    let found = if repeated.contains(&(name.to_string(), index)) {
-                        Err(ResponseError::InvalidRequest)
-                    } else {
-                        find(&context, &name, &asked, is_committed).await
+                    let found = match &topic {
+                        _ if !is_only_one => Err(ResponseError::InvalidRequest),
+                        None => Err(ResponseError::UnknownTopicOrPartition),
+                        Some(topic) => find(&context, topic, &asked, is_committed).await,
                     };
                     answers.push(answer(index, found, context.version));
                 }
@@ -59,26 +61,31 @@ impl Handler for ListOffsets {
     }
 }
 
-/// Partitions that the request names more than once: Kafka refuses those (KafkaApis.handleListOffsetRequest).
-fn repeated(topics: &[ListOffsetsTopic]) -> HashSet<(String, i32)> {
-    let mut seen = HashSet::new();
-    let mut repeated = HashSet::new();
+/// For each partition of each topic, whether the request names it once only: Kafka refuses the others (KafkaApis.handleListOffsetRequest).
+fn mentions(topics: &[ListOffsetsTopic]) -> Vec<Vec<bool>> {
+    let mut times: HashMap<&str, HashMap<i32, usize>> = HashMap::new();
     for topic in topics {
-        for partition in &topic.partitions {
-            let key = (topic.name.to_string(), partition.partition_index);
-            if !seen.insert(key.clone()) {
-                repeated.insert(key);
-            }
-        }
+        let times = times.entry(&topic.name).or_default();
+        topic.partitions.iter().for_each(|partition| *times.entry(partition.partition_index).or_default() += 1);
     }
-    repeated
+    let of_topic = |topic: &ListOffsetsTopic| {
+        let times = times.get(topic.name.as_str());
+        let is_only_one = |index: i32| times.and_then(|times| times.get(&index)) == Some(&1);
+        topic.partitions.iter().map(|partition| is_only_one(partition.partition_index)).collect()
+    };
+    topics.iter().map(of_topic).collect()
 }
 
 /// An offset with its record's timestamp; `None` where the question names no record.
 type Found = Option<(Offset, Option<Timestamp>)>;
 
-async fn find(context: &Context, name: &str, asked: &ListOffsetsPartition, is_committed: bool) -> Result<Found, ResponseError> {
-    let partition = context.partition(name, asked.partition_index).await?;
+async fn find(
+    context: &Context,
+    topic: &Topic,
+    asked: &ListOffsetsPartition,
+    is_committed: bool,
+) -> Result<Found, ResponseError> {
+    let partition = context.partition_of(topic, asked.partition_index).await?;
     super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
     let found = resolve(&partition, asked.timestamp, context.version, is_committed).await?;
     // A record that a read_committed consumer cannot fetch yet is not found either (ReplicaManager.fetchOffset).

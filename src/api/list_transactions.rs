@@ -8,6 +8,7 @@
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
+use crate::coordinator::group::compile_whole;
 use crate::coordinator::txn::messages::Listed;
 use crate::coordinator::txn::records::Status;
 use crate::ids::Timestamp;
@@ -16,6 +17,7 @@ use kafka_protocol::messages::list_transactions_response::TransactionState;
 use kafka_protocol::messages::{ListTransactionsRequest, ListTransactionsResponse, ProducerId, TransactionalId};
 use kafka_protocol::protocol::StrBytes;
 use regex::Regex;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 const STATES: [Status; 6] = [
@@ -55,10 +57,10 @@ impl Handler for ListTransactions {
 }
 
 /// `None`: every id matches.
-fn pattern(request: &ListTransactionsRequest) -> Result<Option<Regex>, regex::Error> {
+fn pattern(request: &ListTransactionsRequest) -> Result<Option<Regex>, String> {
     match request.transactional_id_pattern.as_deref() {
         None | Some("") => Ok(None),
-        Some(pattern) => Regex::new(&format!("^(?:{pattern})$")).map(Some),
+        Some(pattern) => compile_whole(pattern).map(Some),
     }
 }
 
@@ -71,11 +73,12 @@ fn respond(
     let is_known =
         |name: &StrBytes| STATES.iter().any(|state| state.name() == name.as_str()) || STATES_NEVER_MET.contains(&name.as_str());
     let unknown = request.state_filters.iter().filter(|name| !is_known(name)).cloned().collect::<Vec<_>>();
+    let states: HashSet<&str> = request.state_filters.iter().map(StrBytes::as_str).collect();
+    let producers: HashSet<i64> = request.producer_id_filters.iter().map(|id| id.0).collect();
     let is_asked = |one: &Listed| {
-        let (states, producers) = (&request.state_filters, &request.producer_id_filters);
         let transaction = &one.transaction;
-        (states.is_empty() || states.iter().any(|name| name.as_str() == transaction.status.name()))
-            && (producers.is_empty() || producers.iter().any(|id| id.0 == transaction.producer.id.0))
+        (states.is_empty() || states.contains(transaction.status.name()))
+            && (producers.is_empty() || producers.contains(&transaction.producer.id.0))
             && is_as_old(one, request.duration_filter, now)
             && pattern.is_none_or(|pattern| pattern.is_match(&one.id))
     };

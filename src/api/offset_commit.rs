@@ -1,7 +1,7 @@
 //! OffsetCommit, key 8, versions 2-10.
 //!
 //! Behaviour: a group's progress in partitions that exist, durable when it is answered. Members of the current generation commit, or
-//! anyone while the group is empty; a commit counts as a heartbeat.
+//! anyone while the group is empty; a commit counts as a heartbeat. What is committed for a partition twice is taken, and answered, once: the last.
 //!
 //! Version notes: 2 to 4 may bring a retention time of their own (KIP-211 ended that with 5); 6 (KIP-320) adds the leader epoch; 7
 //! (KIP-345) static members; 8 is flexible; 9 (KIP-848) answers GROUP_ID_NOT_FOUND where earlier ones say ILLEGAL_GENERATION.
@@ -10,6 +10,7 @@
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::LastOfEach;
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::GroupError;
 use crate::coordinator::group::messages::{CommitOffset, CommitReply, CommitRequest};
@@ -42,7 +43,8 @@ impl Handler for OffsetCommit {
             is_transactional: false,
             offsets: Vec::new(),
         };
-        let answer = sort_out(&context, topics, &mut commit.offsets);
+        let answer;
+        (answer, commit.offsets) = sort_out(&context, topics);
         if commit.offsets.is_empty() {
             return Answer::Now(answer.response(Ok(Vec::new()), version));
         }
@@ -63,8 +65,9 @@ impl Handler for OffsetCommit {
 /// The response in the making: partitions with NONE still wait for the coordinator's result, in order.
 struct Asked(Vec<OffsetCommitResponseTopic>);
 
-/// Puts the offsets of partitions that exist into `known`; the others are answered here.
-fn sort_out(context: &Context, topics: Vec<Topic>, known: &mut Vec<CommitOffset>) -> Asked {
+/// The offsets of partitions that exist are for the coordinator; the others are answered here.
+fn sort_out(context: &Context, topics: Vec<Topic>) -> (Asked, Vec<CommitOffset>) {
+    let mut known = LastOfEach::default();
     let catalog = &context.broker.catalog;
     let has_ids = context.version >= TOPIC_IDS;
     let mut asked = Vec::with_capacity(topics.len());
@@ -83,18 +86,16 @@ fn sort_out(context: &Context, topics: Vec<Topic>, known: &mut Vec<CommitOffset>
                 partitions.push(answer.with_error_code(absent.code()));
                 continue;
             };
-            partitions.push(answer);
-            known.push(CommitOffset::of(
-                holder,
-                index,
-                (partition.committed_offset, partition.committed_leader_epoch),
-                partition.committed_metadata.as_deref(),
-            ));
+            let position = (partition.committed_offset, partition.committed_leader_epoch);
+            let offset = CommitOffset::of(holder, index, position, partition.committed_metadata.as_deref());
+            if known.put((holder.id, index), offset) {
+                partitions.push(answer);
+            }
         }
         let answer = OffsetCommitResponseTopic::default().with_name(topic.name).with_topic_id(topic.id);
         asked.push(answer.with_partitions(partitions));
     }
-    Asked(asked)
+    (Asked(asked), known.into_vec())
 }
 
 impl Asked {

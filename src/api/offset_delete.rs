@@ -1,14 +1,16 @@
 //! OffsetDelete, key 47, version 0.
 //!
 //! Behaviour (KIP-496): a group forgets what it has committed for some partitions, unless a member is subscribed to the topic. The group's
-//! error is the response's; partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION.
+//! error is the response's; partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION. One that is named twice is answered once.
 //!
 //! Version notes: none.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::LastOfEach;
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::messages::{DeleteOffsetsReply, DeleteOffsetsRequest};
+use crate::ids::TopicId;
 use kafka_protocol::messages::offset_delete_request::OffsetDeleteRequestTopic;
 use kafka_protocol::messages::offset_delete_response::{OffsetDeleteResponsePartition, OffsetDeleteResponseTopic};
 use kafka_protocol::messages::{OffsetDeleteRequest, OffsetDeleteResponse};
@@ -21,9 +23,9 @@ impl Handler for OffsetDelete {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: OffsetDeleteRequest) -> Answer<OffsetDeleteResponse> {
-        let mut partitions = Vec::new();
-        let topics = request.topics.into_iter().map(|topic| sort_out(&context, topic, &mut partitions)).collect();
-        let request = DeleteOffsetsRequest { group_id: request.group_id.to_string(), partitions };
+        let mut known = LastOfEach::default();
+        let topics = request.topics.into_iter().map(|topic| sort_out(&context, topic, &mut known)).collect();
+        let request = DeleteOffsetsRequest { group_id: request.group_id.to_string(), partitions: known.into_vec() };
         match context.broker.groups.delete_offsets(request).await {
             Err(error) => Answer::Now(response(topics, Err(error))),
             Ok(pending) => Answer::Later(Box::pin(async move { response(topics, pending.wait().await.and_then(|reply| reply)) })),
@@ -36,18 +38,23 @@ impl Handler for OffsetDelete {
 }
 
 /// Puts partitions that exist into `known`; the others are answered here.
-fn sort_out(context: &Context, topic: OffsetDeleteRequestTopic, known: &mut Vec<(String, i32)>) -> OffsetDeleteResponseTopic {
+fn sort_out(
+    context: &Context,
+    topic: OffsetDeleteRequestTopic,
+    known: &mut LastOfEach<(TopicId, i32), (String, i32)>,
+) -> OffsetDeleteResponseTopic {
     let existing = context.broker.catalog.topic(&topic.name);
     let mut partitions = Vec::with_capacity(topic.partitions.len());
     for partition in topic.partitions {
         let index = partition.partition_index;
         let answer = OffsetDeleteResponsePartition::default().with_partition_index(index);
-        let exists = existing.as_ref().is_some_and(|topic| topic.has(index));
-        if exists {
-            known.push((topic.name.to_string(), index));
-            partitions.push(answer);
-        } else {
-            partitions.push(answer.with_error_code(ResponseError::UnknownTopicOrPartition.code()));
+        match existing.as_ref().filter(|topic| topic.has(index)) {
+            Some(holder) => {
+                if known.put((holder.id, index), (holder.name.clone(), index)) {
+                    partitions.push(answer);
+                }
+            }
+            None => partitions.push(answer.with_error_code(ResponseError::UnknownTopicOrPartition.code())),
         }
     }
     OffsetDeleteResponseTopic::default().with_name(topic.name).with_partitions(partitions)

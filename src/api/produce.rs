@@ -30,6 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// The most partitions of one request: an answer is many times as large as an entry without records.
+const PARTITIONS_MAX: usize = 100_000;
+
 /// From here on topics are named by id (KIP-516).
 const TOPIC_IDS: i16 = 13;
 /// From here on clients know zstd (KIP-110).
@@ -60,6 +63,9 @@ impl Handler for Produce {
     const VERSIONS: RangeInclusive<i16> = 3..=13;
 
     async fn handle(context: Context, request: ProduceRequest) -> Answer<ProduceResponse> {
+        if request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>() > PARTITIONS_MAX {
+            return Answer::Close("a produce request names more than 100,000 partitions");
+        }
         let acks = request.acks;
         let refusal = refusal_of_all(&request);
         // A leader without followers answers at once in Kafka, whatever the time-out and the acks; here the disk comes first, and a client that sets a

@@ -2,7 +2,7 @@
 //! the first where each answer may be large.
 
 use super::errors::ResponseError;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::hash::Hash;
 
 /// The items that come more than once, each once, in the order of their second appearance.
@@ -38,9 +38,53 @@ impl<T: Eq + Hash> Once<T> {
     }
 }
 
+/// One item for each key, the last that was given: where each makes a record, and a request may set the same thing twice.
+#[derive(Debug)]
+pub struct LastOfEach<K, T> {
+    items: Vec<T>,
+    places: HashMap<K, usize>,
+}
+
+impl<K, T> Default for LastOfEach<K, T> {
+    fn default() -> LastOfEach<K, T> {
+        LastOfEach { items: Vec::new(), places: HashMap::new() }
+    }
+}
+
+impl<K: Eq + Hash, T> LastOfEach<K, T> {
+    /// Whether the key is new.
+    pub fn put(&mut self, key: K, item: T) -> bool {
+        let place = *self.places.entry(key).or_insert(self.items.len());
+        match self.items.get_mut(place) {
+            Some(earlier) => {
+                *earlier = item;
+                false
+            }
+            None => {
+                self.items.push(item);
+                true
+            }
+        }
+    }
+
+    /// In the order in which the keys came first.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<T> {
+        self.items
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{once_each, repeated};
+    use super::{LastOfEach, once_each, repeated};
+
+    #[test]
+    fn the_last_of_each_key_counts_in_the_order_of_the_first() {
+        let mut last = LastOfEach::default();
+        let are_new: Vec<bool> = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5)].map(|(key, item)| last.put(key, item)).into();
+        assert_eq!(are_new, [true, true, false, true, false]);
+        assert_eq!(last.into_vec(), [3, 5, 4]);
+    }
 
     #[test]
     fn each_repeated_item_is_named_once() {

@@ -75,7 +75,7 @@ async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFe
         return Err(ResponseError::InvalidRequest);
     }
     let limits = limits(context, &request);
-    let turn = match open(context, &member, &request) {
+    let turn = match open(context, &member, &request, is_renewal) {
         Ok(turn) => turn,
         Err(error) => {
             if error == ShareSessionError::LimitReached {
@@ -102,9 +102,11 @@ async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFe
     Ok(respond(context, &member, &settings, &turn, fetched, outcomes))
 }
 
-fn open(context: &Context, member: &Member, request: &ShareFetchRequest) -> Result<Turn, ShareSessionError> {
+fn open(context: &Context, member: &Member, request: &ShareFetchRequest, is_renewal: bool) -> Result<Turn, ShareSessionError> {
     let all = || request.topics.iter().flat_map(|topic| topic.partitions.iter().map(|partition| (TopicId(topic.id), partition)));
-    let asked = all().map(|(topic, partition)| (topic, partition.index)).collect();
+    // A fetch tells its member what does not exist, and the session forgets it then; a renewal does not get that far.
+    let exists = |(topic, index): &Part| context.broker.catalog.topic_by_id(*topic).is_some_and(|topic| topic.has(*index));
+    let asked = all().map(|(topic, partition)| (topic, partition.index)).filter(|part| !is_renewal || exists(part)).collect();
     let acknowledges = all().any(|(_, partition)| !partition.acknowledgements.is_empty());
     let forgotten: Vec<Part> =
         request.forgotten.iter().flat_map(|(topic, indexes)| indexes.iter().map(|index| (TopicId(*topic), *index))).collect();

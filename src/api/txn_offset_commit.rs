@@ -1,13 +1,15 @@
 //! TxnOffsetCommit, key 28, versions 0-5.
 //!
 //! Behaviour: a group's progress as part of a producer's transaction: durable when it is answered, and counting when the transaction commits.
-//! The transaction coordinator checks the producer and hands the offsets on, so no marker can come in between.
+//! The transaction coordinator checks the producer and hands the offsets on, so no marker can come in between. As for OffsetCommit, a partition
+//! that is named twice is answered once.
 //!
 //! Version notes: 2 (KIP-320) adds the leader epoch; 3 (KIP-447) is flexible and names the member, which is checked where it is named; 4
 //! (KIP-890) may answer TRANSACTION_ABORTABLE; 5 (KIP-890) makes the group part of the transaction by itself, without AddOffsetsToTxn.
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::LastOfEach;
 use super::{Answer, Context, Handler, add_offsets_to_txn};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::GroupError;
@@ -15,6 +17,7 @@ use crate::coordinator::group::messages::{CommitOffset, CommitReply, CommitReque
 use crate::coordinator::txn::TransactionError;
 use crate::coordinator::txn::messages::{Intent, PartitionsRequest};
 use crate::coordinator::txn::records::Protocol;
+use crate::ids::TopicId;
 use kafka_protocol::messages::txn_offset_commit_request::TxnOffsetCommitRequestTopic;
 use kafka_protocol::messages::txn_offset_commit_response::{TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic};
 use kafka_protocol::messages::{TxnOffsetCommitRequest, TxnOffsetCommitResponse};
@@ -49,7 +52,9 @@ impl Handler for TxnOffsetCommit {
             is_transactional: true,
             offsets: Vec::new(),
         };
-        let topics = request.topics.into_iter().map(|topic| sort_out(&context, topic, &mut commit.offsets)).collect();
+        let mut known = LastOfEach::default();
+        let topics = request.topics.into_iter().map(|topic| sort_out(&context, topic, &mut known)).collect();
+        commit.offsets = known.into_vec();
         if commit.offsets.is_empty() {
             return Answer::Now(response(topics, Ok(Ok(Vec::new())), version));
         }
@@ -68,7 +73,7 @@ impl Handler for TxnOffsetCommit {
 fn sort_out(
     context: &Context,
     topic: TxnOffsetCommitRequestTopic,
-    known: &mut Vec<CommitOffset>,
+    known: &mut LastOfEach<(TopicId, i32), CommitOffset>,
 ) -> TxnOffsetCommitResponseTopic {
     let existing = context.broker.catalog.topic(&topic.name);
     let mut partitions = Vec::with_capacity(topic.partitions.len());
@@ -80,13 +85,11 @@ fn sort_out(
             partitions.push(answer.with_error_code(ResponseError::UnknownTopicOrPartition.code()));
             continue;
         };
-        partitions.push(answer);
-        known.push(CommitOffset::of(
-            holder,
-            index,
-            (partition.committed_offset, partition.committed_leader_epoch),
-            partition.committed_metadata.as_deref(),
-        ));
+        let position = (partition.committed_offset, partition.committed_leader_epoch);
+        let offset = CommitOffset::of(holder, index, position, partition.committed_metadata.as_deref());
+        if known.put((holder.id, index), offset) {
+            partitions.push(answer);
+        }
     }
     TxnOffsetCommitResponseTopic::default().with_name(topic.name).with_partitions(partitions)
 }

@@ -11,9 +11,11 @@
 use super::errors::{self, ResponseError};
 use super::repeated::Once;
 use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::{MarkerError, OFFSETS_TOPIC};
 use crate::coordinator::txn::COORDINATOR_EPOCH;
+use crate::ids::TopicId;
 use crate::log::AppendError;
 use crate::records::control::{EndTransaction, Marker};
 use crate::wire::write_txn_markers::{WriteTxnMarkersRequest, WriteTxnMarkersResponse};
@@ -21,7 +23,7 @@ use kafka_protocol::messages::write_txn_markers_request::WritableTxnMarker;
 use kafka_protocol::messages::write_txn_markers_response::{
     WritableTxnMarkerPartitionResult, WritableTxnMarkerResult, WritableTxnMarkerTopicResult,
 };
-use kafka_protocol::messages::{ProducerId, TopicName, WriteTxnMarkersResponse as Answered};
+use kafka_protocol::messages::{ProducerId, WriteTxnMarkersResponse as Answered};
 use std::ops::RangeInclusive;
 
 /// The first version of the transactions' protocol whose markers raise the epoch.
@@ -53,7 +55,7 @@ async fn write(
     context: &Context,
     marker: WritableTxnMarker,
     is_epoch_raised: bool,
-    asked: &mut Once<(ProducerId, i16, TopicName, i32)>,
+    asked: &mut Once<(ProducerId, i16, TopicId, i32)>,
 ) -> WritableTxnMarkerResult {
     let producer = ProducerIdAndEpoch::of(marker.producer_id.0, marker.producer_epoch);
     let end = EndTransaction {
@@ -62,11 +64,15 @@ async fn write(
     };
     let mut topics = Vec::with_capacity(marker.topics.len());
     for topic in marker.topics {
+        let known = context.broker.catalog.topic(&topic.name);
         let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
         for index in topic.partition_indexes {
-            let written = match asked.check((marker.producer_id, marker.producer_epoch, topic.name.clone(), index)) {
-                Ok(()) => write_one(context, &topic.name, index, (producer, end, is_epoch_raised)).await,
-                Err(error) => Err(error),
+            let written = match &known {
+                None => Err(ResponseError::UnknownTopicOrPartition),
+                Some(known) => match asked.check((marker.producer_id, marker.producer_epoch, known.id, index)) {
+                    Ok(()) => write_one(context, known, index, (producer, end, is_epoch_raised)).await,
+                    Err(error) => Err(error),
+                },
             };
             let code = written.err().map_or(errors::NONE, |error| error.code());
             partitions.push(WritableTxnMarkerPartitionResult::default().with_partition_index(index).with_error_code(code));
@@ -78,15 +84,15 @@ async fn write(
 
 async fn write_one(
     context: &Context,
-    topic: &str,
+    topic: &Topic,
     index: i32,
     (producer, end, is_epoch_raised): (ProducerIdAndEpoch, EndTransaction, bool),
 ) -> Result<(), ResponseError> {
-    let partition = context.partition(topic, index).await?;
+    let partition = context.partition_of(topic, index).await?;
     if end.coordinator_epoch > COORDINATOR_EPOCH {
         return Err(ResponseError::InvalidRequest);
     }
-    let last = if topic == OFFSETS_TOPIC {
+    let last = if topic.name == OFFSETS_TOPIC {
         let position = usize::try_from(index).unwrap_or(usize::MAX);
         context.broker.groups.end_transaction(position, producer, end, is_epoch_raised).await.map_err(|error| match error {
             MarkerError::Shard(error) => errors::shard(&error),

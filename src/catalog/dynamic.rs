@@ -10,7 +10,7 @@ use crate::store::{StoreError, json};
 use crate::tasks;
 use bytes::Bytes;
 use rpds::RedBlackTreeMapSync;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use tracing::{info, warn};
 
@@ -73,12 +73,14 @@ impl Change {
             }
             Edit::Append(added) => {
                 let old = overrides.get(&self.name).cloned().unwrap_or_else(current);
-                let new = items(added).filter(|item| !items(&old).any(|there| there == *item));
+                let there: HashSet<&str> = items(&old).collect();
+                let new = items(added).filter(|item| !there.contains(item));
                 items(&old).chain(new).collect::<Vec<_>>().join(",")
             }
             Edit::Subtract(taken) => {
                 let old = overrides.get(&self.name).cloned().unwrap_or_else(current);
-                items(&old).filter(|item| !items(taken).any(|gone| gone == *item)).collect::<Vec<_>>().join(",")
+                let gone: HashSet<&str> = items(taken).collect();
+                items(&old).filter(|item| !gone.contains(item)).collect::<Vec<_>>().join(",")
             }
         };
         check_length(&self.name, &edited)?;

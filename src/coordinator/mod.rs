@@ -58,7 +58,7 @@ pub trait StateMachine: Send + 'static {
 pub type EffectsOf<M> = Effects<<M as StateMachine>::Record, <M as StateMachine>::Timer, <M as StateMachine>::Request>;
 
 /// A record of a coordinator's log, as Kafka formats it.
-pub trait LogRecord: Sized + Send + 'static {
+pub trait LogRecord: Sized + Send + Sync + 'static {
     /// Key, and value or tombstone. Not asked of a marker.
     fn encode(&self) -> (Vec<u8>, Option<Vec<u8>>);
 

@@ -374,6 +374,7 @@ impl<M: StateMachine> Actor<M> {
         for (timer, deadline) in timers {
             self.timers.set(timer, deadline);
         }
+        // One at a time: the records of an event may be many.
         for batch in batches(&records, self.env.now()) {
             self.growth.bytes += batch.len() as u64;
             self.last = self.partition.append(batch, Origin::Coordinator).await?.last;
@@ -419,8 +420,8 @@ impl<M: StateMachine> Actor<M> {
     async fn checkpoint(&mut self) -> Result<(), Left> {
         let first = self.last.next();
         let mut bytes = 0;
-        let batches = batches(&self.machine.checkpoint(), self.env.now());
-        for batch in batches {
+        let records = self.machine.checkpoint();
+        for batch in batches(&records, self.env.now()) {
             bytes += batch.len() as u64;
             self.last = self.partition.append(batch, Origin::Coordinator).await?.last;
         }
@@ -435,7 +436,7 @@ impl Growth {
     fn after_loading<M: StateMachine>(log_bytes: u64, machine: &M, now: Timestamp) -> Growth {
         let mut checkpoint_bytes = 0;
         if log_bytes > CHECKPOINT_BYTES_MIN {
-            checkpoint_bytes = batches(&machine.checkpoint(), now).iter().map(|batch| batch.len() as u64).sum();
+            checkpoint_bytes = batches(&machine.checkpoint(), now).map(|batch| batch.len() as u64).sum();
         }
         Growth { bytes: log_bytes.saturating_sub(checkpoint_bytes), checkpoint_bytes, pending: None }
     }
@@ -480,24 +481,25 @@ fn replay<M: StateMachine>(machine: &mut M, batch: &Bytes) -> Result<(), ReplayE
 }
 
 /// `records` as batches of about [`BATCH_BYTES`], in order, each of one kind.
-fn batches<R: LogRecord>(records: &[R], now: Timestamp) -> Vec<Bytes> {
-    let mut batches = Vec::new();
-    let mut open: Option<(Envelope, BatchBuilder)> = None;
-    for record in records {
-        let envelope = record.envelope();
-        if let Some((_, full)) = open.take_if(|(of, builder)| *of != envelope || builder.estimated_bytes() >= BATCH_BYTES) {
-            batches.push(full.build());
-        }
+fn batches<R: LogRecord>(records: &[R], now: Timestamp) -> impl Iterator<Item = Bytes> {
+    let mut records = records.iter().peekable();
+    std::iter::from_fn(move || {
+        let first = records.next()?;
+        let envelope = first.envelope();
         if let Envelope::Marker(writer, end) = envelope {
-            batches.push(end.batch(now, writer.id, writer.epoch));
-            continue;
+            return Some(end.batch(now, writer.id, writer.epoch));
         }
-        let (_, builder) = open.take().unwrap_or_else(|| (envelope, builder(envelope, now)));
-        let (key, value) = record.encode();
-        open = Some((envelope, builder.record(Some(&key), value.as_deref())));
-    }
-    batches.extend(open.map(|(_, builder)| builder.build()));
-    batches
+        let mut batch = with(builder(envelope, now), first);
+        while let Some(record) = records.next_if(|next| next.envelope() == envelope && batch.estimated_bytes() < BATCH_BYTES) {
+            batch = with(batch, record);
+        }
+        Some(batch.build())
+    })
+}
+
+fn with<R: LogRecord>(batch: BatchBuilder, record: &R) -> BatchBuilder {
+    let (key, value) = record.encode();
+    batch.record(Some(&key), value.as_deref())
 }
 
 fn builder(envelope: Envelope, now: Timestamp) -> BatchBuilder {

@@ -10,6 +10,10 @@ use crate::store::Stretch;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Each look at what has arrived reads all of it again, so a fetch that waits for more than there is does not look each time that something
+/// comes, but after this pause, or after [`LOOKS_SPARED`] times as long as the last look took.
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const LOOKS_SPARED: u32 = 4;
 /// A read that ends where the log does.
 const NO_END: Offset = Offset(i64::MAX);
 
@@ -51,26 +55,38 @@ pub struct Fetched {
 /// Reads all `targets`, in order, each answered at the same position. Waits up to `max_wait` for `min_bytes`; an error of any
 /// partition, or no target at all, answers at once. Cancel-safe.
 pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
-    let (fetched, is_enough) = read_all(targets, limits).await;
+    let (fetched, found) = read_all(targets, limits).await;
     // Without a partition there is nothing to wait for (a consumer that closes its session sends such a fetch).
-    if is_enough || targets.is_empty() || limits.max_wait.is_zero() {
+    if found == Found::Enough || targets.is_empty() || limits.max_wait.is_zero() {
         return fetched;
     }
     let deadline = tokio::time::Instant::now() + limits.max_wait;
     let sleeping = Sleeping::register(targets.iter().map(|target| target.partition.clone()).collect());
     loop {
         // Read again after registering: what arrived in between has woken nobody.
-        let (fetched, is_enough) = read_all(targets, limits).await;
-        if is_enough {
+        let began = tokio::time::Instant::now();
+        let (fetched, found) = read_all(targets, limits).await;
+        let pause = began.elapsed().saturating_mul(LOOKS_SPARED).max(PAUSE_MIN);
+        if found == Found::Enough || tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
             return fetched;
         }
-        if tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
-            return fetched;
+        if found == Found::Some {
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;
         }
     }
 }
 
-async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
+/// What a look at all partitions came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    /// Less than is wanted.
+    Some,
+    /// Enough, or an error.
+    Enough,
+}
+
+async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, Found) {
     let mut fetched = Vec::with_capacity(targets.len());
     let mut bytes = 0usize;
     let mut has_failed = false;
@@ -83,7 +99,12 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, bool) {
         }
         fetched.push(one);
     }
-    (fetched, has_failed || bytes >= limits.min_bytes)
+    let found = match bytes {
+        _ if has_failed || bytes >= limits.min_bytes => Found::Enough,
+        0 => Found::Nothing,
+        _ => Found::Some,
+    };
+    (fetched, found)
 }
 
 /// Reads one partition now, nothing that begins at or behind `end`. `is_first`: nothing was found yet, so one batch is owed whatever its size

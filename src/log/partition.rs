@@ -34,6 +34,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
+use uuid::Uuid;
 
 /// The leader epoch stamped into batches: with one node, leadership never changes hands.
 pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
@@ -447,7 +448,9 @@ impl Partition {
         if let Some(batches) = self.newest.read(from, to, max_bytes) {
             return Ok(batches);
         }
-        Ok(self.store.read(self.log, from, to, max_bytes).await?)
+        let batches = self.store.read(self.log, from, to, max_bytes).await?;
+        self.check_kept(from)?;
+        Ok(batches)
     }
 
     /// What [`Partition::read`] answers, left where it lies.
@@ -459,7 +462,15 @@ impl Partition {
         if let Some(batches) = self.newest.read(from, to, max_bytes) {
             return Ok(batches.into_iter().map(Stretch::from).collect());
         }
-        Ok(self.store.locate(self.log, from, to, max_bytes).await?)
+        let stretches = self.store.locate(self.log, from, to, max_bytes).await?;
+        self.check_kept(from)?;
+        Ok(stretches)
+    }
+
+    /// What was trimmed while the store was looking would be missing without a word.
+    fn check_kept(&self, from: Offset) -> Result<(), ReadError> {
+        let start = self.start();
+        if from < start { Err(ReadError::OutOfRange { asked: from, start, end: self.watermark() }) } else { Ok(()) }
     }
 
     /// Where a read from `from` ends that wants records below `to`; `None` when there is nothing for it.
@@ -557,13 +568,14 @@ impl Partition {
     /// # Errors
     /// What the store answers.
     pub async fn trim(&self, to: Offset) -> Result<Offset, StoreError> {
-        let to = to.min(self.watermark());
-        if to <= self.start() {
-            return Ok(self.start());
+        let before = self.start();
+        let to = to.min(self.watermark()).max(before);
+        if to > before {
+            // Readers stop seeing the records before the store forgets them.
+            self.start.fetch_max(to.0, Ordering::AcqRel);
+            self.lock().producers.transactions.trimmed(to);
         }
-        // Readers stop seeing the records before the store forgets them.
-        self.start.fetch_max(to.0, Ordering::AcqRel);
-        self.lock().producers.transactions.trimmed(to);
+        // Where the start was there already, somebody else may still be waiting for the disk: the store answers when that is done.
         self.store.trim(self.log, self.fence, to).await?;
         Ok(self.start())
     }
@@ -587,6 +599,10 @@ impl Partition {
 
     pub(super) fn store(&self) -> &dyn LogStore {
         self.store.as_ref()
+    }
+
+    pub(super) fn random(&self) -> Uuid {
+        self.env.uuid()
     }
 
     pub(super) fn now(&self) -> Timestamp {

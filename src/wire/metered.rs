@@ -3,7 +3,8 @@
 //! The generated decoder turns two wire bytes into a struct of eighty. It reads through [`ByteBuf`], and every field costs it at
 //! least one read, so counting reads counts what it builds: a read of a number is charged [`NUMBER_BYTES`], one of a string or of bytes
 //! [`SLICE_BYTES`] (structs of kafka-protocol 0.18 stay below the sum of their fields' charges; the hostile-frame tests watch the
-//! process). When the charges pass [`GROWTH`] times the frame plus [`SLACK_BYTES`], the bytes seem to end, and decoding fails cleanly.
+//! process). When the charges pass [`GROWTH`] times the frame, at most [`GROWTH_BYTES_MAX`], plus [`SLACK_BYTES`], the bytes seem to end, and
+//! decoding fails cleanly.
 
 use bytes::{Buf, Bytes};
 use kafka_protocol::protocol::buf::ByteBuf;
@@ -11,6 +12,8 @@ use std::ops::Range;
 
 /// How much larger than its frame a decoded request may become.
 pub const GROWTH: usize = 16;
+/// However large the frame: what makes frames large are records, which are not copied.
+pub const GROWTH_BYTES_MAX: usize = 256 << 20;
 /// What any request may need beside: short names make small frames of honest requests grow by more than [`GROWTH`].
 pub const SLACK_BYTES: usize = 4 << 20;
 const NUMBER_BYTES: usize = 32;
@@ -26,7 +29,7 @@ impl Metered {
     /// Meters `body`.
     #[must_use]
     pub fn new(body: Bytes) -> Metered {
-        let left = body.len().saturating_mul(GROWTH).saturating_add(SLACK_BYTES);
+        let left = body.len().saturating_mul(GROWTH).min(GROWTH_BYTES_MAX) + SLACK_BYTES;
         Metered { bytes: body, left }
     }
 

@@ -1,6 +1,7 @@
 //! One binary for all protocol tests; one module per area. See the crate's documentation for how the server is found.
 
 mod admin;
+mod amplification;
 mod broker_configs;
 mod cluster_admin;
 mod compaction;

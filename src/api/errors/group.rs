@@ -22,6 +22,7 @@ pub fn code(error: &GroupError) -> ResponseError {
         GroupError::UnknownGroup | GroupError::NoOffsets => ResponseError::GroupIdNotFound,
         GroupError::NonEmptyGroup => ResponseError::NonEmptyGroup,
         GroupError::MetadataTooLarge => ResponseError::OffsetMetadataTooLarge,
+        GroupError::CommitTooLarge => ResponseError::InvalidCommitOffsetSize,
         GroupError::FencedEpoch => ResponseError::FencedMemberEpoch,
         GroupError::StaleEpoch => ResponseError::StaleMemberEpoch,
         GroupError::UnreleasedInstance => ResponseError::UnreleasedInstanceId,

@@ -338,15 +338,16 @@ impl ClassicGroup {
     /// The protocol with most votes among those that all members support; each votes for the first that it named. Ties go to what
     /// the leader prefers.
     fn select_protocol(&self) -> Option<String> {
-        let mut votes: HashMap<&str, usize> = HashMap::new();
-        for member in self.members.values() {
-            let vote = member.protocols.iter().find(|protocol| self.members.values().all(|other| other.supports(&protocol.name)));
-            *votes.entry(vote?.name.as_str()).or_default() += 1;
-        }
         let leader = self.leader.as_deref().and_then(|leader| self.members.get(leader))?;
-        let candidates = leader.protocols.iter().rev().map(|protocol| protocol.name.as_str());
+        let names = leader.protocols.iter().rev().map(|protocol| protocol.name.as_str());
+        let common: Vec<&str> = names.filter(|name| self.members.values().all(|member| member.supports(name))).collect();
+        let mut votes: HashMap<&str, usize> = common.iter().map(|name| (*name, 0)).collect();
+        for member in self.members.values() {
+            let vote = member.protocols.iter().map(|protocol| protocol.name.as_str()).find(|name| votes.contains_key(name));
+            *votes.entry(vote?).or_default() += 1;
+        }
         // `max_by_key` answers the last of several: what the leader named first.
-        candidates.filter(|name| votes.contains_key(name)).max_by_key(|name| votes.get(name).copied()).map(str::to_owned)
+        common.into_iter().max_by_key(|name| votes.get(name).copied()).map(str::to_owned)
     }
 
     /// Whether every member waits for the next generation, and nobody else is expected.

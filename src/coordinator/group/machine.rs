@@ -20,7 +20,7 @@ use super::classic::ClassicGroup;
 use super::consumer::{ConsumerGroup, Soft};
 use super::messages::{
     Described, Event, GroupError, Input, JoinRefused, JoinReply, JoinRequest, LeaveReply, LeaveRequest, Listed, NAME_BYTES_MAX,
-    Refused,
+    PROTOCOLS_MAX, Refused,
 };
 use super::offsets::Offsets;
 use super::records::consumer::ConsumerRecord;
@@ -409,6 +409,9 @@ fn check_join(request: &JoinRequest, settings: &GroupSettings) -> Option<GroupEr
     let allowed = settings.session_timeout_min_ms..=settings.session_timeout_max_ms;
     if !allowed.contains(&request.session_timeout_ms) {
         return Some(GroupError::InvalidSessionTimeout);
+    }
+    if request.protocols.len() > PROTOCOLS_MAX {
+        return Some(GroupError::InconsistentProtocol);
     }
     let mut names = vec![&request.member_id, &request.client_id, &request.client_host, &request.protocol_type];
     names.extend(&request.instance_id);

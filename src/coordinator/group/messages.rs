@@ -18,6 +18,12 @@ use uuid::Uuid;
 /// a client or instance id with 37 characters appended.
 pub const NAME_BYTES_MAX: usize = 32_000;
 
+/// What the records of one commit may take: each repeats the group's id, so a small request could ask for gigabytes of them. Kafka takes
+/// what fits into one batch of the offsets topic, 1 MiB as it comes.
+pub const COMMIT_BYTES_MAX: usize = 16 << 20;
+/// The most protocols that a member may name: those of a group are compared with one another. Clients have a handful.
+pub const PROTOCOLS_MAX: usize = 100;
+
 /// The member epoch with which a member of the consumer protocol joins (KIP-848).
 pub const JOINING: i32 = 0;
 /// The member epoch with which a member leaves.
@@ -85,6 +91,8 @@ pub enum GroupError {
     SubscribedTopic,
     #[error("the commit's metadata is longer than offset.metadata.max.bytes")]
     MetadataTooLarge,
+    #[error("the commit's records would take more than {COMMIT_BYTES_MAX} bytes; commit fewer partitions at once")]
+    CommitTooLarge,
     /// A transaction that is still open has committed an offset for the partition; ask again (KIP-447).
     #[error("the partition's offset is part of a transaction that has not ended")]
     UnstableOffset,

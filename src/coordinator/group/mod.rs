@@ -39,6 +39,7 @@ pub mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use consumer::subscriptions::compile as compile_whole;
 pub use messages::GroupError;
 
 use context::{Context, GroupSettings, Timer};

@@ -127,6 +127,8 @@ pub(super) struct Subscribed {
     regex_changed: bool,
     /// Whether what the expression matches was known before; true without one.
     is_resolved: bool,
+    /// Whether the former expression matched something: the member gives that up, and somebody else has to get it.
+    had_matches: bool,
 }
 
 impl Subscribed {
@@ -136,7 +138,7 @@ impl Subscribed {
 
     /// Whether the change alone moves the group's epoch; one to an expression that was not known does when it turns out to match something.
     pub(super) fn is_news(self) -> bool {
-        self.names_changed || (self.regex_changed && self.is_resolved)
+        self.names_changed || (self.regex_changed && (self.is_resolved || self.had_matches))
     }
 }
 
@@ -179,10 +181,12 @@ impl Change<'_, '_> {
         let is_new = former.is_none();
         let former = former.unwrap_or_default();
         let metadata = change(former.clone());
+        let resolved = former.subscribed_regex().and_then(|regex| self.group.regexes.get(regex));
         let subscribed = Subscribed {
             names_changed: metadata.topics != former.topics,
             regex_changed: metadata.subscribed_regex() != former.subscribed_regex(),
             // Topics that are known to match: the epoch moves on at once. Others are resolved first.
+            had_matches: resolved.is_some_and(|resolved| !resolved.topics.is_empty()),
             is_resolved: metadata.subscribed_regex().is_none_or(|regex| self.group.regexes.contains_key(regex)),
         };
         if is_new || metadata != former {

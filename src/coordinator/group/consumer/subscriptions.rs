@@ -8,6 +8,7 @@
 
 use super::{Change, ConsumerGroup, Member};
 use crate::catalog::Snapshot;
+use crate::coordinator::group::messages::NAME_BYTES_MAX;
 use crate::coordinator::group::records::consumer::{ConsumerRecord, EpochValue, MemberMetadata, ResolvedRegex};
 use crate::ids::TopicId;
 use regex::{Regex, RegexBuilder};
@@ -17,12 +18,17 @@ use std::collections::BTreeSet;
 const REFRESH_MS_MIN: i64 = 1_000;
 /// What a compiled expression may weigh: a member cannot make the server spend more.
 const COMPILED_BYTES_MAX: usize = 1 << 20;
+/// The longest expression: the library's own limit counts only what is left of it when it has been read.
+const PATTERN_BYTES_MAX: usize = NAME_BYTES_MAX;
 
 /// Compiles an expression that matches whole names.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
+    if pattern.len() > PATTERN_BYTES_MAX {
+        return Err(format!("it has {} bytes; the most is {PATTERN_BYTES_MAX}", pattern.len()));
+    }
     let build =
         |pattern: &str| RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX).build();
     // By itself too: `a)(?:b` must not become right by what we put around it.

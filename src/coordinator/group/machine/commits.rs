@@ -4,8 +4,8 @@ use super::{ClassicGroup, Group, GroupShard, Out};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::consumer::Member;
 use crate::coordinator::group::messages::{
-    CommitOffset, CommitReply, CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, FetchReply, FetchRequest, FetchedTopic,
-    GroupError, NAME_BYTES_MAX,
+    COMMIT_BYTES_MAX, CommitOffset, CommitReply, CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, FetchReply,
+    FetchRequest, FetchedTopic, GroupError, NAME_BYTES_MAX,
 };
 use crate::coordinator::group::offsets::{GroupOffsets, RetentionStart};
 use crate::coordinator::group::records::{Committed, Record};
@@ -26,6 +26,9 @@ impl GroupShard {
     ) -> CommitReply {
         if request.group_id.len() > NAME_BYTES_MAX {
             return Err(GroupError::InvalidGroupId);
+        }
+        if record_bytes(&request) > COMMIT_BYTES_MAX {
+            return Err(GroupError::CommitTooLarge);
         }
         self.check_commit(&request, now, out)?;
         let metadata_max = self.settings.metadata_max;
@@ -270,6 +273,12 @@ impl GroupShard {
         }
         are_all_expired
     }
+}
+
+/// About what the records of a commit will take.
+fn record_bytes(request: &CommitRequest) -> usize {
+    let each = |offset: &CommitOffset| request.group_id.len() + offset.topic.len() + offset.metadata.len() + size_of::<Record>();
+    request.offsets.iter().map(each).sum()
 }
 
 /// A partition of a topic whose id is not known was never assigned.

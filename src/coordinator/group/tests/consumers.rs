@@ -288,6 +288,22 @@ fn expressions_match_whole_names_and_follow_the_topics() {
 }
 
 #[test]
+fn what_a_member_gives_up_by_an_expression_that_matches_nothing_goes_to_another() {
+    let mut shard = shard_with(&[("orders", 2)]);
+    let (mut first, mut second) = (Consumer::matching("a", "orders.*"), Consumer::matching("b", "orders.*"));
+    first.beat(&mut shard);
+    second.beat(&mut shard);
+    shard.settle(&mut [&mut first, &mut second]);
+    assert_eq!((first.count(), second.count()), (1, 1));
+    let turned = ConsumerHeartbeat { regex: Some("nothing.*".to_owned()), ..first.request() };
+    shard.advance(1000);
+    let beat = shard.beat(turned).expect("taken");
+    first.heard(beat);
+    shard.settle(&mut [&mut first, &mut second]);
+    assert_eq!((first.count(), second.count()), (0, 2));
+}
+
+#[test]
 fn a_topic_that_comes_right_after_the_expressions_were_resolved_is_not_forgotten() {
     let mut shard = shard_with(&[("other", 1)]);
     let mut member = Consumer::matching("a", "orders.*");

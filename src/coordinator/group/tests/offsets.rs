@@ -64,6 +64,16 @@ fn metadata_has_a_limit_in_utf16_units() {
 }
 
 #[test]
+fn a_commit_whose_records_would_be_very_large_is_refused() {
+    let mut shard = Harness::new();
+    let mut request = CommitRequest { group_id: "g".repeat(32_000), ..by_hand("topic", 1) };
+    request.offsets = (0..1000).map(|partition| CommitOffset { partition, ..offset("topic", 1) }).collect();
+    assert_eq!(shard.commit(request.clone()), Err(GroupError::CommitTooLarge));
+    request.offsets.truncate(500);
+    assert_eq!(shard.commit(request).map(|results| results.len()), Ok(500));
+}
+
+#[test]
 fn a_topic_that_was_created_again_starts_over() {
     let mut shard = Harness::new();
     let (old, new) = (TopicId(Uuid::from_u128(1)), TopicId(Uuid::from_u128(2)));

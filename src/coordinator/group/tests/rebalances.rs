@@ -14,6 +14,10 @@ fn a_join_that_cannot_be_is_refused() {
     assert_eq!(error(&mut shard, joining("a", "nobody")), GroupError::UnknownMember);
     let without = JoinRequest { protocols: Vec::new(), ..joining("a", "") };
     assert_eq!(error(&mut shard, without), GroupError::InconsistentProtocol);
+    let names: Vec<String> = (0..=100).map(|number| format!("p{number}")).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let many = JoinRequest { protocols: protocols(&names), ..joining("a", "") };
+    assert_eq!(error(&mut shard, many), GroupError::InconsistentProtocol, "more than any client has");
     let long = JoinRequest { client_id: "x".repeat(40_000), ..joining("a", "") };
     assert_eq!(error(&mut shard, long), GroupError::NameTooLong);
     assert_eq!(error(&mut shard, joining("a", &"x".repeat(40_000))), GroupError::NameTooLong);
