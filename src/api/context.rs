@@ -76,19 +76,10 @@ impl Context {
         }
     }
 
-    /// A partition of the topic of this name.
-    ///
-    /// # Errors
-    /// UNKNOWN_TOPIC_OR_PARTITION, or what opening its log answers.
-    pub async fn partition(&self, topic: &str, index: i32) -> Result<Arc<Partition>, ResponseError> {
-        let topic = self.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
-        self.partition_of(&topic, index).await
-    }
-
     /// A partition of a topic.
     ///
     /// # Errors
-    /// As [`Context::partition`].
+    /// UNKNOWN_TOPIC_OR_PARTITION, and what the store answers.
     pub async fn partition_of(&self, topic: &Topic, index: i32) -> Result<Arc<Partition>, ResponseError> {
         let partition = self.broker.partition(topic, index).await.map_err(|error| errors::store(&error))?;
         partition.ok_or(ResponseError::UnknownTopicOrPartition)

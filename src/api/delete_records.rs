@@ -9,6 +9,7 @@
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
 use crate::ids::Offset;
 use kafka_protocol::messages::delete_records_response::{DeleteRecordsPartitionResult, DeleteRecordsTopicResult};
 use kafka_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
@@ -29,11 +30,12 @@ impl Handler for DeleteRecords {
         Answer::Later(Box::pin(async move {
             let mut topics = Vec::with_capacity(request.topics.len());
             for topic in request.topics {
+                let known = context.broker.catalog.topic(&topic.name);
                 let mut partitions = Vec::with_capacity(topic.partitions.len());
                 for partition in topic.partitions {
                     let index = partition.partition_index;
                     let answer = DeleteRecordsPartitionResult::default().with_partition_index(index);
-                    partitions.push(match delete(&context, &topic.name, index, partition.offset).await {
+                    partitions.push(match delete(&context, known.as_deref(), index, partition.offset).await {
                         Ok(start) => answer.with_low_watermark(start.0),
                         Err(error) => answer.with_low_watermark(NO_START).with_error_code(error.code()),
                     });
@@ -50,12 +52,12 @@ impl Handler for DeleteRecords {
 }
 
 /// The start of the partition afterwards. Source: ReplicaManager.deleteRecordsOnLocalLog, Partition.deleteRecordsOnLeader.
-async fn delete(context: &Context, topic: &str, index: i32, before: i64) -> Result<Offset, ResponseError> {
-    let topic = context.broker.catalog.topic(topic).ok_or(ResponseError::UnknownTopicOrPartition)?;
+async fn delete(context: &Context, topic: Option<&Topic>, index: i32, before: i64) -> Result<Offset, ResponseError> {
+    let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
     if topic.internal {
         return Err(ResponseError::InvalidTopicException);
     }
-    let partition = context.partition_of(&topic, index).await?;
+    let partition = context.partition_of(topic, index).await?;
     let cleanup = partition.settings().cleanup;
     if cleanup.compact && !cleanup.delete {
         return Err(ResponseError::PolicyViolation);

@@ -7,6 +7,7 @@
 
 use super::errors::ResponseError;
 use super::{Answer, Context, Handler};
+use crate::catalog::Topic;
 use kafka_protocol::messages::offset_for_leader_epoch_request::OffsetForLeaderPartition;
 use kafka_protocol::messages::offset_for_leader_epoch_response::{EpochEndOffset, OffsetForLeaderTopicResult};
 use kafka_protocol::messages::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
@@ -22,9 +23,10 @@ impl Handler for OffsetForLeaderEpoch {
         let mut topics = Vec::with_capacity(request.topics.len());
         for topic in request.topics {
             let mut answers = Vec::with_capacity(topic.partitions.len());
+            let known = context.broker.catalog.topic(&topic.topic);
             for asked in &topic.partitions {
                 let answer = EpochEndOffset::default().with_partition(asked.partition).with_leader_epoch(-1).with_end_offset(-1);
-                answers.push(match end(&context, &topic.topic, asked).await {
+                answers.push(match end(&context, known.as_deref(), asked).await {
                     Ok(Some(end)) => answer.with_leader_epoch(0).with_end_offset(end),
                     Ok(None) => answer,
                     Err(error) => answer.with_error_code(error.code()),
@@ -40,8 +42,9 @@ impl Handler for OffsetForLeaderEpoch {
     }
 }
 
-async fn end(context: &Context, topic: &str, asked: &OffsetForLeaderPartition) -> Result<Option<i64>, ResponseError> {
-    let partition = context.partition(topic, asked.partition).await?;
+async fn end(context: &Context, topic: Option<&Topic>, asked: &OffsetForLeaderPartition) -> Result<Option<i64>, ResponseError> {
+    let topic = topic.ok_or(ResponseError::UnknownTopicOrPartition)?;
+    let partition = context.partition_of(topic, asked.partition).await?;
     super::fetch::check_leader_epoch(asked.current_leader_epoch)?;
     Ok((asked.leader_epoch == 0).then(|| partition.watermark().0))
 }

@@ -575,6 +575,9 @@ impl Partition {
             self.start.fetch_max(to.0, Ordering::AcqRel);
             self.lock().producers.transactions.trimmed(to);
         }
+        if to == Offset(0) {
+            return Ok(to);
+        }
         // Where the start was there already, somebody else may still be waiting for the disk: the store answers when that is done.
         self.store.trim(self.log, self.fence, to).await?;
         Ok(self.start())
