@@ -16,6 +16,7 @@ use kafka_protocol::messages::alter_configs_response::AlterConfigsResourceRespon
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::{AlterConfigsRequest, AlterConfigsResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 pub struct AlterConfigs;
@@ -25,7 +26,8 @@ impl Handler for AlterConfigs {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     async fn handle(context: Context, request: AlterConfigsRequest) -> Answer<AlterConfigsResponse> {
-        let twice = repeated(request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone())));
+        let names = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone()));
+        let twice: HashSet<_> = repeated(names).into_iter().collect();
         Answer::Later(Box::pin(async move {
             let mut responses = Vec::with_capacity(request.resources.len());
             for resource in request.resources {

@@ -18,6 +18,7 @@ use kafka_protocol::messages::alter_share_group_offsets_response::{
 };
 use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 pub struct AlterShareGroupOffsets;
 
@@ -34,7 +35,7 @@ impl Handler for AlterShareGroupOffsets {
     }
 }
 
-/// `Err`: nothing was altered.
+/// `Err`: nothing was altered, but for NON_EMPTY_GROUP, when a member has joined meanwhile.
 async fn alter(
     context: &Context,
     request: AlterShareGroupOffsetsRequest,
@@ -79,10 +80,11 @@ async fn alter(
     let pending = context.broker.groups.share_alter(group.to_string(), partitions).await.map_err(of_group)?;
     let altered = pending.wait().await.map_err(of_group)?;
     let epoch = altered.map_err(|why| refused(errors::group::code(&why.error), Some(&why.message)))?;
+    let name: Arc<str> = group.as_str().into();
     let of_share = |error| refused(errors::share::code(&error), None);
     let mut pending = Vec::with_capacity(wanted.len());
     for (topic, partition, start) in wanted {
-        let key = Key { group: group.as_str().into(), topic, partition };
+        let key = Key { group: name.clone(), topic, partition };
         // A negative one is none: the group starts where its settings say.
         let start = Some(start).filter(|start| start.0 >= 0);
         pending.push(context.broker.share_partitions.reset(&key, start, epoch).await.map_err(of_share)?);

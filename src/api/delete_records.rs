@@ -8,6 +8,7 @@
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::LastOfEach;
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::ids::Offset;
@@ -32,10 +33,13 @@ impl Handler for DeleteRecords {
             for topic in request.topics {
                 let known = context.broker.catalog.topic(&topic.name);
                 let mut partitions = Vec::with_capacity(topic.partitions.len());
+                let mut asked = LastOfEach::default();
                 for partition in topic.partitions {
-                    let index = partition.partition_index;
+                    asked.put(partition.partition_index, (partition.partition_index, partition.offset));
+                }
+                for (index, offset) in asked.into_vec() {
                     let answer = DeleteRecordsPartitionResult::default().with_partition_index(index);
-                    partitions.push(match delete(&context, known.as_deref(), index, partition.offset).await {
+                    partitions.push(match delete(&context, known.as_deref(), index, offset).await {
                         Ok(start) => answer.with_low_watermark(start.0),
                         Err(error) => answer.with_low_watermark(NO_START).with_error_code(error.code()),
                     });

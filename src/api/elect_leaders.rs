@@ -30,13 +30,13 @@ impl Handler for ElectLeaders {
         let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.topic);
             let name: String = asked.topic.chars().take(NAME_CHARS_MAX).collect();
-            let result = |index: &i32| {
+            let answer = |index: &i32| {
                 explained += 1;
                 let (error, why) = result(&name, topic.as_deref(), *index);
                 let why = (explained <= EXPLAINED_MAX).then(|| message(&why()));
                 PartitionResult::default().with_partition_id(*index).with_error_code(error.code()).with_error_message(why)
             };
-            let results = asked.partitions.iter().map(result).collect();
+            let results = asked.partitions.iter().map(answer).collect();
             ReplicaElectionResult::default().with_topic(asked.topic).with_partition_result(results)
         });
         Answer::Now(ElectLeadersResponse::default().with_error_code(NONE).with_replica_election_results(results.collect()))

@@ -16,6 +16,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const EVICTION_MS: i64 = 120_000;
 /// What all sessions may hold: half a million partitions. Partitions need not exist to be named, and a session grows with each turn.
 const BYTES_MAX: usize = 64 << 20;
+/// The longest name of a topic.
+const TOPIC_NAME_BYTES_MAX: usize = 249;
 const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
 
@@ -164,7 +166,7 @@ impl FetchSessions {
         if session.uses_ids != uses_ids {
             return Err(SessionError::OtherTopicNames);
         }
-        if bytes_named > self.bytes_max {
+        if bytes_named > self.bytes_max || !are_remembered(&asked) {
             // Nothing is looked up for a request that could not be remembered.
             sessions.remove(id);
             return Err(SessionError::NotFound);
@@ -197,8 +199,7 @@ impl FetchSessions {
         let mut news = Vec::with_capacity(answers.len());
         let mut served = vec![false; session.partitions.len()];
         for (at, (asked, now)) in turn.asked.iter().zip(answers).enumerate() {
-            // The session's partitions are in the order of the turn, unless the request named one twice or the session was used
-            // by someone else meanwhile: then everything is told.
+            // The session's partitions are in the order of the turn, unless the session was used by someone else meanwhile: then everything is told.
             let known =
                 session.partitions.get_mut(at).filter(|(known, _)| known.topic == asked.topic && known.index == asked.index);
             let Some((_, told)) = known else {
@@ -222,7 +223,7 @@ impl FetchSessions {
             // Nothing is built where there will be no place.
             sessions.idle(now)?;
         }
-        if asked.iter().map(Asked::bytes).sum::<usize>() > self.bytes_max {
+        if asked.iter().map(Asked::bytes).sum::<usize>() > self.bytes_max || !are_remembered(asked) {
             return None;
         }
         let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
@@ -310,6 +311,11 @@ impl Session {
             });
         }
     }
+}
+
+/// Topics of longer names do not exist, and each turn of a session looks at all of its names.
+fn are_remembered(asked: &[Asked]) -> bool {
+    asked.iter().all(|one| one.topic.bytes() <= TOPIC_NAME_BYTES_MAX)
 }
 
 /// Epochs count from 1 and skip 0 when they wrap (FetchMetadata.nextEpoch).
@@ -411,6 +417,15 @@ mod tests {
         let later = sessions.open(0, 0, false, vec![asked(0, 0)], vec![], Timestamp(EVICTION_MS)).unwrap();
         assert!(matches!(later.session, Opened::New(_)), "an idle one makes room");
         assert_eq!(sessions.lock().bytes, asked(0, 0).bytes());
+    }
+
+    #[test]
+    fn names_that_no_topic_can_have_are_not_remembered() {
+        let sessions = FetchSessions::new(10);
+        let long = Asked { topic: TopicKey::Name("n".repeat(250).into()), ..asked(0, 0) };
+        assert_eq!(open(&sessions, 0, 0, vec![long.clone()]).unwrap().session, Opened::Sessionless);
+        let id = session_of(&open(&sessions, 0, 0, vec![asked(0, 0)]).unwrap());
+        assert_eq!(open(&sessions, id, 1, vec![long]).unwrap_err(), SessionError::NotFound);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::config::properties::{self, Kind};
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::incremental_alter_configs_response::AlterConfigsResourceResponse;
 use kafka_protocol::messages::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 /// AlterConfigOp.OpType.
@@ -39,7 +40,7 @@ impl Handler for IncrementalAlterConfigs {
 
     async fn handle(context: Context, request: IncrementalAlterConfigsRequest) -> Answer<IncrementalAlterConfigsResponse> {
         let names = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone()));
-        let twice = repeated(names);
+        let twice: HashSet<_> = repeated(names).into_iter().collect();
         Answer::Later(Box::pin(async move {
             let mut responses = Vec::with_capacity(request.resources.len());
             for resource in request.resources {

@@ -12,6 +12,7 @@ use crate::coordinator::group::messages::Listed;
 use kafka_protocol::messages::list_groups_response::ListedGroup;
 use kafka_protocol::messages::{GroupId, ListGroupsRequest, ListGroupsResponse};
 use kafka_protocol::protocol::StrBytes;
+use std::collections::HashSet;
 use std::ops::RangeInclusive;
 
 pub struct ListGroups;
@@ -34,7 +35,8 @@ fn downgrade(listed: Result<Vec<Listed>, GroupError>, request: &ListGroupsReques
         Ok(listed) => listed,
         Err(error) => return ListGroupsResponse::default().with_error_code(errors::group::code(&error).code()),
     };
-    let is_asked = |group: &Listed| is_in(&request.states_filter, group.state) && is_in(&request.types_filter, group.kind.name());
+    let (states, types) = (lower(&request.states_filter), lower(&request.types_filter));
+    let is_asked = |group: &Listed| is_in(&states, group.state) && is_in(&types, group.kind.name());
     let groups = listed.into_iter().filter(is_asked).map(|group| {
         let mut answer = ListedGroup::default()
             .with_group_id(GroupId(StrBytes::from_string(group.group_id)))
@@ -50,9 +52,13 @@ fn downgrade(listed: Result<Vec<Listed>, GroupError>, request: &ListGroupsReques
     ListGroupsResponse::default().with_groups(groups.collect())
 }
 
-/// An empty filter lets everything through.
-fn is_in(filter: &[StrBytes], value: &str) -> bool {
-    filter.is_empty() || filter.iter().any(|wanted| wanted.trim().eq_ignore_ascii_case(value))
+/// Lower-case names; an empty filter lets everything through.
+fn lower(filter: &[StrBytes]) -> HashSet<String> {
+    filter.iter().map(|wanted| wanted.trim().to_ascii_lowercase()).collect()
+}
+
+fn is_in(filter: &HashSet<String>, value: &str) -> bool {
+    filter.is_empty() || filter.contains(&value.to_ascii_lowercase())
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
-use crate::coordinator::group::compile_whole;
+use crate::coordinator::group::compile_within;
 use crate::coordinator::txn::messages::Listed;
 use crate::coordinator::txn::records::Status;
 use crate::ids::Timestamp;
@@ -28,6 +28,8 @@ const STATES: [Status; 6] = [
     Status::Complete(Marker::Commit),
     Status::Complete(Marker::Abort),
 ];
+/// What a compiled expression may weigh.
+const PATTERN_COMPILED_BYTES_MAX: usize = 10 << 20;
 /// States of Kafka that no transaction is found in here.
 const STATES_NEVER_MET: [&str; 2] = ["Dead", "PrepareEpochFence"];
 
@@ -60,7 +62,7 @@ impl Handler for ListTransactions {
 fn pattern(request: &ListTransactionsRequest) -> Result<Option<Regex>, String> {
     match request.transactional_id_pattern.as_deref() {
         None | Some("") => Ok(None),
-        Some(pattern) => compile_whole(pattern).map(Some),
+        Some(pattern) => compile_within(pattern, PATTERN_COMPILED_BYTES_MAX).map(Some),
     }
 }
 

@@ -16,6 +16,8 @@ use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,10 +143,55 @@ pub async fn read_in<R, F: Future<Output = R>>(
 }
 
 /// The answers, with the positions in `wanted` that they are for.
+///
+/// A fetch answers each partition once; where `wanted` has one several times (new events, and replays of older ones), there are several fetches.
 async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Held) -> Vec<(usize, FetchedPartition)> {
+    let rounds = rounds(wanted.iter().map(|one| (one.topic.id, one.partition)));
+    if let [_only_one] = rounds.as_slice() {
+        return fetch_each(handlers, wanted, &rounds[0], limits, held).await;
+    }
+    let (mut answers, mut left) = (Vec::new(), limits.bytes);
+    for round in &rounds {
+        let limits = Limits { bytes: left, wait: Duration::ZERO, ..limits };
+        let got = fetch_each(handlers, wanted, round, limits, held.clone()).await;
+        left = left.saturating_sub(got.iter().map(|(_, data)| data.record_bytes()).sum());
+        answers.extend(got);
+    }
+    let has_news = answers.iter().any(|(_, data)| data.error_code != 0 || data.record_bytes() > 0);
+    if has_news || limits.wait.is_zero() || rounds.is_empty() {
+        return answers;
+    }
+    // Nothing anywhere: whoever has something first is heard.
+    let waiting = rounds.iter().map(|round| Box::pin(fetch_each(handlers, wanted, round, limits, held.clone())));
+    futures_util::future::select_all(waiting).await.0
+}
+
+/// The positions of these, so that each comes once in each round.
+fn rounds<K: Eq + Hash>(all: impl Iterator<Item = K>) -> Vec<Vec<usize>> {
+    let mut times: HashMap<K, usize> = HashMap::new();
+    let mut rounds: Vec<Vec<usize>> = Vec::new();
+    for (at, one) in all.enumerate() {
+        let times = times.entry(one).or_default();
+        match rounds.get_mut(*times) {
+            Some(round) => round.push(at),
+            None => rounds.push(vec![at]),
+        }
+        *times += 1;
+    }
+    rounds
+}
+
+/// The answers for these positions in `wanted`, each of another partition.
+async fn fetch_each(
+    handlers: &Handlers,
+    wanted: &[Wanted],
+    round: &[usize],
+    limits: Limits,
+    held: Held,
+) -> Vec<(usize, FetchedPartition)> {
     let bytes = i32::try_from(limits.bytes).unwrap_or(i32::MAX);
     let mut topics: Vec<FetchTopic> = Vec::new();
-    for one in wanted {
+    for one in round.iter().filter_map(|at| wanted.get(*at)) {
         let partition = FetchPartition::default()
             .with_partition(one.partition)
             .with_fetch_offset(one.from)
@@ -166,7 +213,10 @@ async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Hel
         async { Ok::<_, super::error::HooksError>(handlers.start::<Fetch>(FETCH, FetchRequest(request), held).await?.await) };
     let Ok(Ok(response)) = tokio::time::timeout(limits.wait + PATIENCE, asked).await else { return Vec::new() };
     // Partitions are answered in the order in which they were asked for.
-    response.topics.into_iter().flat_map(|topic| topic.partitions).enumerate().collect()
+    let answers = response.topics.into_iter().flat_map(|topic| topic.partitions);
+    let of_its_partition =
+        |(at, data): &(usize, FetchedPartition)| wanted.get(*at).is_some_and(|one| one.partition == data.index);
+    round.iter().copied().zip(answers).filter(of_its_partition).collect()
 }
 
 /// What a page may take.
@@ -327,6 +377,13 @@ impl Read {
 mod tests {
     use super::*;
     use crate::records::{BatchBuilder, Compression};
+
+    #[test]
+    fn a_partition_comes_once_in_each_round() {
+        assert_eq!(rounds(["a", "b", "a", "c", "a", "b"].into_iter()), [vec![0, 1, 3], vec![2, 5], vec![4]]);
+        assert_eq!(rounds(["a", "b"].into_iter()), [vec![0, 1]]);
+        assert!(rounds::<&str>(std::iter::empty()).is_empty());
+    }
 
     /// A batch of some kilobytes may hold a record of a hundred megabytes, or one whose headers become gigabytes.
     #[test]

@@ -66,12 +66,14 @@ pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
         // Read again after registering: what arrived in between has woken nobody.
         let began = tokio::time::Instant::now();
         let (fetched, found) = read_all(targets, limits).await;
-        let pause = began.elapsed().saturating_mul(LOOKS_SPARED).max(PAUSE_MIN);
-        if found == Found::Enough || tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
+        let pause = began.elapsed().saturating_mul(LOOKS_SPARED);
+        // The time first: something may always have arrived meanwhile.
+        let is_over = found == Found::Enough || began >= deadline;
+        if is_over || tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
             return fetched;
         }
-        if found == Found::Some {
-            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;
+        if found == Found::Some || pause > PAUSE_MIN {
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause.max(PAUSE_MIN))).await;
         }
     }
 }

@@ -34,7 +34,6 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
-use uuid::Uuid;
 
 /// The leader epoch stamped into batches: with one node, leadership never changes hands.
 pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
@@ -449,7 +448,7 @@ impl Partition {
             return Ok(batches);
         }
         let batches = self.store.read(self.log, from, to, max_bytes).await?;
-        self.check_kept(from)?;
+        self.check_kept(from, batches.first().map(|batch| batch.first))?;
         Ok(batches)
     }
 
@@ -463,14 +462,15 @@ impl Partition {
             return Ok(batches.into_iter().map(Stretch::from).collect());
         }
         let stretches = self.store.locate(self.log, from, to, max_bytes).await?;
-        self.check_kept(from)?;
+        self.check_kept(from, stretches.first().map(|stretch| stretch.first))?;
         Ok(stretches)
     }
 
-    /// What was trimmed while the store was looking would be missing without a word.
-    fn check_kept(&self, from: Offset) -> Result<(), ReadError> {
+    /// What was trimmed while the store was looking would be missing without a word. `first`: where what was found begins.
+    fn check_kept(&self, from: Offset, first: Option<Offset>) -> Result<(), ReadError> {
         let start = self.start();
-        if from < start { Err(ReadError::OutOfRange { asked: from, start, end: self.watermark() }) } else { Ok(()) }
+        let is_found = first.is_some_and(|first| first <= from);
+        if is_found || from >= start { Ok(()) } else { Err(ReadError::OutOfRange { asked: from, start, end: self.watermark() }) }
     }
 
     /// Where a read from `from` ends that wants records below `to`; `None` when there is nothing for it.
@@ -604,8 +604,8 @@ impl Partition {
         self.store.as_ref()
     }
 
-    pub(super) fn random(&self) -> Uuid {
-        self.env.uuid()
+    pub(super) fn secret(&self) -> [u8; 16] {
+        self.env.secret_bytes()
     }
 
     pub(super) fn now(&self) -> Timestamp {

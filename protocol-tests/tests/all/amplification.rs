@@ -91,6 +91,7 @@ fn a_partition_that_a_fetch_names_often_is_read_once() {
     let topic = FetchTopic::default().with_topic(topic_name(&topic)).with_partitions(partitions);
     let fetched = client.call(4, &FetchRequest::default().with_max_wait_ms(1).with_min_bytes(1).with_topics(vec![topic]));
     assert_eq!(fetched.responses[0].partitions.len(), 1, "as in FetchRequest.fetchData");
+    server.connect().assert_alive("a fetch that names a partition often");
 }
 
 #[test]

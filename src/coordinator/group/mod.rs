@@ -39,7 +39,7 @@ pub mod streams;
 #[cfg(test)]
 mod tests;
 
-pub use consumer::subscriptions::compile as compile_whole;
+pub use consumer::subscriptions::compile_within;
 pub use messages::GroupError;
 
 use context::{Context, GroupSettings, Timer};

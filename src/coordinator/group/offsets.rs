@@ -104,6 +104,12 @@ impl Offsets {
             && self.unstable.get(group).is_some_and(|partitions| partitions.contains_key(&(topic.to_owned(), partition)))
     }
 
+    /// The partitions of the group that open transactions are about to change, with how many of them.
+    #[must_use]
+    pub fn unstable_of(&self, group: &str) -> Option<&BTreeMap<(String, i32), usize>> {
+        self.unstable.get(group)
+    }
+
     /// Whether any open transaction has committed for the group.
     #[must_use]
     pub fn is_pending(&self, group: &str) -> bool {

@@ -24,10 +24,10 @@ pub struct KeyMap {
 }
 
 impl KeyMap {
-    /// An empty map of at most `budget_bytes`, and no larger than `keys_max` keys need. `secret`: random.
+    /// An empty map of at most `budget_bytes`, and no larger than `keys_max` keys need. `secret`: bytes that nobody can guess.
     #[must_use]
-    pub fn new(budget_bytes: usize, keys_max: usize, secret: Uuid) -> KeyMap {
-        let (high, low) = secret.as_u64_pair();
+    pub fn new(budget_bytes: usize, keys_max: usize, secret: [u8; 16]) -> KeyMap {
+        let (high, low) = Uuid::from_bytes(secret).as_u64_pair();
         let wanted = keys_max.saturating_add(keys_max / 9).saturating_add(2);
         let slots = (budget_bytes / SLOT_BYTES).min(wanted).max(2);
         KeyMap { words: vec![0; slots * SLOT_WORDS], secret: [high | 1, low | 1], used: 0, latest: None }
@@ -92,9 +92,11 @@ impl KeyMap {
 mod tests {
     use super::*;
 
+    const SECRET: [u8; 16] = *b"nobody knows it.";
+
     #[test]
     fn the_newest_offset_of_each_key_is_found() {
-        let mut map = KeyMap::new(1 << 20, 1_000, Uuid::from_u128(7));
+        let mut map = KeyMap::new(1 << 20, 1_000, SECRET);
         for offset in 0..3_000_i64 {
             assert!(map.put(format!("key {}", offset % 1_000).as_bytes(), Offset(offset)));
         }
@@ -106,7 +108,7 @@ mod tests {
 
     #[test]
     fn a_full_map_takes_newer_offsets_of_its_keys_and_no_other_key() {
-        let mut map = KeyMap::new(100 * SLOT_BYTES, usize::MAX, Uuid::from_u128(7 << 80));
+        let mut map = KeyMap::new(100 * SLOT_BYTES, usize::MAX, SECRET);
         let taken = (0..200_i64).take_while(|number| map.put(&number.to_be_bytes(), Offset(*number))).count();
         assert_eq!(taken, 90, "nine tenths of what the budget holds");
         assert_eq!(map.latest(), Some(Offset(89)));
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn where_a_key_lies_is_a_secret_of_the_map() {
-        let [one, other] = [7, 8].map(|secret| KeyMap::new(1 << 20, 1_000, Uuid::from_u128(secret << 70 | secret << 10)));
+        let [one, other] =
+            [7_u128, 8].map(|secret| KeyMap::new(1 << 20, 1_000, (secret << 70 | secret << 10_u128).to_be_bytes()));
         let keys = || (0..1_000_i64).map(i64::to_be_bytes);
         let alike = keys().filter(|key| one.find(key).0 == other.find(key).0).count();
         assert!(alike < 20, "{alike} of 1,000 begin at the same of 1,113 slots");
@@ -128,7 +131,7 @@ mod tests {
     #[test]
     fn the_smallest_map_still_makes_progress() {
         for keys_max in [0, 1] {
-            let mut map = KeyMap::new(0, keys_max, Uuid::nil());
+            let mut map = KeyMap::new(0, keys_max, [0; 16]);
             assert!(map.put(b"a", Offset(0)) && !map.put(b"b", Offset(1)));
         }
     }

@@ -180,7 +180,7 @@ impl Pass<'_> {
         let keys_max = usize::try_from(end.0.saturating_sub(from.0)).unwrap_or(usize::MAX);
         let decided = Decided::new(partition.aborted(from, end));
         let retention_ms = partition.settings().delete_retention_ms;
-        let keys = KeyMap::new(keys_bytes, keys_max, partition.random());
+        let keys = KeyMap::new(keys_bytes, keys_max, partition.secret());
         let cleaner = Cleaner::new(keys, decided, &partition.producers(), partition.now(), retention_ms);
         let (mut cleaner, end) = self.learn(cleaner).await?;
         // What it puts is durable before the first replacement is (`LogStore::replace`).

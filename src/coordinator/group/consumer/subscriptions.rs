@@ -26,11 +26,19 @@ const PATTERN_BYTES_MAX: usize = NAME_BYTES_MAX;
 /// # Errors
 /// What is wrong with it.
 pub fn compile(pattern: &str) -> Result<Regex, String> {
+    compile_within(pattern, COMPILED_BYTES_MAX)
+}
+
+/// As [`compile`], for an expression that may weigh so much.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn compile_within(pattern: &str, compiled_bytes_max: usize) -> Result<Regex, String> {
     if pattern.len() > PATTERN_BYTES_MAX {
         return Err(format!("it has {} bytes; the most is {PATTERN_BYTES_MAX}", pattern.len()));
     }
     let build =
-        |pattern: &str| RegexBuilder::new(pattern).size_limit(COMPILED_BYTES_MAX).dfa_size_limit(COMPILED_BYTES_MAX).build();
+        |pattern: &str| RegexBuilder::new(pattern).size_limit(compiled_bytes_max).dfa_size_limit(compiled_bytes_max).build();
     // By itself too: `a)(?:b` must not become right by what we put around it.
     build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| error.to_string())
 }

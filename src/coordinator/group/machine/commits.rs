@@ -94,6 +94,10 @@ impl GroupShard {
     }
 
     pub(super) fn fetch(&self, request: FetchRequest) -> FetchReply {
+        if request.group_id.len() > NAME_BYTES_MAX {
+            // Nothing can be committed under it.
+            return Err(GroupError::InvalidGroupId);
+        }
         if let (Some(group), Some((member_id, epoch))) = (self.durable.consumers.get(&request.group_id), &request.member) {
             group.check_fetch(member_id, *epoch)?;
         }
@@ -102,9 +106,9 @@ impl GroupShard {
         }
         let offsets = self.durable.offsets.of_group(&request.group_id);
         // OffsetMetadataManager.fetchOffsets.
-        let is_unstable = |topic: &str, partition: i32| {
-            request.require_stable && self.durable.offsets.is_unstable(&request.group_id, topic, partition)
-        };
+        let unstable = self.durable.offsets.unstable_of(&request.group_id).filter(|_| request.require_stable);
+        let is_unstable =
+            |topic: &str, partition: i32| unstable.is_some_and(|unstable| unstable.contains_key(&(topic.to_owned(), partition)));
         let Some(topics) = request.topics else {
             let all = offsets.into_iter().flatten().map(|(topic, partitions)| {
                 let partitions = partitions.iter().map(|(partition, committed)| match is_unstable(topic, *partition) {
