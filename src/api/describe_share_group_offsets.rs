@@ -7,6 +7,7 @@
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
+use super::repeated::once_each;
 use super::{Answer, Context, Handler, share_fetch};
 use crate::coordinator::share::records::Key;
 use crate::ids::TopicId;
@@ -80,10 +81,14 @@ async fn describe(context: &Context, group: DescribeShareGroupOffsetsRequestGrou
     let mut topics = Vec::with_capacity(asked.len());
     for (name, topic, indexes) in asked {
         let mut partitions = Vec::with_capacity(indexes.len());
-        for index in indexes {
-            partitions.push(match topic {
-                Some(topic) => partition(context, Key { group: id.clone(), topic, partition: index }).await?,
-                None => DescribedPartition { index, start_offset: UNKNOWN, lag: UNKNOWN, ..DescribedPartition::default() },
+        let known = topic.and_then(|topic| context.broker.catalog.topic_by_id(topic));
+        // Each question goes through the group's shard: partitions that do not exist are none, and nobody asks twice.
+        for index in once_each(indexes, |index| *index) {
+            partitions.push(match &known {
+                Some(known) if known.has(index) => {
+                    partition(context, Key { group: id.clone(), topic: known.id, partition: index }).await?
+                }
+                _ => DescribedPartition { index, start_offset: UNKNOWN, lag: UNKNOWN, ..DescribedPartition::default() },
             });
         }
         topics.push(DescribedTopic { name, id: topic.map_or(Uuid::nil(), |topic| topic.0), partitions });
