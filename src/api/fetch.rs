@@ -117,11 +117,11 @@ fn open(context: &Context, request: &fetch::Head) -> Result<Turn, SessionError> 
     let key = |name: &TopicName, id| if by_id { TopicKey::Id(TopicId(id)) } else { TopicKey::Name(name.as_str().into()) };
     // Each partition once, what is said of it last (FetchRequest.fetchData).
     let mut asked = LastOfEach::default();
-    let mut numbers = HashMap::with_capacity(request.topics.len());
+    let mut numbers = HashMap::new();
     for topic in &request.topics {
         let key = key(&topic.topic, topic.topic_id);
         let next = numbers.len();
-        let number = *numbers.entry(key.clone()).or_insert(next);
+        let number = if request.topics.len() == 1 { 0 } else { *numbers.entry(key.clone()).or_insert(next) };
         for partition in &topic.partitions {
             let wanted = Asked {
                 topic: key.clone(),

@@ -42,19 +42,33 @@ impl<T: Eq + Hash> Once<T> {
 #[derive(Debug)]
 pub struct LastOfEach<K, T> {
     items: Vec<T>,
+    /// Of the items, while they are few: most requests name a handful, and are not to pay for the others.
+    keys: Vec<K>,
+    /// Of the items, when they are many.
     places: HashMap<K, usize>,
 }
 
+const FEW: usize = 16;
+
 impl<K, T> Default for LastOfEach<K, T> {
     fn default() -> LastOfEach<K, T> {
-        LastOfEach { items: Vec::new(), places: HashMap::new() }
+        LastOfEach { items: Vec::new(), keys: Vec::new(), places: HashMap::new() }
     }
 }
 
 impl<K: Eq + Hash, T> LastOfEach<K, T> {
     /// Whether the key is new.
     pub fn put(&mut self, key: K, item: T) -> bool {
-        let place = *self.places.entry(key).or_insert(self.items.len());
+        let end = self.items.len();
+        let place = if end < FEW {
+            self.keys.iter().position(|known| *known == key).unwrap_or_else(|| {
+                self.keys.push(key);
+                end
+            })
+        } else {
+            self.places.extend(self.keys.drain(..).enumerate().map(|(place, key)| (key, place)));
+            *self.places.entry(key).or_insert(end)
+        };
         match self.items.get_mut(place) {
             Some(earlier) => {
                 *earlier = item;
@@ -84,6 +98,10 @@ mod tests {
         let are_new: Vec<bool> = [("a", 1), ("b", 2), ("a", 3), ("c", 4), ("b", 5)].map(|(key, item)| last.put(key, item)).into();
         assert_eq!(are_new, [true, true, false, true, false]);
         assert_eq!(last.into_vec(), [3, 5, 4]);
+
+        let mut many = LastOfEach::default();
+        let are_new = (0..100).chain(0..100).map(|key| many.put(key, key % 7)).filter(|is_new| *is_new).count();
+        assert_eq!((are_new, many.into_vec()), (100, (0..100).map(|key| key % 7).collect()));
     }
 
     #[test]
