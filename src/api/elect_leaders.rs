@@ -10,14 +10,13 @@ use super::errors::catalog::message;
 use super::errors::{NONE, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
+use crate::catalog::topics::NAME_LENGTH_MAX;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 use std::ops::RangeInclusive;
 
 /// Partitions that are told why in words: those are many times as long as the question. The others have their code.
 const EXPLAINED_MAX: usize = 1_000;
-/// The longest name of a topic that may exist.
-const NAME_CHARS_MAX: usize = 249;
 
 pub struct ElectLeaders;
 
@@ -29,14 +28,12 @@ impl Handler for ElectLeaders {
         let mut explained = 0;
         let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.topic);
-            let name: String = asked.topic.chars().take(NAME_CHARS_MAX).collect();
-            let answer = |index: &i32| {
+            let name: String = asked.topic.chars().take(NAME_LENGTH_MAX).collect();
+            let results = asked.partitions.iter().map(|index| {
                 explained += 1;
-                let (error, why) = result(&name, topic.as_deref(), *index);
-                let why = (explained <= EXPLAINED_MAX).then(|| message(&why()));
-                PartitionResult::default().with_partition_id(*index).with_error_code(error.code()).with_error_message(why)
-            };
-            let results = asked.partitions.iter().map(answer).collect();
+                result(&name, topic.as_deref(), *index, explained <= EXPLAINED_MAX)
+            });
+            let results = results.collect();
             ReplicaElectionResult::default().with_topic(asked.topic).with_partition_result(results)
         });
         Answer::Now(ElectLeadersResponse::default().with_error_code(NONE).with_replica_election_results(results.collect()))
@@ -47,17 +44,17 @@ impl Handler for ElectLeaders {
     }
 }
 
-/// The error, and Kafka's words for it (ReplicationControlManager.electLeader).
-fn result(name: &str, topic: Option<&Topic>, index: i32) -> (ResponseError, impl Fn() -> String) {
-    let exists = topic.is_some();
+/// `is_explained`: in Kafka's words (ReplicationControlManager.electLeader).
+fn result(name: &str, topic: Option<&Topic>, index: i32, is_explained: bool) -> PartitionResult {
     let error = match topic {
         Some(topic) if topic.has(index) => ResponseError::ElectionNotNeeded,
         _ => ResponseError::UnknownTopicOrPartition,
     };
-    let why = move || match (exists, error) {
-        (false, _) => format!("No such topic as {name}"),
-        (true, ResponseError::ElectionNotNeeded) => "Leader election not needed for topic partition.".to_owned(),
-        (true, _) => format!("No such partition as {name}-{index}"),
-    };
-    (error, why)
+    let why = is_explained.then(|| match topic {
+        None => format!("No such topic as {name}"),
+        Some(topic) if !topic.has(index) => format!("No such partition as {name}-{index}"),
+        Some(_) => "Leader election not needed for topic partition.".to_owned(),
+    });
+    let answer = PartitionResult::default().with_partition_id(index).with_error_code(error.code());
+    answer.with_error_message(why.map(|why| message(&why)))
 }

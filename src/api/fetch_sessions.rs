@@ -8,6 +8,7 @@
 //! all that their consumers named; where there is no more room, those that were idle for two minutes make some, else the fetch is answered in
 //! full, without a session. Source: FetchSession.scala, which bounds the sessions only.
 
+use crate::catalog::topics::NAME_LENGTH_MAX;
 use crate::ids::{Offset, Timestamp, TopicId};
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,8 +17,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const EVICTION_MS: i64 = 120_000;
 /// What all sessions may hold: half a million partitions. Partitions need not exist to be named, and a session grows with each turn.
 const BYTES_MAX: usize = 64 << 20;
-/// The longest name of a topic.
-const TOPIC_NAME_BYTES_MAX: usize = 249;
 const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
 
@@ -157,8 +156,6 @@ impl FetchSessions {
             };
             return Ok(Turn { session, asked });
         }
-        let bytes_named =
-            asked.iter().map(Asked::bytes).sum::<usize>() + forgotten.iter().map(|(topic, _)| topic.bytes()).sum::<usize>();
         let session = sessions.by_id.get_mut(&id).ok_or(SessionError::NotFound)?;
         if session.epoch != epoch {
             return Err(SessionError::WrongEpoch);
@@ -166,8 +163,7 @@ impl FetchSessions {
         if session.uses_ids != uses_ids {
             return Err(SessionError::OtherTopicNames);
         }
-        if bytes_named > self.bytes_max || !are_remembered(&asked) {
-            // Nothing is looked up for a request that could not be remembered.
+        if self.is_too_much(&asked, &forgotten) {
             sessions.remove(id);
             return Err(SessionError::NotFound);
         }
@@ -223,7 +219,7 @@ impl FetchSessions {
             // Nothing is built where there will be no place.
             sessions.idle(now)?;
         }
-        if asked.iter().map(Asked::bytes).sum::<usize>() > self.bytes_max || !are_remembered(asked) {
+        if self.is_too_much(asked, &[]) {
             return None;
         }
         let mut session = Session { epoch: 1, uses_ids, used: now, partitions: Vec::with_capacity(asked.len()), bytes: 0 };
@@ -242,6 +238,13 @@ impl FetchSessions {
         sessions.bytes += session.bytes;
         sessions.by_id.insert(id, session);
         Some(id)
+    }
+
+    /// Whether a request could never be remembered: nothing is looked up for it. Topics of longer names do not exist, and each turn of a session
+    /// looks at all of its names.
+    fn is_too_much(&self, asked: &[Asked], forgotten: &[(TopicKey, i32)]) -> bool {
+        let bytes: usize = asked.iter().map(Asked::bytes).chain(forgotten.iter().map(|(topic, _)| topic.bytes())).sum();
+        bytes > self.bytes_max || asked.iter().any(|one| one.topic.bytes() > NAME_LENGTH_MAX)
     }
 
     fn lock(&self) -> MutexGuard<'_, Sessions> {
@@ -311,11 +314,6 @@ impl Session {
             });
         }
     }
-}
-
-/// Topics of longer names do not exist, and each turn of a session looks at all of its names.
-fn are_remembered(asked: &[Asked]) -> bool {
-    asked.iter().all(|one| one.topic.bytes() <= TOPIC_NAME_BYTES_MAX)
 }
 
 /// Epochs count from 1 and skip 0 when they wrap (FetchMetadata.nextEpoch).

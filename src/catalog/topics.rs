@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(super) const PREFIX: &str = "topics/";
 
 /// The most characters of a name: with a partition's suffix it still fits into a file name (Topic.MAX_NAME_LENGTH).
-const NAME_LENGTH_MAX: usize = 249;
+pub const NAME_LENGTH_MAX: usize = 249;
 
 /// The most partitions of one topic. Kafka stops a request at 10,000 (MAX_PARTITIONS_PER_BATCH); ours cost no files.
 pub const PARTITIONS_MAX: u32 = 100_000;

@@ -147,8 +147,8 @@ pub async fn read_in<R, F: Future<Output = R>>(
 /// A fetch answers each partition once; where `wanted` has one several times (new events, and replays of older ones), there are several fetches.
 async fn fetch(handlers: &Handlers, wanted: &[Wanted], limits: Limits, held: Held) -> Vec<(usize, FetchedPartition)> {
     let rounds = rounds(wanted.iter().map(|one| (one.topic.id, one.partition)));
-    if let [_only_one] = rounds.as_slice() {
-        return fetch_each(handlers, wanted, &rounds[0], limits, held).await;
+    if let [only_one] = rounds.as_slice() {
+        return fetch_each(handlers, wanted, only_one, limits, held).await;
     }
     let (mut answers, mut left) = (Vec::new(), limits.bytes);
     for round in &rounds {

@@ -604,8 +604,9 @@ impl Partition {
         self.store.as_ref()
     }
 
-    pub(super) fn secret(&self) -> [u8; 16] {
-        self.env.secret_bytes()
+    /// Numbers that nobody can guess.
+    pub(super) fn secret(&self) -> [u64; 2] {
+        [self.env.secret_bytes(), self.env.secret_bytes()].map(u64::from_ne_bytes)
     }
 
     pub(super) fn now(&self) -> Timestamp {

@@ -101,7 +101,7 @@ impl Offsets {
     pub fn is_unstable(&self, group: &str, topic: &str, partition: i32) -> bool {
         // Asked for every partition of every fetch: no transaction, no cost.
         !self.unstable.is_empty()
-            && self.unstable.get(group).is_some_and(|partitions| partitions.contains_key(&(topic.to_owned(), partition)))
+            && self.unstable_of(group).is_some_and(|partitions| partitions.contains_key(&(topic.to_owned(), partition)))
     }
 
     /// The partitions of the group that open transactions are about to change, with how many of them.

@@ -6,7 +6,6 @@
 
 use crate::ids::Offset;
 use sha2::{Digest, Sha256};
-use uuid::Uuid;
 
 const SLOT_BYTES: usize = 24;
 
@@ -24,13 +23,12 @@ pub struct KeyMap {
 }
 
 impl KeyMap {
-    /// An empty map of at most `budget_bytes`, and no larger than `keys_max` keys need. `secret`: bytes that nobody can guess.
+    /// An empty map of at most `budget_bytes`, and no larger than `keys_max` keys need. `secret`: numbers that nobody can guess.
     #[must_use]
-    pub fn new(budget_bytes: usize, keys_max: usize, secret: [u8; 16]) -> KeyMap {
-        let (high, low) = Uuid::from_bytes(secret).as_u64_pair();
+    pub fn new(budget_bytes: usize, keys_max: usize, secret: [u64; 2]) -> KeyMap {
         let wanted = keys_max.saturating_add(keys_max / 9).saturating_add(2);
         let slots = (budget_bytes / SLOT_BYTES).min(wanted).max(2);
-        KeyMap { words: vec![0; slots * SLOT_WORDS], secret: [high | 1, low | 1], used: 0, latest: None }
+        KeyMap { words: vec![0; slots * SLOT_WORDS], secret: secret.map(|half| half | 1), used: 0, latest: None }
     }
 
     /// Notes that `key` has a record at `offset`, which is above all before; `false` when there is no room for another key.
@@ -92,7 +90,7 @@ impl KeyMap {
 mod tests {
     use super::*;
 
-    const SECRET: [u8; 16] = *b"nobody knows it.";
+    const SECRET: [u64; 2] = [0x6e6f_626f_6479_206b, 0x6e6f_7773_2069_742e];
 
     #[test]
     fn the_newest_offset_of_each_key_is_found() {
@@ -119,8 +117,7 @@ mod tests {
 
     #[test]
     fn where_a_key_lies_is_a_secret_of_the_map() {
-        let [one, other] =
-            [7_u128, 8].map(|secret| KeyMap::new(1 << 20, 1_000, (secret << 70 | secret << 10_u128).to_be_bytes()));
+        let [one, other] = [7_u64, 8].map(|secret| KeyMap::new(1 << 20, 1_000, [secret << 6, secret << 10]));
         let keys = || (0..1_000_i64).map(i64::to_be_bytes);
         let alike = keys().filter(|key| one.find(key).0 == other.find(key).0).count();
         assert!(alike < 20, "{alike} of 1,000 begin at the same of 1,113 slots");
@@ -131,7 +128,7 @@ mod tests {
     #[test]
     fn the_smallest_map_still_makes_progress() {
         for keys_max in [0, 1] {
-            let mut map = KeyMap::new(0, keys_max, [0; 16]);
+            let mut map = KeyMap::new(0, keys_max, [0; 2]);
             assert!(map.put(b"a", Offset(0)) && !map.put(b"b", Offset(1)));
         }
     }

@@ -185,8 +185,8 @@ impl Change<'_, '_> {
         let subscribed = Subscribed {
             names_changed: metadata.topics != former.topics,
             regex_changed: metadata.subscribed_regex() != former.subscribed_regex(),
-            // Topics that are known to match: the epoch moves on at once. Others are resolved first.
             had_matches: resolved.is_some_and(|resolved| !resolved.topics.is_empty()),
+            // Topics that are known to match: the epoch moves on at once. Others are resolved first.
             is_resolved: metadata.subscribed_regex().is_none_or(|regex| self.group.regexes.contains_key(regex)),
         };
         if is_new || metadata != former {
