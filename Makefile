@@ -4,7 +4,7 @@
 # of its dependencies, and is built once more.
 # ARGS goes to fbf (`make run ARGS="--set num.partitions=8"`) or to the benchmark (`make bench ARGS="--only p100 --rounds 1 --no-write"`; `make
 # profile` likewise, where nothing is written but flame graphs).
-# One test: `cargo test --release NAME`, `compat/kcat/run.sh NAME`, and the same for the other clients.
+# One test: `cargo test --release --workspace NAME` (with CARGO_TARGET_DIR as below), `compat/kcat/run.sh NAME`; compat/README.md has the other clients.
 
 SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -34,7 +34,7 @@ run: ## build and start fbf on 127.0.0.1:9092; options in ARGS
 	@cargo build --release --workspace --bin fbf
 	@exec "$(FBF_BIN)" serve $(ARGS)
 
-test: ## all that must pass: Rust tests, kcat and confluent-kafka against the real binary, the tour, the guard of costs
+test: ## all that must pass: Rust's tests, clients of Kafka, HTTP, schemas and webhooks against the real binary, the tour, the guard of costs
 	@compat/setup.sh build test guard
 	@cargo build --release --workspace --bins
 	@compat/run.sh test
@@ -82,7 +82,7 @@ scale: ## memory and processor time with many partitions, connections, waiting c
 	@cargo build --release --workspace --bin fbf --bin node-scale
 	@mkdir -p "$(BENCH_DIR)" && TMPDIR="$(BENCH_DIR)" "$(CARGO_TARGET_DIR)/release/node-scale" $(ARGS)
 
-profile: ## where processor time goes in each row of the bench: flame graphs in target/profile, e.g. ARGS="--only p100" (needs Java 17, Maven)
+profile: ## where processor time goes in each row of the bench: flame graphs, whose places it prints, e.g. ARGS="--only p100" (needs Java 17, Maven)
 	@compat/setup.sh build test java profile
 	@compat/setup.sh librdkafka || echo "profile: without librdkafka's rows" >&2
 	@cargo build --release --workspace --bin fbf

@@ -12,7 +12,7 @@ const LAYERS: &[&[&str]] = &[
     &["ids", "env", "config", "telemetry", "tasks", "sockets", "span"],
     &["wire", "records", "store"],
     &["log", "catalog"],
-    &["coordinator", "schema", "security"],
+    &["coordinator", "schema"],
     &["broker"],
     &["api"],
     &["hooks"],
