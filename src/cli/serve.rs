@@ -94,7 +94,8 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
 /// All listeners: Kafka's and those of HTTP.
 async fn bind(broker: &Arc<Broker>, hooks: &Arc<Hooks>, over_http: &Handle) -> anyhow::Result<(Server, HttpServer)> {
     let server = Server::bind(broker.clone())?;
-    Ok((server, tasks::on(over_http, "bind HTTP", HttpServer::bind(broker.clone(), hooks.clone())).await?))
+    let (broker, hooks) = (broker.clone(), hooks.clone());
+    Ok((server, tasks::on(over_http, "bind HTTP", async move { HttpServer::bind(broker, hooks) }).await?))
 }
 
 /// A reader that went away is no reason not to serve.

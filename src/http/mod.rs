@@ -26,10 +26,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use std::io::ErrorKind;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -139,8 +141,8 @@ fn busy() -> HttpError {
 
 /// Bound listeners that do not accept yet: for the API, and for the schema registry.
 pub struct Server {
-    api: Option<TcpListener>,
-    registry: Option<TcpListener>,
+    api: Vec<TcpListener>,
+    registry: Vec<TcpListener>,
     broker: Arc<Broker>,
     hooks: Arc<Hooks>,
 }
@@ -160,7 +162,7 @@ impl Server {
     ///
     /// # Errors
     /// When an address that was asked for is in use, cannot be resolved or is not ours; one line that names it.
-    pub async fn bind(broker: Arc<Broker>, hooks: Arc<Hooks>) -> anyhow::Result<Server> {
+    pub fn bind(broker: Arc<Broker>, hooks: Arc<Hooks>) -> anyhow::Result<Server> {
         let (http, schema) = (&broker.config.http, &broker.config.schema);
         let api = Wanted { key: "http.listen", what: "HTTP", address: http.address(), is_asked: http.listen.is_some() };
         let registry = Wanted {
@@ -169,20 +171,20 @@ impl Server {
             address: schema.address(),
             is_asked: schema.listen.is_some(),
         };
-        let (api, registry) = (bind(&api).await?, bind(&registry).await?);
+        let (api, registry) = (bind(&api)?, bind(&registry)?);
         Ok(Server { api, registry, broker, hooks })
     }
 
     /// Where the API is served.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        self.api.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.api.first().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Where the schema registry is served.
     #[must_use]
     pub fn registry_address(&self) -> Option<SocketAddr> {
-        self.registry.as_ref().and_then(|listener| listener.local_addr().ok())
+        self.registry.first().and_then(|listener| listener.local_addr().ok())
     }
 
     /// Serves until `shutdown`, then lets answers under way finish.
@@ -202,56 +204,67 @@ impl Server {
         });
         let room = Arc::new(Semaphore::new(http.connections));
         // Each describes all of its routes: milliseconds, which a broker without HTTP need not spend.
-        let api = self.api.map(|listener| (listener, router::router(shared.clone())));
-        let registry = self.registry.map(|listener| (listener, registry::router(shared.clone())));
+        let api = (!self.api.is_empty()).then(|| router::router(shared.clone()));
+        let registry = (!self.registry.is_empty()).then(|| registry::router(shared.clone()));
         let graceful = GracefulShutdown::new();
         let open = &self.broker.metrics.http_connections;
         tokio::select! {
-            () = accept(&shared, api.as_ref(), FIRST_CONNECTION, &graceful, &room, open) => {}
-            () = accept(&shared, registry.as_ref(), FIRST_REGISTRY_CONNECTION, &graceful, &room, open) => {}
+            () = accept(&shared, (&self.api, api), FIRST_CONNECTION, &graceful, &room, open) => {}
+            () = accept(&shared, (&self.registry, registry), FIRST_REGISTRY_CONNECTION, &graceful, &room, open) => {}
             () = shutdown => {}
         }
-        drop((api, registry));
+        drop((self.api, self.registry));
         // Nobody listens only when no request is under way.
         let _ = stop.send(true);
         let _ = tokio::time::timeout(DRAIN, graceful.shutdown()).await;
     }
 }
 
-async fn bind(wanted: &Wanted<'_>) -> anyhow::Result<Option<TcpListener>> {
+/// Nothing where it is off.
+fn bind(wanted: &Wanted<'_>) -> anyhow::Result<Vec<TcpListener>> {
     let Wanted { key, what, address, is_asked } = wanted;
     if address.is_empty() {
-        return Ok(None);
+        return Ok(Vec::new());
     }
     let (host, port) = split_address(address).map_err(|error| anyhow::anyhow!("{key} {error}"))?;
-    let host = if host == "*" || host.is_empty() { "0.0.0.0" } else { host };
-    match TcpListener::bind((host, port)).await {
-        Ok(listener) => Ok(Some(listener)),
-        Err(error) if error.kind() == ErrorKind::AddrInUse && !is_asked => {
+    match sockets::listen(host, port) {
+        Ok(listeners) => Ok(listeners),
+        Err(error) if error.is_in_use() && !is_asked => {
             warn!(listen = address, "{what} is not served: the address is in use; choose another with --set {key}=HOST:PORT");
-            Ok(None)
+            Ok(Vec::new())
         }
-        Err(error) => Err(anyhow::anyhow!("{key} {address:?} cannot be listened on: {error}; choose another")),
+        Err(error) => Err(anyhow::anyhow!("{key} {address:?}: {error}; choose another")),
     }
 }
 
-/// Takes connections for ever; without a listener there are none.
+/// The next connection of any of these, from `turn` on.
+async fn next_of(listeners: &[TcpListener], turn: usize) -> io::Result<(TcpStream, SocketAddr)> {
+    poll_fn(|context| {
+        let in_turn = listeners.iter().cycle().skip(turn).take(listeners.len());
+        in_turn.map(|listener| listener.poll_accept(context)).find(Poll::is_ready).unwrap_or(Poll::Pending)
+    })
+    .await
+}
+
+/// Takes connections for ever; without a router there are none.
 async fn accept(
     shared: &Arc<Shared>,
-    served: Option<&(TcpListener, Router)>,
+    (listeners, router): (&[TcpListener], Option<Router>),
     first: u64,
     graceful: &GracefulShutdown,
     room: &Arc<Semaphore>,
     open: &Gauge,
 ) {
-    let Some((listener, router)) = served else { return std::future::pending().await };
+    let Some(router) = router else { return std::future::pending().await };
     let mut next = first;
+    let mut turns = (0..listeners.len()).cycle();
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return };
-        match listener.accept().await {
+        match next_of(listeners, turns.next().unwrap_or(0)).await {
             Ok((stream, peer)) => {
+                // Now, not before: an address that nobody comes to must not keep a place from the others.
+                let Ok(place) = room.clone().acquire_owned().await else { return };
                 next += 1;
-                serve(shared.clone(), stream, (next, peer), router, graceful, (place, Hold::of(open)));
+                serve(shared.clone(), stream, (next, peer), &router, graceful, (place, Hold::of(open)));
             }
             Err(error) => {
                 warn!(%error, "an HTTP connection could not be accepted");

@@ -1,19 +1,18 @@
 //! The Kafka listener: bind, accept, limits, drain. What happens on a connection is in `connection.rs`.
 //!
 //! Owner: one accept task per bound address; one reader and one writer task per connection. Bound: `limits.connections`; when all are
-//! taken, accepting waits until one closes, so that the kernel's backlog, not our memory, holds the queue.
+//! taken, each address waits with one more connection until another one closes, so that the kernel's backlog, not our memory, holds the queue.
 
 use crate::api::fetch_sessions::FetchSessions;
 use crate::api::share_sessions::ShareSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
+use crate::sockets::{self, ListenError};
+use crate::tasks;
 use crate::telemetry::metrics::Hold;
-use crate::{sockets, tasks};
-use anyhow::Context as _;
 use metrics::Meters;
 use request_memory::RequestMemory;
-use socket2::{Domain, Protocol, Socket, Type};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -27,8 +26,6 @@ mod metrics;
 mod outgoing;
 mod request_memory;
 
-/// Connections that the kernel keeps waiting for us.
-const BACKLOG: i32 = 1024;
 /// How long answers under way may take at a stop, before connections are cut.
 const DRAIN: Duration = Duration::from_millis(500);
 
@@ -59,7 +56,7 @@ impl Server {
     pub fn bind(broker: Arc<Broker>) -> anyhow::Result<Server> {
         let mut listeners = Vec::new();
         for address in &broker.config.server.listen {
-            listeners.extend(bind_named(address)?);
+            listeners.extend(bind(address)?);
         }
         Ok(Server { listeners, broker })
     }
@@ -104,9 +101,10 @@ impl Server {
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>) {
     loop {
-        let Ok(place) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, peer)) => {
+                // Now, not before: an address that nobody comes to must not keep a place from the others.
+                let Ok(place) = room.clone().acquire_owned().await else { return };
                 let id = shared.next_connection.fetch_add(1, Ordering::Relaxed);
                 debug!(connection = id, %peer, "accepted");
                 shared.broker.metrics.kafka_connections_accepted.inc();
@@ -127,49 +125,13 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, room: Arc<Semaphore>
     }
 }
 
-/// Binds `host:port`. `localhost` means both loopback addresses, and `*`, `0.0.0.0` or `[::]` every address of both families, because
-/// clients may resolve a name to either family first (trap 6); IPv6 is optional where the machine has none.
-fn bind_named(address: &str) -> anyhow::Result<Vec<TcpListener>> {
+fn bind(address: &str) -> anyhow::Result<Vec<TcpListener>> {
     let (host, port) = split_address(address).map_err(|error| anyhow::anyhow!("server.listen {error}"))?;
-    let pair = match host {
-        "localhost" => Some((SocketAddr::from((Ipv4Addr::LOCALHOST, port)), Ipv6Addr::LOCALHOST)),
-        "*" | "" | "0.0.0.0" | "::" => Some((SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)), Ipv6Addr::UNSPECIFIED)),
-        _ => None,
-    };
-    if let Some((v4, v6)) = pair {
-        let first = listen(v4)?;
-        let port = first.local_addr().context("the address of a bound socket")?.port();
-        let mut listeners = vec![first];
-        match listen(SocketAddr::from((v6, port))) {
-            Ok(second) => listeners.push(second),
-            Err(error) => debug!(%error, "no IPv6 listener beside the IPv4 one"),
-        }
-        return Ok(listeners);
-    }
-    let resolved: Vec<SocketAddr> = (host, port)
-        .to_socket_addrs()
-        .with_context(|| format!("server.listen {address:?} does not resolve to an address"))?
-        .collect();
-    resolved.into_iter().map(listen).collect()
-}
-
-fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    let open = || -> std::io::Result<TcpListener> {
-        let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
-        if address.is_ipv6() {
-            // The two families have a socket each.
-            socket.set_only_v6(true)?;
-        }
-        socket.set_reuse_address(true)?;
-        socket.bind(&address.into())?;
-        socket.listen(BACKLOG)?;
-        socket.set_nonblocking(true)?;
-        TcpListener::from_std(socket.into())
-    };
-    open().map_err(|error| match error.kind() {
-        std::io::ErrorKind::AddrInUse => {
+    sockets::listen(host, port).map_err(|error| match error {
+        ListenError::Refused { address, .. } if error.is_in_use() => {
             anyhow::anyhow!("address {address} is in use by another process; stop it or choose another with --listen")
         }
-        _ => anyhow::anyhow!("address {address} cannot be listened on: {error}; choose another with --listen"),
+        ListenError::Refused { .. } => anyhow::anyhow!("{error}; choose another with --listen"),
+        ListenError::Unresolved(_) => anyhow::anyhow!("server.listen {address:?}: {error}"),
     })
 }
