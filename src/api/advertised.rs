@@ -1,6 +1,6 @@
 //! The address that clients are told to connect to.
 //!
-//! `server.advertised` where it is set. Else the address at which this client reached us, which it can reach again whatever names,
+//! `server.advertised` where it is set, or what Kafka's `advertised.listeners` has for the listener that this client came by. Else the address at which this client reached us, which it can reach again whatever names,
 //! containers and networks lie between; a host name would have to be resolved once more, and `localhost` may come out as ::1 first.
 
 use super::Context;
@@ -13,7 +13,7 @@ pub fn endpoint(context: &Context) -> (String, i32) {
     let server = &context.broker.config.server;
     let local = context.connection.local;
     // The configuration has checked that it is an address.
-    match server.advertised.as_deref().and_then(|configured| split_address(configured).ok()) {
+    match server.advertised_at(local).and_then(|configured| split_address(configured).ok()) {
         Some((host, port)) => (host.to_owned(), i32::from(port)),
         None => (reached(local, &server.listen).to_string(), i32::from(local.port())),
     }

@@ -1,6 +1,6 @@
 //! Addresses as the configuration writes them: `host:port`.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Host (an IPv6 address without its brackets; empty or `*` for every interface) and port of `host:port`.
 ///
@@ -22,6 +22,16 @@ pub fn split_address(address: &str) -> Result<(&str, u16), String> {
         return Err(wrong("is not an address"));
     }
     Ok((host, port))
+}
+
+/// Whether who reached us at `local` came by the listener at `listen`. A host that is a name counts as any: names are resolved when they are bound.
+pub(super) fn covers(listen: &str, local: SocketAddr) -> bool {
+    let Ok((host, port)) = split_address(listen) else { return false };
+    let is_host = match host.parse::<IpAddr>() {
+        Ok(ip) => ip.is_unspecified() || ip == local.ip().to_canonical(),
+        Err(_) => true,
+    };
+    port == local.port() && is_host
 }
 
 /// An address that clients can be told: a host, not every interface.

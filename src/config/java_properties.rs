@@ -11,6 +11,15 @@ pub struct Entry {
     pub value: String,
 }
 
+/// The text of a file: UTF-8, and what is not that as ISO-8859-1, which is how Java reads all of them.
+#[must_use]
+pub fn decode(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => text.to_owned(),
+        Err(_) => bytes.iter().map(|&byte| char::from(byte)).collect(),
+    }
+}
+
 /// All entries in order; a key may occur more than once, and the last one counts.
 ///
 /// # Errors
@@ -93,4 +102,15 @@ fn is_blank(c: char) -> bool {
 
 fn is_separator(c: char) -> bool {
     is_blank(c) || c == '=' || c == ':'
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_utf8_is_iso_8859_1() {
+        assert_eq!(decode("a=ü".as_bytes()), "a=ü");
+        assert_eq!(decode(b"# f\xfcr uns\na=\xfc"), "# für uns\na=ü");
+    }
 }

@@ -3,7 +3,7 @@
 
 use super::address::{check_advertised, split_address};
 use super::keys::{self, Given};
-use super::{Config, properties};
+use super::{Advertised, Config, properties};
 use std::collections::BTreeMap;
 
 /// Kafka's name and ours, where the value means the same. `node.id` after `broker.id`: it wins (KafkaConfig.nodeId).
@@ -42,8 +42,14 @@ pub(super) fn apply(config: &mut Config, names: &[String], given: &BTreeMap<Stri
         let key = keys::find("server.listen").expect("it is one of our keys");
         key.set(config, &Given::Text(&addresses.join(","))).map_err(|reason| format!("listeners: {reason}"))?;
     }
-    if let Some(value) = in_batch("advertised.listeners") {
-        config.server.advertised = Some(advertised(value, given, &mut warnings)?);
+    // Those of an earlier source stand for other listeners now.
+    let is_stale = in_batch("listeners").is_some() && !config.server.advertised_by.is_empty();
+    let earlier = || given.get("advertised.listeners").filter(|_| is_stale);
+    if let Some(value) = in_batch("advertised.listeners").or_else(earlier) {
+        let all = advertised(value, given)?;
+        let first = all.first().ok_or_else(|| format!("advertised.listeners = {value:?} has no listener for clients"))?;
+        config.server.advertised = Some(first.address.to_owned());
+        config.server.advertised_by = by_listener(&all, given, &mut warnings);
     }
     Ok(warnings)
 }
@@ -105,22 +111,37 @@ fn security_protocol(name: &str, given: &BTreeMap<String, String>) -> String {
     }
 }
 
-/// The one address that clients are told: that of the first listener for clients, else the first that is not the controller's.
-fn advertised(value: &str, given: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> Result<String, String> {
+/// What clients are told, but for the controller's: the address of the first listener for clients comes first.
+fn advertised<'a>(value: &'a str, given: &BTreeMap<String, String>) -> Result<Vec<Listener<'a>>, String> {
     let first = given
         .get("listeners")
         .and_then(|listeners| client_listeners(listeners, given).ok()?.first().map(|one| one.name.to_owned()));
     let controllers = given.get("controller.listener.names").map_or("CONTROLLER", String::as_str);
     let mut all = parsed("advertised.listeners", value)?;
     all.retain(|listener| !properties::items(controllers).any(|name| name.eq_ignore_ascii_case(listener.name)));
-    let wanted = all.iter().find(|listener| first.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(listener.name)));
-    let chosen = wanted.or(all.first()).ok_or_else(|| format!("advertised.listeners = {value:?} has no listener for clients"))?;
-    check_advertised(chosen.address).map_err(|reason| format!("advertised.listeners: {reason}"))?;
-    if all.iter().any(|listener| listener.address != chosen.address) {
-        warnings
-            .push(format!("advertised.listeners: clients of every listener are told {}, the others are ignored", chosen.address));
+    for listener in &all {
+        check_advertised(listener.address).map_err(|reason| format!("advertised.listeners: {reason}"))?;
     }
-    Ok(chosen.address.to_owned())
+    all.sort_by_key(|listener| !first.as_deref().is_some_and(|name| name.eq_ignore_ascii_case(listener.name)));
+    Ok(all)
+}
+
+/// Which of `all` goes with which bound address, by its name. One whose listener is not there is told to those who came by a listener without one, if
+/// it is the first, and to nobody else.
+fn by_listener(all: &[Listener<'_>], given: &BTreeMap<String, String>, warnings: &mut Vec<String>) -> Vec<Advertised> {
+    let bound = given.get("listeners").and_then(|listeners| client_listeners(listeners, given).ok()).unwrap_or_default();
+    let mut found = Vec::new();
+    for (nth, listener) in all.iter().enumerate() {
+        match bound.iter().find(|one| one.name.eq_ignore_ascii_case(listener.name)) {
+            Some(one) => found.push(Advertised { listen: bound_address(one.address), address: listener.address.to_owned() }),
+            None if nth > 0 => {
+                let Listener { name, address } = listener;
+                warnings.push(format!("advertised.listeners: there is no listener {name}, so nobody is told {address}"));
+            }
+            None => {}
+        }
+    }
+    found
 }
 
 fn parsed<'a>(property: &str, value: &'a str) -> Result<Vec<Listener<'a>>, String> {
@@ -149,8 +170,12 @@ pub(super) fn effective(config: &Config) -> BTreeMap<String, String> {
         ("max.connections", config.limits.connections.to_string()),
         ("socket.request.max.bytes", config.limits.request_bytes.to_string()),
     ]);
-    if let Some(address) = &config.server.advertised {
-        all.insert("advertised.listeners", format!("PLAINTEXT://{address}"));
+    let told: Vec<_> = match config.server.advertised_by.as_slice() {
+        [] => config.server.advertised.iter().map(|address| format!("PLAINTEXT://{address}")).collect(),
+        some => some.iter().map(|one| format!("PLAINTEXT://{}", one.address)).collect(),
+    };
+    if !told.is_empty() {
+        all.insert("advertised.listeners", told.join(","));
     }
     if let Some(rack) = &config.server.rack {
         all.insert("broker.rack", rack.clone());

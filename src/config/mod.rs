@@ -4,6 +4,7 @@
 //! flags `--data --listen --ephemeral`. An unknown key or a bad value is an error of one line that names the source, the key, the value and
 //! what is valid. Kafka's broker properties are taken by their own names: [`kafka`] has those that we honour, [`properties`] all.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 
@@ -61,12 +62,31 @@ pub struct Server {
     pub listen: Vec<String>,
     /// The `host:port` that clients are told; `None`: the address at which each of them reached us.
     pub advertised: Option<String>,
+    /// What clients are told instead who came by one of these of `listen` (Kafka's `advertised.listeners` has an address for each listener).
+    pub advertised_by: Vec<Advertised>,
     pub node_id: i32,
     /// `None`: made up at the first start and kept with the data.
     pub cluster_id: Option<String>,
     pub rack: Option<String>,
     /// Threads of each runtime; `None`: see `cli/runtimes.rs`.
     pub worker_threads: Option<usize>,
+}
+
+/// What clients are told who came by one of several listeners.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Advertised {
+    /// As it stands in `listen`.
+    pub listen: String,
+    pub address: String,
+}
+
+impl Server {
+    /// What a client is told that reached us at `local`, where that is configured.
+    #[must_use]
+    pub fn advertised_at(&self, local: SocketAddr) -> Option<&str> {
+        let own = self.advertised_by.iter().find(|one| address::covers(&one.listen, local)).map(|one| one.address.as_str());
+        own.or(self.advertised.as_deref())
+    }
 }
 
 /// `[storage]`: where records go and when they count as written.
@@ -128,6 +148,7 @@ impl Default for Server {
         Server {
             listen: vec!["localhost:9092".to_owned()],
             advertised: None,
+            advertised_by: Vec::new(),
             node_id: 1,
             cluster_id: None,
             rack: None,
@@ -203,7 +224,7 @@ pub fn load(sources: &Sources) -> Result<(Config, Vec<String>), ConfigError> {
         file::apply(&mut draft, &text).map_err(|reason| ConfigError(format!("{}: {reason}", path.display())))?;
     }
     if let Some(path) = &sources.properties {
-        let text = read(path)?;
+        let text = java_properties::decode(&read_bytes(path)?);
         draft.apply_properties(&text).map_err(|reason| ConfigError(format!("{}: {reason}", path.display())))?;
     }
     draft.apply_set(&sources.set).map_err(|reason| ConfigError(format!("--set: {reason}")))?;
@@ -226,7 +247,12 @@ fn apply_flags(config: &mut Config, sources: &Sources) -> Result<(), ConfigError
 }
 
 fn read(path: &Path) -> Result<String, ConfigError> {
-    std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))
+    String::from_utf8(read_bytes(path)?)
+        .map_err(|error| ConfigError(format!("{}: cannot be read: it is not UTF-8: {error}", path.display())))
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, ConfigError> {
+    std::fs::read(path).map_err(|error| ConfigError(format!("{}: cannot be read: {error}", path.display())))
 }
 
 impl Config {

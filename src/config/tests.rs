@@ -176,12 +176,31 @@ fn kafka_names_of_our_settings_land_there() {
     assert_eq!(config.kafka.value("transaction.two.phase.commit.enable"), Some("true"));
     let expected = [
         "log.dirs: there is one data directory; /one is used and the others are ignored",
-        "advertised.listeners: clients of every listener are told out:9092, the others are ignored",
         "these Kafka settings have no meaning here and were ignored: controller.listener.names, process.roles, ssl.keystore.password, \
          zookeeper.connect (unknown)",
         "these Kafka settings are kept and shown, but have no effect yet: transaction.two.phase.commit.enable",
     ];
     assert_eq!(warnings, expected);
+}
+
+#[test]
+fn clients_are_told_the_address_of_the_listener_that_they_came_by() {
+    let properties = "\
+        listeners=PLAINTEXT://:29092,PLAINTEXT_HOST://127.0.0.1:9092\n\
+        advertised.listeners=PLAINTEXT://kafka:29092,PLAINTEXT_HOST://localhost:9092,LOST://gone:1\n\
+        listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PLAINTEXT_HOST:PLAINTEXT,LOST:PLAINTEXT\n";
+    let (config, warnings) = loaded(None, Some(properties), &[]);
+    let told = |config: &Config, local: &str| config.server.advertised_at(local.parse().expect("an address")).map(str::to_owned);
+    assert_eq!(told(&config, "172.17.0.2:29092").as_deref(), Some("kafka:29092"));
+    assert_eq!(told(&config, "[::ffff:172.17.0.2]:29092").as_deref(), Some("kafka:29092"));
+    assert_eq!(told(&config, "127.0.0.1:9092").as_deref(), Some("localhost:9092"));
+    assert_eq!(told(&config, "127.0.0.2:9092").as_deref(), Some("kafka:29092"), "no listener is there: the first");
+    assert_eq!(warnings, ["advertised.listeners: there is no listener LOST, so nobody is told gone:1"]);
+
+    let (config, _) = loaded(None, Some(properties), &["listeners=PLAINTEXT_HOST://:9999"]);
+    assert_eq!(told(&config, "127.0.0.1:9999").as_deref(), Some("localhost:9092"), "of another source");
+    let (config, _) = loaded(None, Some(properties), &["server.advertised=one:1"]);
+    assert_eq!(told(&config, "127.0.0.1:9092").as_deref(), Some("one:1"), "ours wins");
 }
 
 #[test]
