@@ -62,7 +62,8 @@ pub fn init(filter: &str, format: Format) -> Result<(), String> {
     }
     let given = variable.as_deref().unwrap_or(filter);
     let filter = EnvFilter::try_new(given).map_err(|error| error.to_string())?;
-    let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Nobody may read the log any more, or its disk be full: no reason not to serve. The errors' own messages would go to the same place, and panic.
+    let writer = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).log_internal_errors(false);
     let reload: Reload = match format {
         Format::Text => {
             let writer = writer.with_ansi(std::io::stderr().is_terminal()).with_filter_reloading();

@@ -4,6 +4,7 @@
 use crate::config::Sources;
 use crate::store::local::OnDamage;
 use clap::{Args, Parser, Subcommand};
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -123,7 +124,8 @@ pub fn run() -> ExitCode {
 
 /// Says what is wrong, on one line of standard error.
 fn fail(code: u8, what: &str) -> ExitCode {
-    eprintln!("error: {}", what.lines().map(str::trim).collect::<Vec<_>>().join(" "));
+    // Nobody may listen: the code says it as well.
+    let _ = writeln!(std::io::stderr(), "error: {}", what.lines().map(str::trim).collect::<Vec<_>>().join(" "));
     ExitCode::from(code)
 }
 

@@ -24,6 +24,11 @@ pub enum OpenError {
         .dir.display()
     )]
     NewerFormat { dir: PathBuf, found: u32, known: u32 },
+    #[error(
+        "storage.path {} is the data directory of an Apache Kafka: fbf does not read its files, and Kafka would not start beside ours; \
+         choose another directory with --data or storage.path", .dir.display()
+    )]
+    OfKafka { dir: PathBuf },
     #[error("{} is damaged at position {position}: {why}; restore it from a backup, or cut the journal there with `fbf repair`, which says first what that gives up", .file.display())]
     Damaged { file: PathBuf, position: u64, why: String },
     #[error("{0}")]
@@ -50,6 +55,9 @@ pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
         why: error.to_string(),
     };
     std::fs::create_dir_all(dir).map_err(refused)?;
+    if !dir.join("VERSION").exists() && is_of_kafka(dir).map_err(refused)? {
+        return Err(OpenError::OfKafka { dir: dir.to_owned() });
+    }
     let held = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(dir.join("LOCK")).map_err(refused)?;
     match rustix::fs::flock(&held, FlockOperation::NonBlockingLockExclusive) {
         Ok(()) => {}
@@ -60,6 +68,22 @@ pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
     std::fs::create_dir_all(dir.join("journal")).map_err(refused)?;
     super::segment::sync_dir(dir).map_err(|error| OpenError::file(dir, &error))?;
     Ok(held)
+}
+
+/// Whether a Kafka has kept partitions here, each in a folder NAME-N (LogManager.loadLogs, which ends at any other folder).
+fn is_of_kafka(dir: &Path) -> io::Result<bool> {
+    if !dir.join("meta.properties").exists() {
+        return Ok(false);
+    }
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.rsplit_once('-')).map(|(_, number)| number);
+        if number.is_some_and(|number| number.parse::<u32>().is_ok()) && entry.file_type()?.is_dir() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn check_format(dir: &Path) -> Result<(), OpenError> {
