@@ -21,14 +21,15 @@ pub(super) async fn recompressed(
     let checked = partition.check(&records)?;
     let sent = checked.header().attributes.compression().map_err(AppendError::Corrupt)?;
     let Some(wanted) = Compression::named(&codec.name).filter(|wanted| *wanted != sent) else { return Ok(records) };
-    // Each may take as much memory as a batch may unpack to.
-    let room = match sent {
+    // Each may take as much memory as a batch may unpack to. The producer may go away: the leave ends with the work.
+    let leave = match sent {
         Compression::None => None,
-        _ => context.broker.unpacked.acquire().await.ok(),
+        _ => context.broker.unpacked.clone().acquire_owned().await.ok(),
     };
     let (level, max_timestamp) = (codec.level, checked.header().max_timestamp);
-    let work = move || recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level, max_timestamp);
-    let done = tasks::blocking("recompress", work).await.map_err(AppendError::Corrupt);
-    drop(room);
-    done
+    let work = move || {
+        let _leave = leave;
+        recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level, max_timestamp)
+    };
+    tasks::blocking("recompress", work).await.map_err(AppendError::Corrupt)
 }

@@ -20,6 +20,7 @@ use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use tokio::sync::OwnedSemaphorePermit;
 
 /// Records that an answer names one by one.
 const NAMED_MAX: usize = 1000;
@@ -58,11 +59,12 @@ impl Validated {
         let checked = self.partition.check(&records)?;
         let compression = checked.header().attributes.compression().map_err(AppendError::Corrupt)?;
         let broker = self.context.broker.clone();
-        let room = match compression {
+        let leave = match compression {
             Compression::None => None,
-            _ => broker.unpacked.acquire().await.ok(),
+            _ => broker.unpacked.clone().acquire_owned().await.ok(),
         };
-        let judgement = self.judge(&records, compression).await.map_err(AppendError::Corrupt)?;
+        let (judgement, leave) = self.judge(&records, compression, leave).await;
+        let judgement = judgement.map_err(AppendError::Corrupt)?;
         if broker.catalog.topic_by_id(self.topic.id).is_some() {
             broker.invalid_records.add(self.topic.id, &judgement.invalid);
         }
@@ -71,7 +73,14 @@ impl Validated {
             let resent = moves.then(|| records.clone());
             let appended = self.partition.append_checked(checked, records, origin).await?;
             return match resent {
-                Some(records) if appended.is_repeated => self.complete(records, appended, judgement.invalid).await,
+                Some(records) if appended.is_repeated => {
+                    let accepted = tasks::to_the_end("complete what was appended", async move {
+                        let accepted = self.complete(records, appended, judgement.invalid).await;
+                        drop(leave);
+                        accepted
+                    });
+                    accepted.await
+                }
                 _ => Ok(Accepted { appended, dead_letters: None }),
             };
         }
@@ -92,14 +101,20 @@ impl Validated {
             let kept = tasks::blocking("drop records", move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped)).await;
             let kept = kept.map_err(AppendError::Corrupt)?;
             let appended = self.partition.append_checked(checked.kept(&kept)?, kept, origin).await?;
-            self.complete(records, appended, judgement.invalid).await
+            let accepted = self.complete(records, appended, judgement.invalid).await;
+            drop(leave);
+            accepted
         });
-        let accepted = accepted.await;
-        drop(room);
-        accepted
+        accepted.await
     }
 
-    async fn judge(&self, records: &Bytes, compression: Compression) -> Result<Judgement, RecordError> {
+    /// Gives back the leave to unpack: the producer may go away, and the work goes on with it.
+    async fn judge(
+        &self,
+        records: &Bytes,
+        compression: Compression,
+        leave: Option<OwnedSemaphorePermit>,
+    ) -> (Result<Judgement, RecordError>, Option<OwnedSemaphorePermit>) {
         let is_cheap =
             |rule: &Rule| rule.depth == Depth::Id && matches!(rule.subject, SubjectName::Fixed(_) | SubjectName::Topic);
         let is_quick = compression == Compression::None
@@ -107,7 +122,10 @@ impl Validated {
             && [&self.rules.key, &self.rules.value].into_iter().flatten().all(is_cheap);
         let (broker, rules, index) = (self.context.broker.clone(), self.rules.clone(), self.index);
         let (name, records) = (self.topic.name.clone(), records.clone());
-        let judge = move || Validation::new(&broker.schemas, &name, index).judge(&rules, &records, DECOMPRESSED_BYTES_MAX);
+        let judge = move || {
+            let judgement = Validation::new(&broker.schemas, &name, index).judge(&rules, &records, DECOMPRESSED_BYTES_MAX);
+            (judgement, leave)
+        };
         // A look at five bytes of each record is nothing; decompression and whole values are no work for a runtime thread.
         if is_quick { judge() } else { tasks::blocking("validate records", judge).await }
     }
