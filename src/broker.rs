@@ -35,6 +35,8 @@ pub const FETCH_PERMIT_BYTES: usize = 1024;
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
 /// How often it is looked at whether all logs together grew by too much before that.
 const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// From the start to the first look at what is too old or too much.
+const FIRST_RETENTION: Duration = Duration::from_secs(30);
 /// Between two looks at what is to be compacted, whatever `log.cleaner.backoff.ms` says.
 const COMPACTION_REST_MIN: Duration = Duration::from_millis(10);
 /// Logs of one topic that are opened at once.
@@ -364,9 +366,11 @@ async fn open_all(opening: Opening) {
 
 async fn sweep_retention(logs: Arc<Logs>, interval_ms: i64) {
     let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(1).max(1));
+    // A disk that was full needs room soon (LogManager.InitialTaskDelayMs).
+    tokio::time::sleep(interval.min(FIRST_RETENTION)).await;
     loop {
-        tokio::time::sleep(interval).await;
         retention::sweep(&logs).await;
+        tokio::time::sleep(interval).await;
     }
 }
 

@@ -13,7 +13,7 @@ use crate::ids::{Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::log::producers::ProducerStatus;
 use crate::log::validate::DECOMPRESSED_BYTES_MAX;
 use crate::records::control::EndTransaction;
-use crate::records::header::CRC_FROM;
+use crate::records::header::{CRC_FROM, verify_crc};
 use crate::records::iterate::RawRecord;
 use crate::records::{BatchHeader, RecordError, kept};
 use crate::store::{Batch, Replacement, SuffixChecksum};
@@ -49,7 +49,7 @@ impl Cleaner {
     /// # Errors
     /// [`RecordError`] when it does not read.
     pub fn clean(&mut self, batch: &Batch) -> Result<Option<Replacement>, RecordError> {
-        let header = BatchHeader::parse(&batch.bytes)?;
+        let header = checked(batch)?;
         if header.attributes.is_control() {
             return self.clean_marker(batch, &header);
         }
@@ -77,7 +77,7 @@ impl Cleaner {
     /// # Errors
     /// [`RecordError`] when it does not read.
     pub fn learn(&mut self, batch: &Batch, from: Offset) -> Result<bool, RecordError> {
-        let header = BatchHeader::parse(&batch.bytes)?;
+        let header = checked(batch)?;
         if header.attributes.is_control() {
             if let Some(end) = EndTransaction::read(&batch.bytes)? {
                 self.decided.end(&header, batch.last, end.marker);
@@ -137,6 +137,13 @@ impl Cleaner {
             (false, _) => Ok(Some(Replacement::Remove { first: batch.first, last: batch.last })),
         }
     }
+}
+
+/// What the disk has damaged must not be written anew with a checksum that holds, nor its keys push out those of others.
+fn checked(batch: &Batch) -> Result<BatchHeader, RecordError> {
+    let header = BatchHeader::parse(&batch.bytes)?;
+    verify_crc(&batch.bytes, &header)?;
+    Ok(header)
 }
 
 fn rewritten(batch: &Batch, bytes: Bytes) -> Result<Replacement, RecordError> {

@@ -265,11 +265,31 @@ impl Pass<'_> {
 
     async fn replace(&mut self, changes: &mut Changes) -> Result<(), CompactionError> {
         let Changes { list, bytes, .. } = std::mem::take(changes);
+        let list = self.fitting(list).await?;
         if list.is_empty() {
             return Ok(());
         }
         self.pace.spend(bytes).await;
         Ok(self.partition.replace(list).await?)
+    }
+
+    /// Leaves out what the store does not take in one piece: the batch was written when `storage.segment_bytes` was larger, or compresses worse now. It
+    /// stays as it is.
+    async fn fitting(&self, list: Vec<Replacement>) -> Result<Vec<Replacement>, StoreError> {
+        let mut fitting = Vec::with_capacity(list.len());
+        for change in list {
+            match &change {
+                Replacement::Rewrite { batch, .. } => match self.partition.store().reserve(batch.bytes.len()).await {
+                    Ok(_room) => fitting.push(change),
+                    Err(error @ StoreError::TooLarge { .. }) => {
+                        warn!(log = %self.partition.log(), at = %batch.first, %error, "a batch cannot be compacted");
+                    }
+                    Err(error) => return Err(error),
+                },
+                Replacement::Remove { .. } => fitting.push(change),
+            }
+        }
+        Ok(fitting)
     }
 }
 

@@ -21,6 +21,7 @@ use crate::records::{BatchBuilder, BatchHeader, Compression};
 use crate::span::{self, Span};
 use crate::store::faulty::FaultyStore;
 use crate::store::memory::MemoryStore;
+use crate::store::{Batch, LogStore, Replacement, SuffixChecksum};
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -283,6 +284,29 @@ async fn a_batch_that_does_not_read_stays_and_holds_nothing_up() {
     assert_eq!((compacted.cleaned, compacted.unreadable.map(|one| one.at)), (Offset(3), Some(Offset(1))));
     let batches = house.partition.read(Offset(0), 1 << 20, Offset(i64::MAX)).await.expect("readable");
     assert_eq!(batches.iter().map(|batch| batch.first.0).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test]
+async fn a_batch_that_the_disk_has_damaged_is_not_written_anew() {
+    let house = House::new(1, &[]).await;
+    let two = BatchBuilder::new(NOW).record(Some(b"a"), Some(b"1")).record(Some(b"b"), Some(b"2")).build();
+    house.append(two).await;
+    house.put("a", Some("3")).await;
+    house.put("c", Some("4")).await;
+    let read = || house.partition.read(Offset(0), 1, Offset(i64::MAX));
+    let stored = read().await.expect("readable").remove(0);
+    let mut damaged = stored.bytes.to_vec();
+    *damaged.last_mut().expect("bytes") ^= 1;
+    let damaged = Batch { bytes: Bytes::from(damaged), ..stored };
+    let checksum = SuffixChecksum { from: 0, crc: 0 };
+    let rot = Replacement::Rewrite { batch: damaged.clone(), checksum };
+    house.store.replace(LOG, house.partition.fence, vec![rot]).await.expect("replaces");
+    house.partition.tail.forget(&house.partition.newest, Offset(i64::MAX));
+
+    let compacted = house.compact().await;
+    assert_eq!(compacted.unreadable.map(|one| one.at), Some(Offset(0)));
+    let left = read().await.expect("readable").remove(0);
+    assert!(left.bytes == damaged.bytes, "with the checksum that tells of it");
 }
 
 #[tokio::test]

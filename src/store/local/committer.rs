@@ -13,7 +13,7 @@
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
-use super::preparer::SHARES;
+use super::preparer::{SHARES, Unprepared};
 use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
@@ -62,6 +62,9 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, 
         }
     })
 }
+
+/// Between two looks whether a full disk has room.
+const FULL_PAUSE: Duration = Duration::from_millis(200);
 
 struct Committer {
     shared: Arc<Shared>,
@@ -352,12 +355,39 @@ impl Committer {
         if self.is_dirty {
             lock(&self.shared.unsynced).push((self.end, Arc::clone(&self.segment.file)));
         }
-        self.segment = self.shared.preparer.take(self.segment.seq + 1)?;
+        self.segment = self.take_next()?;
         self.shared.segments.insert_open(&self.segment);
         self.at = SEGMENT_HEADER_BYTES;
         self.told_used = 0;
         self.shared.reclaim.segment_left();
         Ok(())
+    }
+
+    /// The next segment. While the disk has no room for it, everybody waits: nothing was written, so nothing is lost, and retention, or whoever deletes a
+    /// topic, may make room.
+    fn take_next(&self) -> Result<Segment, StoreError> {
+        let is_full = &self.shared.is_disk_full;
+        loop {
+            let Unprepared { error, is_disk_full } = match self.shared.preparer.take(self.segment.seq + 1) {
+                Ok(segment) => {
+                    if is_full.swap(false, Ordering::Relaxed) {
+                        tracing::info!("the disk has room again: producers go on");
+                    }
+                    return Ok(segment);
+                }
+                Err(unprepared) => unprepared,
+            };
+            if let Some(failure) = self.shared.failure.get() {
+                return Err(failure.clone());
+            }
+            if !is_disk_full || self.shared.queue.is_closed() {
+                return Err(error);
+            }
+            if !is_full.swap(true, Ordering::Relaxed) {
+                tracing::error!(%error, "the disk is full: producers wait until there is room");
+            }
+            std::thread::sleep(FULL_PAUSE);
+        }
     }
 
     fn io_error(&self, error: &std::io::Error) -> StoreError {

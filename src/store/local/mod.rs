@@ -62,7 +62,7 @@ use segment::SEGMENT_HEADER_BYTES;
 use shared::{Opened, Shared};
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -180,6 +180,8 @@ impl LocalStore {
         let env = Env::system();
         let index = Index::open(&options.dir.join("index"), &env)
             .map_err(|error| OpenError::Io(format!("index in {}: {error}", options.dir.display())))?;
+        // The index made a folder of its own.
+        segment::sync_dir(&options.dir).map_err(|error| OpenError::file(&options.dir, &error))?;
         let recovered = recovery::recover(&options, &index, &env)?;
         let index = Arc::new(index);
         let shared = Arc::new(Shared {
@@ -195,6 +197,7 @@ impl LocalStore {
             preparer: preparer::Preparer::new(recovered.spares),
             reclaim: reclaim::Reclaim::new(),
             stale_moves: AtomicU64::new(0),
+            is_disk_full: AtomicBool::new(false),
             listener: OnceLock::new(),
             failure: OnceLock::new(),
             rows: std::array::from_fn(|_| Mutex::default()),
@@ -404,12 +407,22 @@ impl LogStore for LocalStore {
         Box::pin(async move {
             lock(&self.shared.ledger).fenced(log, fence)?;
             self.changing(|shared| shared.index()?.sync_rows()).await?;
+            let mut refused = None;
             for change in changes {
                 let (append, purpose) = replacing(log, fence, change);
-                let permit = self.reserve(append.bytes.len()).await?;
-                self.shared.queue.push(queue::Item { permit: Some(permit), append, purpose });
+                match self.reserve(append.bytes.len()).await {
+                    Ok(permit) => self.shared.queue.push(queue::Item { permit: Some(permit), append, purpose }),
+                    Err(error) => {
+                        refused = Some(error);
+                        break;
+                    }
+                }
             }
+            // Also what came before a refusal: who tries again must find it done, not on its way.
             self.wait_for_queue().await?;
+            if let Some(error) = refused {
+                return Err(error);
+            }
             lock(&self.shared.ledger).fenced(log, fence).map(drop)
         })
     }

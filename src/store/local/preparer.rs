@@ -14,6 +14,7 @@ use super::segment::Segment;
 use super::{Shared, segment};
 use crate::store::StoreError;
 use crate::tasks;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -34,6 +35,14 @@ pub(super) struct Preparer {
     ready: Condvar,
 }
 
+/// Why there is no segment.
+#[derive(Debug)]
+pub(super) struct Unprepared {
+    pub error: StoreError,
+    /// The disk has no room for it: there may be some later, and nothing was lost.
+    pub is_disk_full: bool,
+}
+
 #[derive(Default)]
 struct State {
     wanted: Option<u64>,
@@ -43,7 +52,7 @@ struct State {
     allowed: u64,
     /// The thread waits for more to be allowed.
     is_ahead: bool,
-    ready: Option<Result<Segment, StoreError>>,
+    ready: Option<Result<Segment, Unprepared>>,
     spares: Vec<PathBuf>,
     is_closed: bool,
 }
@@ -74,7 +83,7 @@ impl Preparer {
     }
 
     /// Waits for segment `seq`, which is the one after the current.
-    pub fn take(&self, seq: u64) -> Result<Segment, StoreError> {
+    pub fn take(&self, seq: u64) -> Result<Segment, Unprepared> {
         let mut state = lock(&self.state);
         // Before anybody works on it: an attempt that fails while nobody waits is given up, and told to nobody.
         state.is_urgent = true;
@@ -88,7 +97,7 @@ impl Preparer {
             }
             self.work.notify_one();
             if state.is_closed {
-                return Err(StoreError::Closed);
+                return Err(Unprepared { error: StoreError::Closed, is_disk_full: false });
             }
             state = self.ready.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -134,12 +143,12 @@ impl Preparer {
         state.is_urgent || state.is_closed
     }
 
-    fn finish(&self, segment: Result<Segment, StoreError>) {
+    fn finish(&self, segment: Result<Segment, Unprepared>) {
         let mut state = lock(&self.state);
         state.wanted = None;
         match segment {
             // Nobody waits yet, and until somebody does, retention may have made room: it is tried again then.
-            Err(error) if !state.is_urgent && !state.is_closed => {
+            Err(Unprepared { error, .. }) if !state.is_urgent && !state.is_closed => {
                 tracing::warn!(%error, "the next journal segment cannot be prepared yet");
             }
             segment => {
@@ -160,14 +169,16 @@ pub(super) fn start(shared: &Arc<Shared>) -> JoinHandle<()> {
     })
 }
 
-fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, StoreError> {
+fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, Unprepared> {
     let bytes = shared.options.segment_bytes;
     let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
     let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
     Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
         let path = segment::segment_path(dir, seq);
-        StoreError::Io(format!("{}: the next journal segment: {error}; free space or set storage.path", path.display()))
+        let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let why = format!("{}: the next journal segment: {error}; free space or set storage.path", path.display());
+        Unprepared { error: StoreError::Io(why), is_disk_full }
     })
 }
 
@@ -198,11 +209,12 @@ mod tests {
     fn who_waits_for_a_segment_is_told_why_there_is_none() {
         let preparer = Arc::new(Preparer::new(Vec::new()));
         preparer.want(1);
-        preparer.finish(Err(StoreError::Io("full".to_owned())));
+        let unprepared = |why: &str| Err(Unprepared { error: StoreError::Io(why.to_owned()), is_disk_full: true });
+        preparer.finish(unprepared("full"));
         let own = Arc::clone(&preparer);
         let worker = tasks::thread("test-preparer", move || {
             while own.next_wanted().is_some() {
-                own.finish(Err(StoreError::Io("still full".to_owned())));
+                own.finish(unprepared("still full"));
             }
         });
         assert!(preparer.take(1).is_err());

@@ -83,6 +83,11 @@ impl Queue {
         self.add(Entry::Batch(item));
     }
 
+    /// Nothing more is taken in.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).is_closed
+    }
+
     /// `barrier` is dropped without being called when the queue is closed.
     pub fn push_barrier(&self, barrier: Barrier) {
         self.add(Entry::Barrier(barrier));

@@ -19,15 +19,17 @@ use super::index::Index;
 use super::journal::{Found, SegmentReader};
 use super::queue::{Item, Purpose};
 use super::segment::{Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, segment_path};
-use super::{OpenError, Shared, lock};
+use super::{Shared, lock};
 use crate::ids::{LogId, Offset};
 use crate::store::{Append, StoreError};
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, mpsc};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 /// Keys removed at a time; commits wait meanwhile.
 const PIECE: usize = 512;
@@ -35,10 +37,22 @@ const PIECE: usize = 512;
 const MOVE_BYTES: usize = 1024 * 1024;
 /// The newest segments are left alone: what dies soon is not worth moving.
 const YOUNG_SEGMENTS: u64 = 2;
-/// A segment with less than a fifth living is worth moving ...
-const MOSTLY_DEAD_FACTOR: u64 = 5;
-/// ... once the journal takes more than four times what lives in it.
-const WASTE_FACTOR: u64 = 4;
+/// With fewer free segments' worth of room the disk is scarce.
+const SCARCE_SEGMENTS: u64 = 8;
+/// Between two looks whether the disk is full, while a commit is waited for.
+const FULL_LOOK: Duration = Duration::from_millis(200);
+
+/// What the journal may waste, in percent.
+struct Thrift {
+    /// A segment of which less lives is worth moving ...
+    living_less_than: u64,
+    /// ... once the journal takes more than this of what lives in it.
+    journal_more_than: u64,
+}
+
+const AMPLE: Thrift = Thrift { living_less_than: 20, journal_more_than: 400 };
+/// A disk that is nearly full: room is worth more than what moving costs.
+const SCARCE: Thrift = Thrift { living_less_than: 60, journal_more_than: 125 };
 
 /// What there is to do.
 pub(super) struct Reclaim {
@@ -108,16 +122,20 @@ impl Reclaim {
         lock(&self.state).is_closed
     }
 
-    /// Waits for work; `None` at close.
-    fn next(&self) -> Option<(HashMap<LogId, Offset>, bool)> {
+    /// Whether a segment was left since this was asked last.
+    fn take_segment_left(&self) -> bool {
+        std::mem::take(&mut lock(&self.state).is_segment_left)
+    }
+
+    /// Waits for work: what is to be removed, nothing where only a segment was left. `None` at close.
+    fn next(&self) -> Option<HashMap<LogId, Offset>> {
         let mut state = lock(&self.state);
         loop {
             if state.is_closed {
                 return None;
             }
             if state.is_segment_left || !state.below.is_empty() {
-                let is_segment_left = std::mem::take(&mut state.is_segment_left);
-                return Some((std::mem::take(&mut state.below), is_segment_left));
+                return Some(std::mem::take(&mut state.below));
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -153,19 +171,27 @@ impl Worker {
     fn run(&mut self) -> Result<(), StoreError> {
         self.sweep()?;
         self.free_empty()?;
-        while let Some((below, is_segment_left)) = self.shared.reclaim.next() {
+        // Who was ended by a full disk begins with less.
+        self.move_mostly_dead()?;
+        while let Some(below) = self.shared.reclaim.next() {
             for (log, end) in below {
                 if self.shared.reclaim.is_closed() {
                     return Ok(());
                 }
                 self.remove_keys(log, end)?;
             }
-            if is_segment_left {
-                self.shared.sync_left_segments()?;
-                self.index.flush()?;
-                self.move_mostly_dead()?;
-            }
+            self.flush_after_segment()?;
+            self.move_mostly_dead()?;
             self.free_empty()?;
+        }
+        Ok(())
+    }
+
+    /// Flushes the keys if a segment was left: that bounds what the next open has to replay.
+    fn flush_after_segment(&self) -> Result<(), StoreError> {
+        if self.shared.reclaim.take_segment_left() {
+            self.shared.sync_left_segments()?;
+            self.index.flush()?;
         }
         Ok(())
     }
@@ -228,6 +254,7 @@ impl Worker {
         let mut from = self.index.reclaimed(log)?;
         while from < end {
             from = self.remove_piece(log, from, end)?;
+            self.flush_after_segment()?;
         }
         Ok(())
     }
@@ -331,33 +358,50 @@ impl Worker {
     }
 
     fn mostly_dead(&self) -> Vec<u64> {
+        if self.shared.is_disk_full.load(Ordering::Relaxed) {
+            // There is no room to move anything to.
+            return Vec::new();
+        }
         let sizes = self.shared.segments.sizes();
         let accounts = lock(&self.shared.accounts);
         let live = |seq: u64| accounts.segments.get(&seq).map_or(0, |account| account.live());
         let size_total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         let live_total: u64 = sizes.iter().map(|(seq, _)| live(*seq)).sum();
-        if size_total <= live_total.saturating_mul(WASTE_FACTOR) {
+        let thrift = self.thrift();
+        if size_total.saturating_mul(100) <= live_total.saturating_mul(thrift.journal_more_than) {
             return Vec::new();
         }
         let is_victim = |(seq, bytes): &(u64, u64)| {
             let is_old = seq.saturating_add(YOUNG_SEGMENTS) < accounts.state.end.seq;
             let living = live(*seq);
-            is_old && living > 0 && living.saturating_mul(MOSTLY_DEAD_FACTOR) < *bytes && !self.unmovable.contains(seq)
+            let is_mostly_dead = living.saturating_mul(100) < bytes.saturating_mul(thrift.living_less_than);
+            is_old && living > 0 && is_mostly_dead && !self.unmovable.contains(seq)
         };
         sizes.iter().filter(|size| is_victim(size)).map(|(seq, _)| *seq).collect()
     }
 
-    /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes.
+    /// By what is free on the disk; where that cannot be told there is plenty.
+    fn thrift(&self) -> Thrift {
+        let free =
+            rustix::fs::statvfs(self.shared.segments.dir()).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        if free < self.shared.options.segment_bytes.saturating_mul(SCARCE_SEGMENTS) { SCARCE } else { AMPLE }
+    }
+
+    /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes, or has no room.
     fn move_living(&mut self, seq: u64) -> Result<bool, StoreError> {
-        let segment = Segment::open(self.shared.segments.dir(), seq, Access::Read).map_err(|error| match error {
-            OpenError::Damaged { .. } => StoreError::Damaged(error.to_string()),
-            other => StoreError::Io(other.to_string()),
-        })?;
-        let io_error = |error: std::io::Error| StoreError::Io(format!("journal segment {seq:016x}: {error}"));
+        let segment = match Segment::open(self.shared.segments.dir(), seq, Access::Read) {
+            Ok(segment) => segment,
+            Err(error) => return Ok(self.leave(seq, &error)),
+        };
         let mut reader = SegmentReader::new(segment);
         let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
         let (mut at, mut queued) = (SEGMENT_HEADER_BYTES, 0);
-        while let Some(commit) = reader.commit_at(at).map_err(io_error)? {
+        loop {
+            let commit = match reader.commit_at(at) {
+                Ok(Some(commit)) => commit,
+                Ok(None) => break,
+                Err(error) => return Ok(self.leave(seq, &error)),
+            };
             for found in &commit.found {
                 queued += self.queue_if_living(found, reader.bytes(), Position { seq, at })?;
                 if queued >= MOVE_BYTES {
@@ -382,6 +426,13 @@ impl Worker {
             self.unmovable.insert(seq);
         }
         Ok(true)
+    }
+
+    /// A segment that does not read stays where it is: who reads the batches behind the damage, and only they, will notice. Answers that others may go on.
+    fn leave(&mut self, seq: u64, error: &dyn std::fmt::Display) -> bool {
+        tracing::error!(seq, %error, "a mostly dead journal segment does not read; it stays as it is");
+        self.unmovable.insert(seq);
+        true
     }
 
     /// Queues one batch of a commit that starts at `start`, if its entry points here; answers its length.
@@ -415,14 +466,20 @@ impl Worker {
         Ok(batch.len())
     }
 
-    /// Waits until what was queued so far is committed; `false` when the store closes.
+    /// Waits until what was queued so far is committed; `false` when the store closes, or the committer waits for room, which this thread may have to
+    /// make.
     fn wait_for_queue(&self) -> bool {
         let (passed, wait) = mpsc::channel();
         self.shared.queue.push_barrier(Box::new(move || {
             // This thread waits for it, unless the process stops.
             let _ = passed.send(());
         }));
-        wait.recv().is_ok()
+        loop {
+            match wait.recv_timeout(FULL_LOOK) {
+                Err(RecvTimeoutError::Timeout) if !self.shared.is_disk_full.load(Ordering::Relaxed) => {}
+                passed => return passed.is_ok(),
+            }
+        }
     }
 }
 

@@ -124,6 +124,11 @@ impl Index {
         self.db.delete_opt(key(b's', log), &self.synced).map_err(index_error)
     }
 
+    /// Removes the snapshot of a log that is deleted: should it come back, the next open removes it.
+    pub fn drop_snapshot(&self, log: LogId) -> Result<(), StoreError> {
+        self.db.delete(key(b's', log)).map_err(index_error)
+    }
+
     /// Notes, durably, that nothing follows `end` in the journal.
     pub fn put_clean_end(&self, end: Position) -> Result<(), StoreError> {
         let mut bytes = [0u8; 16];

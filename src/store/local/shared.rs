@@ -15,7 +15,7 @@ use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset};
 use crate::store::{CommitListener, LogBounds, StoreError};
 use std::fs::File;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use tokio::sync::Semaphore;
 
@@ -40,6 +40,8 @@ pub(super) struct Shared {
     pub reclaim: Reclaim,
     /// Moves of reclaim that were dropped because their batch was replaced or moved meanwhile.
     pub stale_moves: AtomicU64,
+    /// The committer waits for room on the disk, and with it whoever waits for a commit.
+    pub is_disk_full: AtomicBool,
     pub listener: OnceLock<Arc<dyn CommitListener>>,
     pub room: Arc<Semaphore>,
     pub reads: Arc<Semaphore>,
@@ -159,6 +161,8 @@ impl Shared {
             let known = index.row(*log)?.unwrap_or_default();
             // The lock need not wait for the sync: nothing changes the row of a deleted log.
             index.put_row(*log, &Row { is_deleted: true, ..known }, Durability::Eventual)?;
+            // Behind its row, so that it is not gone alone after a power failure.
+            index.drop_snapshot(*log)?;
             lock(&self.ledger).logs.remove(log);
         }
         index.sync_rows()?;

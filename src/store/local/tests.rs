@@ -552,6 +552,52 @@ async fn mostly_dead_segments_do_not_pin_the_disk() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mostly_dead_segment_that_does_not_read_stays_and_stops_nothing() {
+    // Method: as above; the first segment loses its header while the store runs, and gets it back for the last look.
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    store.open(FILLER, F0).await.expect("opens");
+    put_one(&store, &told, LOG, 0, 1_000).await;
+    let first = segment_path(&dir.path().join("journal"), 1);
+    let file = OpenOptions::new().read(true).write(true).open(first).expect("the segment opens");
+    let mut header = [0; 28];
+    file.read_exact_at(&mut header, 0).expect("a header");
+    file.write_all_at(&[0; 28], 0).expect("written");
+    let mut filler = 0;
+    for round in 1..200 {
+        for _ in 0..12 {
+            put_one(&store, &told, FILLER, filler, 80_000).await;
+            filler += 1;
+        }
+        store.trim(FILLER, F0, Offset(filler)).await.expect("trims");
+        put_one(&store, &told, LOG, round, 1_000).await;
+        if round > 30 && names(dir.path(), ".segment").len() <= 8 {
+            break;
+        }
+    }
+    assert!(names(dir.path(), ".segment").len() <= 8, "others are given back: {:?}", names(dir.path(), ".segment"));
+    assert!(names(dir.path(), ".segment").contains(&format!("{:016x}.segment", 1)), "what does not read stays");
+    file.write_all_at(&header, 0).expect("written");
+    assert_eq!(read_firsts(&store, LOG).await.first(), Some(&0));
+    store.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_snapshot_takes_goes_with_its_log() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, _) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    store.put_snapshot(LOG, Offset(0), Bytes::from_static(b"large")).await.expect("kept");
+    let index = store.shared.index().expect("open");
+    assert!(index.snapshot(LOG).expect("read").is_some());
+    store.delete(vec![LOG]).await.expect("deleted");
+    assert!(index.snapshot(LOG).expect("read").is_none());
+    drop(index);
+    store.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn segments_filled_with_zeros_ahead_are_used() {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let ahead = |dir: &Path| LocalOptions { zero_ahead: true, ..options(dir) };

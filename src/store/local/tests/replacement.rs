@@ -113,6 +113,23 @@ async fn replaced_logs_read_as_their_model_over_crashes_moves_and_trims() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_before_a_batch_that_is_too_large_is_replaced_when_the_refusal_comes() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    let env = Env::manual(Timestamp(0), 1);
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..3 {
+        put_one(&store, &told, LOG, first, 1_000).await;
+    }
+    let too_large = store.shared.options.batch_bytes_max() + 1;
+    let changes = [(0, 10), (1, too_large), (2, 10)].map(|(first, length)| rewritten(&env, first, length).1);
+    let refused = store.replace(LOG, F0, changes.into()).await;
+    assert!(matches!(refused, Err(StoreError::TooLarge { .. })), "{refused:?}");
+    assert_eq!(store.size(LOG), 2_010);
+    store.close().await.expect("closes");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn mostly_replaced_segments_do_not_pin_the_disk() {
     // Every batch of 20 segments shrinks to a few bytes: they are moved together, and the segments are given back.
     let dir = tempfile::tempdir().expect("a temporary directory");
