@@ -34,8 +34,13 @@ pub struct Launch {
     port: u16,
     data: Option<PathBuf>,
     ephemeral: bool,
+    log: Option<PathBuf>,
+    disk_bytes: Option<u64>,
     start_limit: Duration,
 }
+
+/// Runs the words behind `SIZE FOLDER` with a disk of that size in the folder, which nobody else sees and which goes with the process.
+const WITH_OWN_DISK: &str = "mount -t tmpfs -o size=$1 none \"$2\" && shift 2 && exec \"$@\"";
 
 /// How a server's process ended.
 #[derive(Debug)]
@@ -65,7 +70,15 @@ impl Launch {
     /// The defaults: a free port, a new directory.
     #[must_use]
     pub fn new() -> Launch {
-        let launch = Launch { arguments: Vec::new(), port: 0, data: None, ephemeral: false, start_limit: START_LIMIT };
+        let launch = Launch {
+            arguments: Vec::new(),
+            port: 0,
+            data: None,
+            ephemeral: false,
+            log: None,
+            disk_bytes: None,
+            start_limit: START_LIMIT,
+        };
         SETTINGS.iter().fold(launch, |launch, (key, value)| launch.set(key, value))
     }
 
@@ -101,6 +114,22 @@ impl Launch {
     pub fn ephemeral(mut self) -> Launch {
         self.ephemeral = true;
         self
+    }
+
+    /// Writes standard error here, where nobody reads it.
+    #[must_use]
+    pub fn log_to(mut self, path: &Path) -> Launch {
+        self.log = Some(path.to_owned());
+        self
+    }
+
+    /// Has a disk of its own of so many bytes, gone when the process ends. `None` where this machine lets nobody make one.
+    #[must_use]
+    pub fn on_disk_of(mut self, bytes: u64) -> Option<Launch> {
+        let mut trial = own_disk(bytes, Path::new("/mnt"));
+        let is_possible = trial.arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
+        self.disk_bytes = Some(bytes);
+        is_possible.then_some(self)
     }
 
     /// Waits this long for it to listen, after each start: much data takes its time.
@@ -323,7 +352,15 @@ impl Server {
 
     fn spawn(&mut self) {
         self.starts += 1;
-        let mut command = Command::new(binary());
+        let mut command = match self.launch.disk_bytes {
+            None => Command::new(binary()),
+            Some(bytes) => {
+                std::fs::create_dir_all(self.data()).expect("a directory");
+                let mut command = own_disk(bytes, &self.data());
+                command.arg(binary());
+                command
+            }
+        };
         command.arg("serve").arg("--listen").arg(format!("127.0.0.1:{}", self.launch.port));
         if self.launch.ephemeral {
             command.arg("--ephemeral");
@@ -332,7 +369,11 @@ impl Server {
         }
         command.args(&self.launch.arguments).stdin(Stdio::null()).current_dir(self.home.path());
         command.stdout(File::create(self.output("out")).expect("a file for standard output"));
-        command.stderr(File::create(self.output("err")).expect("a file for standard error"));
+        let kept = File::create(self.output("err")).expect("a file for standard error");
+        command.stderr(match &self.launch.log {
+            None => kept,
+            Some(path) => File::options().write(true).open(path).expect("a place for standard error"),
+        });
         let child = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()));
         self.child = Some(child);
     }
@@ -378,6 +419,13 @@ impl Server {
         };
         format!("--- standard output\n{}\n--- standard error\n{}", tail(self.stdout()), tail(self.stderr()))
     }
+}
+
+/// What runs the words that follow with a disk of its own.
+fn own_disk(bytes: u64, folder: &Path) -> Command {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", WITH_OWN_DISK, "sh"]).arg(bytes.to_string()).arg(folder);
+    command
 }
 
 impl Drop for Server {

@@ -8,6 +8,7 @@ mod compaction;
 mod configs;
 mod consumer_groups;
 mod fetch;
+mod full_disk;
 mod group_offsets;
 mod groups;
 mod groups_rebalance;

@@ -3,8 +3,11 @@
 //! Method: the command line as an operator would type it; error paths first.
 
 use protocol_tests::server::{Exit, Launch, Server, binary};
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
 /// Wrong usage or configuration.
 const USAGE: i32 = 2;
@@ -48,6 +51,56 @@ fn a_directory_that_cannot_be_one_is_refused() {
     assert_refused(&exit, FAILED, &[&file.display().to_string()]);
     let exit = Launch::new().data(&file.join("below")).refused();
     assert_refused(&exit, FAILED, &[&file.display().to_string()]);
+}
+
+#[test]
+fn the_directory_of_a_kafka_is_refused_and_left_as_it_is() {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join("meta.properties"), "version=1\n").unwrap();
+    std::fs::create_dir(home.path().join("orders-0")).unwrap();
+    let exit = Launch::new().data(home.path()).refused();
+    assert_refused(&exit, FAILED, &[&home.path().display().to_string(), "Apache Kafka", "--data"]);
+    assert_eq!(std::fs::read_dir(home.path()).unwrap().count(), 2, "nothing was put there");
+
+    // One that was formatted and never used holds nothing, and some tools format it for whatever broker comes.
+    std::fs::remove_dir(home.path().join("orders-0")).unwrap();
+    Launch::new().data(home.path()).start().connect().assert_alive("a formatted directory");
+}
+
+#[test]
+fn a_log_that_cannot_be_written_is_no_reason_to_end() {
+    let mut server = Launch::new().set("log.level", "debug").log_to(Path::new("/dev/full")).start();
+    // Somebody speaks something else: that is logged.
+    let mut stranger = TcpStream::connect(server.address()).unwrap();
+    stranger.write_all(&[0x16, 3, 1, 2, 0]).unwrap();
+    let _ = stranger.read(&mut [0; 1]);
+    server.connect().assert_alive("a log on a full disk");
+    assert_eq!(server.terminate().status.code(), Some(0), "it stops as ever");
+}
+
+#[test]
+fn http_listens_on_both_loopback_addresses() {
+    let server = Launch::new().set("http.listen", "localhost:0").start();
+    let port = server.banner_address("http").port();
+    TcpStream::connect((Ipv4Addr::LOCALHOST, port)).expect("by IPv4");
+    let has_ipv6 = TcpListener::bind((Ipv6Addr::LOCALHOST, 0)).is_ok();
+    assert!(!has_ipv6 || TcpStream::connect((Ipv6Addr::LOCALHOST, port)).is_ok(), "by IPv6");
+}
+
+#[test]
+fn an_address_that_nobody_comes_to_takes_no_place_from_another() {
+    // localhost is two addresses, where there is IPv6.
+    let server =
+        Launch::new().set("http.listen", "localhost:0").set("schema.listen", "localhost:0").set("http.connections", "1").start();
+    for name in ["http", "schemas", "http"] {
+        let address = server.banner_address(name);
+        let mut client = TcpStream::connect(address).unwrap();
+        client.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        client.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(answer.starts_with(b"HTTP/1.1 "), "{name}");
+    }
 }
 
 #[test]

@@ -1,0 +1,95 @@
+//! Goal: a full disk ends nothing: producers wait, everything else is answered, and who makes room lets them go on.
+//! Method: a disk of its own, small, where the machine lets us make one.
+
+use kafka_protocol::error::ParseResponseErrorCode;
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
+use kafka_protocol::messages::{DeleteRecordsRequest, ProduceRequest};
+use protocol_tests::batch::Batch;
+use protocol_tests::client::{Client, Failure};
+use protocol_tests::frame::topic_name;
+use protocol_tests::records::{Fetch, PRODUCE_BY_NAME, batches, only_produced, produce_request, values};
+use protocol_tests::server::Launch;
+use protocol_tests::topics::Topic;
+use std::time::Duration;
+
+const DISK_BYTES: u64 = 192 << 20;
+const SEGMENT_BYTES: &str = "16777216";
+const BATCH_BYTES: usize = 500_000;
+/// An answer that takes longer is not on its way.
+const STALLED: Duration = Duration::from_secs(5);
+
+fn on_a_small_disk() -> Option<Launch> {
+    let launch = Launch::new().set("storage.segment_bytes", SEGMENT_BYTES).on_disk_of(DISK_BYTES);
+    if launch.is_none() {
+        println!("left out: this machine lets nobody mount a disk of their own");
+    }
+    launch
+}
+
+#[test]
+fn producers_wait_for_room_and_a_deleted_topic_makes_it() {
+    let Some(launch) = on_a_small_disk() else { return };
+    let mut server = launch.start();
+    let mut client = server.connect();
+    let (bulk, kept) = (client.create_topic("bulk", 1, &[]), client.create_topic("kept", 1, &[]));
+    client.produced(&kept, 0, Batch::of(&["before"]).build());
+
+    client.set_patience(STALLED);
+    let request = produce_request(&bulk, 0, -1, Batch::of_bytes(BATCH_BYTES).build());
+    let mut taken = 0_u64;
+    loop {
+        let sent = client.send(PRODUCE_BY_NAME, &request).expect("sent");
+        match client.receive::<ProduceRequest>(PRODUCE_BY_NAME, sent) {
+            Ok(response) => assert_eq!(only_produced(response).error_code.err(), None),
+            Err(Failure::TimedOut) => break,
+            Err(other) => panic!("after {taken} batches: {other:?}\n{}", server.said()),
+        }
+        taken += 1;
+        assert!(taken * (BATCH_BYTES as u64) < DISK_BYTES, "more than the disk has room for");
+    }
+    println!("{taken} batches, then the disk is full");
+    assert!(server.is_running(), "{}", server.said());
+    let mut other = server.connect();
+    assert_eq!(values(&other.read_all(&kept, 0)), ["before"], "what is there is read");
+
+    let mut waiting = server.connect();
+    let sent = waiting.send(PRODUCE_BY_NAME, &produce_request(&kept, 0, -1, Batch::of(&["after"]).build())).expect("sent");
+    other.delete_topic(&bulk);
+    let answer =
+        waiting.receive::<ProduceRequest>(PRODUCE_BY_NAME, sent).unwrap_or_else(|error| panic!("{error:?}\n{}", server.said()));
+    assert_eq!(only_produced(answer).error_code.err(), None);
+    assert_eq!(values(&other.read_all(&kept, 0)), ["before", "after"]);
+    assert_eq!(server.terminate().status.code(), Some(0));
+}
+
+/// Deletes what lies below `offset` in partition 0.
+fn delete_records(client: &mut Client, topic: &Topic, offset: i64) {
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(offset);
+    let topic = DeleteRecordsTopic::default().with_name(topic_name(&topic.name)).with_partitions(vec![partition]);
+    let response = client.call(2, &DeleteRecordsRequest::default().with_topics(vec![topic]).with_timeout_ms(30_000));
+    assert_eq!(response.topics[0].partitions[0].error_code.err(), None);
+}
+
+/// Two fifths of each segment stay for long, so that none is empty soon, and none is mostly dead by the measure of a disk with room.
+#[test]
+fn segments_that_are_half_dead_make_room_before_the_disk_is_full() {
+    // 80 MB: without moving anything, the segments that hold them are 200 MB.
+    const KEPT: i64 = 400;
+    let Some(launch) = on_a_small_disk() else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    let (bulk, kept) = (client.create_topic("bulk", 1, &[]), client.create_topic("kept", 1, &[]));
+    let (large, small) = (Batch::of_bytes(BATCH_BYTES * 3 / 5).build(), Batch::of_bytes(BATCH_BYTES * 2 / 5).build());
+    // Three times what the disk has room for.
+    let rounds = 3 * i64::try_from(DISK_BYTES / BATCH_BYTES as u64).expect("small");
+    for round in 0..rounds {
+        client.produced(&bulk, 0, large.clone());
+        client.produced(&kept, 0, small.clone());
+        delete_records(&mut client, &bulk, round + 1);
+        delete_records(&mut client, &kept, (round - KEPT).max(0));
+    }
+    for offset in rounds - KEPT..rounds {
+        let read = batches(&client.fetch(&Fetch::of(&kept, 0, offset).at_most(1, 1)));
+        assert_eq!(read.first().map(|batch| batch.base_offset), Some(offset), "{}", server.said());
+    }
+}
