@@ -43,7 +43,7 @@ impl Handler for AlterConfigs {
                 };
                 let answer = AlterConfigsResourceResponse::default().with_resource_type(kind).with_resource_name(name);
                 responses.push(match altered {
-                    Ok(()) => answer.with_error_code(NONE),
+                    Ok(()) => answer.with_error_code(NONE).with_error_message(None),
                     Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
                 });
             }

@@ -33,7 +33,8 @@ impl Handler for AlterPartitionReassignments {
             let partitions = asked.partitions.iter().map(|partition| response(topic.as_deref(), partition, node)).collect();
             ReassignableTopicResponse::default().with_name(asked.name).with_partitions(partitions)
         });
-        let response = AlterPartitionReassignmentsResponse::default().with_responses(responses.collect());
+        let response =
+            AlterPartitionReassignmentsResponse::default().with_error_message(None).with_responses(responses.collect());
         Answer::Now(match context.version {
             0 => response,
             _ => response.with_allow_replication_factor_change(request.allow_replication_factor_change),
@@ -48,7 +49,7 @@ impl Handler for AlterPartitionReassignments {
 fn response(topic: Option<&Topic>, asked: &ReassignablePartition, node: i32) -> ReassignablePartitionResponse {
     let answer = ReassignablePartitionResponse::default().with_partition_index(asked.partition_index);
     match refusal(topic, asked, node) {
-        None => answer.with_error_code(NONE),
+        None => answer.with_error_code(NONE).with_error_message(None),
         Some((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
     }
 }

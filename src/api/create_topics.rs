@@ -77,7 +77,8 @@ async fn create(
     budget.take(shape.partitions)?;
     let overrides = new.overrides.clone();
     let id = if validate_only { Uuid::nil() } else { broker.create_topic(new).await?.id.0 };
-    let result = CreatableTopicResult::default().with_name(topic.name.clone()).with_topic_id(id).with_error_code(NONE);
+    let result = CreatableTopicResult::default().with_name(topic.name.clone()).with_topic_id(id);
+    let result = result.with_error_code(NONE).with_error_message(None);
     if context.version < ECHO {
         return Ok(result);
     }

@@ -34,7 +34,7 @@ impl Handler for DescribeClientQuotas {
             Ok(filter) => {
                 let snapshot = context.broker.catalog.snapshot();
                 let entries = snapshot.quotas().filter(|(entity, _)| filter.matches(entity)).map(entry).collect();
-                response.with_error_code(NONE).with_error_message(None).with_entries(Some(entries))
+                response.with_error_code(NONE).with_entries(Some(entries))
             }
             Err((error, why)) => refusal(response, error, &why),
         })

@@ -74,7 +74,8 @@ pub fn shard(error: &ShardError) -> ResponseError {
 #[must_use]
 pub fn record(error: &RecordError) -> ResponseError {
     match error {
-        RecordError::UnsupportedMagic(_) => ResponseError::UnsupportedForMessageFormat,
+        // What was never a format is garbage.
+        RecordError::UnsupportedMagic(0 | 1) => ResponseError::UnsupportedForMessageFormat,
         RecordError::UnsupportedCompression(_) => ResponseError::UnsupportedCompressionType,
         RecordError::BadCount(_) | RecordError::BadRecord(_) => ResponseError::InvalidRecord,
         // Not to be sent again as it is: producers split a batch that is too large.

@@ -7,7 +7,7 @@
 //! keys at once; 5 (KIP-890) may answer TRANSACTION_ABORTABLE; 6 (KIP-932) adds share coordinators.
 //! Not implemented: nothing.
 
-use super::errors::{self, ResponseError};
+use super::errors::{self, NONE, ResponseError};
 use super::{Answer, Context, Handler, advertised};
 use base64::Engine;
 use base64::alphabet;
@@ -109,11 +109,12 @@ fn refused(error: ResponseError, message: &str) -> Coordinator {
         .with_error_message(Some(StrBytes::from_string(message.to_owned())))
 }
 
-/// The form of the versions before [`BATCHED`].
+/// The form of the versions before [`BATCHED`], in which success has a message, too (FindCoordinatorResponse.prepareOldResponse: Errors.NONE.message).
 fn single(found: Coordinator) -> FindCoordinatorResponse {
+    let message = if found.error_code == NONE { Some(StrBytes::from_static_str("NONE")) } else { found.error_message };
     FindCoordinatorResponse::default()
         .with_error_code(found.error_code)
-        .with_error_message(found.error_message)
+        .with_error_message(message)
         .with_node_id(found.node_id)
         .with_host(found.host)
         .with_port(found.port)

@@ -53,7 +53,7 @@ impl Handler for IncrementalAlterConfigs {
                     false => alter(&context, &resource, request.validate_only).await,
                 };
                 responses.push(match altered {
-                    Ok(()) => answer.with_error_code(NONE),
+                    Ok(()) => answer.with_error_code(NONE).with_error_message(None),
                     Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
                 });
             }
@@ -77,6 +77,9 @@ pub(super) async fn alter(context: &Context, resource: &AlterConfigsResource, va
     let catalog = &context.broker.catalog;
     if resource.resource_type == TOPIC {
         let name = resource.resource_name.as_str();
+        if name.is_empty() {
+            return invalid("Default topic resources are not allowed.");
+        }
         check_name(name).map_err(|error| (code(&error), error.to_string()))?;
         let changes = changes(&Resource::Topic, &resource.configs)?;
         let altered = match validate_only {

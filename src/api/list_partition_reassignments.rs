@@ -16,7 +16,7 @@ impl Handler for ListPartitionReassignments {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(_: Context, _: ListPartitionReassignmentsRequest) -> Answer<ListPartitionReassignmentsResponse> {
-        Answer::Now(ListPartitionReassignmentsResponse::default().with_error_code(NONE))
+        Answer::Now(ListPartitionReassignmentsResponse::default().with_error_code(NONE).with_error_message(None))
     }
 
     fn unsupported() -> ListPartitionReassignmentsResponse {

@@ -109,7 +109,7 @@ pub fn topic(name: &str, overrides: &BTreeMap<String, String>, brokers: Brokers<
     if let Some(value) = &own {
         synonyms.push(Synonym { name: name.to_owned(), value: Some(value.clone()), source: Source::DynamicTopic });
     }
-    synonyms.extend(ways_to_set(topic.synonym, brokers));
+    synonyms.extend(from_its_name(topic.synonym.first().copied().unwrap_or_default(), ways_to_set(topic.synonym, brokers)));
     let value = own.or_else(|| broker_value(topic, brokers.effective));
     Some(described(&topic.property, value, synonyms, false))
 }
@@ -117,10 +117,7 @@ pub fn topic(name: &str, overrides: &BTreeMap<String, String>, brokers: Brokers<
 /// The broker configuration `name`; `None` when Kafka documents no such property, and nobody has set it while the broker runs.
 #[must_use]
 pub fn broker(name: &str, brokers: Brokers<'_>) -> Option<Described> {
-    let mut synonyms = ways_to_set(&broker_synonyms(name), brokers);
-    // What comes before the first under this very name gives the value of another property (ConfigHelper.configSynonyms).
-    let first = synonyms.iter().position(|synonym| synonym.name == name);
-    synonyms.drain(..first.unwrap_or_default());
+    let synonyms = from_its_name(name, ways_to_set(&broker_synonyms(name), brokers));
     let Some(property) = properties::broker(name) else {
         return match properties::broker_or_listener(name) {
             // What was set for one listener.
@@ -187,6 +184,14 @@ pub fn changed(name: &str, [broker, all]: Dynamic) -> Vec<Synonym> {
     let set = [(broker, Source::DynamicBroker), (all, Source::DynamicDefaultBroker)].into_iter();
     let set = set.filter_map(|(overrides, source)| Some((overrides?.get(name)?.clone(), source)));
     set.map(|(value, source)| Synonym { name: name.to_owned(), value: Some(value), source }).collect()
+}
+
+/// What comes before the first under this very name gives the value of another property, and all of them do where none is under it
+/// (ConfigHelper.configSynonyms).
+fn from_its_name(name: &str, mut ways: Vec<Synonym>) -> Vec<Synonym> {
+    let first = ways.iter().position(|synonym| synonym.name == name);
+    ways.drain(..first.unwrap_or(ways.len()));
+    ways
 }
 
 /// All that gives a value to one of the broker properties `names`, what counts first in front.

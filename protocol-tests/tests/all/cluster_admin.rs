@@ -4,19 +4,24 @@
 
 use bytes::Bytes;
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
+use kafka_protocol::messages::alter_configs_request::AlterConfigsResource as WholeConfigs;
+use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
+use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterReplicaLogDirsRequest, BrokerId, DescribeQuorumRequest, DescribeUserScramCredentialsRequest,
-    GetTelemetrySubscriptionsRequest, GetTelemetrySubscriptionsResponse, PushTelemetryRequest, UnregisterBrokerRequest,
-    UpdateFeaturesRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, BrokerId, CreateTopicsRequest,
+    DescribeQuorumRequest, DescribeUserScramCredentialsRequest, FindCoordinatorRequest, GetTelemetrySubscriptionsRequest,
+    GetTelemetrySubscriptionsResponse, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, PushTelemetryRequest,
+    UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use protocol_tests::client::Client;
 use protocol_tests::frame::{text, topic_name};
 use protocol_tests::server::{Launch, Server};
+use protocol_tests::topics::new_topic;
 use uuid::Uuid;
 
 /// FeatureUpdate.UpgradeType.
@@ -201,4 +206,39 @@ fn nobody_has_scram_credentials() {
     let twice = ("alice".to_owned(), Some(ResponseError::DuplicateResource));
     assert_eq!(ask(&["alice", "bob", "alice"]), [twice, ("bob".to_owned(), Some(ResponseError::ResourceNotFound))]);
     assert_eq!(ask(&[]), []);
+}
+
+/// As Apache Kafka 4.3 has it, field by field: clients tell failure from success by it (aiokafka, KafkaJS).
+#[test]
+fn what_succeeds_says_nothing_of_errors() {
+    let server = Launch::new().ephemeral().start();
+    let mut client = server.connect();
+    let created = client.call(7, &CreateTopicsRequest::default().with_topics(vec![new_topic("orders", 1, &[])]));
+    assert_eq!((created.topics[0].error_code, created.topics[0].error_message.as_deref()), (0, None));
+
+    let retention = AlterableConfig::default().with_name(text("retention.ms")).with_value(Some(text("60000")));
+    let topic =
+        AlterConfigsResource::default().with_resource_type(2).with_resource_name(text("orders")).with_configs(vec![retention]);
+    let altered = client.call(1, &IncrementalAlterConfigsRequest::default().with_resources(vec![topic]));
+    assert_eq!((altered.responses[0].error_code, altered.responses[0].error_message.as_deref()), (0, None));
+    let topic = WholeConfigs::default().with_resource_type(2).with_resource_name(text("orders"));
+    let altered = client.call(2, &AlterConfigsRequest::default().with_resources(vec![topic]));
+    assert_eq!((altered.responses[0].error_code, altered.responses[0].error_message.as_deref()), (0, None));
+
+    let partition = ReassignablePartition::default().with_partition_index(0).with_replicas(Some(vec![BrokerId(1)]));
+    let topic = ReassignableTopic::default().with_name(topic_name("orders")).with_partitions(vec![partition]);
+    let moved = client.call(0, &AlterPartitionReassignmentsRequest::default().with_topics(vec![topic]));
+    assert_eq!((moved.error_code, moved.error_message.as_deref()), (0, None));
+    assert_eq!(
+        (moved.responses[0].partitions[0].error_code, moved.responses[0].partitions[0].error_message.as_deref()),
+        (0, None)
+    );
+    let under_way = client.call(0, &ListPartitionReassignmentsRequest::default());
+    assert_eq!((under_way.error_code, under_way.error_message.as_deref()), (0, None));
+
+    // Here there is a word of old.
+    let found = client.call(3, &FindCoordinatorRequest::default().with_key(text("group")));
+    assert_eq!((found.error_code, found.error_message.as_deref()), (0, Some("NONE")));
+    let found = client.call(4, &FindCoordinatorRequest::default().with_coordinator_keys(vec![text("group")]));
+    assert_eq!((found.coordinators[0].error_code, found.coordinators[0].error_message.as_deref()), (0, Some("")));
 }
