@@ -277,8 +277,8 @@ mod tests {
     #[test]
     fn synonyms_and_documentation_come_when_they_are_asked_for() {
         let describe = || {
-            let overrides = BTreeMap::from([("retention.ms".to_owned(), "60000".to_owned())]);
-            describe::topic("retention.ms", &overrides, Brokers::unchanged(&KafkaSettings::default())).expect("known")
+            let overrides = BTreeMap::from([("retention.bytes".to_owned(), "60000".to_owned())]);
+            describe::topic("retention.bytes", &overrides, Brokers::unchanged(&KafkaSettings::default())).expect("known")
         };
         let plain = shown(describe(), Asked { synonyms: false, documentation: false });
         assert!(plain.synonyms.is_empty() && plain.documentation.is_none());
@@ -287,7 +287,7 @@ mod tests {
         assert!(full.documentation.is_some());
         assert_eq!(
             full.synonyms.first().map(|synonym| (synonym.name.to_string(), synonym.source)),
-            Some(("retention.ms".into(), 1))
+            Some(("retention.bytes".into(), 1))
         );
         assert_eq!(full.synonyms.last().map(|synonym| synonym.source), Some(5));
     }
