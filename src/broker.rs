@@ -296,6 +296,7 @@ impl Broker {
         for task in &self.background {
             task.abort();
         }
+        self.logs.stopping();
         // They write to logs of groups.
         self.transactions.close().await;
         self.share_partitions.close().await;

@@ -1,6 +1,7 @@
 //! Sockets, whatever is spoken on them: addresses that are listened on, and what every accepted connection gets.
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use std::collections::BTreeSet;
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs};
 use std::time::Duration;
@@ -40,8 +41,8 @@ pub fn listen(host: &str, port: u16) -> Result<Vec<TcpListener>, ListenError> {
         _ => None,
     };
     let Some((v4, v6)) = pair else {
-        let resolved: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(ListenError::Unresolved)?.collect();
-        return resolved.into_iter().map(bound).collect();
+        let resolved: BTreeSet<SocketAddr> = (host, port).to_socket_addrs().map_err(ListenError::Unresolved)?.collect();
+        return all_of_this_machine(resolved);
     };
     let first = bound((v4, port).into())?;
     // The same free port for both.
@@ -52,6 +53,24 @@ pub fn listen(host: &str, port: u16) -> Result<Vec<TcpListener>, ListenError> {
         Err(error) => debug!(%error, "no IPv6 listener beside the IPv4 one"),
     }
     Ok(listeners)
+}
+
+/// Those of another machine are left out, unless all are.
+fn all_of_this_machine(addresses: BTreeSet<SocketAddr>) -> Result<Vec<TcpListener>, ListenError> {
+    let (mut listeners, mut foreign) = (Vec::new(), None);
+    for address in addresses {
+        match bound(address) {
+            Ok(listener) => listeners.push(listener),
+            Err(ListenError::Refused { error, .. }) if error.kind() == io::ErrorKind::AddrNotAvailable => {
+                foreign = Some(ListenError::Refused { address, error });
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    match foreign {
+        Some(error) if listeners.is_empty() => Err(error),
+        _ => Ok(listeners),
+    }
 }
 
 fn bound(address: SocketAddr) -> Result<TcpListener, ListenError> {

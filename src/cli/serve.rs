@@ -81,6 +81,7 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
         };
         let http = tasks::on(over_http, "HTTP", http.run(stopped(stopping.clone())));
         tokio::join!(until_signal, server.run(stopped(stopping.clone())), http);
+        broker.logs.stopping();
         // They read, commit and write as clients do.
         hooks.close().await;
         broker.close().await

@@ -43,13 +43,13 @@ pub(super) fn apply(config: &mut Config, names: &[String], given: &BTreeMap<Stri
         key.set(config, &Given::Text(&addresses.join(","))).map_err(|reason| format!("listeners: {reason}"))?;
     }
     // Those of an earlier source stand for other listeners now.
-    let is_stale = in_batch("listeners").is_some() && !config.server.advertised_by.is_empty();
+    let is_stale = in_batch("listeners").is_some() && config.server.advertised_by.is_some();
     let earlier = || given.get("advertised.listeners").filter(|_| is_stale);
     if let Some(value) = in_batch("advertised.listeners").or_else(earlier) {
         let all = advertised(value, given)?;
         let first = all.first().ok_or_else(|| format!("advertised.listeners = {value:?} has no listener for clients"))?;
         config.server.advertised = Some(first.address.to_owned());
-        config.server.advertised_by = by_listener(&all, given, &mut warnings);
+        config.server.advertised_by = Some(by_listener(&all, given, &mut warnings));
     }
     Ok(warnings)
 }
@@ -170,7 +170,7 @@ pub(super) fn effective(config: &Config) -> BTreeMap<String, String> {
         ("max.connections", config.limits.connections.to_string()),
         ("socket.request.max.bytes", config.limits.request_bytes.to_string()),
     ]);
-    let told: Vec<_> = match config.server.advertised_by.as_slice() {
+    let told: Vec<_> = match config.server.advertised_by.as_deref().unwrap_or_default() {
         [] => config.server.advertised.iter().map(|address| format!("PLAINTEXT://{address}")).collect(),
         some => some.iter().map(|one| format!("PLAINTEXT://{}", one.address)).collect(),
     };

@@ -44,7 +44,7 @@ pub(super) static KEYS: &[Key] = &[
             let address = given.text()?;
             check_advertised(&address).map_err(|reason| format!("an address, but {reason}"))?;
             config.server.advertised = Some(address);
-            config.server.advertised_by.clear();
+            config.server.advertised_by = None;
             Ok(())
         },
     },

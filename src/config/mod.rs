@@ -62,8 +62,8 @@ pub struct Server {
     pub listen: Vec<String>,
     /// The `host:port` that clients are told; `None`: the address at which each of them reached us.
     pub advertised: Option<String>,
-    /// What clients are told instead who came by one of these of `listen` (Kafka's `advertised.listeners` has an address for each listener).
-    pub advertised_by: Vec<Advertised>,
+    /// What clients are told instead who came by one of these of `listen`; there where Kafka's `advertised.listeners` is what was given.
+    pub advertised_by: Option<Vec<Advertised>>,
     pub node_id: i32,
     /// `None`: made up at the first start and kept with the data.
     pub cluster_id: Option<String>,
@@ -84,7 +84,8 @@ impl Server {
     /// What a client is told that reached us at `local`, where that is configured.
     #[must_use]
     pub fn advertised_at(&self, local: SocketAddr) -> Option<&str> {
-        let own = self.advertised_by.iter().find(|one| address::covers(&one.listen, local)).map(|one| one.address.as_str());
+        let own =
+            self.advertised_by.iter().flatten().find(|one| address::covers(&one.listen, local)).map(|one| one.address.as_str());
         own.or(self.advertised.as_deref())
     }
 }
@@ -148,7 +149,7 @@ impl Default for Server {
         Server {
             listen: vec!["localhost:9092".to_owned()],
             advertised: None,
-            advertised_by: Vec::new(),
+            advertised_by: None,
             node_id: 1,
             cluster_id: None,
             rack: None,

@@ -199,6 +199,9 @@ fn clients_are_told_the_address_of_the_listener_that_they_came_by() {
 
     let (config, _) = loaded(None, Some(properties), &["listeners=PLAINTEXT_HOST://:9999"]);
     assert_eq!(told(&config, "127.0.0.1:9999").as_deref(), Some("localhost:9092"), "of another source");
+    let toml = "[kafka]\n\"advertised.listeners\" = \"IN://in:1,OUT://out:2\"\n";
+    let (config, _) = loaded(Some(toml), None, &["listeners=IN://:1001,OUT://:1002"]);
+    assert_eq!(told(&config, "127.0.0.1:1002").as_deref(), Some("out:2"), "listeners of a later source");
     let (config, _) = loaded(None, Some(properties), &["server.advertised=one:1"]);
     assert_eq!(told(&config, "127.0.0.1:9092").as_deref(), Some("one:1"), "ours wins");
 }

@@ -163,6 +163,11 @@ impl Logs {
         &self.env
     }
 
+    /// See [`LogStore::stopping`].
+    pub fn stopping(&self) {
+        self.store.stopping();
+    }
+
     /// Saves what recovery would otherwise have to work out again, then closes the store.
     ///
     /// # Errors

@@ -215,6 +215,9 @@ pub trait LogStore: Send + Sync {
     /// The newest snapshot kept, if any.
     fn get_snapshot(&self, log: LogId) -> BoxFuture<'_, Result<Option<(Offset, Bytes)>, StoreError>>;
 
+    /// The process is about to end, and waits for what is on its way first: a store that waits for something, as for room on a disk, fails instead.
+    fn stopping(&self) {}
+
     /// Stops taking batches, commits what is queued, flushes the keys and releases the directory. Idempotent.
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>>;
 }

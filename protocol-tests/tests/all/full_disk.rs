@@ -8,13 +8,15 @@ use protocol_tests::batch::Batch;
 use protocol_tests::client::{Client, Failure};
 use protocol_tests::frame::topic_name;
 use protocol_tests::records::{Fetch, PRODUCE_BY_NAME, batches, only_produced, produce_request, values};
-use protocol_tests::server::Launch;
+use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::Topic;
 use std::time::Duration;
 
-const DISK_BYTES: u64 = 192 << 20;
+const DISK_BYTES: u64 = 256 << 20;
 const SEGMENT_BYTES: &str = "16777216";
 const BATCH_BYTES: usize = 500_000;
+/// The status of a process that could not write.
+const STORE_FAILED: i32 = 70;
 /// An answer that takes longer is not on its way.
 const STALLED: Duration = Duration::from_secs(5);
 
@@ -26,16 +28,10 @@ fn on_a_small_disk() -> Option<Launch> {
     launch
 }
 
-#[test]
-fn producers_wait_for_room_and_a_deleted_topic_makes_it() {
-    let Some(launch) = on_a_small_disk() else { return };
-    let mut server = launch.start();
-    let mut client = server.connect();
-    let (bulk, kept) = (client.create_topic("bulk", 1, &[]), client.create_topic("kept", 1, &[]));
-    client.produced(&kept, 0, Batch::of(&["before"]).build());
-
+/// Produces until nothing is answered any more.
+fn fill(client: &mut Client, topic: &Topic, server: &Server) {
     client.set_patience(STALLED);
-    let request = produce_request(&bulk, 0, -1, Batch::of_bytes(BATCH_BYTES).build());
+    let request = produce_request(topic, 0, -1, Batch::of_bytes(BATCH_BYTES).build());
     let mut taken = 0_u64;
     loop {
         let sent = client.send(PRODUCE_BY_NAME, &request).expect("sent");
@@ -48,6 +44,16 @@ fn producers_wait_for_room_and_a_deleted_topic_makes_it() {
         assert!(taken * (BATCH_BYTES as u64) < DISK_BYTES, "more than the disk has room for");
     }
     println!("{taken} batches, then the disk is full");
+}
+
+#[test]
+fn producers_wait_for_room_and_a_deleted_topic_makes_it() {
+    let Some(launch) = on_a_small_disk() else { return };
+    let mut server = launch.start();
+    let mut client = server.connect();
+    let (bulk, kept) = (client.create_topic("bulk", 1, &[]), client.create_topic("kept", 1, &[]));
+    client.produced(&kept, 0, Batch::of(&["before"]).build());
+    fill(&mut client, &bulk, &server);
     assert!(server.is_running(), "{}", server.said());
     let mut other = server.connect();
     assert_eq!(values(&other.read_all(&kept, 0)), ["before"], "what is there is read");
@@ -60,6 +66,17 @@ fn producers_wait_for_room_and_a_deleted_topic_makes_it() {
     assert_eq!(only_produced(answer).error_code.err(), None);
     assert_eq!(values(&other.read_all(&kept, 0)), ["before", "after"]);
     assert_eq!(server.terminate().status.code(), Some(0));
+}
+
+#[test]
+fn a_stop_does_not_wait_for_room() {
+    let Some(launch) = on_a_small_disk() else { return };
+    let mut server = launch.start();
+    let mut client = server.connect();
+    let bulk = client.create_topic("bulk", 1, &[]);
+    fill(&mut client, &bulk, &server);
+    let exit = server.terminate();
+    assert_eq!(exit.status.code(), Some(STORE_FAILED), "what waits cannot be written: {}", exit.stderr);
 }
 
 /// Deletes what lies below `offset` in partition 0.

@@ -49,13 +49,15 @@ impl Cleaner {
     /// # Errors
     /// [`RecordError`] when it does not read.
     pub fn clean(&mut self, batch: &Batch) -> Result<Option<Replacement>, RecordError> {
-        let header = checked(batch)?;
+        let header = BatchHeader::parse(&batch.bytes)?;
         if header.attributes.is_control() {
             return self.clean_marker(batch, &header);
         }
         if self.decided.is_aborted(&header, batch.last) {
             return self.without_records(batch, &header);
         }
+        // What the disk has damaged must not be written anew with a checksum that holds.
+        verify_crc(&batch.bytes, &header)?;
         let has_horizon = header.attributes.has_delete_horizon();
         let keeps_tombstones = !has_horizon || self.now < header.base_timestamp;
         let keep = |raw: RawRecord<'_>| self.stays(raw, keeps_tombstones);
@@ -77,7 +79,7 @@ impl Cleaner {
     /// # Errors
     /// [`RecordError`] when it does not read.
     pub fn learn(&mut self, batch: &Batch, from: Offset) -> Result<bool, RecordError> {
-        let header = checked(batch)?;
+        let header = BatchHeader::parse(&batch.bytes)?;
         if header.attributes.is_control() {
             if let Some(end) = EndTransaction::read(&batch.bytes)? {
                 self.decided.end(&header, batch.last, end.marker);
@@ -87,6 +89,8 @@ impl Cleaner {
         if self.decided.is_aborted(&header, batch.last) {
             return Ok(true);
         }
+        // Keys that the disk has made up would push out those that are.
+        verify_crc(&batch.bytes, &header)?;
         let mut has_room = true;
         crate::records::iterate::each(&batch.bytes, DECOMPRESSED_BYTES_MAX, |raw| {
             if let Some(key) = raw.key.filter(|_| has_room && raw.offset >= from) {
@@ -137,13 +141,6 @@ impl Cleaner {
             (false, _) => Ok(Some(Replacement::Remove { first: batch.first, last: batch.last })),
         }
     }
-}
-
-/// What the disk has damaged must not be written anew with a checksum that holds, nor its keys push out those of others.
-fn checked(batch: &Batch) -> Result<BatchHeader, RecordError> {
-    let header = BatchHeader::parse(&batch.bytes)?;
-    verify_crc(&batch.bytes, &header)?;
-    Ok(header)
 }
 
 fn rewritten(batch: &Batch, bytes: Bytes) -> Result<Replacement, RecordError> {

@@ -146,11 +146,13 @@ impl Committer {
         Ok(())
     }
 
-    /// Drops moves of batches that do not lie any more where they were found, or that this very commit replaces.
+    /// Drops moves of batches that do not lie any more where they were found, or that this very commit replaces or has moved already.
     fn drop_stale_moves(&mut self) -> Result<(), StoreError> {
         // By last offset, the first: what a log's replacements cover does not overlap.
         let mut replaced: BTreeMap<(LogId, Offset), Offset> = BTreeMap::new();
         let mut stale: BTreeSet<Position> = BTreeSet::new();
+        let mut moved: BTreeSet<Position> = BTreeSet::new();
+        let mut has_twice = false;
         for Item { append, purpose, .. } in &self.taken.items {
             match purpose {
                 Purpose::Append => {}
@@ -158,22 +160,25 @@ impl Committer {
                     replaced.insert((append.log, append.last), append.first);
                 }
                 Purpose::Move(from) => {
+                    has_twice |= !moved.insert(*from);
                     if self.index.entry(append.log, append.last)?.is_none_or(|entry| entry.place != *from) {
                         stale.insert(*from);
                     }
                 }
             }
         }
-        if replaced.is_empty() && stale.is_empty() {
+        if replaced.is_empty() && stale.is_empty() && !has_twice {
             return Ok(());
         }
-        let is_stale = |item: &Item| {
+        moved.clear();
+        let mut is_stale = |item: &Item| {
             let Append { log, first, last, .. } = item.append;
             let is_replaced = || {
                 let nearest = replaced.range((log, first)..).next();
                 nearest.is_some_and(|((other, _), begin)| *other == log && *begin <= last)
             };
-            matches!(item.purpose, Purpose::Move(from) if stale.contains(&from) || is_replaced())
+            // The second one of two, of which the index knows neither yet.
+            matches!(item.purpose, Purpose::Move(from) if stale.contains(&from) || is_replaced() || !moved.insert(from))
         };
         let before = self.taken.items.len();
         self.taken.items.retain(|item| !is_stale(item));
@@ -380,11 +385,13 @@ impl Committer {
             if let Some(failure) = self.shared.failure.get() {
                 return Err(failure.clone());
             }
-            if !is_disk_full || self.shared.queue.is_closed() {
+            if !is_disk_full || self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed) {
                 return Err(error);
             }
             if !is_full.swap(true, Ordering::Relaxed) {
                 tracing::error!(%error, "the disk is full: producers wait until there is room");
+                // With another policy than `commit`: it may be long until the next turn.
+                self.shared.sync_left_segments()?;
             }
             std::thread::sleep(FULL_PAUSE);
         }

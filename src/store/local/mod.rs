@@ -62,7 +62,7 @@ use segment::SEGMENT_HEADER_BYTES;
 use shared::{Opened, Shared};
 use std::fs::File;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -198,6 +198,7 @@ impl LocalStore {
             reclaim: reclaim::Reclaim::new(),
             stale_moves: AtomicU64::new(0),
             is_disk_full: AtomicBool::new(false),
+            is_stopping: AtomicBool::new(false),
             listener: OnceLock::new(),
             failure: OnceLock::new(),
             rows: std::array::from_fn(|_| Mutex::default()),
@@ -447,6 +448,10 @@ impl LogStore for LocalStore {
             lock(&shared.ledger).log(log)?;
             index.snapshot(log)
         }))
+    }
+
+    fn stopping(&self) {
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
     }
 
     fn close(&self) -> BoxFuture<'_, Result<(), StoreError>> {

@@ -15,13 +15,15 @@ use super::{Shared, segment};
 use crate::store::StoreError;
 use crate::tasks;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// Recycled files kept; with the default size 512 MiB.
 pub(super) const SPARES_MAX: usize = 4;
+/// What is left to the index when a new segment is made: whoever makes room (a deletion, a trim, the removal of keys) writes there.
+const INDEX_BYTES: u64 = 64 * 1024 * 1024;
 /// Between two mebibytes of zeros, so that commits get their share of the disk.
 const PAUSE: Duration = Duration::from_millis(1);
 /// What a segment is divided into to say how far it is: one share is one mebibyte of a segment of the default size.
@@ -174,12 +176,26 @@ fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, Un
     let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
     let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
+    let needed = bytes.saturating_add(INDEX_BYTES);
+    if spare.is_none() && free_bytes(dir) < needed {
+        let path = segment::segment_path(dir, seq);
+        let why = format!(
+            "{}: the next journal segment: less than {needed} bytes are free (one segment, and the index's share); free space or set storage.path",
+            path.display()
+        );
+        return Err(Unprepared { error: StoreError::Io(why), is_disk_full: true });
+    }
     Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
         let path = segment::segment_path(dir, seq);
         let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
         let why = format!("{}: the next journal segment: {error}; free space or set storage.path", path.display());
         Unprepared { error: StoreError::Io(why), is_disk_full }
     })
+}
+
+/// Bytes that are free on the disk of `dir`; where that cannot be told there is plenty.
+pub(super) fn free_bytes(dir: &Path) -> u64 {
+    rustix::fs::statvfs(dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 /// A number that no former life of a file, and no client, knows.

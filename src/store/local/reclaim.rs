@@ -17,6 +17,8 @@
 
 use super::index::Index;
 use super::journal::{Found, SegmentReader};
+use super::ledger::Account;
+use super::preparer::free_bytes;
 use super::queue::{Item, Purpose};
 use super::segment::{Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, segment_path};
 use super::{Shared, lock};
@@ -26,7 +28,7 @@ use crate::tasks;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -46,13 +48,15 @@ const FULL_LOOK: Duration = Duration::from_millis(200);
 struct Thrift {
     /// A segment of which less lives is worth moving ...
     living_less_than: u64,
-    /// ... once the journal takes more than this of what lives in it.
+    /// ... once the journal takes more than this of what lives in it, ...
     journal_more_than: u64,
+    /// ... if at least so much of what was written to it is dead: what lives takes more than its bytes, and moving it gains nothing else.
+    dead_at_least: u64,
 }
 
-const AMPLE: Thrift = Thrift { living_less_than: 20, journal_more_than: 400 };
+const AMPLE: Thrift = Thrift { living_less_than: 20, journal_more_than: 400, dead_at_least: 0 };
 /// A disk that is nearly full: room is worth more than what moving costs.
-const SCARCE: Thrift = Thrift { living_less_than: 60, journal_more_than: 125 };
+const SCARCE: Thrift = Thrift { living_less_than: 60, journal_more_than: 125, dead_at_least: 40 };
 
 /// What there is to do.
 pub(super) struct Reclaim {
@@ -144,7 +148,7 @@ impl Reclaim {
 
 /// Starts the thread; it ends at close, or after the first failure.
 pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>) -> JoinHandle<()> {
-    let mut worker = Worker { shared: Arc::clone(shared), index: Arc::clone(index), unmovable: HashSet::new() };
+    let mut worker = Worker { shared: Arc::clone(shared), index: Arc::clone(index), unmovable: HashSet::new(), unanswered: None };
     tasks::thread("fbf-reclaim", move || {
         if let Err(error) = worker.run() {
             worker.shared.fail(error);
@@ -165,6 +169,8 @@ struct Worker {
     index: Arc<Index>,
     /// Segments that could not be emptied: not tried again before the next open.
     unmovable: HashSet<u64>,
+    /// Of moves that wait behind a full disk: until they are committed, the index says that their batches lie where they did, and nothing else is moved.
+    unanswered: Option<mpsc::Receiver<()>>,
 }
 
 impl Worker {
@@ -344,6 +350,12 @@ impl Worker {
     /// Empties old segments that hold little, as long as the journal as a whole takes much more than what lives in it. Each is given away before the
     /// next is read: a disk that is nearly full has room for one.
     fn move_mostly_dead(&mut self) -> Result<(), StoreError> {
+        if let Some(wait) = &self.unanswered {
+            if wait.try_recv() == Err(TryRecvError::Empty) {
+                return Ok(());
+            }
+            self.unanswered = None;
+        }
         let mut tried = HashSet::new();
         // What is written meanwhile is for the next time: others wait for this thread.
         let end = lock(&self.shared.accounts).state.end.seq;
@@ -375,15 +387,16 @@ impl Worker {
             let is_old = seq.saturating_add(YOUNG_SEGMENTS) < accounts.state.end.seq;
             let living = live(*seq);
             let is_mostly_dead = living.saturating_mul(100) < bytes.saturating_mul(thrift.living_less_than);
-            is_old && living > 0 && is_mostly_dead && !self.unmovable.contains(seq)
+            let Account { written, dead } = accounts.segments.get(seq).copied().unwrap_or_default();
+            let is_worth_it = dead.saturating_mul(100) >= written.saturating_mul(thrift.dead_at_least);
+            is_old && living > 0 && is_mostly_dead && is_worth_it && !self.unmovable.contains(seq)
         };
         sizes.iter().filter(|size| is_victim(size)).map(|(seq, _)| *seq).collect()
     }
 
-    /// By what is free on the disk; where that cannot be told there is plenty.
+    /// By what is free on the disk.
     fn thrift(&self) -> Thrift {
-        let free =
-            rustix::fs::statvfs(self.shared.segments.dir()).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let free = free_bytes(self.shared.segments.dir());
         if free < self.shared.options.segment_bytes.saturating_mul(SCARCE_SEGMENTS) { SCARCE } else { AMPLE }
     }
 
@@ -468,7 +481,7 @@ impl Worker {
 
     /// Waits until what was queued so far is committed; `false` when the store closes, or the committer waits for room, which this thread may have to
     /// make.
-    fn wait_for_queue(&self) -> bool {
+    fn wait_for_queue(&mut self) -> bool {
         let (passed, wait) = mpsc::channel();
         self.shared.queue.push_barrier(Box::new(move || {
             // This thread waits for it, unless the process stops.
@@ -476,7 +489,11 @@ impl Worker {
         }));
         loop {
             match wait.recv_timeout(FULL_LOOK) {
-                Err(RecvTimeoutError::Timeout) if !self.shared.is_disk_full.load(Ordering::Relaxed) => {}
+                Err(RecvTimeoutError::Timeout) if self.shared.is_disk_full.load(Ordering::Relaxed) => {
+                    self.unanswered = Some(wait);
+                    return false;
+                }
+                Err(RecvTimeoutError::Timeout) => {}
                 passed => return passed.is_ok(),
             }
         }
@@ -512,7 +529,11 @@ mod tests {
             let store = LocalStore::open(options).expect("the store opens");
             let shared = Arc::clone(&store.shared);
             let index = shared.index().expect("the store is open");
-            let found = Unswept { worker: Worker { shared, index, unmovable: HashSet::new() }, _store: store, _dir: dir };
+            let found = Unswept {
+                worker: Worker { shared, index, unmovable: HashSet::new(), unanswered: None },
+                _store: store,
+                _dir: dir,
+            };
             found.wait_for_the_stores_own_sweep();
             for log in [OLD, NEW] {
                 found.worker.shared.open_log(log, Fence(0)).expect("opens");

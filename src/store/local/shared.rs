@@ -42,6 +42,8 @@ pub(super) struct Shared {
     pub stale_moves: AtomicU64,
     /// The committer waits for room on the disk, and with it whoever waits for a commit.
     pub is_disk_full: AtomicBool,
+    /// The process ends: nobody waits for room any more.
+    pub is_stopping: AtomicBool,
     pub listener: OnceLock<Arc<dyn CommitListener>>,
     pub room: Arc<Semaphore>,
     pub reads: Arc<Semaphore>,
