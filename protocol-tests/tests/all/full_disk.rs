@@ -1,4 +1,4 @@
-//! Goal: a full disk ends nothing: producers wait, everything else is answered, and who makes room lets them go on.
+//! Goal: a full disk ends nothing: who writes waits, who reads or makes room is answered, and then the others go on. A stop waits for nobody.
 //! Method: a disk of its own, small, where the machine lets us make one.
 
 use kafka_protocol::error::ParseResponseErrorCode;

@@ -7,6 +7,7 @@
 //! quarter full, so a fresh directory costs no zeros. Filling keeps pace with the committer ([`Preparer::allow`]) and is done when the
 //! current segment is three quarters full: a burst of zeros would sit in the device's cache, and each sync waits for what is there. A committer that
 //! comes early gets the file as far as it is.
+//! A new file leaves [`INDEX_BYTES`] of the disk free; without that much room there is none, and the committer waits.
 //! Bound: one ready segment, [`SPARES_MAX`] recycled files; more are unlinked.
 
 use super::lock;
@@ -14,6 +15,7 @@ use super::segment::Segment;
 use super::{Shared, segment};
 use crate::store::StoreError;
 use crate::tasks;
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -176,20 +178,19 @@ fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, Un
     let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
     let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
+    let unprepared = |why: &dyn Display, is_disk_full: bool| {
+        let path = segment::segment_path(dir, seq);
+        let why = format!("{}: the next journal segment: {why}; free space or set storage.path", path.display());
+        Unprepared { error: StoreError::Io(why), is_disk_full }
+    };
     let needed = bytes.saturating_add(INDEX_BYTES);
     if spare.is_none() && free_bytes(dir) < needed {
-        let path = segment::segment_path(dir, seq);
-        let why = format!(
-            "{}: the next journal segment: less than {needed} bytes are free (one segment, and the index's share); free space or set storage.path",
-            path.display()
-        );
-        return Err(Unprepared { error: StoreError::Io(why), is_disk_full: true });
+        let why = format_args!("less than {needed} bytes are free (one segment, and the index's share)");
+        return Err(unprepared(&why, true));
     }
     Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
-        let path = segment::segment_path(dir, seq);
         let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-        let why = format!("{}: the next journal segment: {error}; free space or set storage.path", path.display());
-        Unprepared { error: StoreError::Io(why), is_disk_full }
+        unprepared(&error, is_disk_full)
     })
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! trim, delete --> keys removed and counted dead, piece by piece --> segment without living bytes --> spare file (or unlinked)
-//! segment left --> keys flushed --> segment with few living bytes --> these are queued again ("moves") --> segment without …
+//! segment left --> keys flushed
+//! start, keys removed, segment left --> segment with few living bytes --> these are queued again ("moves") --> segment without …
 //! ```
 //! * Keys are looked for only from where the last removal ended (`reclaimed`): a seek across a long run of deleted keys collapses.
 //! * Before a segment is given away the keys are flushed, so that a replay never needs it; and it must lie below what the journal's state
