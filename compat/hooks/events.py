@@ -24,8 +24,9 @@ def events_of(requests):
 
 
 def expect_last(receiver, last, expected, what):
-    """Once `last` has come, exactly the expected events have, in any order."""
+    """Exactly the expected events have come, in any order, once `last` has; what was sent beside it may come after it."""
     receiver.wait(1, where=lambda request: event(request) == last)
+    receiver.wait(1 + len(expected))
     found = sorted(events_of(receiver.requests), key=json.dumps)
     expect_equal(found, sorted([*expected, last], key=json.dumps), what)
 
