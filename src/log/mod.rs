@@ -21,6 +21,7 @@ pub mod fetch;
 mod markers;
 mod partition;
 mod producers;
+mod read;
 mod recovery;
 mod repeats;
 pub mod retention;
@@ -38,8 +39,9 @@ mod waiters;
 mod tests;
 
 pub use append::{Appended, Checked, Origin};
-pub use partition::{AppendError, LogStopped, Partition, ReadError, Statistics};
+pub use partition::{AppendError, LogStopped, Partition, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
+pub use read::ReadError;
 pub use transactions::{Aborted, Verification};
 pub use validate::{DECOMPRESSED_BYTES_MAX, InvalidRecords};
 pub use waiters::Waiter;

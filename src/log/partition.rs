@@ -1,4 +1,4 @@
-//! One log: append, read, watermark. The only owner of a log's offsets.
+//! One log: append and watermark; `read.rs` reads. The only owner of a log's offsets.
 //!
 //! ```text
 //!  start ..... last stable ..... watermark ..... next
@@ -27,7 +27,7 @@ use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time, stamp_max_timestamp};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, Stretch, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
@@ -64,20 +64,6 @@ pub enum AppendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the log is no longer served")]
 pub struct LogStopped;
-
-/// Why nothing was read.
-#[derive(Debug, Clone, Error)]
-pub enum ReadError {
-    #[error("offset {asked} is outside of [{start}, {end}]")]
-    OutOfRange { asked: Offset, start: Offset, end: Offset },
-    #[error(transparent)]
-    Stopped(#[from] LogStopped),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored batch does not decode: only met where records are looked into (offsets by time).
-    #[error(transparent)]
-    Damaged(#[from] RecordError),
-}
 
 /// What [`Partition::statistics`] tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -124,11 +110,11 @@ impl State {
 
 /// What readers see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Progress {
-    watermark: Offset,
+pub(super) struct Progress {
+    pub watermark: Offset,
     /// The first offset that belongs to an undecided transaction; `None`: all are decided.
     first_unstable: Option<Offset>,
-    is_stopped: bool,
+    pub is_stopped: bool,
 }
 
 impl Progress {
@@ -148,7 +134,7 @@ pub struct Partition {
     pub(super) tail: Arc<Tail>,
     pub(super) newest: Arc<PartitionTail>,
     start: AtomicI64,
-    progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Progress>,
     /// Whether a commit changes what is under the lock: a marker, or an append that bears a mark, is not durable yet. Set under the lock.
     awaits_commit: AtomicBool,
     /// How often compaction has forgotten aborted transactions; see [`Partition::emptied_times`].
@@ -435,56 +421,6 @@ impl Partition {
         if advanced {
             self.waiters.wake();
         }
-    }
-
-    /// Whole batches that overlap `[from, to)` and lie below the watermark, from the batch that holds `from`; the first is returned
-    /// whatever its size, the others only within `max_bytes`. Empty at the end of the log.
-    ///
-    /// # Errors
-    /// [`ReadError::OutOfRange`] below the start or above the watermark.
-    pub async fn read(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Batch>, ReadError> {
-        let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
-        if let Some(batches) = self.newest.read(from, to, max_bytes) {
-            return Ok(batches);
-        }
-        let batches = self.store.read(self.log, from, to, max_bytes).await?;
-        self.check_kept(from, batches.first().map(|batch| batch.first))?;
-        Ok(batches)
-    }
-
-    /// What [`Partition::read`] answers, left where it lies.
-    ///
-    /// # Errors
-    /// As [`Partition::read`].
-    pub async fn locate(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Stretch>, ReadError> {
-        let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
-        if let Some(batches) = self.newest.read(from, to, max_bytes) {
-            return Ok(batches.into_iter().map(Stretch::from).collect());
-        }
-        let stretches = self.store.locate(self.log, from, to, max_bytes).await?;
-        self.check_kept(from, stretches.first().map(|stretch| stretch.first))?;
-        Ok(stretches)
-    }
-
-    /// What was trimmed while the store was looking would be missing without a word. `first`: where what was found begins.
-    fn check_kept(&self, from: Offset, first: Option<Offset>) -> Result<(), ReadError> {
-        let start = self.start();
-        let is_found = first.is_some_and(|first| first <= from);
-        if is_found || from >= start { Ok(()) } else { Err(ReadError::OutOfRange { asked: from, start, end: self.watermark() }) }
-    }
-
-    /// Where a read from `from` ends that wants records below `to`; `None` when there is nothing for it.
-    fn end_of_read(&self, from: Offset, to: Offset) -> Result<Option<Offset>, ReadError> {
-        let Progress { watermark, is_stopped, .. } = *self.progress.borrow();
-        if is_stopped {
-            return Err(LogStopped.into());
-        }
-        let start = self.start();
-        if from < start || from > watermark {
-            return Err(ReadError::OutOfRange { asked: from, start, end: watermark });
-        }
-        let to = to.min(watermark);
-        Ok((from < to).then_some(to))
     }
 
     /// The exclusive end of what is durable: Kafka's high watermark.
