@@ -305,6 +305,10 @@ impl LogStore for MemoryStore {
         }))
     }
 
+    fn batch_bytes_max(&self) -> usize {
+        BATCH_BYTES_MAX
+    }
+
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>> {
         Box::pin(async move {
             if bytes > BATCH_BYTES_MAX {

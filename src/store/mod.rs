@@ -153,6 +153,9 @@ pub trait LogStore: Send + Sync {
     /// Opens `log` for writing with `fence`, creating it empty when it does not exist; older fences now fail.
     fn open(&self, log: LogId, fence: Fence) -> BoxFuture<'_, Result<LogBounds, StoreError>>;
 
+    /// The largest batch that the store takes, in bytes.
+    fn batch_bytes_max(&self) -> usize;
+
     /// Waits until `bytes` fit into the write queue. Bound: the store's own queue limit; a single batch larger than it
     /// takes the whole queue. Cancel-safe. Answers [`StoreError::TooLarge`], [`StoreError::Closed`].
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>>;

@@ -13,7 +13,7 @@
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
-use super::preparer::{SHARES, Unprepared};
+use super::preparer::{SHARES, Unprepared, Usage};
 use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
@@ -90,31 +90,49 @@ struct Committer {
 impl Committer {
     fn run(&mut self) -> Result<(), StoreError> {
         loop {
-            let room = usize::try_from(self.segment.bytes.saturating_sub(self.at)).unwrap_or(usize::MAX);
-            let limit = room.saturating_sub(COMMIT_HEADER_BYTES).min(COMMIT_BYTES_MAX);
-            let patience = self.patience();
-            let outcome = self.shared.queue.take(&mut self.taken, limit, patience);
+            let outcome = self.shared.queue.take(&mut self.taken, self.limit(), self.patience());
             // After a failure elsewhere (reclaim, a row) nothing may be acknowledged any more.
             if self.shared.failure.get().is_some() {
                 return Ok(());
             }
-            self.drop_refused()?;
-            if !self.taken.items.is_empty() {
-                self.note_news();
-                // A log's batches behind one another, so that they are read, or sent, in one piece. On disk, where a commit is there as a
-                // whole or not at all, only the order of each log counts.
-                self.taken.items.sort_by_key(|item| item.append.log);
-                self.commit()?;
-            }
+            self.commit_taken()?;
             self.sync_if_due(outcome)?;
-            for passed in self.taken.barriers.drain(..) {
-                passed();
+            self.forget_taken();
+            if self.shared.is_disk_full.load(Ordering::Relaxed) {
+                self.shared.is_disk_full.store(false, Ordering::Relaxed);
+                tracing::info!("the disk has room again: producers go on");
+                self.shared.reclaim.look();
             }
-            self.taken.items.clear();
             if outcome == Outcome::Closed {
                 return Ok(());
             }
         }
+    }
+
+    /// Bytes of batches and their table in the next commit, at most; one batch may be larger, and goes to the next segment then.
+    fn limit(&self) -> usize {
+        let room = usize::try_from(self.segment.bytes.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        room.saturating_sub(COMMIT_HEADER_BYTES).min(COMMIT_BYTES_MAX)
+    }
+
+    fn commit_taken(&mut self) -> Result<(), StoreError> {
+        self.drop_refused()?;
+        if self.taken.items.is_empty() {
+            return Ok(());
+        }
+        self.note_news();
+        // A log's batches behind one another, so that they are read, or sent, in one piece. On disk, where a commit is there as a
+        // whole or not at all, only the order of each log counts.
+        self.taken.items.sort_by_key(|item| item.append.log);
+        self.commit()
+    }
+
+    /// Tells who waited for it that all that was taken is done.
+    fn forget_taken(&mut self) {
+        for passed in self.taken.barriers.drain(..) {
+            passed();
+        }
+        self.taken.items.clear();
     }
 
     /// How long to wait for work: until the next sync is due, if anything is to be synced.
@@ -188,8 +206,7 @@ impl Committer {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let bytes: usize = self.taken.items.iter().map(Item::journal_bytes).sum();
-        if self.at + (bytes + COMMIT_HEADER_BYTES) as u64 > self.segment.bytes {
+        if !self.has_room() {
             self.next_segment()?;
         }
         let mut header = CommitHeader {
@@ -204,7 +221,7 @@ impl Committer {
         journal::encode(&mut self.header, &mut header, records);
         if header.total > self.segment.bytes.saturating_sub(self.at) {
             let limit = self.shared.options.batch_bytes_max();
-            return Err(StoreError::TooLarge { bytes, limit });
+            return Err(StoreError::TooLarge { bytes: self.taken_bytes(), limit });
         }
         let begun = self.shared.env.instant();
         let is_synced = self.write(header.at.at + header.total)?;
@@ -355,46 +372,84 @@ impl Committer {
         self.shared.preparer.allow(used);
     }
 
+    fn taken_bytes(&self) -> usize {
+        self.taken.items.iter().map(Item::journal_bytes).sum()
+    }
+
+    /// Whether what was taken fits behind what is in the segment. If not, it is one batch: [`Queue::take`] takes no more than fits else.
+    fn has_room(&self) -> bool {
+        self.at + (self.taken_bytes() + COMMIT_HEADER_BYTES) as u64 <= self.segment.bytes
+    }
+
     /// Leaves the segment as it is and goes on in the next one.
     fn next_segment(&mut self) -> Result<(), StoreError> {
         if self.is_dirty {
             lock(&self.shared.unsynced).push((self.end, Arc::clone(&self.segment.file)));
         }
-        self.segment = self.take_next()?;
-        self.shared.segments.insert_open(&self.segment);
-        self.at = SEGMENT_HEADER_BYTES;
-        self.told_used = 0;
-        self.shared.reclaim.segment_left();
+        let is_move = self.taken.items.iter().all(|item| matches!(item.purpose, Purpose::Move(_)));
+        if is_move { self.enter_next_for_moves() } else { self.enter_next_or_make_room() }
+    }
+
+    /// While the disk has no room for another segment, whoever appends waits: nothing was written, so nothing is lost. Retention, or whoever deletes
+    /// a topic, may make room; so do moves, and then there may be some in this segment.
+    fn enter_next_or_make_room(&mut self) -> Result<(), StoreError> {
+        while !self.has_room() && !self.try_enter_next(Usage::Appends)? {
+            self.shared.reclaim.look();
+            self.commit_moves()?;
+        }
         Ok(())
     }
 
-    /// The next segment. While the disk has no room for it, everybody waits: nothing was written, so nothing is lost, and retention, or whoever deletes a
-    /// topic, may make room.
-    fn take_next(&self) -> Result<Segment, StoreError> {
-        let is_full = &self.shared.is_disk_full;
-        loop {
-            let Unprepared { error, is_disk_full } = match self.shared.preparer.take(self.segment.seq + 1) {
-                Ok(segment) => {
-                    if is_full.swap(false, Ordering::Relaxed) {
-                        tracing::info!("the disk has room again: producers go on");
-                    }
-                    return Ok(segment);
-                }
-                Err(unprepared) => unprepared,
-            };
-            if let Some(failure) = self.shared.failure.get() {
-                return Err(failure.clone());
-            }
-            if !is_disk_full || self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed) {
-                return Err(error);
-            }
-            if !is_full.swap(true, Ordering::Relaxed) {
-                tracing::error!(%error, "the disk is full: producers wait until there is room");
-                // With another policy than `commit`: it may be long until the next turn.
-                self.shared.sync_left_segments()?;
-            }
+    /// Commits moves before what was taken, if any come soon.
+    fn commit_moves(&mut self) -> Result<(), StoreError> {
+        let taken = std::mem::take(&mut self.taken);
+        let news = std::mem::take(&mut self.news);
+        self.shared.queue.take_moves(&mut self.taken, self.limit(), FULL_PAUSE);
+        self.commit_taken()?;
+        self.forget_taken();
+        (self.taken, self.news) = (taken, news);
+        Ok(())
+    }
+
+    /// Moves need the room that is kept for them. Who has used it up must give it back.
+    fn enter_next_for_moves(&mut self) -> Result<(), StoreError> {
+        while !self.try_enter_next(Usage::Moves)? {
+            self.shared.are_moves_waiting.store(true, Ordering::Relaxed);
             std::thread::sleep(FULL_PAUSE);
         }
+        self.shared.are_moves_waiting.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Goes on in the next segment; `false` when the disk has no room for it.
+    fn try_enter_next(&mut self, usage: Usage) -> Result<bool, StoreError> {
+        match self.shared.preparer.take(self.segment.seq + 1, usage) {
+            Ok(segment) => {
+                self.segment = segment;
+                self.shared.segments.insert_open(&self.segment);
+                self.at = SEGMENT_HEADER_BYTES;
+                self.told_used = 0;
+                self.shared.reclaim.segment_left();
+                Ok(true)
+            }
+            Err(unprepared) => self.check_wait(unprepared).map(|()| false),
+        }
+    }
+
+    /// Whether it is worth waiting for room, and that it is known that somebody does.
+    fn check_wait(&self, Unprepared { error, is_disk_full }: Unprepared) -> Result<(), StoreError> {
+        if let Some(failure) = self.shared.failure.get() {
+            return Err(failure.clone());
+        }
+        if !is_disk_full || self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed) {
+            return Err(error);
+        }
+        if !self.shared.is_disk_full.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the disk is full: producers wait until there is room");
+            // With another policy than `commit`: it may be long until the next turn.
+            self.shared.sync_left_segments()?;
+        }
+        Ok(())
     }
 
     fn io_error(&self, error: &std::io::Error) -> StoreError {
