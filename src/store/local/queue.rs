@@ -214,3 +214,70 @@ impl Queue {
         drop(dropped);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Fence, LogId, Offset, Timestamp};
+    use crate::store::SuffixChecksum;
+    use bytes::Bytes;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A batch of 100 bytes.
+    fn item(offset: i64, purpose: Purpose) -> Item {
+        let (first, last) = (Offset(offset), Offset(offset));
+        let checksum = SuffixChecksum { from: 0, crc: 0 };
+        let bytes = Bytes::from_static(&[0; 100]);
+        let append = Append { log: LogId(1), fence: Fence(0), first, last, max_timestamp: Timestamp(0), bytes, checksum, mark: None };
+        Item { permit: None, append, purpose }
+    }
+
+    fn taken(taken: &mut Taken) -> (Vec<i64>, usize) {
+        let barriers = taken.barriers.drain(..).count();
+        (taken.items.drain(..).map(|item| item.append.first.0).collect(), barriers)
+    }
+
+    fn queue_of_both() -> Queue {
+        let queue = Queue::default();
+        let from = Purpose::Move(Position { seq: 1, at: 4096 });
+        for (offset, purpose) in [(0, Purpose::Append), (1, from), (2, Purpose::Rewrite), (3, from)] {
+            queue.push(item(offset, purpose));
+        }
+        queue.push_barrier(Box::new(|| {}));
+        queue.push_barrier_of_moves(Box::new(|| {}));
+        queue
+    }
+
+    #[test]
+    fn moves_go_first_and_each_lane_keeps_its_order() {
+        let (queue, mut all) = (queue_of_both(), Taken::default());
+        assert_eq!(queue.take(&mut all, usize::MAX, None), Outcome::Work);
+        assert_eq!(taken(&mut all), (vec![1, 3, 0, 2], 2));
+    }
+
+    #[test]
+    fn a_barrier_waits_for_its_lane_only() {
+        let (queue, mut some) = (queue_of_both(), Taken::default());
+        queue.take_moves(&mut some, usize::MAX, LONG);
+        assert_eq!(taken(&mut some), (vec![1, 3], 1));
+        queue.take_moves(&mut some, usize::MAX, Duration::ZERO);
+        assert_eq!(taken(&mut some), (vec![], 0), "none is left");
+        assert_eq!(queue.take(&mut some, 1, None), Outcome::Work);
+        assert_eq!(taken(&mut some), (vec![0], 0), "one, whatever its size");
+        assert_eq!(queue.take(&mut some, usize::MAX, None), Outcome::Work);
+        assert_eq!(taken(&mut some), (vec![2], 1));
+    }
+
+    #[test]
+    fn who_waits_for_moves_is_woken_by_the_end() {
+        let (queue, mut none) = (Queue::default(), Taken::default());
+        queue.push(item(0, Purpose::Append));
+        queue.close();
+        queue.take_moves(&mut none, usize::MAX, LONG);
+        assert_eq!(taken(&mut none), (vec![], 0));
+        assert_eq!(queue.take(&mut none, usize::MAX, None), Outcome::Work);
+        assert_eq!(taken(&mut none), (vec![0], 0));
+        assert_eq!(queue.take(&mut none, usize::MAX, None), Outcome::Closed);
+    }
+}
