@@ -124,8 +124,7 @@ impl Partition {
         limits: &(dyn Fn() -> Limits + Send + Sync),
     ) -> Result<Option<Compacted>, CompactionError> {
         let Some(due) = self.compaction_due().await? else { return Ok(None) };
-        let mut pass =
-            Pass { partition: self.clone(), due, pace: Pace::new(limits), bytes_before: self.size(), left: None };
+        let mut pass = Pass { partition: self.clone(), due, pace: Pace::new(limits), bytes_before: self.size(), left: None };
         pass.run(limits().keys_bytes).await.map(Some)
     }
 
@@ -180,7 +179,14 @@ impl Pass<'_> {
         let decided = Decided::new(partition.aborted(from, end));
         let retention_ms = partition.settings().delete_retention_ms;
         let keys = KeyMap::new(keys_bytes, keys_max, partition.secret());
-        let cleaner = Cleaner::new(keys, decided, &partition.producers(), partition.now(), retention_ms, partition.store().batch_bytes_max());
+        let cleaner = Cleaner::new(
+            keys,
+            decided,
+            &partition.producers(),
+            partition.now(),
+            retention_ms,
+            partition.store().batch_bytes_max(),
+        );
         let (mut cleaner, end) = self.learn(cleaner).await?;
         // What it puts is durable before the first replacement is (`LogStore::replace`).
         partition.save_snapshot(0).await?;
@@ -189,12 +195,7 @@ impl Pass<'_> {
         self.clean(cleaner, start, end).await?;
         partition.cleaned(end);
         partition.save_snapshot(0).await?;
-        Ok(Compacted {
-            cleaned: end,
-            bytes_before: self.bytes_before,
-            bytes_after: partition.size(),
-            left: self.left.take(),
-        })
+        Ok(Compacted { cleaned: end, bytes_before: self.bytes_before, bytes_after: partition.size(), left: self.left.take() })
     }
 
     /// Reads the dirty part; answers up to where the keys are known.

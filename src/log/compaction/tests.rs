@@ -291,7 +291,8 @@ async fn a_batch_that_does_not_read_stays_and_holds_nothing_up() {
 async fn a_batch_that_is_too_large_to_put_back_stays_and_brings_nothing_back() {
     let house = House::new(1, &[]).await;
     let value = "v".repeat(1_000);
-    let two = BatchBuilder::new(NOW).record(Some(b"a"), Some(value.as_bytes())).record(Some(b"b"), Some(value.as_bytes())).build();
+    let two =
+        BatchBuilder::new(NOW).record(Some(b"a"), Some(value.as_bytes())).record(Some(b"b"), Some(value.as_bytes())).build();
     house.append(two).await;
     house.put("c", Some("1")).await;
     house.put("a", None).await;

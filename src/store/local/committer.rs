@@ -13,7 +13,7 @@
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
-use super::preparer::{SHARES, Unprepared, Usage};
+use super::preparer::{self, SHARES, Unprepared, Usage};
 use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
@@ -54,6 +54,7 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, 
             placed: Vec::new(),
             news: Vec::new(),
             told_used: 0,
+            is_reserve: false,
             is_dirty: false,
             last_sync,
         };
@@ -82,6 +83,8 @@ struct Committer {
     news: Vec<(LogId, Offset)>,
     /// How much of `segment` the preparer was last told to be used, in [`SHARES`]; 0: nothing yet.
     told_used: u64,
+    /// `segment` is the one that was kept for moves, and there is no other.
+    is_reserve: bool,
     /// Something was written since the last sync.
     is_dirty: bool,
     last_sync: Instant,
@@ -90,6 +93,7 @@ struct Committer {
 impl Committer {
     fn run(&mut self) -> Result<(), StoreError> {
         loop {
+            self.restore_reserve()?;
             let outcome = self.shared.queue.take(&mut self.taken, self.limit(), self.patience());
             // After a failure elsewhere (reclaim, a row) nothing may be acknowledged any more.
             if self.shared.failure.get().is_some() {
@@ -393,11 +397,37 @@ impl Committer {
     /// While the disk has no room for another segment, whoever appends waits: nothing was written, so nothing is lost. Retention, or whoever deletes
     /// a topic, may make room; so do moves, and then there may be some in this segment.
     fn enter_next_or_make_room(&mut self) -> Result<(), StoreError> {
-        while !self.has_room() && !self.try_enter_next(Usage::Appends)? {
+        while !(self.has_room() && self.may_append()) && !self.try_enter_next(Usage::Appends)? {
             self.shared.reclaim.look();
             self.commit_moves()?;
         }
         Ok(())
+    }
+
+    /// Commits only moves until the segment that is kept for them is there again: else there would be no room to end what they have begun.
+    fn restore_reserve(&mut self) -> Result<(), StoreError> {
+        while !self.may_append() {
+            self.check_wait(preparer::no_room(&self.shared, self.segment.seq + 1, Usage::Moves))?;
+            self.shared.reclaim.look();
+            self.commit_moves()?;
+        }
+        Ok(())
+    }
+
+    fn may_append(&mut self) -> bool {
+        // At the end what is left of it is better used than kept.
+        self.is_reserve = self.is_reserve && !self.is_ending() && !self.has_reserve();
+        !self.is_reserve
+    }
+
+    fn has_reserve(&self) -> bool {
+        let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
+        self.shared.preparer.has_room(dir, bytes, Usage::Moves)
+    }
+
+    /// Nobody waits for room any more.
+    fn is_ending(&self) -> bool {
+        self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed)
     }
 
     /// Commits moves before what was taken, if any come soon.
@@ -429,6 +459,7 @@ impl Committer {
                 self.shared.segments.insert_open(&self.segment);
                 self.at = SEGMENT_HEADER_BYTES;
                 self.told_used = 0;
+                self.is_reserve = usage == Usage::Moves && !self.has_reserve();
                 self.shared.reclaim.segment_left();
                 Ok(true)
             }
@@ -441,7 +472,7 @@ impl Committer {
         if let Some(failure) = self.shared.failure.get() {
             return Err(failure.clone());
         }
-        if !is_disk_full || self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed) {
+        if !is_disk_full || self.is_ending() {
             return Err(error);
         }
         if !self.shared.is_disk_full.swap(true, Ordering::Relaxed) {

@@ -60,6 +60,9 @@ impl Usage {
     }
 }
 
+/// The disk has too little.
+struct NoRoom;
+
 /// Why there is no segment.
 #[derive(Debug)]
 pub(super) struct Unprepared {
@@ -149,11 +152,11 @@ impl Preparer {
         lock(&self.state).has_room(dir, bytes, usage)
     }
 
-    /// A file to make a segment from, `None` for a new one. An error says how much room it takes that there is not.
-    fn take_spare(&self, dir: &Path, bytes: u64, usage: Usage) -> Result<Option<PathBuf>, u64> {
+    /// A file to make a segment from, `None` for a new one.
+    fn take_spare(&self, dir: &Path, bytes: u64, usage: Usage) -> Result<Option<PathBuf>, NoRoom> {
         self.leave_index_room(dir);
         let mut state = lock(&self.state);
-        if state.has_room(dir, bytes, usage) { Ok(state.spares.pop()) } else { Err(usage.room(bytes)) }
+        if state.has_room(dir, bytes, usage) { Ok(state.spares.pop()) } else { Err(NoRoom) }
     }
 
     /// Unlinks spares while the index lacks room.
@@ -230,19 +233,24 @@ fn make(shared: &Shared, seq: u64, usage: Usage) -> Result<Segment, Unprepared> 
     let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
     let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
-    let unprepared = |why: &dyn Display, is_disk_full: bool| {
-        let path = segment::segment_path(dir, seq);
-        let why = format!("{}: the next journal segment: {why}; free space or set storage.path", path.display());
-        Unprepared { error: StoreError::Io(why), is_disk_full }
-    };
-    let spare = shared.preparer.take_spare(dir, bytes, usage).map_err(|needed| {
-        let why = format_args!("less than {needed} bytes are free (for segments, and for the index)");
-        unprepared(&why, true)
-    })?;
+    let spare = shared.preparer.take_spare(dir, bytes, usage).map_err(|NoRoom| no_room(shared, seq, usage))?;
     Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
         let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-        unprepared(&error, is_disk_full)
+        unprepared(shared, seq, &error, is_disk_full)
     })
+}
+
+/// What is told of segment `seq` while the disk has no room for it.
+pub(super) fn no_room(shared: &Shared, seq: u64, usage: Usage) -> Unprepared {
+    let needed = usage.room(shared.options.segment_bytes);
+    let why = format_args!("less than {needed} bytes are free (for segments, and for the index)");
+    unprepared(shared, seq, &why, true)
+}
+
+fn unprepared(shared: &Shared, seq: u64, why: &dyn Display, is_disk_full: bool) -> Unprepared {
+    let path = segment::segment_path(shared.segments.dir(), seq);
+    let why = format!("{}: the next journal segment: {why}; free space or set storage.path", path.display());
+    Unprepared { error: StoreError::Io(why), is_disk_full }
 }
 
 /// Bytes that are free on the disk of `dir`, for us; where that cannot be told there is plenty.

@@ -229,7 +229,8 @@ mod tests {
         let (first, last) = (Offset(offset), Offset(offset));
         let checksum = SuffixChecksum { from: 0, crc: 0 };
         let bytes = Bytes::from_static(&[0; 100]);
-        let append = Append { log: LogId(1), fence: Fence(0), first, last, max_timestamp: Timestamp(0), bytes, checksum, mark: None };
+        let append =
+            Append { log: LogId(1), fence: Fence(0), first, last, max_timestamp: Timestamp(0), bytes, checksum, mark: None };
         Item { permit: None, append, purpose }
     }
 

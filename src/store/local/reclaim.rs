@@ -11,7 +11,7 @@
 //! * Flushing after each segment bounds the work of the next open to about one segment.
 //! * A move keeps log and offsets; the committer enters it only if the entry still points to the old place.
 //! * While the disk is full moves go on, into the segment that is kept for them (`preparer.rs`): each that they empty makes room for them, and what
-//!   was dead in it makes room for the others.
+//!   was dead in it makes room for the others. Then, and when it is nearly full, they begin only what they can end.
 //! * Rows of deleted logs go with the sweep at the open, but only those from before it: what was written of a log since may still be replayed,
 //!   and who deletes a log is promised that it stays deleted.
 //!
@@ -19,7 +19,7 @@
 //! is lost: rows say what must go, and [`Worker::sweep`] compares them.
 
 use super::index::Index;
-use super::journal::{Found, SegmentReader};
+use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, Found, SegmentReader};
 use super::ledger::Account;
 use super::preparer::{Usage, free_bytes, lacks_index_room};
 use super::queue::{Item, Purpose};
@@ -30,6 +30,7 @@ use crate::store::{Append, StoreError};
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -169,12 +170,22 @@ impl Reclaim {
 
 /// Starts the thread; it ends at close, or after the first failure.
 pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>) -> JoinHandle<()> {
-    let mut worker = Worker { shared: Arc::clone(shared), index: Arc::clone(index), unmovable: HashSet::new(), unanswered: None };
+    let mut worker = Worker {
+        shared: Arc::clone(shared),
+        index: Arc::clone(index),
+        unmovable: HashSet::new(),
+        unanswered: None,
+        costs: HashMap::new(),
+    };
     tasks::thread("fbf-reclaim", move || {
         if let Err(error) = worker.run() {
             worker.shared.fail(error);
         }
     })
+}
+
+fn place_of(found: &Found, start: Position) -> Position {
+    Position { seq: start.seq, at: start.at + found.from as u64 }
 }
 
 /// What rows from before the open say.
@@ -192,6 +203,8 @@ struct Worker {
     unmovable: HashSet<u64>,
     /// Of moves that wait behind a full disk: until they are committed, the index says that their batches lie where they did, and nothing else is moved.
     unanswered: Option<mpsc::Receiver<()>>,
+    /// What moving a segment takes, with the bytes that lived in it when that was counted.
+    costs: HashMap<u64, (u64, u64)>,
 }
 
 impl Worker {
@@ -378,6 +391,8 @@ impl Worker {
             }
             self.unanswered = None;
         }
+        let segments = self.shared.segments.sizes();
+        self.costs.retain(|seq, _| segments.iter().any(|(kept, _)| kept == seq));
         let mut tried = HashSet::new();
         // What is written meanwhile is for the next time: others wait for this thread.
         let end = lock(&self.shared.accounts).state.end.seq;
@@ -391,20 +406,24 @@ impl Worker {
         Ok(())
     }
 
+    fn scarce_bytes(&self) -> u64 {
+        self.shared.options.segment_bytes.saturating_mul(SCARCE_SEGMENTS)
+    }
+
+    /// By what is free on the disk.
+    fn thrift(&self) -> &'static Thrift {
+        if self.shared.is_disk_full.load(Ordering::Relaxed) {
+            &FULL
+        } else if free_bytes(self.shared.segments.dir()) < self.scarce_bytes() {
+            &SCARCE
+        } else {
+            &AMPLE
+        }
+    }
+
     /// What is worth moving, the deadest first.
     fn mostly_dead(&self) -> Vec<u64> {
-        let (dir, segment_bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
-        let is_disk_full = self.shared.is_disk_full.load(Ordering::Relaxed);
-        if is_disk_full && !self.shared.preparer.has_room(dir, segment_bytes, Usage::Moves) {
-            return Vec::new();
-        }
-        let thrift = if is_disk_full {
-            FULL
-        } else if free_bytes(dir) < segment_bytes.saturating_mul(SCARCE_SEGMENTS) {
-            SCARCE
-        } else {
-            AMPLE
-        };
+        let thrift = self.thrift();
         let sizes = self.shared.segments.sizes();
         let accounts = lock(&self.shared.accounts);
         let live = |seq: u64| accounts.segments.get(&seq).map_or(0, |account| account.live());
@@ -424,6 +443,61 @@ impl Worker {
         victims
     }
 
+    /// Whether moving segment `seq` would end: all that lives in it must fit into what moves may be sure of, where the disk has little more. What else is
+    /// written meanwhile waits for that.
+    fn is_room_for(&mut self, reader: &mut SegmentReader, seq: u64) -> Result<Result<bool, io::Error>, StoreError> {
+        if free_bytes(self.shared.segments.dir()) >= self.scarce_bytes() {
+            return Ok(Ok(true));
+        }
+        let live = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        let cost = match self.costs.get(&seq) {
+            Some((of, cost)) if *of == live => *cost,
+            _ => match self.cost_of_moving(reader, seq)? {
+                Ok(cost) => cost,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        self.costs.insert(seq, (live, cost));
+        Ok(Ok(cost <= self.room_for_moves()))
+    }
+
+    /// The segment that is kept for moves, else the rest of this one.
+    fn room_for_moves(&self) -> u64 {
+        let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
+        let begun = match self.shared.preparer.has_room(dir, bytes, Usage::Moves) {
+            true => SEGMENT_HEADER_BYTES,
+            false => lock(&self.shared.accounts).state.end.at,
+        };
+        bytes.saturating_sub(begun)
+    }
+
+    /// Bytes of the journal that the living batches of a segment take when they are moved, at most.
+    fn cost_of_moving(&self, reader: &mut SegmentReader, seq: u64) -> Result<Result<u64, io::Error>, StoreError> {
+        let (mut at, mut bytes) = (SEGMENT_HEADER_BYTES, 0);
+        loop {
+            let commit = match reader.commit_at(at) {
+                Ok(Some(commit)) => commit,
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            };
+            for found in &commit.found {
+                if self.is_living(found, Position { seq, at })? {
+                    bytes += u64::from(found.record.length) + journal::table_bytes(false) as u64;
+                }
+            }
+            at = commit.header.end().at;
+        }
+        // A commit each mebibyte; the first may begin late, and the last end early.
+        let commits = bytes / MOVE_BYTES as u64 + 2;
+        Ok(Ok(bytes + commits * (COMMIT_HEADER_BYTES as u64 + ALIGNMENT)))
+    }
+
+    /// Whether the entry of a batch of the commit that starts at `start` points here.
+    fn is_living(&self, found: &Found, start: Position) -> Result<bool, StoreError> {
+        let entry = self.index.entry(found.record.log, found.record.last)?;
+        Ok(entry.is_some_and(|entry| entry.place == place_of(found, start)))
+    }
+
     /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes, or has no room.
     fn move_living(&mut self, seq: u64) -> Result<bool, StoreError> {
         let segment = match Segment::open(self.shared.segments.dir(), seq, Access::Read) {
@@ -431,6 +505,11 @@ impl Worker {
             Err(error) => return Ok(self.leave(seq, &error)),
         };
         let mut reader = SegmentReader::new(segment);
+        match self.is_room_for(&mut reader, seq)? {
+            Ok(true) => {}
+            Ok(false) => return Ok(true),
+            Err(error) => return Ok(self.leave(seq, &error)),
+        }
         let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
         let (mut at, mut queued) = (SEGMENT_HEADER_BYTES, 0);
         loop {
@@ -474,11 +553,10 @@ impl Worker {
 
     /// Queues one batch of a commit that starts at `start`, if its entry points here; answers its length.
     fn queue_if_living(&self, found: &Found, commit: &[u8], start: Position) -> Result<usize, StoreError> {
-        let record = &found.record;
-        let place = Position { seq: start.seq, at: start.at + found.from as u64 };
-        if self.index.entry(record.log, record.last)?.is_none_or(|entry| entry.place != place) {
+        if !self.is_living(found, start)? {
             return Ok(0);
         }
+        let (record, place) = (&found.record, place_of(found, start));
         let Some(batch) = found.batch(commit).filter(|_| found.is_intact(commit)) else {
             // Left where it is: a reader of that batch, and only that one, will notice.
             tracing::error!(log = %record.log, offset = %record.first, seq = start.seq, at = place.at, "a stored batch is damaged");
@@ -554,7 +632,7 @@ mod tests {
             let shared = Arc::clone(&store.shared);
             let index = shared.index().expect("the store is open");
             let found = Unswept {
-                worker: Worker { shared, index, unmovable: HashSet::new(), unanswered: None },
+                worker: Worker { shared, index, unmovable: HashSet::new(), unanswered: None, costs: HashMap::new() },
                 _store: store,
                 _dir: dir,
             };
