@@ -94,7 +94,8 @@ impl Committer {
     fn run(&mut self) -> Result<(), StoreError> {
         loop {
             self.restore_reserve()?;
-            let outcome = self.shared.queue.take(&mut self.taken, self.limit(), self.patience());
+            let (limit, patience) = (self.limit(), self.patience());
+            let outcome = self.shared.queue.take(&mut self.taken, limit, patience);
             // After a failure elsewhere (reclaim, a row) nothing may be acknowledged any more.
             if self.shared.failure.get().is_some() {
                 return Ok(());
@@ -434,7 +435,8 @@ impl Committer {
     fn commit_moves(&mut self) -> Result<(), StoreError> {
         let taken = std::mem::take(&mut self.taken);
         let news = std::mem::take(&mut self.news);
-        self.shared.queue.take_moves(&mut self.taken, self.limit(), FULL_PAUSE);
+        let limit = self.limit();
+        self.shared.queue.take_moves(&mut self.taken, limit, FULL_PAUSE);
         self.commit_taken()?;
         self.forget_taken();
         (self.taken, self.news) = (taken, news);
