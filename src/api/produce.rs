@@ -290,7 +290,7 @@ impl From<AppendError> for Refused {
         let code = errors::append(&error);
         let message = Some(error.to_string());
         let records = match error {
-            AppendError::InvalidRecords(invalid) => invalid.records,
+            AppendError::InvalidRecords(invalid) | AppendError::InvalidTimestamp(invalid) => invalid.records,
             _ => Vec::new(),
         };
         Refused { error: code, message, records }

@@ -49,8 +49,8 @@ pub enum AppendError {
     Invalid(String),
     #[error("{}", .0.message)]
     InvalidRecords(InvalidRecords),
-    #[error("{0}")]
-    InvalidTimestamp(String),
+    #[error("{}", .0.message)]
+    InvalidTimestamp(InvalidRecords),
     #[error(transparent)]
     Producer(#[from] ProducerError),
     /// The partition was deleted.

@@ -75,7 +75,7 @@ pub(super) const ALL: &[Property] = &properties! {
     "log.preallocate": Boolean = "false", Any, ClusterWide, NoMeaning,
         "Whether Kafka reserves the space of a new segment file at once.";
     "log.retention.bytes": Long = "-1", Any, ClusterWide, Works,
-        "How many bytes a partition may hold before its oldest records go; -1 sets no limit.";
+        "How many of its newest bytes a partition keeps at least: an older batch goes once that many lie behind it; -1 keeps all.";
     "log.retention.check.interval.ms": Long = "300000", AtLeast(1), ReadOnly, Works,
         "How often the broker looks for records that are past their retention.";
     "log.retention.hours": Int = "168", Any, ReadOnly, Works,
