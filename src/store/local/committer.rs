@@ -398,11 +398,14 @@ impl Committer {
     /// While the disk has no room for another segment, whoever appends waits: nothing was written, so nothing is lost. Retention, or whoever deletes
     /// a topic, may make room; so do moves, and then there may be some in this segment.
     fn enter_next_or_make_room(&mut self) -> Result<(), StoreError> {
-        while !(self.has_room() && self.may_append()) && !self.try_enter_next(Usage::Appends)? {
+        loop {
+            let is_room_here = self.has_room() && self.may_append();
+            if is_room_here || self.try_enter_next(Usage::Appends)? {
+                return Ok(());
+            }
             self.shared.reclaim.look();
             self.commit_moves()?;
         }
-        Ok(())
     }
 
     /// Commits only moves until the segment that is kept for them is there again: else there would be no room to end what they have begun.

@@ -306,7 +306,7 @@ mod tests {
         let has_room = |bytes, usage| preparer.has_room(dir.path(), bytes, usage);
         assert_eq!((has_room(bytes, Usage::Appends), has_room(bytes, Usage::Moves)), (true, true));
         assert_eq!((has_room(bytes * 3, Usage::Appends), has_room(bytes * 3, Usage::Moves)), (false, true));
-        assert_eq!(has_room(bytes * 5, Usage::Moves), false);
+        assert!(!has_room(bytes * 5, Usage::Moves));
         assert!(preparer.offer(dir.path().join("a spare")));
         assert!(preparer.has_room(dir.path(), bytes * 5, Usage::Moves), "a spare is room");
     }
