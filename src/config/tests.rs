@@ -259,9 +259,9 @@ fn tables_are_whole_and_their_defaults_are_valid() {
     for property in BROKER {
         assert!(names.insert(property.name), "{} is there twice", property.name);
     }
-    // What the configuration reference of 4.1 lists, six of 4.3 about consumer groups, eight about share groups, four about
-    // streams groups, three about throttles, and five of our own.
-    assert_eq!((BROKER.len(), TOPIC.len()), (342, 33));
+    // KafkaConfig of 4.3.1 defines 340 that are not internal, and one of the others works here (group.consumer.regex.refresh.interval.ms);
+    // three are about throttles (DynamicConfig.Broker), and five our own.
+    assert_eq!((BROKER.len(), TOPIC.len()), (349, 33));
     assert_eq!(BROKER.iter().filter(|property| property.effect == Effect::Works).count(), 111);
     for (row, topic) in properties::topic::synonym_rows().zip(TOPIC) {
         assert_eq!(row, topic.property.name, "the synonyms stand in the order of the properties");
@@ -269,6 +269,33 @@ fn tables_are_whole_and_their_defaults_are_valid() {
             assert!(properties::broker(synonym).is_some(), "{synonym}");
         }
     }
+}
+
+/// What came, went or changed between Kafka 4.1 and 4.3.1 (KafkaConfig.configDef, DynamicBrokerConfig).
+#[test]
+fn broker_properties_are_those_of_kafka_4_3() {
+    use properties::Mutability::{ClusterWide, PerBroker, ReadOnly};
+    let cases = [
+        ("advertised.listeners", Kind::List, None, ReadOnly),
+        ("config.providers", Kind::List, Some(""), ClusterWide),
+        ("controller.quorum.auto.join.enable", Kind::Boolean, Some("false"), ReadOnly),
+        ("controller.quorum.fetch.max.bytes", Kind::Int, Some("1048576"), ReadOnly),
+        ("controller.quorum.fetch.snapshot.max.bytes", Kind::Int, Some("1048576"), ReadOnly),
+        ("cordoned.log.dirs", Kind::List, Some(""), PerBroker),
+        ("follower.fetch.last.tiered.offset.enable", Kind::Boolean, Some("false"), ClusterWide),
+        ("group.coordinator.append.linger.ms", Kind::Int, Some("-1"), ReadOnly),
+        ("group.coordinator.cached.buffer.max.bytes", Kind::Int, Some("1048588"), ClusterWide),
+        ("listeners", Kind::List, Some("PLAINTEXT://:9092"), PerBroker),
+        ("log.dirs", Kind::List, None, ReadOnly),
+        ("remote.log.manager.follower.thread.pool.size", Kind::Int, Some("2"), ClusterWide),
+        ("sasl.oauthbearer.expected.audience", Kind::List, Some(""), ReadOnly),
+    ];
+    for (name, kind, default, mutability) in cases {
+        let known = properties::broker(name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!((known.kind, known.default, known.mutability), (kind, default, mutability), "{name}");
+    }
+    assert_eq!(properties::broker("group.consumer.assignor.offload.enable"), None);
+    assert!(properties::broker::is_internal("remote.log.manager.task.retry.jitter"));
 }
 
 #[test]

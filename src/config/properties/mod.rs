@@ -1,7 +1,7 @@
-//! Every broker and topic property that Apache Kafka 4.1 documents, and the settings of groups (4.3): name, type, default, bounds, what
+//! Every broker and topic property that Apache Kafka 4.3.1 documents, and the settings of groups: name, type, default, bounds, what
 //! it is for, and what it does here.
 //!
-//! The facts (names, types, defaults, bounds, which can change at run time) are Kafka's, from the configuration reference of 4.1; the
+//! The facts (names, types, defaults, bounds, which can change at run time) are Kafka's (KafkaConfig, LogConfig, DynamicBrokerConfig); the
 //! sentences are ours. `check` answers Kafka's own messages, because clients and their tests read them.
 
 use super::group::ShareOffsetReset;
