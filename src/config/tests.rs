@@ -319,6 +319,22 @@ fn values_are_checked_with_kafkas_messages() {
         message("cleanup.policy", "delete, squash"),
         "Invalid value squash for configuration cleanup.policy: String must be one of: compact, delete"
     );
+    // Items are judged in turn.
+    let empty = "Configuration 'cleanup.policy' values must not be empty.";
+    let squash = "Invalid value squash for configuration cleanup.policy: String must be one of: compact, delete";
+    for (value, why) in [
+        (",", empty),
+        ("delete,", empty),
+        ("delete,,compact", empty),
+        ("delete,,squash", empty),
+        ("squash,", squash),
+        ("delete,squash,squash", squash),
+    ] {
+        assert_eq!(message("cleanup.policy", value), why, "{value}");
+    }
+    let of_broker = |name: &str, value: &str| properties::broker(name).expect("known").check(value);
+    assert_eq!(of_broker("log.dirs", "/a,"), Err("Configuration 'log.dirs' values must not be empty.".to_owned()));
+    assert_eq!(of_broker("log.cleanup.policy", "compact,compact"), Ok(()));
     assert_eq!(
         message("preallocate", "yes"),
         "Invalid value yes for configuration preallocate: Expected value to be either true or false"
@@ -329,9 +345,14 @@ fn values_are_checked_with_kafkas_messages() {
     assert!(message("leader.replication.throttled.replicas", "1:a").contains("must be the literal '*'"));
     let secret = properties::broker("ssl.key.password").expect("known");
     assert_eq!((secret.kind, secret.valid), (Kind::Password, Valid::Any));
-    for (name, value) in
-        [("retention.ms", " 5 "), ("cleanup.policy", "compact , delete"), ("cleanup.policy", ""), ("preallocate", "TRUE")]
-    {
+    for (name, value) in [
+        ("retention.ms", " 5 "),
+        ("cleanup.policy", "compact , delete"),
+        ("cleanup.policy", ""),
+        // Kafka drops what comes twice before it judges the list (ConfigDef.parseValue).
+        ("cleanup.policy", "delete,delete"),
+        ("preallocate", "TRUE"),
+    ] {
         assert_eq!(properties::topic(name).expect("known").property.check(value), Ok(()), "{name}={value}");
     }
 }

@@ -81,7 +81,7 @@ pub enum Valid {
     GzipLevel,
     OneOf(&'static [&'static str]),
     OneOfIgnoringCase(&'static [&'static str]),
-    /// Each item of a list is one of these.
+    /// Each item of a list is one of these. Items of any list are not empty, but for [`Valid::ThrottledReplicas`].
     EachOf(&'static [&'static str]),
     NonEmpty,
     /// `*`, or `partition:broker` pairs separated by commas.
@@ -172,11 +172,23 @@ impl Property {
     /// Kafka's message: "Invalid value x for configuration retention.ms: Not a number of type LONG" (ConfigDef.parseType and its validators).
     pub fn check(&self, value: &str) -> Result<(), String> {
         let trimmed = value.trim();
-        if let (Kind::List, Valid::EachOf(_)) = (self.kind, self.valid) {
-            // Kafka's message shows the item, not the list (ConfigDef.ValidList).
-            return items(trimmed).try_for_each(|item| self.verdict(item, self.not_allowed(item)));
+        match (self.kind, self.valid) {
+            (Kind::List, Valid::ThrottledReplicas) => self.verdict(value, items(trimmed).find_map(|item| self.not_allowed(item))),
+            (Kind::List, _) => self.check_items(trimmed),
+            _ => self.verdict(value, self.reason_against(trimmed)),
         }
-        self.verdict(value, self.reason_against(trimmed))
+    }
+
+    /// Item by item, which Kafka's message shows instead of the list (ConfigDef.ValidList). An empty list is allowed. What comes twice is, too, although
+    /// ValidList would refuse it: ConfigDef.parseValue has dropped it before.
+    fn check_items(&self, list: &str) -> Result<(), String> {
+        for item in items(list) {
+            if item.is_empty() {
+                return Err(format!("Configuration '{}' values must not be empty.", self.name));
+            }
+            self.verdict(item, self.not_allowed(item))?;
+        }
+        Ok(())
     }
 
     fn verdict(&self, value: &str, reason: Option<String>) -> Result<(), String> {
@@ -202,8 +214,7 @@ impl Property {
             Kind::Short => value.parse::<i16>().map_or_else(|_| not_a_number(), |number| self.out_of_bounds(number.into())),
             Kind::Long => value.parse::<i64>().map_or_else(|_| not_a_number(), |number| self.out_of_bounds(number)),
             Kind::Double => value.parse::<f64>().map_or_else(|_| not_a_number(), |number| self.out_of_fraction(number)),
-            Kind::List => items(value).find_map(|item| self.not_allowed(item)),
-            Kind::String | Kind::Class | Kind::Password => self.not_allowed(value),
+            Kind::String | Kind::Class | Kind::Password | Kind::List => self.not_allowed(value),
         }
     }
 
