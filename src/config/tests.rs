@@ -422,6 +422,28 @@ fn descriptions_tell_where_a_value_comes_from() {
 }
 
 #[test]
+fn values_are_shown_as_kafka_reads_them_and_synonyms_of_brokers_as_they_were_typed() {
+    use describe::Source::{Default, DynamicTopic, StaticBroker};
+    let given = kafka(&[("log.cleaner.min.cleanable.ratio", "1"), ("log.cleanup.policy", "compact , delete")]);
+    let brokers = describe::Brokers::unchanged(&given);
+    let (ratio, policy) = ("log.cleaner.min.cleanable.ratio", "log.cleanup.policy");
+
+    let own = map(&[("min.cleanable.dirty.ratio", " 0 "), ("preallocate", "TRUE")]);
+    let topic = describe::topic("min.cleanable.dirty.ratio", &own, brokers).expect("known");
+    assert_eq!(topic.value.as_deref(), Some("0.0"));
+    let ways = [("min.cleanable.dirty.ratio", "0.0", DynamicTopic), (ratio, "1", StaticBroker), (ratio, "0.5", Default)];
+    assert_eq!(synonyms(&topic), ways);
+    let topic = describe::topic("preallocate", &own, brokers).expect("known");
+    assert_eq!(topic.value.as_deref(), Some("true"));
+    let topic = describe::topic("cleanup.policy", &own, brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source), (Some("compact,delete"), StaticBroker));
+
+    let broker = describe::broker(policy, brokers).expect("known");
+    assert_eq!(broker.value.as_deref(), Some("compact,delete"));
+    assert_eq!(synonyms(&broker), [(policy, "compact , delete", StaticBroker), (policy, "delete", Default)]);
+}
+
+#[test]
 fn what_was_set_while_the_broker_runs_is_shown_in_front() {
     use describe::Source::{Default, DynamicBroker, DynamicDefaultBroker, StaticBroker};
     let given = kafka(&[("log.retention.hours", "2"), ("message.max.bytes", "1")]);

@@ -25,6 +25,7 @@ macro_rules! properties {
 }
 
 pub mod broker;
+mod canonical;
 pub mod client_metrics;
 pub mod group;
 pub mod topic;
