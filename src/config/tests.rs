@@ -342,7 +342,16 @@ fn values_are_checked_with_kafkas_messages() {
     assert!(message("compression.gzip.level", "0").ends_with("Value must be between 1 and 9 or equal to -1"));
     assert!(message("min.cleanable.dirty.ratio", "1.5").ends_with("Value must be no more than 1"));
     assert!(message("min.cleanable.dirty.ratio", "NaN").ends_with("Value must be at least 0"));
-    assert!(message("leader.replication.throttled.replicas", "1:a").contains("must be the literal '*'"));
+    let throttled = "leader.replication.throttled.replicas";
+    for (value, shown) in
+        [("1:a", "[1:a]"), ("1", "[1]"), ("1:2:3", "[1:2:3]"), ("*,*", "[*, *]"), ("1:2 ,*", "[1:2, *]"), ("1: 2", "[1: 2]")]
+    {
+        let why = format!(
+            "Invalid value {shown} for configuration {throttled}: {throttled} must be the literal '*' or a list of replicas in the following \
+             format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+        );
+        assert_eq!(message(throttled, value), why, "{value}");
+    }
     let secret = properties::broker("ssl.key.password").expect("known");
     assert_eq!((secret.kind, secret.valid), (Kind::Password, Valid::Any));
     for (name, value) in [
@@ -352,6 +361,13 @@ fn values_are_checked_with_kafkas_messages() {
         // Kafka drops what comes twice before it judges the list (ConfigDef.parseValue).
         ("cleanup.policy", "delete,delete"),
         ("preallocate", "TRUE"),
+        (throttled, " * "),
+        (throttled, "*,"),
+        (throttled, ""),
+        (throttled, ","),
+        (throttled, "1:2,"),
+        (throttled, "1:2,,3:4"),
+        (throttled, "1:2 , 1:2"),
     ] {
         assert_eq!(properties::topic(name).expect("known").property.check(value), Ok(()), "{name}={value}");
     }

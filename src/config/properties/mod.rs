@@ -85,7 +85,7 @@ pub enum Valid {
     /// Each item of a list is one of these. Items of any list are not empty, but for [`Valid::ThrottledReplicas`].
     EachOf(&'static [&'static str]),
     NonEmpty,
-    /// `*`, or `partition:broker` pairs separated by commas.
+    /// `*`, or `partition:broker` pairs separated by commas, any of which may be missing.
     ThrottledReplicas,
     /// At most so many characters.
     AtMost(usize),
@@ -174,7 +174,7 @@ impl Property {
     pub fn check(&self, value: &str) -> Result<(), String> {
         let trimmed = value.trim();
         match (self.kind, self.valid) {
-            (Kind::List, Valid::ThrottledReplicas) => self.verdict(value, items(trimmed).find_map(|item| self.not_allowed(item))),
+            (Kind::List, Valid::ThrottledReplicas) => self.check_throttled(trimmed),
             (Kind::List, _) => self.check_items(trimmed),
             _ => self.verdict(value, self.reason_against(trimmed)),
         }
@@ -190,6 +190,19 @@ impl Property {
             self.verdict(item, self.not_allowed(item))?;
         }
         Ok(())
+    }
+
+    /// The list as a whole: `*` and nothing else, or pairs (ThrottledReplicaListValidator). The message shows it as Java writes lists.
+    fn check_throttled(&self, list: &str) -> Result<(), String> {
+        let replicas: Vec<&str> = items(list).collect();
+        if replicas.concat() == "*" || replicas.iter().all(|item| item.is_empty() || is_replica(item)) {
+            return Ok(());
+        }
+        let why = format!(
+            "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+            self.name
+        );
+        self.verdict(&format!("[{}]", replicas.join(", ")), Some(why))
     }
 
     fn verdict(&self, value: &str, reason: Option<String>) -> Result<(), String> {
@@ -254,10 +267,6 @@ impl Property {
                 Some(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
             }
             Valid::NonEmpty if value.is_empty() => Some("String must be non-empty".to_owned()),
-            Valid::ThrottledReplicas if value != "*" && !is_replica(value) => Some(format!(
-                "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
-                self.name
-            )),
             Valid::AtMost(most) if value.chars().count() > most => Some(format!("String must have at most {most} characters")),
             Valid::ShareOffsetReset if ShareOffsetReset::read(value).is_none() => Some(format!(
                 "Invalid value `{value}` for configuration {}. The value must be either 'earliest', 'latest' or of the format \
