@@ -1,4 +1,4 @@
-//! The topic properties of Kafka 4.1, with the broker properties that each defaults from (ServerTopicConfigSynonyms).
+//! The topic properties of Kafka 4.3.1, with the broker properties that each defaults from (ServerTopicConfigSynonyms).
 
 use super::{Property, TopicProperty, Valid};
 use Valid::{Any, AtLeast, AtMost, Between, EachOf, Fraction, GzipLevel, OneOf, ThrottledReplicas};
