@@ -165,6 +165,13 @@ impl Logs {
         &self.env
     }
 
+    /// All the room in the queue of a store in memory, until the answer is dropped.
+    #[cfg(test)]
+    pub(crate) async fn take_room(&self) -> crate::store::Permit {
+        // What is larger than the queue takes the whole of it.
+        self.store.reserve(100 << 20).await.expect("an open store")
+    }
+
     /// See [`LogStore::stopping`].
     pub fn stopping(&self) {
         self.store.stopping();

@@ -204,7 +204,7 @@ impl Partition {
     ///
     /// Cost: one CRC pass and one short lock. Waits only for room in the store's queue, never for the disk: durable after
     /// [`Partition::wait_committed`] of `last`. A duplicate of a remembered batch, and a repetition of a marked one, is answered with its
-    /// original offsets.
+    /// original offsets. Cancel-safe: dropped while it waits for room, it has appended nothing.
     /// Source: KIP-98; UnifiedLog.append, analyzeAndValidateProducerState.
     ///
     /// # Errors
@@ -247,6 +247,7 @@ impl Partition {
             Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
             Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
         };
+        // The only wait: callers drop this future when it takes too long, and nothing was appended then.
         let permit = self.store.reserve(records.len()).await?;
         // Behind what was waited for.
         let now = self.env.now();

@@ -3,7 +3,8 @@
 
 use kafka_protocol::error::ParseResponseErrorCode;
 use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
-use kafka_protocol::messages::{DeleteRecordsRequest, ProduceRequest};
+use kafka_protocol::messages::delete_topics_request::DeleteTopicState;
+use kafka_protocol::messages::{DeleteRecordsRequest, DeleteTopicsRequest, ProduceRequest};
 use protocol_tests::batch::Batch;
 use protocol_tests::client::{Client, Failure};
 use protocol_tests::frame::topic_name;
@@ -88,6 +89,28 @@ fn a_deleted_topic_makes_room_where_it_shares_every_segment_with_others() {
         assert_eq!(read.first().map(|batch| batch.base_offset), Some(offset), "{}", server.said());
     }
     assert_eq!(server.terminate().status.code(), Some(STORE_FAILED), "somebody waits again");
+}
+
+/// A group's coordinator has to write that it forgets the first topic, for which only the second one makes room.
+#[test]
+fn topics_that_are_deleted_together_make_room_whatever_groups_have_committed() {
+    let Some(launch) = on_a_small_disk() else { return };
+    let server = launch.start();
+    let mut client = server.connect();
+    let [small, bulk, kept] = ["small", "bulk", "kept"].map(|purpose| client.create_topic(purpose, 1, &[]));
+    client.produced(&small, 0, Batch::of(&["a"]).build());
+    client.find_coordinator("group");
+    client.committed("group", &small.name, 0, 1);
+    fill(&mut client, &[&bulk], &server);
+
+    let mut other = server.connect();
+    let topics = [&small, &bulk].map(|topic| DeleteTopicState::default().with_name(Some(topic_name(&topic.name))));
+    let request = DeleteTopicsRequest::default().with_topics(topics.to_vec()).with_timeout_ms(30_000);
+    let answer = other.try_call(6, &request).unwrap_or_else(|error| panic!("{error:?}\n{}", server.said()));
+    let errors: Vec<i16> = answer.responses.iter().map(|topic| topic.error_code).collect();
+    assert_eq!(errors, [0, 0]);
+    other.produced(&kept, 0, Batch::of(&["after"]).build());
+    assert_eq!(other.committed_offset("group", &small.name, 0).committed_offset, -1, "what was committed is gone");
 }
 
 #[test]
