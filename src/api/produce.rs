@@ -71,7 +71,7 @@ impl Handler for Produce {
         // A leader without followers answers at once in Kafka, whatever the time-out and the acks; here the disk comes first, and a client that sets a
         // small one must not take a slow sync for a failure and send its records twice.
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(TIMEOUT_MIN);
-        produce(context, request, Instant::now() + timeout).await
+        produce(context, request, tokio::time::Instant::now() + timeout).await
     }
 
     fn unsupported() -> ProduceResponse {

@@ -84,6 +84,8 @@ pub(super) struct State {
     pub segment: ActiveSegment,
     /// Up to here the log is compacted.
     pub cleaned: Offset,
+    /// See [`Partition::uncleaned`]. Not saved: the next open goes on compacting there.
+    pub uncleaned: Option<Offset>,
     pub unsaved: Unsaved,
     /// The last one that was given (LogAppendTime).
     pub append_time: Timestamp,
@@ -194,6 +196,7 @@ impl Partition {
                 rate: Rate::default(),
                 segment,
                 cleaned,
+                uncleaned: None,
                 unsaved,
                 append_time: Timestamp(i64::MIN),
             }),

@@ -32,8 +32,8 @@ pub struct Cleaner {
     horizon: Timestamp,
     /// See [`Uncleaned::TooLarge`].
     batch_bytes_max: usize,
-    /// Something that tombstones delete could not be taken away.
-    keeps_tombstones: bool,
+    /// The first batch that is too large to be put back, of this pass or one before.
+    pub uncleaned: Option<Offset>,
 }
 
 /// Why a batch stays as it is.
@@ -58,7 +58,7 @@ impl Cleaner {
     ) -> Cleaner {
         let newest = producers.iter().map(|one| (one.id, one.last_offset.ok_or(one.epoch))).collect();
         let horizon = now.plus_ms(delete_retention_ms);
-        Cleaner { keys, decided, newest, now, horizon, batch_bytes_max, keeps_tombstones: false }
+        Cleaner { keys, decided, newest, now, horizon, batch_bytes_max, uncleaned: None }
     }
 
     /// What `batch` becomes; `None`: it stays as it is. Batches come in the order of the log.
@@ -73,7 +73,7 @@ impl Cleaner {
         };
         if bytes > self.batch_bytes_max {
             // Without the tombstones behind it, what they deleted in it would be there again.
-            self.keeps_tombstones = true;
+            self.uncleaned.get_or_insert(batch.first);
             return Err(Uncleaned::TooLarge { bytes, limit: self.batch_bytes_max });
         }
         Ok(replacement)
@@ -90,7 +90,7 @@ impl Cleaner {
         // What the disk has damaged must not be written anew with a checksum that holds.
         verify_crc(&batch.bytes, &header)?;
         let has_horizon = header.attributes.has_delete_horizon();
-        let keeps_tombstones = self.keeps_tombstones || !has_horizon || self.now < header.base_timestamp;
+        let keeps_tombstones = self.uncleaned.is_some() || !has_horizon || self.now < header.base_timestamp;
         let keep = |raw: RawRecord<'_>| self.stays(raw, keeps_tombstones);
         let sifted = kept::sift(&batch.bytes, DECOMPRESSED_BYTES_MAX, keep)?;
         let left = sifted.left();

@@ -192,8 +192,9 @@ impl Pass<'_> {
         partition.save_snapshot(0).await?;
         let start = partition.start();
         cleaner.decided = Decided::new(partition.aborted(start, end));
-        self.clean(cleaner, start, end).await?;
-        partition.cleaned(end);
+        cleaner.uncleaned = partition.uncleaned();
+        let uncleaned = self.clean(cleaner, start, end).await?;
+        partition.cleaned(end, uncleaned);
         partition.save_snapshot(0).await?;
         Ok(Compacted { cleaned: end, bytes_before: self.bytes_before, bytes_after: partition.size(), left: self.left.take() })
     }
@@ -223,8 +224,8 @@ impl Pass<'_> {
         Ok((cleaner, end))
     }
 
-    /// Replaces what of `[start, end)` does not stay as it is.
-    async fn clean(&mut self, mut cleaner: Cleaner, start: Offset, end: Offset) -> Result<(), CompactionError> {
+    /// Replaces what of `[start, end)` does not stay as it is; answers [`Cleaner::uncleaned`].
+    async fn clean(&mut self, mut cleaner: Cleaner, start: Offset, end: Offset) -> Result<Option<Offset>, CompactionError> {
         let mut at = start;
         let mut changes = Changes::default();
         while let Some(batches) = self.read(at, end).await? {
@@ -247,7 +248,8 @@ impl Pass<'_> {
                 self.replace(&mut changes).await?;
             }
         }
-        self.replace(&mut changes).await
+        self.replace(&mut changes).await?;
+        Ok(cleaner.uncleaned)
     }
 
     async fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Vec<Batch>>, CompactionError> {
