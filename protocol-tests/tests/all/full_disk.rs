@@ -13,7 +13,7 @@ use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::Topic;
 use std::time::Duration;
 
-const DISK_BYTES: u64 = 256 << 20;
+const DISK_BYTES: u64 = 320 << 20;
 const SEGMENT_BYTES: &str = "16777216";
 const BATCH_BYTES: usize = 500_000;
 /// The status of a process that could not write.

@@ -9,7 +9,7 @@
 //! comes early gets the file as far as it is.
 //! Bound: one ready segment, [`SPARES_MAX`] recycled files; more are unlinked.
 //!
-//! Of the disk, [`INDEX_BYTES`] are left to the index, and one segment to moves (see `reclaim.rs`): where appends would use that they wait, until
+//! Of the disk, [`INDEX_BYTES`] are left to the index, and as much and one segment to moves (see `reclaim.rs`): where appends would use that they wait, until
 //! something else makes room, or moves do, which take one segment and give more back. Spares count as room, but none is kept that the index lacks.
 
 use super::lock;
@@ -52,11 +52,12 @@ pub(super) enum Usage {
 impl Usage {
     /// What must be left of the disk before a segment of `bytes` is made for it: the segment, and what is kept for others.
     fn room(self, bytes: u64) -> u64 {
-        let segments = match self {
+        // Appends leave the index more: it grows until the segment is full, and moves must find their share then.
+        let shares = match self {
             Usage::Appends => 2,
             Usage::Moves => 1,
         };
-        bytes.saturating_mul(segments).saturating_add(INDEX_BYTES)
+        bytes.saturating_add(INDEX_BYTES).saturating_mul(shares)
     }
 }
 
@@ -298,7 +299,7 @@ mod tests {
     #[test]
     fn appends_leave_room_for_a_segment_and_the_index() {
         assert_eq!(Usage::Moves.room(10), INDEX_BYTES + 10);
-        assert_eq!(Usage::Appends.room(10), INDEX_BYTES + 20);
+        assert_eq!(Usage::Appends.room(10), 2 * INDEX_BYTES + 20);
         let dir = tempfile::tempdir().expect("a temporary directory");
         // As many spares as make up for what the disk does not have.
         let bytes = free_bytes(dir.path()) / 4;
