@@ -34,7 +34,6 @@ pub mod context;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod creation_budget;
-mod deadline;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_share_group_offsets;

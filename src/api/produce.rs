@@ -11,13 +11,13 @@
 //! needs to; 11 and 12 (KIP-890): see `transactional_produce.rs`; 13 (KIP-516) uses topic ids.
 //! Not implemented: nothing.
 
-use super::deadline::within;
 use super::errors::{self, ResponseError};
 use super::recompressed::recompressed;
 use super::transactional_produce::{self, Leave};
 use super::validated_produce::{Accepted, Refusal, Validated};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
+use crate::deadline::within;
 use crate::ids::{Offset, TopicId};
 use crate::log::{AppendError, Appended, Origin, Partition};
 use crate::records::{BatchHeader, Compression};
@@ -29,7 +29,6 @@ use kafka_protocol::messages::produce_response::{BatchIndexAndErrorMessage, Part
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -67,11 +66,11 @@ impl Handler for Produce {
     type Request = ProduceRequest;
     const VERSIONS: RangeInclusive<i16> = 3..=13;
 
-    async fn handle(context: Context, request: ProduceRequest) -> Answer<ProduceResponse> {
+    fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = Answer<ProduceResponse>> + Send {
         // A leader without followers answers at once in Kafka, whatever the time-out and the acks; here the disk comes first, and a client that sets a
         // small one must not take a slow sync for a failure and send its records twice.
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(TIMEOUT_MIN);
-        produce(context, request, tokio::time::Instant::now() + timeout).await
+        produce(context, request, tokio::time::Instant::now() + timeout)
     }
 
     fn unsupported() -> ProduceResponse {
@@ -87,14 +86,15 @@ async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -
     }
     let acks = request.acks;
     let mut refusal = refusal_of_all(&request);
-    let leave = match refusal {
-        None => within(deadline, pin!(transactional_produce::ask(&context, &request))).await,
-        Some(_) => Some(Leave::default()),
-    };
-    if leave.is_none() {
-        refusal = Some(ResponseError::RequestTimedOut);
+    let mut leave = Leave::default();
+    if refusal.is_none() && request.transactional_id.is_some() {
+        // In a box, so that the others' requests carry none of its state.
+        let mut asking = Box::pin(transactional_produce::ask(&context, &request));
+        match within(deadline, asking.as_mut()).await {
+            Some(answer) => leave = answer,
+            None => refusal = Some(ResponseError::RequestTimedOut),
+        }
     }
-    let leave = leave.unwrap_or_default();
     let (mut records_count, mut bytes_count) = (0, 0);
     let mut pending = Vec::new();
     let mut responses = Vec::with_capacity(request.topic_data.len());
@@ -111,20 +111,14 @@ async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -
                 (Some(error), _) => Err(error.into()),
                 (None, Err(error)) => Err((*error).into()),
                 (None, Ok(topic)) => match origin(&context, &leave, (topic_at, partition_at), index) {
-                    Ok(origin) => {
-                        let appending = append(&context, topic, index, records, origin, deadline);
-                        match within(deadline, pin!(appending)).await {
-                            Some(appended) => appended,
-                            None => {
-                                // What is left has no time, and must not slip in: the client sends it again.
-                                refusal = Some(ResponseError::RequestTimedOut);
-                                Err(ResponseError::RequestTimedOut.into())
-                            }
-                        }
-                    }
+                    Ok(origin) => append(&context, topic, index, records, origin, deadline).await,
                     Err(error) => Err(error.into()),
                 },
             };
+            if appended.as_ref().is_err_and(|refused| refused.error == ResponseError::RequestTimedOut) {
+                // What is left has no time, and must not slip in: the client sends it again.
+                refusal = Some(ResponseError::RequestTimedOut);
+            }
             answers.push(match appended {
                 Ok((partition, Accepted { appended, dead_letters })) => {
                     if !appended.is_repeated {
@@ -225,12 +219,13 @@ async fn append(
         Some(codec) => Box::pin(recompressed(context, &partition, codec, records)).await?,
     };
     let accepted = match &topic.settings.validation {
-        None => Accepted { appended: partition.append(records, origin).await?, dead_letters: None },
+        None => Accepted { appended: partition.append_by(deadline, records, origin).await?, dead_letters: None },
         Some(rules) => {
             let (context, topic, rules) = (context.clone(), topic.clone(), rules.clone());
             let validated = Validated { context, topic, rules, index, partition: partition.clone(), deadline };
             // In a box, so that the others' requests carry none of its state.
-            Box::pin(validated.append(records, origin)).await?
+            let mut appending = Box::pin(validated.append(records, origin));
+            within(deadline, appending.as_mut()).await.ok_or(ResponseError::RequestTimedOut)??
         }
     };
     Ok((partition, accepted))

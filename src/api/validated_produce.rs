@@ -6,10 +6,10 @@
 //! names the batch's place: a producer that sends again after a crash in between completes what is missing, and doubles nothing.
 
 use super::Context;
-use super::deadline::within;
 use super::errors::ResponseError;
 use crate::catalog::{NewTopic, Topic};
 use crate::config::validation::{Depth, OnInvalid, Rule, Rules, SubjectName};
+use crate::deadline::within;
 use crate::ids::{Offset, Timestamp};
 use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, InvalidRecords, Origin, Partition};
 use crate::records::{BatchBuilder, BatchHeader, Compression, RecordError, iterate, kept};

@@ -22,6 +22,7 @@ use super::unsaved::Unsaved;
 use super::validate::{self, InvalidRecords};
 use super::waiters::{Waiter, Waiters};
 use crate::config::topic::{TimestampType, TopicSettings};
+use crate::deadline::within;
 use crate::env::Env;
 use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
@@ -34,6 +35,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The leader epoch stamped into batches: with one node, leadership never changes hands.
 pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
@@ -53,6 +55,9 @@ pub enum AppendError {
     InvalidTimestamp(InvalidRecords),
     #[error(transparent)]
     Producer(#[from] ProducerError),
+    /// Until the deadline.
+    #[error("there was no room for the batch in the store's queue: the disk is full, or too slow")]
+    NoRoom,
     /// The partition was deleted.
     #[error(transparent)]
     Stopped(#[from] LogStopped),
@@ -213,7 +218,20 @@ impl Partition {
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
     pub fn append(&self, records: Bytes, origin: Origin) -> impl Future<Output = Result<Appended, AppendError>> + Send {
-        self.append_as(None, records, origin)
+        self.append_as(None, records, origin, None)
+    }
+
+    /// As [`Partition::append`], but waits for room until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended then.
+    pub fn append_by(
+        &self,
+        deadline: Instant,
+        records: Bytes,
+        origin: Origin,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
+        self.append_as(None, records, origin, Some(deadline))
     }
 
     /// Whether a client's batch is one that this log could take: size, CRC, counts, timestamps.
@@ -234,10 +252,16 @@ impl Partition {
         records: Bytes,
         origin: Origin,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
-        self.append_as(Some(checked), records, origin)
+        self.append_as(Some(checked), records, origin, None)
     }
 
-    async fn append_as(&self, checked: Option<Checked>, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+    async fn append_as(
+        &self,
+        checked: Option<Checked>,
+        records: Bytes,
+        origin: Origin,
+        deadline: Option<Instant>,
+    ) -> Result<Appended, AppendError> {
         let Checked(mut header) = match (checked, origin) {
             (Some(checked), _) => checked,
             (None, Origin::Client | Origin::Verified(_) | Origin::Marked(_)) => self.check(&records)?,
@@ -251,7 +275,11 @@ impl Partition {
             Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
         };
         // The only wait: callers drop this future when it takes too long, and nothing was appended then.
-        let permit = self.store.reserve(records.len()).await?;
+        let mut room = self.store.reserve(records.len());
+        let permit = match deadline {
+            Some(deadline) => within(deadline, room.as_mut()).await.ok_or(AppendError::NoRoom)?,
+            None => room.await,
+        }?;
         // Behind what was waited for.
         let now = self.env.now();
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is

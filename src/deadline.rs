@@ -8,7 +8,7 @@ use tokio::time::{Instant, timeout_at};
 /// What `work` answers; `None` when it still waits at the `deadline`: it is to be dropped then, which must be safe.
 ///
 /// Work that need not wait is done whatever the time, and costs no timer. It is pinned by the caller, so that it is neither moved nor held twice.
-pub(super) async fn within<F: Future>(deadline: Instant, mut work: Pin<&mut F>) -> Option<F::Output> {
+pub async fn within<F: Future + ?Sized>(deadline: Instant, mut work: Pin<&mut F>) -> Option<F::Output> {
     if let Poll::Ready(done) = poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
         return Some(done);
     }
