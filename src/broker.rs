@@ -216,21 +216,49 @@ impl Broker {
         }
     }
 
-    /// Deletes a topic, its logs, and the offsets that groups committed for it. `only`: not another topic of the same name.
+    /// Deletes topics and their logs, and then has the coordinators forget what they keep of them: offsets that groups committed, positions of share
+    /// groups. `only`: not another topic of the same name. Answers for each topic, in order.
+    ///
+    /// The coordinators write to the disk, and on a full one wait for the room that these very topics make: so the logs of all go first, and what is not
+    /// forgotten within `patience` (of the whole) is so later. Until then the topic's id tells that it is stale.
     ///
     /// # Errors
     /// See [`Catalog::delete_topic`].
-    pub async fn delete_topic(self: &Arc<Broker>, name: &str, only: Option<TopicId>) -> Result<Arc<Topic>, CatalogError> {
-        let (broker, name) = (self.clone(), name.to_owned());
-        tasks::to_the_end("delete topic", async move {
-            let topic = broker.catalog.delete_topic(&name, only).await?;
-            purge(&broker.logs, &broker.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
-            broker.invalid_records.forget(topic.id);
-            broker.groups.topic_deleted(&topic.name, topic.id).await;
-            broker.share_partitions.topic_deleted(topic.id).await;
-            Ok(topic)
+    pub async fn delete_topics(
+        self: &Arc<Broker>,
+        topics: Vec<(String, Option<TopicId>)>,
+        patience: Duration,
+    ) -> Vec<Result<Arc<Topic>, CatalogError>> {
+        let broker = self.clone();
+        tasks::to_the_end("delete topics", async move {
+            let deadline = tokio::time::Instant::now() + patience;
+            let mut answers = Vec::with_capacity(topics.len());
+            for (name, only) in topics {
+                answers.push(broker.delete_topic(&name, only).await);
+            }
+            let deleted: Vec<Arc<Topic>> = answers.iter().flatten().cloned().collect();
+            // A task of its own: it goes on when it is not waited for any more.
+            let forgotten = tasks::spawn("forget deleted topics", async move { broker.forget_deleted(&deleted).await });
+            if tokio::time::timeout_at(deadline, forgotten).await.is_err() {
+                warn!("coordinators have not forgotten deleted topics yet; they do so when they can write");
+            }
+            answers
         })
         .await
+    }
+
+    async fn delete_topic(&self, name: &str, only: Option<TopicId>) -> Result<Arc<Topic>, CatalogError> {
+        let topic = self.catalog.delete_topic(name, only).await?;
+        purge(&self.logs, &self.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
+        self.invalid_records.forget(topic.id);
+        Ok(topic)
+    }
+
+    async fn forget_deleted(&self, topics: &[Arc<Topic>]) {
+        for topic in topics {
+            self.groups.topic_deleted(&topic.name, topic.id).await;
+            self.share_partitions.topic_deleted(topic.id).await;
+        }
     }
 
     /// Changes a topic's settings, all or none; appends and retention follow them when it returns.

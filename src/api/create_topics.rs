@@ -94,9 +94,11 @@ fn echoed(
     let own = properties::TOPIC_OWN.iter().filter(|own| overrides.contains_key(own.property.name));
     let all = properties::TOPIC.iter().chain(own).filter_map(|topic| describe::topic(topic.property.name, overrides, brokers));
     let config = |described: describe::Described| {
+        // What was asked for comes back as it was typed (KafkaConfigSchema.resolveEffectiveTopicConfig).
+        let value = overrides.get(&described.name).cloned().or(described.value);
         CreatableTopicConfigs::default()
             .with_name(StrBytes::from_string(described.name))
-            .with_value(described.value.map(StrBytes::from_string))
+            .with_value(value.map(StrBytes::from_string))
             .with_read_only(described.is_read_only)
             .with_config_source(source_code(described.source))
             .with_is_sensitive(described.is_sensitive)
@@ -197,7 +199,8 @@ mod tests {
     #[test]
     fn every_configuration_is_echoed() {
         let kafka = crate::config::KafkaSettings::default();
-        let overrides = BTreeMap::from([("retention.ms".to_owned(), "60000".to_owned())]);
+        let overrides = [("retention.ms", "60000"), ("preallocate", "TRUE")];
+        let overrides = BTreeMap::from(overrides.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let settings = crate::config::topic::TopicSettings::resolve(&overrides, &kafka).expect("valid");
         let shape = Shape { partitions: 3, replication_factor: 3, settings: settings.into() };
         let result = echoed(CreatableTopicResult::default(), &shape, &overrides, Brokers::unchanged(&kafka));
@@ -206,6 +209,7 @@ mod tests {
         assert_eq!(configs.len(), properties::TOPIC.len());
         let of = |name: &str| configs.iter().find(|config| config.name.as_str() == name).expect("named");
         assert_eq!((of("retention.ms").value.as_deref(), of("retention.ms").config_source), (Some("60000"), 1));
+        assert_eq!(of("preallocate").value.as_deref(), Some("TRUE"), "as it was typed");
         assert_eq!((of("cleanup.policy").value.as_deref(), of("cleanup.policy").config_source), (Some("delete"), 5));
     }
 }

@@ -1,7 +1,9 @@
 //! DeleteTopics, key 20, versions 1-6.
 //!
 //! Behaviour: each topic of the request succeeds or fails on its own. When the answer leaves, the topic, its logs and the offsets that
-//! groups committed for it are gone, durably. A topic given twice, by name, by id or by both, is refused each time.
+//! groups committed for it are gone, durably. A topic given twice, by name, by id or by both, is refused each time. When the coordinators of groups
+//! cannot write for longer than `timeout_ms`, or [`PATIENCE_MIN`] if that is longer (the disk is full), the answer does not wait for the offsets any
+//! more: fetches of a new topic with the same name do not see them, and they go when the coordinators write again.
 //! With `delete.topic.enable=false`: TOPIC_DELETION_DISABLED for all.
 //!
 //! Version notes: below 3 disabled deletion is INVALID_REQUEST; 5 (KIP-599) brings error messages; 6 (KIP-516) takes topic ids.
@@ -11,17 +13,21 @@ use super::errors::catalog::{message, shown};
 use super::errors::{NONE, ResponseError};
 use super::repeated::repeated;
 use super::{Answer, Context, Handler};
-use crate::catalog::CatalogError;
+use crate::catalog::{CatalogError, Topic};
 use crate::ids::TopicId;
 use kafka_protocol::messages::delete_topics_response::DeletableTopicResult;
 use kafka_protocol::messages::{DeleteTopicsRequest, DeleteTopicsResponse, TopicName};
 use kafka_protocol::protocol::StrBytes;
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// The first version that knows TOPIC_DELETION_DISABLED.
 const DELETION_DISABLED: i16 = 3;
+/// The shortest wait for the coordinators: long for a disk. Clients that set none, as librdkafka's do, rely on an answer that is the last of it.
+const PATIENCE_MIN: Duration = Duration::from_secs(5);
 
 pub struct DeleteTopics;
 
@@ -30,19 +36,24 @@ impl Handler for DeleteTopics {
     const VERSIONS: RangeInclusive<i16> = 1..=6;
 
     async fn handle(context: Context, request: DeleteTopicsRequest) -> Answer<DeleteTopicsResponse> {
+        let patience = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(PATIENCE_MIN);
         let targets = targets(request);
         if !context.broker.config.kafka.delete_topic_enable {
             return Answer::Now(disabled(&targets, context.version));
         }
         let catalog = &context.broker.catalog;
         let steps = plan(targets, |id| catalog.topic_by_id(id).map(|topic| topic.name.clone()));
-        let mut responses = Vec::with_capacity(steps.len());
-        for step in steps {
-            responses.push(match step {
-                Step::Refuse(answer) => answer,
-                Step::Delete(target, name) => delete(&context, target, &name).await,
-            });
-        }
+        let deletions = steps.iter().filter_map(|step| match step {
+            Step::Refuse(_) => None,
+            Step::Delete(target, name) => Some((name.clone(), target.only())),
+        });
+        // All of them at once: the one that makes room on a full disk may be the last.
+        let mut deleted = context.broker.delete_topics(deletions.collect(), patience).await.into_iter();
+        let responses = steps.into_iter().filter_map(|step| match step {
+            Step::Refuse(answer) => Some(answer),
+            Step::Delete(target, _) => deleted.next().map(|deleted| target.outcome(deleted)),
+        });
+        let responses = responses.collect();
         Answer::Now(DeleteTopicsResponse::default().with_responses(responses))
     }
 
@@ -75,6 +86,26 @@ impl Target {
     fn answered(&self, code: i16, why: Option<StrBytes>) -> DeletableTopicResult {
         let answer = DeletableTopicResult::default().with_name(self.name.clone()).with_topic_id(self.id);
         answer.with_error_code(code).with_error_message(why)
+    }
+
+    /// The topic that is meant, if it was given by id.
+    fn only(&self) -> Option<TopicId> {
+        (!self.id.is_nil()).then_some(TopicId(self.id))
+    }
+
+    fn outcome(&self, deleted: Result<Arc<Topic>, CatalogError>) -> DeletableTopicResult {
+        match deleted {
+            Ok(topic) => {
+                let name = Some(TopicName(StrBytes::from_string(topic.name.clone())));
+                Target { name, id: topic.id.0 }.answered(NONE, None)
+            }
+            // Deleted meanwhile; the name may be another topic's by now.
+            Err(CatalogError::UnknownTopic(_)) if self.only().is_some() => self.refused(ResponseError::UnknownTopicId, None),
+            Err(error) => {
+                let (code, why) = shown(&error);
+                self.answered(code, why)
+            }
+        }
     }
 }
 
@@ -121,22 +152,6 @@ fn plan(targets: Vec<Target>, name_of: impl Fn(TopicId) -> Option<String>) -> Ve
         steps.push(step);
     }
     steps
-}
-
-async fn delete(context: &Context, target: Target, name: &str) -> DeletableTopicResult {
-    let only = (!target.id.is_nil()).then_some(TopicId(target.id));
-    match context.broker.delete_topic(name, only).await {
-        Ok(topic) => {
-            let deleted = Target { name: Some(TopicName(StrBytes::from_string(topic.name.clone()))), id: topic.id.0 };
-            deleted.answered(NONE, None)
-        }
-        // Deleted meanwhile; the name may be another topic's by now.
-        Err(CatalogError::UnknownTopic(_)) if only.is_some() => target.refused(ResponseError::UnknownTopicId, None),
-        Err(error) => {
-            let (code, why) = shown(&error);
-            target.answered(code, why)
-        }
-    }
 }
 
 #[cfg(test)]

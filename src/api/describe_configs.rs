@@ -177,7 +177,8 @@ fn group(own: Option<&BTreeMap<String, String>>, brokers: Brokers<'_>) -> Vec<De
         let broker_name = format!("group.{}", property.name);
         let of_broker = properties::broker(&broker_name);
         let synonym = |name: &str, value: &str, source| Synonym { name: name.to_owned(), value: Some(value.to_owned()), source };
-        let own = own.and_then(|own| own.get(property.name)).map(|value| synonym(property.name, value, Source::DynamicGroup));
+        let own = own.and_then(|own| own.get(property.name)).map(|value| property.canonical(value));
+        let own = own.map(|value| synonym(property.name, &value, Source::DynamicGroup));
         let given = brokers.given.given(&broker_name).map(|value| synonym(&broker_name, value, Source::StaticBroker));
         let default = match of_broker.and_then(|property| property.default) {
             Some(default) => synonym(&broker_name, default, Source::Default),
@@ -185,7 +186,8 @@ fn group(own: Option<&BTreeMap<String, String>>, brokers: Brokers<'_>) -> Vec<De
         };
         let synonyms: Vec<_> =
             own.into_iter().chain(describe::changed(&broker_name, brokers.changed)).chain(given).chain([default]).collect();
-        describe::by_synonyms(property, synonyms)
+        let described = describe::by_synonyms(property, synonyms);
+        Described { value: described.value.map(|value| property.canonical(&value)), ..described }
     };
     properties::GROUP.iter().map(described).collect()
 }
@@ -194,7 +196,8 @@ fn group(own: Option<&BTreeMap<String, String>>, brokers: Brokers<'_>) -> Vec<De
 fn client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Described> {
     let described = |property: &'static Property| {
         let synonym = |value: &str, source| Synonym { name: property.name.to_owned(), value: Some(value.to_owned()), source };
-        let own = own.and_then(|own| own.get(property.name)).map(|value| synonym(value, Source::ClientMetrics));
+        let own = own.and_then(|own| own.get(property.name)).map(|value| property.canonical(value));
+        let own = own.map(|value| synonym(&value, Source::ClientMetrics));
         // One way only, as in Kafka.
         let only = own.or_else(|| property.default.map(|default| synonym(default, Source::Default)));
         let synonyms: Vec<_> = only.into_iter().collect();
@@ -290,6 +293,27 @@ mod tests {
             Some(("retention.bytes".into(), 1))
         );
         assert_eq!(full.synonyms.last().map(|synonym| synonym.source), Some(5));
+    }
+
+    #[test]
+    fn values_of_groups_and_subscriptions_are_shown_as_kafka_reads_them() {
+        let map = |name: &str, value: &str| BTreeMap::from([(name.to_owned(), value.to_owned())]);
+        let (own, given) = (map("consumer.session.timeout.ms", " 050000 "), map("group.share.session.timeout.ms", "+50000"));
+        let kafka = KafkaSettings::new(given).expect("valid");
+        let configs = group(Some(&own), Brokers::unchanged(&kafka));
+        let shown = |name: &str| {
+            let config = configs.iter().find(|config| config.name == name).expect("known");
+            (config.value.as_deref(), config.synonyms.first().and_then(|first| first.value.as_deref()))
+        };
+        assert_eq!(shown("consumer.session.timeout.ms"), (Some("50000"), Some("50000")));
+        assert_eq!(
+            shown("share.session.timeout.ms"),
+            (Some("50000"), Some("+50000")),
+            "what was given to brokers is a synonym as it was typed"
+        );
+        let metrics = map("metrics", "a. , b.");
+        let metrics = client_metrics(Some(&metrics)).into_iter().find(|config| config.name == "metrics").expect("known");
+        assert_eq!(metrics.value.as_deref(), Some("a.,b."));
     }
 
     #[test]

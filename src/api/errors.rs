@@ -33,6 +33,7 @@ pub fn append(error: &AppendError) -> ResponseError {
         }
         AppendError::Producer(ProducerError::StaleCoordinator { .. }) => ResponseError::TransactionCoordinatorFenced,
         // The topic was deleted between look-up and append: what a client makes of it is a metadata refresh.
+        AppendError::NoRoom => ResponseError::RequestTimedOut,
         AppendError::Stopped(_) => ResponseError::UnknownTopicOrPartition,
         AppendError::Store(error) => store(error),
     }

@@ -174,6 +174,8 @@ fn change(resource: &Resource, config: &AlterableConfig) -> Result<Change, Refus
         Resource::Topic => properties::topic(&name).map(|topic| topic.property.kind),
         Resource::Group => match properties::group(&name) {
             Some(property) => Some(property.kind),
+            // Kafka looks at what is left, which has no such name (GroupConfig.validate).
+            None if config.config_operation == DELETE => None,
             None => return Err((ResponseError::InvalidConfig, format!("Unknown group config name: {name}"))),
         },
         Resource::Broker => properties::broker(&name).map(|property| property.kind),
@@ -227,6 +229,7 @@ mod tests {
         );
         assert_eq!(why(&[config(SESSION, SET, Some("1")), config(SESSION, DELETE, None)]), "Error due to duplicate config keys");
         assert_eq!(why(&[config(SESSION, DELETE, None)]), "");
+        assert_eq!(why(&[config("nonsense", DELETE, None)]), "", "it is not there afterwards");
     }
 
     #[test]

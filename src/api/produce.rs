@@ -3,7 +3,9 @@
 //! Behaviour: stage one appends every partition's batch in request order; stage two waits until all of them are durable. acks=1 and
 //! acks=all wait for the same thing: this node's disk. acks=0 answers nothing, and an error closes the connection, as in Kafka.
 //! A batch that is not durable within the request's `timeout_ms`, or [`TIMEOUT_MIN`] if that is longer, answers REQUEST_TIMED_OUT; it may still become
-//! durable, and an idempotent producer's retry is then recognised.
+//! durable, and an idempotent producer's retry is then recognised. Both stages share that time, counted from the start of stage one: a batch that finds
+//! no room in the store's queue by then (a full disk) answers the same and is not appended, nor is what follows it in the request. So a client that gave
+//! up and sends again on another connection leaves no connection behind that waits, and finds nothing doubled by it.
 //!
 //! Version notes: 7 (KIP-110) brings zstd; 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
 //! needs to; 11 and 12 (KIP-890): see `transactional_produce.rs`; 13 (KIP-516) uses topic ids.
@@ -15,6 +17,7 @@ use super::transactional_produce::{self, Leave};
 use super::validated_produce::{Accepted, Refusal, Validated};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
+use crate::deadline::within;
 use crate::ids::{Offset, TopicId};
 use crate::log::{AppendError, Appended, Origin, Partition};
 use crate::records::{BatchHeader, Compression};
@@ -28,6 +31,7 @@ use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// The most partitions of one request: an answer is many times as large as an entry without records.
@@ -62,91 +66,101 @@ impl Handler for Produce {
     type Request = ProduceRequest;
     const VERSIONS: RangeInclusive<i16> = 3..=13;
 
-    async fn handle(context: Context, request: ProduceRequest) -> Answer<ProduceResponse> {
-        if request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>() > PARTITIONS_MAX {
-            return Answer::Close("a produce request names more than 100,000 partitions");
-        }
-        let acks = request.acks;
-        let refusal = refusal_of_all(&request);
+    fn handle(context: Context, request: ProduceRequest) -> impl Future<Output = Answer<ProduceResponse>> + Send {
         // A leader without followers answers at once in Kafka, whatever the time-out and the acks; here the disk comes first, and a client that sets a
         // small one must not take a slow sync for a failure and send its records twice.
         let timeout = Duration::from_millis(u64::try_from(request.timeout_ms).unwrap_or(0)).max(TIMEOUT_MIN);
-        let leave = match refusal {
-            None => transactional_produce::ask(&context, &request).await,
-            Some(_) => Leave::default(),
-        };
-        let (mut records_count, mut bytes_count) = (0, 0);
-        let mut pending = Vec::new();
-        let mut responses = Vec::with_capacity(request.topic_data.len());
-        for (topic_at, data) in request.topic_data.into_iter().enumerate() {
-            let TopicProduceData { name, topic_id, partition_data, .. } = data;
-            let topic = find(&context, &name, topic_id);
-            // Not the slice of the frame that the decoder made: the answer may wait long after the frame's memory was given back.
-            let name = TopicName(StrBytes::from_string(name.to_string()));
-            let mut answers = Vec::with_capacity(partition_data.len());
-            for (partition_at, data) in partition_data.into_iter().enumerate() {
-                let PartitionProduceData { index, records, .. } = data;
-                let bytes = records.as_ref().map_or(0, Bytes::len);
-                let appended = match (refusal, &topic) {
-                    (Some(error), _) => Err(error.into()),
-                    (None, Err(error)) => Err((*error).into()),
-                    (None, Ok(topic)) => match origin(&context, &leave, (topic_at, partition_at), index) {
-                        Ok(origin) => append(&context, topic, index, records, origin).await,
-                        Err(error) => Err(error.into()),
-                    },
-                };
-                answers.push(match appended {
-                    Ok((partition, Accepted { appended, dead_letters })) => {
-                        if !appended.is_repeated {
-                            records_count += count(&appended);
-                            bytes_count += bytes as u64;
-                        }
-                        let at = (topic_at, partition_at);
-                        pending.push(Pending { partition, last: appended.last, at });
-                        pending.extend(dead_letters.map(|(partition, last)| Pending { partition, last, at }));
-                        accepted(index, &appended)
-                    }
-                    Err(refused) => refused.counted(&context.broker.metrics).into_response(index),
-                });
-            }
-            responses
-                .push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
-        }
-        let metrics = &context.broker.metrics;
-        metrics.produced_records.inc_by(records_count);
-        metrics.produced.inc_by(bytes_count);
-        let response = ProduceResponse::default().with_responses(responses);
-        if acks == 0 {
-            let has_failed =
-                response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
-            return if has_failed { Answer::Close("a produce request with acks=0 failed") } else { Answer::Silent };
-        }
-        if pending.is_empty() {
-            return Answer::Now(response);
-        }
-        let broker = context.broker;
-        Answer::Later(Box::pin(async move {
-            let mut response = response;
-            let deadline = tokio::time::Instant::now() + timeout;
-            for one in pending {
-                if let Err(error) = durable(&one, deadline).await {
-                    let answer =
-                        response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
-                    let answer = answer.expect("every pending batch has its answer");
-                    let refused = Refused::from(error);
-                    // A batch and its dead letters are one.
-                    let refused = if answer.error_code == 0 { refused.counted(&broker.metrics) } else { refused };
-                    *answer = refused.into_response(answer.index);
-                }
-            }
-            response
-        }))
+        produce(context, request, tokio::time::Instant::now() + timeout)
     }
 
     fn unsupported() -> ProduceResponse {
         // The response has no top-level error; an empty one names no partition, which clients treat as a failed request.
         ProduceResponse::default()
     }
+}
+
+/// Both stages of a request, which have until `deadline` together.
+async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -> Answer<ProduceResponse> {
+    if request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>() > PARTITIONS_MAX {
+        return Answer::Close("a produce request names more than 100,000 partitions");
+    }
+    let acks = request.acks;
+    let mut refusal = refusal_of_all(&request);
+    let mut leave = Leave::default();
+    if refusal.is_none() && request.transactional_id.is_some() {
+        // In a box, so that the others' requests carry none of its state.
+        let mut asking = Box::pin(transactional_produce::ask(&context, &request));
+        match within(deadline, asking.as_mut()).await {
+            Some(answer) => leave = answer,
+            None => refusal = Some(ResponseError::RequestTimedOut),
+        }
+    }
+    let (mut records_count, mut bytes_count) = (0, 0);
+    let mut pending = Vec::new();
+    let mut responses = Vec::with_capacity(request.topic_data.len());
+    for (topic_at, data) in request.topic_data.into_iter().enumerate() {
+        let TopicProduceData { name, topic_id, partition_data, .. } = data;
+        let topic = find(&context, &name, topic_id);
+        // Not the slice of the frame that the decoder made: the answer may wait long after the frame's memory was given back.
+        let name = TopicName(StrBytes::from_string(name.to_string()));
+        let mut answers = Vec::with_capacity(partition_data.len());
+        for (partition_at, data) in partition_data.into_iter().enumerate() {
+            let PartitionProduceData { index, records, .. } = data;
+            let bytes = records.as_ref().map_or(0, Bytes::len);
+            let appended = match (refusal, &topic) {
+                (Some(error), _) => Err(error.into()),
+                (None, Err(error)) => Err((*error).into()),
+                (None, Ok(topic)) => match origin(&context, &leave, (topic_at, partition_at), index) {
+                    Ok(origin) => append(&context, topic, index, records, origin, deadline).await,
+                    Err(error) => Err(error.into()),
+                },
+            };
+            if appended.as_ref().is_err_and(|refused| refused.error == ResponseError::RequestTimedOut) {
+                // What is left has no time, and must not slip in: the client sends it again.
+                refusal = Some(ResponseError::RequestTimedOut);
+            }
+            answers.push(match appended {
+                Ok((partition, Accepted { appended, dead_letters })) => {
+                    if !appended.is_repeated {
+                        records_count += count(&appended);
+                        bytes_count += bytes as u64;
+                    }
+                    let at = (topic_at, partition_at);
+                    pending.push(Pending { partition, last: appended.last, at });
+                    pending.extend(dead_letters.map(|(partition, last)| Pending { partition, last, at }));
+                    accepted(index, &appended)
+                }
+                Err(refused) => refused.counted(&context.broker.metrics).into_response(index),
+            });
+        }
+        responses.push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
+    }
+    let metrics = &context.broker.metrics;
+    metrics.produced_records.inc_by(records_count);
+    metrics.produced.inc_by(bytes_count);
+    let response = ProduceResponse::default().with_responses(responses);
+    if acks == 0 {
+        let has_failed = response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
+        return if has_failed { Answer::Close("a produce request with acks=0 failed") } else { Answer::Silent };
+    }
+    if pending.is_empty() {
+        return Answer::Now(response);
+    }
+    let broker = context.broker;
+    Answer::Later(Box::pin(async move {
+        let mut response = response;
+        for one in pending {
+            if let Err(error) = durable(&one, deadline).await {
+                let answer = response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
+                let answer = answer.expect("every pending batch has its answer");
+                let refused = Refused::from(error);
+                // A batch and its dead letters are one.
+                let refused = if answer.error_code == 0 { refused.counted(&broker.metrics) } else { refused };
+                *answer = refused.into_response(answer.index);
+            }
+        }
+        response
+    }))
 }
 
 /// As whom the batch for partition `index` is appended.
@@ -176,12 +190,14 @@ pub(super) fn find(context: &Context, name: &TopicName, id: Uuid) -> Result<Arc<
     context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
 }
 
+/// May be dropped while it waits: nothing was appended then, or the batch and its dead letters together, which go on by themselves.
 async fn append(
     context: &Context,
     topic: &Arc<Topic>,
     index: i32,
     records: Option<Bytes>,
     origin: Origin,
+    deadline: Instant,
 ) -> Result<(Arc<Partition>, Accepted), Refused> {
     if topic.internal {
         // What the coordinators replay must come from them (ReplicaManager.appendToLocalLog).
@@ -203,12 +219,13 @@ async fn append(
         Some(codec) => Box::pin(recompressed(context, &partition, codec, records)).await?,
     };
     let accepted = match &topic.settings.validation {
-        None => Accepted { appended: partition.append(records, origin).await?, dead_letters: None },
+        None => Accepted { appended: partition.append_by(deadline, records, origin).await?, dead_letters: None },
         Some(rules) => {
             let (context, topic, rules) = (context.clone(), topic.clone(), rules.clone());
-            let validated = Validated { context, topic, rules, index, partition: partition.clone() };
+            let validated = Validated { context, topic, rules, index, partition: partition.clone(), deadline };
             // In a box, so that the others' requests carry none of its state.
-            Box::pin(validated.append(records, origin)).await?
+            let mut appending = Box::pin(validated.append(records, origin));
+            within(deadline, appending.as_mut()).await.ok_or(ResponseError::RequestTimedOut)??
         }
     };
     Ok((partition, accepted))
@@ -223,7 +240,7 @@ fn refuse_zstd(records: &Bytes) -> Result<(), Refused> {
     }
 }
 
-async fn durable(one: &Pending, deadline: tokio::time::Instant) -> Result<(), ResponseError> {
+async fn durable(one: &Pending, deadline: Instant) -> Result<(), ResponseError> {
     if one.partition.watermark() > one.last {
         return Ok(());
     }
@@ -290,9 +307,89 @@ impl From<AppendError> for Refused {
         let code = errors::append(&error);
         let message = Some(error.to_string());
         let records = match error {
-            AppendError::InvalidRecords(invalid) => invalid.records,
+            AppendError::InvalidRecords(invalid) | AppendError::InvalidTimestamp(invalid) => invalid.records,
             _ => Vec::new(),
         };
         Refused { error: code, message, records }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: what a request answers that finds no room for its batches. Method: the handler over a store in memory whose queue is taken; deadlines are past,
+    //! or far off.
+
+    use super::*;
+    use crate::api::context::{Connection, Held};
+    use crate::api::fetch_sessions::FetchSessions;
+    use crate::broker::Broker;
+    use crate::catalog::NewTopic;
+    use crate::config::Config;
+    use crate::env::Env;
+    use crate::ids::Timestamp;
+    use crate::records::BatchBuilder;
+    use std::net::{Ipv4Addr, SocketAddr};
+
+    const NOW: Timestamp = Timestamp(1_700_000_000_000);
+    const ALL: i16 = -1;
+
+    /// A version 12 request's, of a broker with the topic "t", which has two partitions.
+    async fn context() -> Context {
+        let mut config = Config::default();
+        config.storage.ephemeral = true;
+        let broker = Broker::open(Arc::new(config), Env::manual(NOW, 1)).await.expect("a broker in memory");
+        let topic = NewTopic { partitions: 2, ..NewTopic::with_defaults("t", &broker.config.kafka) };
+        broker.create_topic(topic).await.expect("a new topic");
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Context {
+            broker,
+            version: 12,
+            client_id: Arc::from("test"),
+            connection: Arc::new(Connection::new(1, address, address)),
+            sessions: Arc::new(FetchSessions::new(0)),
+            share_sessions: Arc::default(),
+            frame_bytes: 0,
+            held: Held::default(),
+            marks: None,
+        }
+    }
+
+    /// One record for each partition.
+    fn request(acks: i16) -> ProduceRequest {
+        let batch = || BatchBuilder::new(NOW).record(None, Some(b"v")).build();
+        let data = [0, 1].map(|index| PartitionProduceData::default().with_index(index).with_records(Some(batch())));
+        let name = TopicName(StrBytes::from_static_str("t"));
+        let topic = TopicProduceData::default().with_name(name).with_partition_data(data.to_vec());
+        ProduceRequest::default().with_acks(acks).with_topic_data(vec![topic])
+    }
+
+    fn answers(response: ProduceResponse) -> Vec<(i16, i64)> {
+        let partitions = response.responses.into_iter().flat_map(|topic| topic.partition_responses);
+        partitions.map(|one| (one.error_code, one.base_offset)).collect()
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_finds_no_room_in_time_is_refused_and_never_appended() {
+        let context = context().await;
+        let room = context.broker.logs.take_room().await;
+        let late = Instant::now();
+        let Answer::Now(response) = produce(context.clone(), request(ALL), late).await else {
+            panic!("nothing is to be waited for")
+        };
+        let refused = (ResponseError::RequestTimedOut.code(), -1);
+        assert_eq!(answers(response), [refused, refused]);
+        let silent = produce(context.clone(), request(0), late).await;
+        assert!(matches!(silent, Answer::Close(_)), "an error closes the connection of a producer that wants no answers");
+
+        drop(room);
+        let in_time = Instant::now() + TIMEOUT_MIN;
+        let Answer::Later(wait) = produce(context.clone(), request(ALL), in_time).await else { panic!("the disk is waited for") };
+        assert_eq!(answers(wait.await), [(0, 0), (0, 0)], "the first that is in the logs");
+        let topic = context.broker.catalog.topic("t").expect("it is there");
+        for index in [0, 1] {
+            let partition = context.broker.partition(&topic, index).await.expect("it opens").expect("it is there");
+            assert_eq!(partition.next(), Offset(1), "and the only one");
+        }
+        context.broker.close().await.expect("it closes");
     }
 }

@@ -41,6 +41,8 @@ impl Leave {
 }
 
 /// Asks the coordinator about the partitions whose batches would begin a transaction. Requests without a transactional id need no leave.
+///
+/// Dropped while it waits for the coordinator, it leaves what it has begun to be asked again, as an answer would that says CONCURRENT_TRANSACTIONS.
 pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
     let mut leave = Leave::default();
     let Some(id) = &request.transactional_id else { return leave };

@@ -9,6 +9,7 @@ use super::Context;
 use super::errors::ResponseError;
 use crate::catalog::{NewTopic, Topic};
 use crate::config::validation::{Depth, OnInvalid, Rule, Rules, SubjectName};
+use crate::deadline::within;
 use crate::ids::{Offset, Timestamp};
 use crate::log::{AppendError, Appended, DECOMPRESSED_BYTES_MAX, InvalidRecords, Origin, Partition};
 use crate::records::{BatchBuilder, BatchHeader, Compression, RecordError, iterate, kept};
@@ -19,8 +20,10 @@ use crate::tasks;
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
+use std::pin::pin;
 use std::sync::Arc;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
 
 /// Records that an answer names one by one.
 const NAMED_MAX: usize = 1000;
@@ -50,6 +53,8 @@ pub(super) struct Validated {
     pub rules: Arc<Rules>,
     pub index: i32,
     pub partition: Arc<Partition>,
+    /// How long the client waits.
+    pub deadline: Instant,
 }
 
 impl Validated {
@@ -100,7 +105,9 @@ impl Validated {
             let (whole, dropped) = (records.clone(), judgement.invalid.iter().map(|one| one.index).collect::<HashSet<_>>());
             let kept = tasks::blocking("drop records", move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped)).await;
             let kept = kept.map_err(AppendError::Corrupt)?;
-            let appended = self.partition.append_checked(checked.kept(&kept)?, kept, origin).await?;
+            // Nothing is there yet, and past the deadline nobody waits for it. What follows it has no deadline.
+            let appending = self.partition.append_checked(checked.kept(&kept)?, kept, origin);
+            let appended = within(self.deadline, pin!(appending)).await.ok_or(ResponseError::RequestTimedOut)??;
             let accepted = self.complete(records, appended, judgement.invalid).await;
             drop(leave);
             accepted
@@ -162,7 +169,8 @@ impl Validated {
         appended: &Appended,
         invalid: Vec<Invalid>,
     ) -> Result<HashMap<i32, String>, Refusal> {
-        self.partition.wait_committed(appended.last).await.map_err(AppendError::from)?;
+        let committed = within(self.deadline, pin!(self.partition.wait_committed(appended.last))).await;
+        committed.ok_or(ResponseError::RequestTimedOut)?.map_err(AppendError::from)?;
         if appended.last < self.partition.compacted_to() {
             // What is missing may be missing because it was superseded.
             return Ok(HashMap::new());
@@ -228,6 +236,12 @@ impl Validated {
 pub(super) enum Refusal {
     Append(AppendError),
     Error(ResponseError),
+}
+
+impl From<ResponseError> for Refusal {
+    fn from(error: ResponseError) -> Refusal {
+        Refusal::Error(error)
+    }
 }
 
 impl From<AppendError> for Refusal {

@@ -183,7 +183,7 @@ impl Snapshot {
         self.check_place(owner, &overrides)?;
         let kafka = match owner {
             Owner::Group(_) => {
-                group::check(&overrides, self.effective_kafka()).map_err(CatalogError::InvalidConfig)?;
+                group::check(&overrides, self.overrides(owner), self.effective_kafka()).map_err(CatalogError::InvalidConfig)?;
                 None
             }
             Owner::Broker(_) => Some(self.with_brokers(owner, &overrides)?),
@@ -305,6 +305,20 @@ mod tests {
         assert_eq!(own.as_deref(), Some("50000"));
         catalog.alter(group(), vec![Change { name: SESSION.to_owned(), edit: Edit::Delete }]).await.expect("taken back");
         assert_eq!(open().await.expect("opens").snapshot().overrides(&group()), None);
+    }
+
+    /// As an earlier version left it: there were names that are none any more.
+    #[test]
+    fn a_stored_setting_that_nobody_knows_can_be_taken_back_and_is_in_nobodys_way() {
+        const GONE: &str = "consumer.assignor.offload.enable";
+        let stored = Snapshot::default().with_group("g", Overrides::from([(GONE.to_owned(), "true".to_owned())]));
+        let (overrides, _) = stored.changed(&group(), &set(SESSION, "50000")).expect("another one changes");
+        assert_eq!(overrides.keys().collect::<Vec<_>>(), [GONE, SESSION]);
+        let back = |name: &str| vec![Change { name: name.to_owned(), edit: Edit::Delete }];
+        let (overrides, _) = stored.changed(&group(), &back(GONE)).expect("taken back");
+        assert_eq!(overrides, Overrides::new());
+        assert!(stored.changed(&group(), &back("nonsense")).is_ok(), "as in Kafka");
+        assert!(matches!(stored.changed(&group(), &set(GONE, "false")), Err(CatalogError::InvalidConfig(_))));
     }
 
     /// What is longer would be in no answer that clients can read: Terraform would see nothing of a whole cluster any more.

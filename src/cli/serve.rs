@@ -8,6 +8,7 @@ use crate::env::Env;
 use crate::hooks::Hooks;
 use crate::http::Server as HttpServer;
 use crate::server::Server;
+use crate::store::StoreError;
 use crate::tasks;
 use crate::telemetry;
 use anyhow::Context;
@@ -60,8 +61,7 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
     let (server, http) = match bind(&broker, &hooks, over_http).await {
         Ok(bound) => bound,
         Err(error) => {
-            hooks.close().await;
-            broker.close().await?;
+            close(&broker, &hooks).await?;
             return Err(error);
         }
     };
@@ -81,15 +81,21 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
         };
         let http = tasks::on(over_http, "HTTP", http.run(stopped(stopping.clone())));
         tokio::join!(until_signal, server.run(stopped(stopping.clone())), http);
-        broker.logs.stopping();
-        // They read, commit and write as clients do.
-        hooks.close().await;
-        broker.close().await
+        close(&broker, &hooks).await
     };
     tokio::select! {
         closed = serving => Ok(closed?),
         () = second.wait(2) => std::process::exit(EXIT_INTERRUPTED),
     }
+}
+
+/// What takes no requests any more.
+async fn close(broker: &Broker, hooks: &Hooks) -> Result<(), StoreError> {
+    // Nobody waits for room on a full disk any more.
+    broker.logs.stopping();
+    // They read, commit and write as clients do.
+    hooks.close().await;
+    broker.close().await
 }
 
 /// All listeners: Kafka's and those of HTTP.

@@ -1,6 +1,7 @@
 //! One configuration as DescribeConfigs shows it: its value, where that comes from, and what else would have given it.
 //!
-//! Source: ConfigHelper.createTopicConfigEntry and createBrokerConfigEntry: the value's source is that of the first synonym.
+//! Source: ConfigHelper.createTopicConfigEntry and createBrokerConfigEntry: the value's source is that of the first synonym. Values are shown as
+//! Kafka reads them ([`Property::canonical`]), and so is a topic's own among the synonyms; the others of them are as they were typed.
 
 use super::kafka::KafkaSettings;
 use super::properties::{self, Kind, Mutability, Property};
@@ -104,13 +105,14 @@ pub fn is_secret(name: &str) -> bool {
 #[must_use]
 pub fn topic(name: &str, overrides: &BTreeMap<String, String>, brokers: Brokers<'_>) -> Option<Described> {
     let topic = properties::topic(name)?;
-    let own = overrides.get(name).cloned();
+    let own = overrides.get(name).map(|value| topic.property.canonical(value));
     let mut synonyms = Vec::new();
     if let Some(value) = &own {
         synonyms.push(Synonym { name: name.to_owned(), value: Some(value.clone()), source: Source::DynamicTopic });
     }
     synonyms.extend(from_its_name(topic.synonym.first().copied().unwrap_or_default(), ways_to_set(topic.synonym, brokers)));
-    let value = own.or_else(|| broker_value(topic, brokers.effective));
+    let of_broker = || broker_value(topic, brokers.effective).map(|value| topic.property.canonical(&value));
+    let value = own.or_else(of_broker);
     Some(described(&topic.property, value, synonyms, false))
 }
 
@@ -127,7 +129,7 @@ pub fn broker(name: &str, brokers: Brokers<'_>) -> Option<Described> {
             _ => unknown(name, synonyms),
         };
     };
-    let value = brokers.effective.value(name).map(str::to_owned);
+    let value = brokers.effective.value(name).map(|value| property.canonical(value));
     Some(described(property, value, synonyms, property.mutability == Mutability::ReadOnly))
 }
 

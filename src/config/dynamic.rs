@@ -23,8 +23,12 @@ const THREADS: [&str; 5] =
     ["num.io.threads", "num.network.threads", "num.replica.fetchers", "num.recovery.threads.per.data.dir", "background.threads"];
 
 /// The same for tiered storage (DynamicRemoteLogConfig).
-const REMOTE_THREADS: [&str; 3] =
-    ["remote.log.manager.copier.thread.pool.size", "remote.log.manager.expiration.thread.pool.size", "remote.log.reader.threads"];
+const REMOTE_THREADS: [&str; 4] = [
+    "remote.log.manager.copier.thread.pool.size",
+    "remote.log.manager.expiration.thread.pool.size",
+    "remote.log.manager.follower.thread.pool.size",
+    "remote.log.reader.threads",
+];
 
 /// For which brokers properties are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -215,6 +219,14 @@ mod tests {
         assert_eq!(
             why(AllBrokers, &[("listeners", "PLAINTEXT://:9092"), ("listener.name.in.ssl.key.password", "secret")]),
             format!("{per_broker}: [listener.name.in.ssl.key.password, listeners]")
+        );
+        assert_eq!(why(AllBrokers, &[("cordoned.log.dirs", "/data")]), format!("{per_broker}: [cordoned.log.dirs]"));
+        assert_eq!(why(ThisBroker, &[("cordoned.log.dirs", "/data")]), "");
+        let linger = [("group.coordinator.append.linger.ms", "5")];
+        assert_eq!(why(AllBrokers, &linger), "Cannot update these configs dynamically: [group.coordinator.append.linger.ms]");
+        assert_eq!(
+            why(AllBrokers, &[("group.coordinator.cached.buffer.max.bytes", "524287")]),
+            "Invalid value 524287 for configuration group.coordinator.cached.buffer.max.bytes: Value must be at least 524288"
         );
         let security = [("ssl.keystore.type", "PEM"), ("sasl.enabled.mechanisms", "PLAIN"), ("sasl.jaas.config", "s")];
         for one in security {

@@ -166,13 +166,23 @@ fn evaluate(own: Option<&BTreeMap<String, String>>, brokers: &[&BTreeMap<String,
     own.and_then(|own| read(own, name)).map_or(default, |own| bounded.clamped(own))
 }
 
-/// Whether a group may have these overrides.
+/// Whether a group that had the overrides `before` may have these.
 ///
 /// # Errors
 /// Kafka's message about the first that it may not have.
-pub fn check(overrides: &BTreeMap<String, String>, kafka: &KafkaSettings) -> Result<(), String> {
+pub fn check(
+    overrides: &BTreeMap<String, String>,
+    before: Option<&BTreeMap<String, String>>,
+    kafka: &KafkaSettings,
+) -> Result<(), String> {
     for (name, value) in overrides {
-        let Some(property) = properties::group(name) else { return Err(format!("Unknown group config name: {name}")) };
+        let Some(property) = properties::group(name) else {
+            // What an earlier version knew stays until somebody takes it back; until then it does nothing, and keeps nobody from changing the rest.
+            if before.and_then(|before| before.get(name)) == Some(value) {
+                continue;
+            }
+            return Err(format!("Unknown group config name: {name}"));
+        };
         property.check(value)?;
         check_bounds(property, value, kafka)?;
     }
@@ -218,7 +228,7 @@ mod tests {
 
     fn why(name: &str, value: &str) -> String {
         let overrides = BTreeMap::from([(name.to_owned(), value.to_owned())]);
-        check(&overrides, &KafkaSettings::default()).err().unwrap_or_default()
+        check(&overrides, None, &KafkaSettings::default()).err().unwrap_or_default()
     }
 
     #[test]
@@ -257,8 +267,23 @@ mod tests {
         let kafka = [("group.consumer.min.session.timeout.ms", "1000"), ("group.consumer.session.timeout.ms", "45000")];
         let kafka = KafkaSettings::new(kafka.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect());
         let overrides = BTreeMap::from([(SESSION.to_owned(), "5000".to_owned())]);
-        let refused = check(&overrides, &kafka.expect("valid")).expect_err("as long as the interval");
+        let refused = check(&overrides, None, &kafka.expect("valid")).expect_err("as long as the interval");
         assert_eq!(refused, "consumer.session.timeout.ms must be greater than consumer.heartbeat.interval.ms");
+    }
+
+    /// Goal: an override that was stored when its name was known is in nobody's way.
+    #[test]
+    fn what_nobody_knows_any_more_stays_as_it_is() {
+        const GONE: &str = "consumer.assignor.offload.enable";
+        assert_eq!(properties::group(GONE), None);
+        let overrides =
+            |gone: &str| BTreeMap::from([(GONE, gone), (SESSION, "50000")].map(|(k, v)| (k.to_owned(), v.to_owned())));
+        let (before, kafka) = (overrides("true"), KafkaSettings::default());
+        assert_eq!(check(&before, Some(&before), &kafka), Ok(()));
+        let unknown = Err(format!("Unknown group config name: {GONE}"));
+        assert_eq!(check(&overrides("false"), Some(&before), &kafka), unknown, "it is not set anew");
+        assert_eq!(check(&before, None, &kafka), unknown);
+        assert_eq!(consumer(Some(&before), &[], &kafka).session_timeout_ms, 50_000);
     }
 
     #[test]

@@ -259,9 +259,9 @@ fn tables_are_whole_and_their_defaults_are_valid() {
     for property in BROKER {
         assert!(names.insert(property.name), "{} is there twice", property.name);
     }
-    // What the configuration reference of 4.1 lists, six of 4.3 about consumer groups, eight about share groups, four about
-    // streams groups, three about throttles, and five of our own.
-    assert_eq!((BROKER.len(), TOPIC.len()), (342, 33));
+    // KafkaConfig of 4.3.1 defines 340 that are not internal, and one of the others works here (group.consumer.regex.refresh.interval.ms);
+    // three are about throttles (DynamicConfig.Broker), and five our own.
+    assert_eq!((BROKER.len(), TOPIC.len()), (349, 33));
     assert_eq!(BROKER.iter().filter(|property| property.effect == Effect::Works).count(), 111);
     for (row, topic) in properties::topic::synonym_rows().zip(TOPIC) {
         assert_eq!(row, topic.property.name, "the synonyms stand in the order of the properties");
@@ -269,6 +269,33 @@ fn tables_are_whole_and_their_defaults_are_valid() {
             assert!(properties::broker(synonym).is_some(), "{synonym}");
         }
     }
+}
+
+/// What came, went or changed between Kafka 4.1 and 4.3.1 (KafkaConfig.configDef, DynamicBrokerConfig).
+#[test]
+fn broker_properties_are_those_of_kafka_4_3() {
+    use properties::Mutability::{ClusterWide, PerBroker, ReadOnly};
+    let cases = [
+        ("advertised.listeners", Kind::List, None, ReadOnly),
+        ("config.providers", Kind::List, Some(""), ClusterWide),
+        ("controller.quorum.auto.join.enable", Kind::Boolean, Some("false"), ReadOnly),
+        ("controller.quorum.fetch.max.bytes", Kind::Int, Some("1048576"), ReadOnly),
+        ("controller.quorum.fetch.snapshot.max.bytes", Kind::Int, Some("1048576"), ReadOnly),
+        ("cordoned.log.dirs", Kind::List, Some(""), PerBroker),
+        ("follower.fetch.last.tiered.offset.enable", Kind::Boolean, Some("false"), ClusterWide),
+        ("group.coordinator.append.linger.ms", Kind::Int, Some("-1"), ReadOnly),
+        ("group.coordinator.cached.buffer.max.bytes", Kind::Int, Some("1048588"), ClusterWide),
+        ("listeners", Kind::List, Some("PLAINTEXT://:9092"), PerBroker),
+        ("log.dirs", Kind::List, None, ReadOnly),
+        ("remote.log.manager.follower.thread.pool.size", Kind::Int, Some("2"), ClusterWide),
+        ("sasl.oauthbearer.expected.audience", Kind::List, Some(""), ReadOnly),
+    ];
+    for (name, kind, default, mutability) in cases {
+        let known = properties::broker(name).unwrap_or_else(|| panic!("{name}"));
+        assert_eq!((known.kind, known.default, known.mutability), (kind, default, mutability), "{name}");
+    }
+    assert_eq!(properties::broker("group.consumer.assignor.offload.enable"), None);
+    assert!(properties::broker::is_internal("remote.log.manager.task.retry.jitter"));
 }
 
 #[test]
@@ -292,6 +319,22 @@ fn values_are_checked_with_kafkas_messages() {
         message("cleanup.policy", "delete, squash"),
         "Invalid value squash for configuration cleanup.policy: String must be one of: compact, delete"
     );
+    // Items are judged in turn.
+    let empty = "Configuration 'cleanup.policy' values must not be empty.";
+    let squash = "Invalid value squash for configuration cleanup.policy: String must be one of: compact, delete";
+    for (value, why) in [
+        (",", empty),
+        ("delete,", empty),
+        ("delete,,compact", empty),
+        ("delete,,squash", empty),
+        ("squash,", squash),
+        ("delete,squash,squash", squash),
+    ] {
+        assert_eq!(message("cleanup.policy", value), why, "{value}");
+    }
+    let of_broker = |name: &str, value: &str| properties::broker(name).expect("known").check(value);
+    assert_eq!(of_broker("log.dirs", "/a,"), Err("Configuration 'log.dirs' values must not be empty.".to_owned()));
+    assert_eq!(of_broker("log.cleanup.policy", "compact,compact"), Ok(()));
     assert_eq!(
         message("preallocate", "yes"),
         "Invalid value yes for configuration preallocate: Expected value to be either true or false"
@@ -299,12 +342,33 @@ fn values_are_checked_with_kafkas_messages() {
     assert!(message("compression.gzip.level", "0").ends_with("Value must be between 1 and 9 or equal to -1"));
     assert!(message("min.cleanable.dirty.ratio", "1.5").ends_with("Value must be no more than 1"));
     assert!(message("min.cleanable.dirty.ratio", "NaN").ends_with("Value must be at least 0"));
-    assert!(message("leader.replication.throttled.replicas", "1:a").contains("must be the literal '*'"));
+    let throttled = "leader.replication.throttled.replicas";
+    for (value, shown) in
+        [("1:a", "[1:a]"), ("1", "[1]"), ("1:2:3", "[1:2:3]"), ("*,*", "[*, *]"), ("1:2 ,*", "[1:2, *]"), ("1: 2", "[1: 2]")]
+    {
+        let why = format!(
+            "Invalid value {shown} for configuration {throttled}: {throttled} must be the literal '*' or a list of replicas in the following \
+             format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."
+        );
+        assert_eq!(message(throttled, value), why, "{value}");
+    }
     let secret = properties::broker("ssl.key.password").expect("known");
     assert_eq!((secret.kind, secret.valid), (Kind::Password, Valid::Any));
-    for (name, value) in
-        [("retention.ms", " 5 "), ("cleanup.policy", "compact , delete"), ("cleanup.policy", ""), ("preallocate", "TRUE")]
-    {
+    for (name, value) in [
+        ("retention.ms", " 5 "),
+        ("cleanup.policy", "compact , delete"),
+        ("cleanup.policy", ""),
+        // Kafka drops what comes twice before it judges the list (ConfigDef.parseValue).
+        ("cleanup.policy", "delete,delete"),
+        ("preallocate", "TRUE"),
+        (throttled, " * "),
+        (throttled, "*,"),
+        (throttled, ""),
+        (throttled, ","),
+        (throttled, "1:2,"),
+        (throttled, "1:2,,3:4"),
+        (throttled, "1:2 , 1:2"),
+    ] {
         assert_eq!(properties::topic(name).expect("known").property.check(value), Ok(()), "{name}={value}");
     }
 }
@@ -371,6 +435,28 @@ fn descriptions_tell_where_a_value_comes_from() {
     assert_eq!((secret.value.as_deref(), secret.source), (None, StaticBroker));
     assert_eq!(synonyms(&secret), [("ssl.key.password", "", StaticBroker)]);
     assert_eq!(describe::broker("no.such.thing", brokers), None);
+}
+
+#[test]
+fn values_are_shown_as_kafka_reads_them_and_synonyms_of_brokers_as_they_were_typed() {
+    use describe::Source::{Default, DynamicTopic, StaticBroker};
+    let given = kafka(&[("log.cleaner.min.cleanable.ratio", "1"), ("log.cleanup.policy", "compact , delete")]);
+    let brokers = describe::Brokers::unchanged(&given);
+    let (ratio, policy) = ("log.cleaner.min.cleanable.ratio", "log.cleanup.policy");
+
+    let own = map(&[("min.cleanable.dirty.ratio", " 0 "), ("preallocate", "TRUE")]);
+    let topic = describe::topic("min.cleanable.dirty.ratio", &own, brokers).expect("known");
+    assert_eq!(topic.value.as_deref(), Some("0.0"));
+    let ways = [("min.cleanable.dirty.ratio", "0.0", DynamicTopic), (ratio, "1", StaticBroker), (ratio, "0.5", Default)];
+    assert_eq!(synonyms(&topic), ways);
+    let topic = describe::topic("preallocate", &own, brokers).expect("known");
+    assert_eq!(topic.value.as_deref(), Some("true"));
+    let topic = describe::topic("cleanup.policy", &own, brokers).expect("known");
+    assert_eq!((topic.value.as_deref(), topic.source), (Some("compact,delete"), StaticBroker));
+
+    let broker = describe::broker(policy, brokers).expect("known");
+    assert_eq!(broker.value.as_deref(), Some("compact,delete"));
+    assert_eq!(synonyms(&broker), [(policy, "compact , delete", StaticBroker), (policy, "delete", Default)]);
 }
 
 #[test]

@@ -16,7 +16,7 @@ pub struct TopicSettings {
     pub cleanup: Cleanup,
     /// −1: for ever.
     pub retention_ms: i64,
-    /// Per partition; −1: no limit.
+    /// What a partition keeps at least; −1: everything.
     pub retention_bytes: i64,
     /// The largest batch as it is sent.
     pub max_message_bytes: usize,

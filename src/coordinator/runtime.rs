@@ -8,7 +8,7 @@
 //!            └─┴── Failed (log unreadable), tried again after RETRY
 //! ```
 //! * **Mailbox**: [`MAILBOX_EVENTS`] events; their bytes are part of the requests in flight, which have their own bound. When it is full,
-//!   callers wait, so their connections stop reading.
+//!   callers wait, so their connections stop reading; after [`MAILBOX_PATIENCE`] (a full disk) they are told to ask again.
 //! * **Group commit**: an event's records are appended (which waits for room in the store's queue, never for the disk) and applied,
 //!   and the next event is handled at once. Replies wait in line until the log is durable up to the last record that was appended before
 //!   them, records of their own or not: they may tell of state that is not durable yet (Kafka: CoordinatorRuntime, where an event
@@ -38,12 +38,16 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
+use tokio::sync::mpsc::error::{SendTimeoutError, TrySendError};
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::{debug, error, info, warn};
 
 /// Events that wait for a shard.
 pub const MAILBOX_EVENTS: usize = 1024;
+/// The longest wait for room in a mailbox: longer than a slow sync, and shorter than clients wait for an answer (30 s). Those that gave up
+/// must not keep connections that nobody reads.
+pub const MAILBOX_PATIENCE: Duration = Duration::from_secs(10);
 /// The least growth of a log between two checkpoints.
 pub const CHECKPOINT_BYTES_MIN: u64 = 16 << 20;
 /// A checkpoint follows only when the log has grown by this many times the size of the last one.
@@ -92,16 +96,44 @@ impl<E> Clone for Shard<E> {
 }
 
 impl<E> Shard<E> {
-    /// Queues `event`; waits while the mailbox is full. The order of calls of one task is the order of handling.
+    /// Queues `event`; waits while the mailbox is full, but not for long. The order of calls of one task is the order of handling.
     ///
     /// # Errors
     /// [`NotActive`], and the event is dropped.
     pub async fn send(&self, event: E) -> Result<(), NotActive> {
-        let status = self.status();
-        if status != Status::Active {
-            return Err(NotActive(status));
+        self.send_within(MAILBOX_PATIENCE, event).await
+    }
+
+    async fn send_within(&self, patience: Duration, event: E) -> Result<(), NotActive> {
+        self.check_active()?;
+        let event = match self.mailbox.try_send(event) {
+            Ok(()) => return Ok(()),
+            Err(TrySendError::Closed(_)) => return Err(NotActive(Status::Stopped)),
+            Err(TrySendError::Full(event)) => event,
+        };
+        // In a box: there is room nearly always, and then nobody carries a timer.
+        match Box::pin(self.mailbox.send_timeout(event, patience)).await {
+            Ok(()) => Ok(()),
+            Err(SendTimeoutError::Closed(_)) => Err(NotActive(Status::Stopped)),
+            // Clients do for it what they should do here: they ask again, and look for no other coordinator.
+            Err(SendTimeoutError::Timeout(_)) => Err(NotActive(Status::Loading)),
         }
+    }
+
+    /// As [`Shard::send`], however long the mailbox is full: for what nobody would ask again.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn send_patiently(&self, event: E) -> Result<(), NotActive> {
+        self.check_active()?;
         self.mailbox.send(event).await.map_err(|_| NotActive(Status::Stopped))
+    }
+
+    fn check_active(&self) -> Result<(), NotActive> {
+        match self.status() {
+            Status::Active => Ok(()),
+            other => Err(NotActive(other)),
+        }
     }
 
     /// What the shard is doing now.

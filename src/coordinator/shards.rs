@@ -25,7 +25,7 @@ const LOADING_PATIENCE: Duration = Duration::from_secs(1);
 /// Why a shard does not take an event; one variant per reaction of a client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 pub enum ShardError {
-    #[error("the coordinator's shard is being loaded; ask again")]
+    #[error("the coordinator's shard is being loaded, or cannot keep up; ask again")]
     Loading,
     #[error("the coordinator is not available; look it up again")]
     NotAvailable,
@@ -190,7 +190,8 @@ impl<M: StateMachine> Shards<M> {
         Ok(shard.send(event).await?)
     }
 
-    /// Queues an event for every shard, each when it has loaded; what came of that, by partition. Nothing while the topic does not exist.
+    /// Queues an event for every shard, each when it has loaded and has room for it; what came of that, by partition. Nothing while the topic does
+    /// not exist.
     ///
     /// # Errors
     /// As [`Shards::all`].
@@ -203,10 +204,12 @@ impl<M: StateMachine> Shards<M> {
         }
         let shards = self.all().await?;
         let mut pending = Vec::with_capacity(shards.len());
-        for (partition, shard) in shards.iter().enumerate() {
+        for shard in shards.iter() {
             shard.loaded().await;
             // Not through [`Shards::all`] again, which a close makes wait for those that are held here.
-            pending.push(self.send_to(&shards, partition, &event).await);
+            let (caller, answer) = Caller::pair();
+            let sent = shard.send_patiently(event(caller)).await;
+            pending.push(sent.map(|()| Pending(answer)).map_err(ShardError::from));
         }
         Ok(pending)
     }

@@ -50,7 +50,7 @@ pub enum Refusal {
     Conflict,
     TooLarge,
     UnsupportedMediaType,
-    /// Events do not fit their topic's schema.
+    /// The topic does not take these events: they do not fit its schema, or lack a key, or their time is out of its bounds.
     InvalidRecord,
     /// The budget of bytes is used up.
     Busy,

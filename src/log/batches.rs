@@ -3,7 +3,7 @@
 //! A fetch sends stretches on as they are. Who has to know where each batch begins and ends looks into them here: from memory, or one small
 //! read for each batch of a file, which is in the page cache by then.
 
-use super::partition::ReadError;
+use super::read::ReadError;
 use crate::ids::{Offset, ProducerId};
 use crate::records::header::HEADER_BYTES;
 use crate::records::{BatchHeader, RecordError};

@@ -2,7 +2,8 @@
 //!
 //! Source: KIP-74 (response size), FetchRequest; ReplicaManager.fetchMessages, DelayedFetch.
 
-use super::partition::{Partition, ReadError};
+use super::partition::Partition;
+use super::read::ReadError;
 use super::transactions::Aborted;
 use super::waiters::Waiter;
 use crate::ids::Offset;

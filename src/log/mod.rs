@@ -21,6 +21,7 @@ pub mod fetch;
 mod markers;
 mod partition;
 mod producers;
+mod read;
 mod recovery;
 mod repeats;
 pub mod retention;
@@ -38,8 +39,9 @@ mod waiters;
 mod tests;
 
 pub use append::{Appended, Checked, Origin};
-pub use partition::{AppendError, LogStopped, Partition, ReadError, Statistics};
+pub use partition::{AppendError, LogStopped, Partition, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
+pub use read::ReadError;
 pub use transactions::{Aborted, Verification};
 pub use validate::{DECOMPRESSED_BYTES_MAX, InvalidRecords};
 pub use waiters::Waiter;
@@ -161,6 +163,13 @@ impl Logs {
     #[must_use]
     pub fn env(&self) -> &Env {
         &self.env
+    }
+
+    /// All the room in the queue of a store in memory, until the answer is dropped.
+    #[cfg(test)]
+    pub(crate) async fn take_room(&self) -> crate::store::Permit {
+        // What is larger than the queue takes the whole of it.
+        self.store.reserve(100 << 20).await.expect("an open store")
     }
 
     /// See [`LogStore::stopping`].

@@ -1,4 +1,4 @@
-//! One log: append, read, watermark. The only owner of a log's offsets.
+//! One log: append and watermark; `read.rs` reads. The only owner of a log's offsets.
 //!
 //! ```text
 //!  start ..... last stable ..... watermark ..... next
@@ -22,18 +22,20 @@ use super::unsaved::Unsaved;
 use super::validate::{self, InvalidRecords};
 use super::waiters::{Waiter, Waiters};
 use crate::config::topic::{TimestampType, TopicSettings};
+use crate::deadline::within;
 use crate::env::Env;
 use crate::ids::{Fence, LeaderEpoch, LogId, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time, stamp_max_timestamp};
 use crate::records::{BatchHeader, RecordError};
-use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, Stretch, SuffixChecksum};
+use crate::store::{Append, Batch, LogStore, Mark, Marked, Permit, StoreError, SuffixChecksum};
 use arc_swap::ArcSwap;
 use bytes::{Bytes, BytesMut};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The leader epoch stamped into batches: with one node, leadership never changes hands.
 pub const LEADER_EPOCH: LeaderEpoch = LeaderEpoch(0);
@@ -49,10 +51,13 @@ pub enum AppendError {
     Invalid(String),
     #[error("{}", .0.message)]
     InvalidRecords(InvalidRecords),
-    #[error("{0}")]
-    InvalidTimestamp(String),
+    #[error("{}", .0.message)]
+    InvalidTimestamp(InvalidRecords),
     #[error(transparent)]
     Producer(#[from] ProducerError),
+    /// Until the deadline.
+    #[error("there was no room for the batch in the store's queue: the disk is full, or too slow")]
+    NoRoom,
     /// The partition was deleted.
     #[error(transparent)]
     Stopped(#[from] LogStopped),
@@ -64,20 +69,6 @@ pub enum AppendError {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[error("the log is no longer served")]
 pub struct LogStopped;
-
-/// Why nothing was read.
-#[derive(Debug, Clone, Error)]
-pub enum ReadError {
-    #[error("offset {asked} is outside of [{start}, {end}]")]
-    OutOfRange { asked: Offset, start: Offset, end: Offset },
-    #[error(transparent)]
-    Stopped(#[from] LogStopped),
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    /// A stored batch does not decode: only met where records are looked into (offsets by time).
-    #[error(transparent)]
-    Damaged(#[from] RecordError),
-}
 
 /// What [`Partition::statistics`] tells.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -98,6 +89,8 @@ pub(super) struct State {
     pub segment: ActiveSegment,
     /// Up to here the log is compacted.
     pub cleaned: Offset,
+    /// See [`Partition::uncleaned`]. Not saved: the next open goes on compacting there.
+    pub uncleaned: Option<Offset>,
     pub unsaved: Unsaved,
     /// The last one that was given (LogAppendTime).
     pub append_time: Timestamp,
@@ -124,11 +117,11 @@ impl State {
 
 /// What readers see.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Progress {
-    watermark: Offset,
+pub(super) struct Progress {
+    pub watermark: Offset,
     /// The first offset that belongs to an undecided transaction; `None`: all are decided.
     first_unstable: Option<Offset>,
-    is_stopped: bool,
+    pub is_stopped: bool,
 }
 
 impl Progress {
@@ -148,7 +141,7 @@ pub struct Partition {
     pub(super) tail: Arc<Tail>,
     pub(super) newest: Arc<PartitionTail>,
     start: AtomicI64,
-    progress: watch::Sender<Progress>,
+    pub(super) progress: watch::Sender<Progress>,
     /// Whether a commit changes what is under the lock: a marker, or an append that bears a mark, is not durable yet. Set under the lock.
     awaits_commit: AtomicBool,
     /// How often compaction has forgotten aborted transactions; see [`Partition::emptied_times`].
@@ -208,6 +201,7 @@ impl Partition {
                 rate: Rate::default(),
                 segment,
                 cleaned,
+                uncleaned: None,
                 unsaved,
                 append_time: Timestamp(i64::MIN),
             }),
@@ -218,13 +212,26 @@ impl Partition {
     ///
     /// Cost: one CRC pass and one short lock. Waits only for room in the store's queue, never for the disk: durable after
     /// [`Partition::wait_committed`] of `last`. A duplicate of a remembered batch, and a repetition of a marked one, is answered with its
-    /// original offsets.
+    /// original offsets. Cancel-safe: dropped while it waits for room, it has appended nothing.
     /// Source: KIP-98; UnifiedLog.append, analyzeAndValidateProducerState.
     ///
     /// # Errors
     /// [`AppendError`]; nothing was appended then.
     pub fn append(&self, records: Bytes, origin: Origin) -> impl Future<Output = Result<Appended, AppendError>> + Send {
-        self.append_as(None, records, origin)
+        self.append_as(None, records, origin, None)
+    }
+
+    /// As [`Partition::append`], but waits for room until `deadline` at most.
+    ///
+    /// # Errors
+    /// [`AppendError`]; nothing was appended then.
+    pub fn append_by(
+        &self,
+        deadline: Instant,
+        records: Bytes,
+        origin: Origin,
+    ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
+        self.append_as(None, records, origin, Some(deadline))
     }
 
     /// Whether a client's batch is one that this log could take: size, CRC, counts, timestamps.
@@ -245,10 +252,16 @@ impl Partition {
         records: Bytes,
         origin: Origin,
     ) -> impl Future<Output = Result<Appended, AppendError>> + Send {
-        self.append_as(Some(checked), records, origin)
+        self.append_as(Some(checked), records, origin, None)
     }
 
-    async fn append_as(&self, checked: Option<Checked>, records: Bytes, origin: Origin) -> Result<Appended, AppendError> {
+    async fn append_as(
+        &self,
+        checked: Option<Checked>,
+        records: Bytes,
+        origin: Origin,
+        deadline: Option<Instant>,
+    ) -> Result<Appended, AppendError> {
         let Checked(mut header) = match (checked, origin) {
             (Some(checked), _) => checked,
             (None, Origin::Client | Origin::Verified(_) | Origin::Marked(_)) => self.check(&records)?,
@@ -261,7 +274,12 @@ impl Partition {
             Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
             Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
         };
-        let permit = self.store.reserve(records.len()).await?;
+        // The only wait: callers drop this future when it takes too long, and nothing was appended then.
+        let mut room = self.store.reserve(records.len());
+        let permit = match deadline {
+            Some(deadline) => within(deadline, room.as_mut()).await.ok_or(AppendError::NoRoom)?,
+            None => room.await,
+        }?;
         // Behind what was waited for.
         let now = self.env.now();
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is
@@ -435,56 +453,6 @@ impl Partition {
         if advanced {
             self.waiters.wake();
         }
-    }
-
-    /// Whole batches that overlap `[from, to)` and lie below the watermark, from the batch that holds `from`; the first is returned
-    /// whatever its size, the others only within `max_bytes`. Empty at the end of the log.
-    ///
-    /// # Errors
-    /// [`ReadError::OutOfRange`] below the start or above the watermark.
-    pub async fn read(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Batch>, ReadError> {
-        let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
-        if let Some(batches) = self.newest.read(from, to, max_bytes) {
-            return Ok(batches);
-        }
-        let batches = self.store.read(self.log, from, to, max_bytes).await?;
-        self.check_kept(from, batches.first().map(|batch| batch.first))?;
-        Ok(batches)
-    }
-
-    /// What [`Partition::read`] answers, left where it lies.
-    ///
-    /// # Errors
-    /// As [`Partition::read`].
-    pub async fn locate(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Stretch>, ReadError> {
-        let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
-        if let Some(batches) = self.newest.read(from, to, max_bytes) {
-            return Ok(batches.into_iter().map(Stretch::from).collect());
-        }
-        let stretches = self.store.locate(self.log, from, to, max_bytes).await?;
-        self.check_kept(from, stretches.first().map(|stretch| stretch.first))?;
-        Ok(stretches)
-    }
-
-    /// What was trimmed while the store was looking would be missing without a word. `first`: where what was found begins.
-    fn check_kept(&self, from: Offset, first: Option<Offset>) -> Result<(), ReadError> {
-        let start = self.start();
-        let is_found = first.is_some_and(|first| first <= from);
-        if is_found || from >= start { Ok(()) } else { Err(ReadError::OutOfRange { asked: from, start, end: self.watermark() }) }
-    }
-
-    /// Where a read from `from` ends that wants records below `to`; `None` when there is nothing for it.
-    fn end_of_read(&self, from: Offset, to: Offset) -> Result<Option<Offset>, ReadError> {
-        let Progress { watermark, is_stopped, .. } = *self.progress.borrow();
-        if is_stopped {
-            return Err(LogStopped.into());
-        }
-        let start = self.start();
-        if from < start || from > watermark {
-            return Err(ReadError::OutOfRange { asked: from, start, end: watermark });
-        }
-        let to = to.min(watermark);
-        Ok((from < to).then_some(to))
     }
 
     /// The exclusive end of what is durable: Kafka's high watermark.

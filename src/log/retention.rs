@@ -1,7 +1,8 @@
 //! Retention: what is past `retention.ms` or `retention.bytes` leaves the front of the log (`cleanup.policy` with `delete`).
 //!
-//! Kafka deletes whole segments and keeps the active one; here a log has no files of its own, so whole batches go, and
-//! nothing past its time stays because a segment was not full. Source: KIP-405's predecessor, LogManager.cleanupLogs.
+//! Kafka deletes whole segments; here a log has no files of its own, so whole batches go, and nothing past its time stays because a segment was not
+//! full. As with Kafka's segments, at least `retention.bytes` stay: a batch goes once as many lie behind it, and with 0 the log is emptied.
+//! Source: UnifiedLog.deleteOldSegments.
 
 use super::{Logs, Partition, unsaved};
 use crate::store::StoreError;

@@ -71,7 +71,8 @@ impl Partition {
             if cost < least.max(1) {
                 return Ok(());
             }
-            (state.next, encode(state.totals, state.segment, state.cleaned, &state.producers), cost)
+            let cleaned = state.uncleaned.map_or(state.cleaned, |at| at.min(state.cleaned));
+            (state.next, encode(state.totals, state.segment, cleaned, &state.producers), cost)
         };
         if self.wait_committed(at.previous()).await.is_err() {
             return Ok(());

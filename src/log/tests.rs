@@ -403,21 +403,53 @@ async fn retention_by_time_removes_what_is_past_it_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn retention_by_size_keeps_at_most_the_limit_and_compacted_topics_keep_all() {
+async fn retention_by_size_keeps_at_least_the_limit_and_compacted_topics_keep_all() {
     let house = house();
-    let one = records(NOW, 1, 100).len();
-    let partition = partition(&house, TopicSettings { retention_bytes: 2 * one as i64, ..settings() }).await;
+    let one = records(NOW, 1, 100).len() as i64;
+    let limited = |bytes| Arc::new(TopicSettings { retention_bytes: bytes, ..settings() });
+    let partition = partition(&house, settings()).await;
     for _ in 0..5 {
         append(&partition, records(NOW, 1, 100)).await.expect("appended");
     }
-    retention::sweep(&house.logs).await;
-    assert_eq!(partition.start(), Offset(3));
+    for (bytes, start) in [(6 * one, 0), (5 * one, 0), (4 * one + 1, 0), (2 * one + 1, 2), (2 * one, 3), (one + 1, 3)] {
+        partition.set_settings(limited(bytes));
+        retention::sweep(&house.logs).await;
+        assert_eq!(partition.start(), Offset(start), "{bytes} bytes, of {one} each");
+    }
     let mut compacted = TopicSettings { retention_bytes: 0, retention_ms: 0, ..settings() };
     (compacted.cleanup.delete, compacted.cleanup.compact) = (false, true);
     partition.set_settings(Arc::new(compacted));
     house.env.advance_ms(10_000);
     retention::sweep(&house.logs).await;
     assert_eq!(partition.start(), Offset(3));
+}
+
+#[tokio::test]
+async fn retention_by_size_keeps_two_batches_where_one_is_less_than_the_limit() {
+    let house = house();
+    let partition = partition(&house, TopicSettings { retention_bytes: 1 << 20, ..settings() }).await;
+    for _ in 0..4 {
+        append(&partition, records(NOW, 1, 600 * 1024)).await.expect("appended");
+        retention::sweep(&house.logs).await;
+    }
+    assert_eq!((partition.start(), partition.next()), (Offset(2), Offset(4)));
+}
+
+#[tokio::test]
+async fn retention_of_no_bytes_empties_the_log_and_its_offsets_go_on() {
+    let house = house();
+    let partition = partition(&house, TopicSettings { retention_bytes: 0, ..settings() }).await;
+    for _ in 0..3 {
+        append(&partition, batch(2)).await.expect("appended");
+    }
+    retention::sweep(&house.logs).await;
+    assert_eq!((partition.start(), partition.next(), partition.size()), (Offset(6), Offset(6), 0));
+    retention::sweep(&house.logs).await;
+    assert_eq!(partition.start(), Offset(6), "there is nothing more to do");
+    assert_eq!(append(&partition, batch(1)).await.expect("appended"), (6, 6));
+    assert_eq!(offsets(&partition, 6, 1 << 20).await, [(6, 6)]);
+    retention::sweep(&house.logs).await;
+    assert_eq!(partition.start(), Offset(7));
 }
 
 // --- fetching over partitions ----------------------------------------------------------------------------------------------------

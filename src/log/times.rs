@@ -1,6 +1,7 @@
 //! Where a time lies in a log: offsets by timestamp, and what retention keeps.
 
-use super::partition::{Partition, ReadError};
+use super::partition::Partition;
+use super::read::ReadError;
 use super::validate;
 use crate::ids::{Offset, Timestamp};
 use crate::records::iterate::{first_at_time, max_at};

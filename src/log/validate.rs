@@ -9,11 +9,12 @@ use super::AppendError;
 use crate::config::topic::{TimestampType, TopicSettings};
 use crate::ids::Timestamp;
 use crate::records::header::{self, verify_crc};
-use crate::records::iterate::{Summary, validate_records};
+use crate::records::iterate::{Demands, NAMED_MAX, Summary, validate_records};
 use crate::records::{BatchHeader, Compression, RecordError};
 use bytes::Bytes;
 
-/// The records that made a batch unacceptable, by their index in the batch; a client drops these and may send the rest (KIP-467).
+/// The records that made a batch unacceptable, by their index in the batch; a client drops these and may send the rest (KIP-467). None where
+/// the batch was judged without reading them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InvalidRecords {
     pub message: String,
@@ -52,24 +53,24 @@ pub fn client_batch(batch: &Bytes, settings: &TopicSettings, now: Timestamp) -> 
         )));
     }
     if header.attributes.timestamp_type() == header::TimestampType::LogAppendTime {
-        return Err(AppendError::InvalidTimestamp("producers should not set the timestamp type to LogAppendTime".to_owned()));
+        return Err(invalid_timestamp("producers should not set the timestamp type to LogAppendTime".to_owned()));
     }
     check_producer(&header)?;
     let is_believable = header.max_timestamp >= header.base_timestamp;
-    let mut bounds = [header.base_timestamp, header.max_timestamp];
+    let demands = demands(settings, now);
     let summary = if settings.cleanup.compact || compression == Compression::None {
-        Some(check_records(&header, batch, settings.cleanup.compact)?)
+        Some(validate_records(&header, batch, DECOMPRESSED_BYTES_MAX, &demands).map_err(AppendError::Corrupt)?)
     } else if !is_believable {
-        dated(&header, batch)?
+        dated(&header, batch, &demands)?
     } else {
         None
     };
-    if let Some(summary) = summary {
-        bounds = [summary.min_timestamp, summary.max_timestamp];
-        header.max_timestamp = summary.max_timestamp;
-    }
-    if settings.timestamp_type == TimestampType::CreateTime {
-        check_timestamps(bounds, settings, now)?;
+    match summary {
+        Some(summary) => {
+            header.max_timestamp = summary.max_timestamp;
+            check_records(&header, summary, &demands)?;
+        }
+        None => check_header_timestamps(&header, &demands)?,
     }
     Ok(header)
 }
@@ -94,42 +95,65 @@ fn check_producer(header: &BatchHeader) -> Result<(), AppendError> {
     Ok(())
 }
 
-/// `bounds`: the smallest and the largest timestamp of the records; of records that were not read, the first one's and what the header says.
-fn check_timestamps(bounds: [Timestamp; 2], settings: &TopicSettings, now: Timestamp) -> Result<(), AppendError> {
-    for timestamp in bounds {
-        if timestamp == Timestamp::NONE {
-            continue;
+/// What the topic demands of each record. One that stamps its records does not look at the producers' timestamps.
+fn demands(settings: &TopicSettings, now: Timestamp) -> Demands {
+    let timestamps = match settings.timestamp_type {
+        TimestampType::CreateTime => {
+            [now.plus_ms(settings.timestamp_before_max_ms.saturating_neg()), now.plus_ms(settings.timestamp_after_max_ms)]
         }
-        let too_old = now.ms_since(timestamp) > settings.timestamp_before_max_ms;
-        let too_new = timestamp.ms_since(now) > settings.timestamp_after_max_ms;
-        if too_old || too_new {
-            return Err(AppendError::InvalidTimestamp(format!(
-                "timestamp {timestamp} is out of range: the timestamp should be within [{}, {}]",
-                now.plus_ms(settings.timestamp_before_max_ms.saturating_neg()),
-                now.plus_ms(settings.timestamp_after_max_ms)
-            )));
-        }
-    }
-    Ok(())
+        TimestampType::LogAppendTime => Demands::NONE.timestamps,
+    };
+    Demands { key: settings.cleanup.compact, timestamps }
+}
+
+/// Of records that were not read: the first one's timestamp, and what the header says is the largest.
+fn check_header_timestamps(header: &BatchHeader, demands: &Demands) -> Result<(), AppendError> {
+    let stamps = [header.base_timestamp, header.max_timestamp];
+    let Some(timestamp) = stamps.into_iter().find(|timestamp| !demands.allows(*timestamp)) else { return Ok(()) };
+    let [earliest, latest] = demands.timestamps;
+    let within = format!("the timestamp should be within [{earliest}, {latest}]");
+    Err(invalid_timestamp(format!("timestamp {timestamp} is out of range: {within}")))
+}
+
+fn invalid_timestamp(message: String) -> AppendError {
+    AppendError::InvalidTimestamp(InvalidRecords { message, records: Vec::new() })
 }
 
 /// What the timestamps of a compressed batch are; `None` where it takes too long to see.
-fn dated(header: &BatchHeader, batch: &Bytes) -> Result<Option<Summary>, AppendError> {
-    match validate_records(header, batch, DATED_BYTES_MAX, false) {
+fn dated(header: &BatchHeader, batch: &Bytes, demands: &Demands) -> Result<Option<Summary>, AppendError> {
+    match validate_records(header, batch, DATED_BYTES_MAX, demands) {
         Ok(summary) => Ok(Some(summary)),
         Err(RecordError::TooLarge { .. }) => Ok(None),
         Err(error) => Err(AppendError::Corrupt(error)),
     }
 }
 
-fn check_records(header: &BatchHeader, batch: &Bytes, requires_key: bool) -> Result<Summary, AppendError> {
-    let summary = validate_records(header, batch, DECOMPRESSED_BYTES_MAX, requires_key).map_err(AppendError::Corrupt)?;
-    if summary.keyless.is_empty() {
-        return Ok(summary);
+/// One timestamp that is not allowed makes it INVALID_TIMESTAMP, whatever else there is. Source: LogValidator.processRecordErrors, whose words
+/// these are.
+fn check_records(header: &BatchHeader, summary: Summary, demands: &Demands) -> Result<(), AppendError> {
+    let Summary { keyless, misdated, .. } = summary;
+    if keyless.is_empty() && misdated.is_empty() {
+        return Ok(());
     }
+    let is_misdated = !misdated.is_empty();
     let reason = "Compacted topic cannot accept message without key.";
-    Err(AppendError::InvalidRecords(InvalidRecords {
-        message: "One or more records have been rejected due to missing keys on a compacted topic.".to_owned(),
-        records: summary.keyless.into_iter().map(|index| (index, reason.to_owned())).collect(),
-    }))
+    let mut records: Vec<(i32, String)> = keyless.into_iter().map(|index| (index, reason.to_owned())).collect();
+    let [earliest, latest] = demands.timestamps;
+    records.extend(misdated.into_iter().map(|(index, timestamp)| {
+        // The offset that the producer gave it.
+        let offset = header.base_offset.0.saturating_add(i64::from(index));
+        let found = format!("Timestamp {timestamp} of message with offset {offset} is out of range.");
+        (index, format!("{found} The timestamp should be within [{earliest}, {latest}]"))
+    }));
+    records.sort_unstable_by_key(|record| record.0);
+    records.truncate(NAMED_MAX);
+    if is_misdated {
+        let message = "One or more records have been rejected due to invalid timestamp".to_owned();
+        return Err(AppendError::InvalidTimestamp(InvalidRecords { message, records }));
+    }
+    let message = "One or more records have been rejected due to missing keys on a compacted topic.".to_owned();
+    Err(AppendError::InvalidRecords(InvalidRecords { message, records }))
 }
+
+#[cfg(test)]
+mod tests;

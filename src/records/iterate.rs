@@ -154,41 +154,69 @@ impl RecordIter {
     }
 }
 
-/// How many keyless records of a batch are named: a small compressed batch may hold millions, and each costs a line in the answer.
-pub const KEYLESS_MAX: usize = 1000;
+/// How many records of a batch are named: a small compressed batch may hold millions, and each costs a line in the answer.
+pub const NAMED_MAX: usize = 1000;
+
+/// What a topic demands of records, besides that they can be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Demands {
+    /// A key: the topic is compacted.
+    pub key: bool,
+    /// A timestamp between these two, both allowed.
+    pub timestamps: [Timestamp; 2],
+}
+
+impl Demands {
+    pub const NONE: Demands = Demands { key: false, timestamps: [Timestamp(i64::MIN), Timestamp(i64::MAX)] };
+
+    /// Whether a record may have this timestamp; it may always have none (LogValidator.validateTimestamp).
+    #[must_use]
+    pub fn allows(&self, timestamp: Timestamp) -> bool {
+        let [earliest, latest] = self.timestamps;
+        (earliest..=latest).contains(&timestamp) || timestamp == Timestamp::NONE
+    }
+}
 
 /// What [`validate_records`] learned on its way through a batch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Summary {
-    /// Indexes within the batch of records without a key, the first [`KEYLESS_MAX`] of them; only collected when keys are required.
+    /// Indexes within the batch of records without the key that is demanded, the first [`NAMED_MAX`] of them.
     pub keyless: Vec<i32>,
-    pub min_timestamp: Timestamp,
+    /// Index and timestamp of the others whose timestamp is not allowed, the first [`NAMED_MAX`] of them.
+    pub misdated: Vec<(i32, Timestamp)>,
     pub max_timestamp: Timestamp,
 }
 
 /// Reads every record of a batch that a producer sent, and checks that their offsets are 0, 1, 2 … without gaps.
 ///
-/// `requires_key`: the topic is compacted; keyless records are listed, not an error, because the answer names each. An empty batch
-/// is [`RecordError::BadCount`]. Cost: decompression to at most `limit` bytes and one pass. Source: LogValidator.validateBatch.
-pub fn validate_records(header: &BatchHeader, batch: &Bytes, limit: usize, requires_key: bool) -> Result<Summary, RecordError> {
+/// Records that do not meet the `demands` are listed, not an error, because the answer names each. An empty batch is [`RecordError::BadCount`].
+/// Cost: decompression to at most `limit` bytes and one pass. Source: LogValidator.validateBatch, validateRecord.
+pub fn validate_records(header: &BatchHeader, batch: &Bytes, limit: usize, demands: &Demands) -> Result<Summary, RecordError> {
     if header.record_count < 1 || header.last_offset_delta != header.record_count - 1 {
         return Err(RecordError::BadCount(header.record_count));
     }
     let mut iter = records(batch, limit)?;
-    let mut summary = Summary { keyless: Vec::new(), min_timestamp: Timestamp(i64::MAX), max_timestamp: Timestamp::NONE };
+    let mut summary = Summary { keyless: Vec::new(), misdated: Vec::new(), max_timestamp: Timestamp::NONE };
     let mut index = 0_i32;
     while let Some((delta, timestamp, has_key)) = iter.advance(|raw, _| (raw.offset_delta, raw.timestamp, raw.key.is_some()))? {
         if delta != index {
             return Err(RecordError::BadRecord(format!("record {index} of the batch has offset delta {delta}")));
         }
-        if requires_key && !has_key && summary.keyless.len() < KEYLESS_MAX {
-            summary.keyless.push(index);
+        if demands.key && !has_key {
+            name(&mut summary.keyless, index);
+        } else if !demands.allows(timestamp) {
+            name(&mut summary.misdated, (index, timestamp));
         }
-        summary.min_timestamp = summary.min_timestamp.min(timestamp);
         summary.max_timestamp = summary.max_timestamp.max(timestamp);
         index = index.saturating_add(1);
     }
     Ok(summary)
+}
+
+fn name<T>(named: &mut Vec<T>, record: T) {
+    if named.len() < NAMED_MAX {
+        named.push(record);
+    }
 }
 
 /// The first record of a batch that is at or after `time` and not before offset `from`; `None` when there is none. Decompresses to at most

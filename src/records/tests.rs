@@ -3,7 +3,7 @@
 
 use super::control::{EndTransaction, Marker};
 use super::header::{self, BatchHeader, CRC_FROM, HEADER_BYTES, LOG_OVERHEAD, TimestampType, increment_sequence};
-use super::iterate::{first_at_time, max_at, records, validate_records};
+use super::iterate::{Demands, Summary, first_at_time, max_at, records, validate_records};
 use super::{BatchBuilder, Compression, Record, RecordError, codec, kept};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId, Timestamp};
 use bytes::Bytes;
@@ -103,7 +103,7 @@ fn no_bit_flip_panics_and_the_crc_finds_those_that_it_covers() {
                 let _ = parsed.last_offset();
                 let _ = parsed.last_sequence();
                 let _ = read_all(&flipped);
-                let _ = validate_records(&parsed, &flipped, LIMIT, true);
+                let _ = validate_records(&parsed, &flipped, LIMIT, &Demands { key: true, ..Demands::NONE });
                 let _ = first_at_time(&flipped, LIMIT, Timestamp(60), Offset(0));
                 let _ = max_at(&flipped, LIMIT);
                 let _ = EndTransaction::read(&flipped);
@@ -314,16 +314,23 @@ fn sequences_wrap_to_zero() {
 }
 
 #[test]
-fn validation_lists_keyless_records_and_refuses_gaps() {
+fn validation_lists_records_that_do_not_meet_demands_and_refuses_gaps() {
     for codec in CODECS {
         let batch = sample(codec);
         let parsed = BatchHeader::parse(&batch).unwrap();
-        let summary = validate_records(&parsed, &batch, LIMIT, true).unwrap();
-        assert_eq!(summary.keyless, [1]);
-        assert_eq!((summary.min_timestamp, summary.max_timestamp), (Timestamp(50), Timestamp(90)));
-        assert!(validate_records(&parsed, &batch, LIMIT, false).unwrap().keyless.is_empty());
+        let summary = |demands: Demands| validate_records(&parsed, &batch, LIMIT, &demands).unwrap();
+        assert_eq!(summary(Demands::NONE), Summary { keyless: Vec::new(), misdated: Vec::new(), max_timestamp: Timestamp(90) });
+        let keyed = summary(Demands { key: true, ..Demands::NONE });
+        assert_eq!((keyed.keyless, keyed.misdated), (vec![1], Vec::new()));
+        for (timestamps, misdated) in [([50, 90], vec![]), ([51, 90], vec![0]), ([50, 89], vec![1, 2])] {
+            let dated = summary(Demands { timestamps: timestamps.map(Timestamp), ..Demands::NONE });
+            let indexes: Vec<i32> = dated.misdated.iter().map(|one| one.0).collect();
+            assert_eq!(indexes, misdated, "{codec} {timestamps:?}");
+        }
+        let both = summary(Demands { key: true, timestamps: [60, 80].map(Timestamp) });
+        assert_eq!((both.keyless, both.misdated), (vec![1], vec![(0, Timestamp(50)), (2, Timestamp(90))]));
     }
-    let check = |batch: &Bytes| validate_records(&BatchHeader::parse(batch).unwrap(), batch, LIMIT, false);
+    let check = |batch: &Bytes| validate_records(&BatchHeader::parse(batch).unwrap(), batch, LIMIT, &Demands::NONE);
     let twice_the_same = with_payload(2, &[12, 0, 0, 0, 1, 1, 0, 12, 0, 0, 0, 1, 1, 0]);
     assert!(matches!(check(&twice_the_same), Err(RecordError::BadRecord(_))));
     let longer_than_it_is = edited(KNOWN, 23, &9_i32.to_be_bytes());

@@ -192,7 +192,7 @@ every_backend! {
     what_was_queued_first_is_told_first
     time_finds_the_first_batch_that_reaches_it
     times_of_trimmed_batches_do_not_count
-    kept_bytes_are_whole_batches
+    kept_bytes_are_whole_batches_and_never_fewer
     trim_never_goes_back
     trim_to_the_end_keeps_the_next_offset
     deleted_logs_are_gone_for_good
@@ -419,21 +419,34 @@ async fn times_of_trimmed_batches_do_not_count(h: Harness) {
     assert_eq!(h.store.at_time(LOG, Timestamp(41)).await.expect("found"), None);
 }
 
-async fn kept_bytes_are_whole_batches(h: Harness) {
+async fn kept_bytes_are_whole_batches_and_never_fewer(h: Harness) {
     h.store.open(LOG, F0).await.expect("opens");
-    assert_eq!(h.store.keep_bytes(LOG, 10).await.expect("an empty log"), Offset(0));
+    for bytes in [0, 10] {
+        assert_eq!(h.store.keep_bytes(LOG, bytes).await.expect("an empty log"), Offset(0));
+    }
     for number in 0..10 {
         h.put(LOG, number * 10, number * 10 + 9, 0, 100).await;
     }
     assert_eq!(h.store.size(LOG), 1_000);
-    let expected = [(0, 90), (99, 90), (100, 90), (199, 90), (200, 80), (999, 10), (1_000, 0), (5_000, 0)];
+    let expected =
+        [(0, 100), (1, 90), (99, 90), (100, 90), (101, 80), (199, 80), (200, 80), (900, 10), (901, 0), (1_000, 0), (5_000, 0)];
     for (bytes, offset) in expected {
         assert_eq!(h.store.keep_bytes(LOG, bytes).await.expect("found"), Offset(offset), "{bytes} bytes");
     }
     h.store.trim(LOG, F0, Offset(55)).await.expect("trims");
     assert_eq!(h.store.size(LOG), 500);
-    assert_eq!(h.store.keep_bytes(LOG, 5_000).await.expect("found"), Offset(55));
-    assert_eq!(h.store.keep_bytes(LOG, 300).await.expect("found"), Offset(70));
+    // The first batch reaches over the start, and counts whole.
+    for (bytes, offset) in [(5_000, 55), (500, 55), (401, 55), (400, 60), (300, 70), (0, 100)] {
+        assert_eq!(h.store.keep_bytes(LOG, bytes).await.expect("found"), Offset(offset), "{bytes} bytes of the trimmed log");
+    }
+    h.store.trim(LOG, F0, Offset(100)).await.expect("trims");
+    for bytes in [0, 10] {
+        assert_eq!(h.store.keep_bytes(LOG, bytes).await.expect("an emptied log"), Offset(100));
+    }
+    h.put(LOG, 100, 109, 0, 100).await;
+    for (bytes, offset) in [(0, 110), (1, 100), (100, 100), (101, 100)] {
+        assert_eq!(h.store.keep_bytes(LOG, bytes).await.expect("found"), Offset(offset), "{bytes} bytes of what came later");
+    }
 }
 
 async fn trim_never_goes_back(h: Harness) {

@@ -18,6 +18,7 @@ use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -29,6 +30,7 @@ pub struct FaultyStore {
     listener: OnceLock<Arc<dyn CommitListener>>,
     next_meta_failure: Mutex<Option<StoreError>>,
     replacements_left: Mutex<Option<usize>>,
+    batch_bytes_max: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -109,6 +111,7 @@ impl FaultyStore {
             let env = Env::manual(Timestamp(0), seed);
             tasks::thread("fbf-faulty", move || gate.release_randomly(&inner, &env));
         }
+        let batch_bytes_max = AtomicUsize::new(inner.batch_bytes_max());
         Arc::new(FaultyStore {
             inner,
             gate,
@@ -116,7 +119,13 @@ impl FaultyStore {
             listener: OnceLock::new(),
             next_meta_failure: Mutex::default(),
             replacements_left: Mutex::default(),
+            batch_bytes_max,
         })
+    }
+
+    /// Says that no batch may be larger, as after a start with smaller segments; `reserve` takes them still.
+    pub fn limit_batches(&self, bytes: usize) {
+        self.batch_bytes_max.store(bytes, Ordering::Relaxed);
     }
 
     /// How many batches are held back.
@@ -178,6 +187,10 @@ impl LogStore for FaultyStore {
 
     fn open(&self, log: LogId, fence: Fence) -> BoxFuture<'_, Result<LogBounds, StoreError>> {
         self.inner.open(log, fence)
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        self.batch_bytes_max.load(Ordering::Relaxed)
     }
 
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>> {

@@ -261,12 +261,12 @@ impl Log {
 
     fn keep_bytes(&self, bytes: u64) -> Offset {
         let mut kept = 0u64;
-        let mut start = self.start;
-        for (number, batch) in self.batches.values().rev().enumerate() {
-            kept += batch.bytes.len() as u64;
-            if kept > bytes && number > 0 {
+        let mut start = self.next;
+        for batch in self.batches.values().rev() {
+            if kept >= bytes {
                 return start;
             }
+            kept += batch.bytes.len() as u64;
             start = batch.first;
         }
         self.start
@@ -303,6 +303,10 @@ impl LogStore for MemoryStore {
                 is_replaced: !opened.replaced.is_empty(),
             })
         }))
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        BATCH_BYTES_MAX
     }
 
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>> {

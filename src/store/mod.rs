@@ -153,6 +153,9 @@ pub trait LogStore: Send + Sync {
     /// Opens `log` for writing with `fence`, creating it empty when it does not exist; older fences now fail.
     fn open(&self, log: LogId, fence: Fence) -> BoxFuture<'_, Result<LogBounds, StoreError>>;
 
+    /// The largest batch that the store takes, in bytes.
+    fn batch_bytes_max(&self) -> usize;
+
     /// Waits until `bytes` fit into the write queue. Bound: the store's own queue limit; a single batch larger than it
     /// takes the whole queue. Cancel-safe. Answers [`StoreError::TooLarge`], [`StoreError::Closed`].
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>>;
@@ -186,8 +189,8 @@ pub trait LogStore: Send + Sync {
     /// Offset and largest timestamp of the batch (its first offset) that holds the log's largest timestamp; `None` when empty.
     fn max_time(&self, log: LogId) -> BoxFuture<'_, Result<Option<(Offset, Timestamp)>, StoreError>>;
 
-    /// The first offset to keep so that at most `bytes` of whole batches stay (the log's start when it is smaller already): where
-    /// retention by size trims to. Batches are never split; at least the newest stays.
+    /// Where retention by size trims to: the first offset of the last batch from which on at least `bytes` of whole batches stay. With 0 that
+    /// is the log's end, and its start where no batch can go. Source: UnifiedLog.deleteRetentionSizeBreachedSegments.
     fn keep_bytes(&self, log: LogId, bytes: u64) -> BoxFuture<'_, Result<Offset, StoreError>>;
 
     /// Bytes of batches between start and next. In a log with replaced batches, what was just trimmed may count for a moment.

@@ -105,6 +105,38 @@ fn a_timestamp_too_far_ahead_or_behind_is_refused() {
 }
 
 #[test]
+fn records_with_a_timestamp_out_of_range_are_named_where_they_are_read() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let bounds = [("message.timestamp.before.max.ms", "60000"), ("message.timestamp.after.max.ms", "60000")];
+    let plain = client.create_topic("timestamps-named", 1, &bounds);
+    let compacted = client.create_topic("timestamps-compacted", 1, &[bounds[0], bounds[1], ("cleanup.policy", "compact")]);
+    let now = now_ms();
+    let (late, early) = (now + 3_600_000, now - 3_600_000);
+    // The third has no timestamp, which is always allowed.
+    let mixed = [now, late, -1, early];
+    let mixed = mixed.into_iter().fold(Batch::default(), |batch, time| batch.record(time, Some(b"key"), Some(b"x")));
+    for (topic, codec) in [(&plain, Codec::None), (&compacted, Codec::None), (&compacted, Codec::Gzip)] {
+        let answer = client.produce(topic, 0, mixed.clone().compressed(codec).build());
+        let what = format!("{} {codec:?}", topic.name);
+        assert_eq!(answer.error_code.err(), Some(ResponseError::InvalidTimestamp), "{what}");
+        let message = answer.error_message.as_deref();
+        assert_eq!(message, Some("One or more records have been rejected due to invalid timestamp"), "{what}");
+        let named: Vec<i32> = answer.record_errors.iter().map(|error| error.batch_index).collect();
+        assert_eq!(named, [1, 3], "{what}");
+        for (error, timestamp) in answer.record_errors.iter().zip([late, early]) {
+            let message = error.batch_index_error_message.as_deref().unwrap_or_default();
+            let wanted = format!("Timestamp {timestamp} of message with offset {} is out of range. ", error.batch_index);
+            assert!(message.starts_with(&wanted), "{what}: {message}");
+        }
+    }
+    // Compressed records that nobody reads are judged by their batch's header (FINDINGS.md).
+    let answer = client.produce(&plain, 0, mixed.compressed(Codec::Gzip).build());
+    assert_eq!((answer.error_code.err(), answer.record_errors.len()), (Some(ResponseError::InvalidTimestamp), 0));
+    assert_eq!((client.end_offset(&plain, 0), client.end_offset(&compacted, 0)), (0, 0));
+}
+
+#[test]
 fn a_record_without_key_on_a_compacted_topic_is_invalid_and_named() {
     let server = Server::shared();
     let mut client = server.connect();

@@ -1,4 +1,4 @@
-//! The broker properties of Kafka 4.1, in five tables by subject, and one of our own.
+//! The broker properties of Kafka 4.3.1, in five tables by subject, and one of our own.
 
 use super::Property;
 
@@ -42,9 +42,21 @@ pub static BROKER: &[Property] = &joined();
 const UNDOCUMENTED: &[&str] = &[
     "controller.performance.always.log.threshold.ms",
     "controller.performance.sample.period.ms",
+    "group.share.initialize.retry.interval.ms",
+    "group.share.persister.class.name",
+    "internal.metadata.delete.delay.millis",
+    "internal.metadata.log.segment.bytes",
+    "internal.metadata.max.batch.size.in.bytes",
     "log.initial.task.delay.ms",
     "producer.id.expiration.check.interval.ms",
+    "remote.log.index.file.cache.ttl.ms",
+    "remote.log.manager.task.retry.backoff.max.ms",
+    "remote.log.manager.task.retry.backoff.ms",
+    "remote.log.manager.task.retry.jitter",
     "server.max.startup.time.ms",
+    "share.coordinator.cold.partition.snapshot.interval.ms",
+    "share.coordinator.state.topic.prune.interval.ms",
+    "unclean.leader.election.interval.ms",
     "unstable.api.versions.enable",
     "unstable.feature.versions.enable",
 ];

@@ -8,8 +8,6 @@ use Valid::{Any, AtLeast, OneOf, ShareOffsetReset};
 pub static GROUP: &[Property] = &properties! {
     "consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a consumer group.";
-    "consumer.assignor.offload.enable": Boolean = "true", Any, ClusterWide, NoMeaning,
-        "Whether assignments are computed apart from the group's other work; here they always are part of it.";
     "consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Works,
         "How often members of a consumer group send heartbeats.";
     "consumer.session.timeout.ms": Int = "45000", AtLeast(1), ClusterWide, Works,
@@ -34,8 +32,6 @@ pub static GROUP: &[Property] = &properties! {
         "How long a member of a share group may be silent.";
     "streams.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a streams group.";
-    "streams.assignor.offload.enable": Boolean = "true", Any, ClusterWide, NoMeaning,
-        "Whether assignments of a streams group are computed apart from its other work; here they always are part of it.";
     "streams.heartbeat.interval.ms": Int = "5000", AtLeast(1), ClusterWide, Works,
         "How often members of a streams group send heartbeats.";
     "streams.initial.rebalance.delay.ms": Int = "3000", AtLeast(0), ClusterWide, Works,

@@ -1,7 +1,7 @@
-//! Every broker and topic property that Apache Kafka 4.1 documents, and the settings of groups (4.3): name, type, default, bounds, what
+//! Every broker and topic property that Apache Kafka 4.3.1 documents, and the settings of groups: name, type, default, bounds, what
 //! it is for, and what it does here.
 //!
-//! The facts (names, types, defaults, bounds, which can change at run time) are Kafka's, from the configuration reference of 4.1; the
+//! The facts (names, types, defaults, bounds, which can change at run time) are Kafka's (KafkaConfig, LogConfig, DynamicBrokerConfig); the
 //! sentences are ours. `check` answers Kafka's own messages, because clients and their tests read them.
 
 use super::group::ShareOffsetReset;
@@ -25,6 +25,7 @@ macro_rules! properties {
 }
 
 pub mod broker;
+mod canonical;
 pub mod client_metrics;
 pub mod group;
 pub mod topic;
@@ -81,10 +82,10 @@ pub enum Valid {
     GzipLevel,
     OneOf(&'static [&'static str]),
     OneOfIgnoringCase(&'static [&'static str]),
-    /// Each item of a list is one of these.
+    /// Each item of a list is one of these. Items of any list are not empty, but for [`Valid::ThrottledReplicas`].
     EachOf(&'static [&'static str]),
     NonEmpty,
-    /// `*`, or `partition:broker` pairs separated by commas.
+    /// `*`, or `partition:broker` pairs separated by commas, any of which may be missing.
     ThrottledReplicas,
     /// At most so many characters.
     AtMost(usize),
@@ -172,11 +173,36 @@ impl Property {
     /// Kafka's message: "Invalid value x for configuration retention.ms: Not a number of type LONG" (ConfigDef.parseType and its validators).
     pub fn check(&self, value: &str) -> Result<(), String> {
         let trimmed = value.trim();
-        if let (Kind::List, Valid::EachOf(_)) = (self.kind, self.valid) {
-            // Kafka's message shows the item, not the list (ConfigDef.ValidList).
-            return items(trimmed).try_for_each(|item| self.verdict(item, self.not_allowed(item)));
+        match (self.kind, self.valid) {
+            (Kind::List, Valid::ThrottledReplicas) => self.check_throttled(trimmed),
+            (Kind::List, _) => self.check_items(trimmed),
+            _ => self.verdict(value, self.reason_against(trimmed)),
         }
-        self.verdict(value, self.reason_against(trimmed))
+    }
+
+    /// Item by item, which Kafka's message shows instead of the list (ConfigDef.ValidList). An empty list is allowed. What comes twice is, too, although
+    /// ValidList would refuse it: ConfigDef.parseValue has dropped it before.
+    fn check_items(&self, list: &str) -> Result<(), String> {
+        for item in items(list) {
+            if item.is_empty() {
+                return Err(format!("Configuration '{}' values must not be empty.", self.name));
+            }
+            self.verdict(item, self.not_allowed(item))?;
+        }
+        Ok(())
+    }
+
+    /// The list as a whole: `*` and nothing else, or pairs (ThrottledReplicaListValidator). The message shows it as Java writes lists.
+    fn check_throttled(&self, list: &str) -> Result<(), String> {
+        let replicas: Vec<&str> = items(list).collect();
+        if replicas.concat() == "*" || replicas.iter().all(|item| item.is_empty() || is_replica(item)) {
+            return Ok(());
+        }
+        let why = format!(
+            "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
+            self.name
+        );
+        self.verdict(&format!("[{}]", replicas.join(", ")), Some(why))
     }
 
     fn verdict(&self, value: &str, reason: Option<String>) -> Result<(), String> {
@@ -202,8 +228,7 @@ impl Property {
             Kind::Short => value.parse::<i16>().map_or_else(|_| not_a_number(), |number| self.out_of_bounds(number.into())),
             Kind::Long => value.parse::<i64>().map_or_else(|_| not_a_number(), |number| self.out_of_bounds(number)),
             Kind::Double => value.parse::<f64>().map_or_else(|_| not_a_number(), |number| self.out_of_fraction(number)),
-            Kind::List => items(value).find_map(|item| self.not_allowed(item)),
-            Kind::String | Kind::Class | Kind::Password => self.not_allowed(value),
+            Kind::String | Kind::Class | Kind::Password | Kind::List => self.not_allowed(value),
         }
     }
 
@@ -242,10 +267,6 @@ impl Property {
                 Some(format!("String must be one of (case insensitive): {}", allowed.join(", ")))
             }
             Valid::NonEmpty if value.is_empty() => Some("String must be non-empty".to_owned()),
-            Valid::ThrottledReplicas if value != "*" && !is_replica(value) => Some(format!(
-                "{} must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],...",
-                self.name
-            )),
             Valid::AtMost(most) if value.chars().count() > most => Some(format!("String must have at most {most} characters")),
             Valid::ShareOffsetReset if ShareOffsetReset::read(value).is_none() => Some(format!(
                 "Invalid value `{value}` for configuration {}. The value must be either 'earliest', 'latest' or of the format \

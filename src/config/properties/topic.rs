@@ -1,4 +1,4 @@
-//! The topic properties of Kafka 4.1, with the broker properties that each defaults from (ServerTopicConfigSynonyms).
+//! The topic properties of Kafka 4.3.1, with the broker properties that each defaults from (ServerTopicConfigSynonyms).
 
 use super::{Property, TopicProperty, Valid};
 use Valid::{Any, AtLeast, AtMost, Between, EachOf, Fraction, GzipLevel, OneOf, ThrottledReplicas};
@@ -173,7 +173,7 @@ const PROPERTIES: [Property; COUNT] = properties! {
     "remote.storage.enable": Boolean = "false", Any, ClusterWide, Stored,
         "Whether the topic uses tiered storage, which this broker does not have: true is refused.";
     "retention.bytes": Long = "-1", Any, ClusterWide, Works,
-        "How many bytes a partition may hold before its oldest records go; -1 sets no limit.";
+        "How many of its newest bytes a partition keeps at least: an older batch goes once that many lie behind it; -1 keeps all.";
     "retention.ms": Long = "604800000", AtLeast(-1), ClusterWide, Works,
         "How long records stay; -1 keeps them for ever.";
     "segment.bytes": Int = "1073741824", AtLeast(14), ClusterWide, Works,

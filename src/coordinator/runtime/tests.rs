@@ -144,6 +144,26 @@ async fn a_refused_append_drops_the_state_and_tells_those_who_wait() {
 }
 
 #[tokio::test]
+async fn a_full_mailbox_holds_nobody_up_for_long() {
+    // The queue of such a store has room for one small batch.
+    let store = FaultyStore::around(MemoryStore::with_queue(1024), None);
+    let (_logs, _partition, shard, _task) = started(store.clone(), &env()).await;
+    let event = || Event::Put("a", b"1".to_vec(), Caller::pair().0);
+    let mut taken = 0;
+    let refused = loop {
+        match shard.send_within(Duration::ZERO, event()).await {
+            Ok(()) => taken += 1,
+            Err(refused) => break refused,
+        }
+    };
+    assert_eq!(refused, NotActive(Status::Loading), "callers are told to ask again");
+    assert!(taken >= MAILBOX_EVENTS, "only {taken} were taken");
+
+    store.release_all();
+    shard.send(event()).await.expect("there is room again");
+}
+
+#[tokio::test]
 async fn events_do_not_wait_for_the_disk_and_answers_do_in_order() {
     let store = FaultyStore::holding();
     let (_logs, _partition, shard, _task) = started(store.clone(), &env()).await;

@@ -19,6 +19,7 @@ use crate::records::{BatchHeader, RecordError, kept};
 use crate::store::{Batch, Replacement, SuffixChecksum};
 use bytes::Bytes;
 use std::collections::HashMap;
+use thiserror::Error;
 
 /// One pass over a log: what it knows.
 pub struct Cleaner {
@@ -29,6 +30,20 @@ pub struct Cleaner {
     now: Timestamp,
     /// What `delete.retention.ms` makes of now.
     horizon: Timestamp,
+    /// See [`Uncleaned::TooLarge`].
+    batch_bytes_max: usize,
+    /// The first batch that is too large to be put back, of this pass or one before.
+    pub uncleaned: Option<Offset>,
+}
+
+/// Why a batch stays as it is.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Uncleaned {
+    #[error("its records do not read: {0}")]
+    Unreadable(#[from] RecordError),
+    /// It was written when the store took larger ones, or compresses worse now.
+    #[error("what is left of it takes {bytes} bytes, the largest that is stored has {limit} (storage.segment_bytes)")]
+    TooLarge { bytes: usize, limit: usize },
 }
 
 impl Cleaner {
@@ -39,16 +54,32 @@ impl Cleaner {
         producers: &[ProducerStatus],
         now: Timestamp,
         delete_retention_ms: i64,
+        batch_bytes_max: usize,
     ) -> Cleaner {
         let newest = producers.iter().map(|one| (one.id, one.last_offset.ok_or(one.epoch))).collect();
-        Cleaner { keys, decided, newest, now, horizon: now.plus_ms(delete_retention_ms) }
+        let horizon = now.plus_ms(delete_retention_ms);
+        Cleaner { keys, decided, newest, now, horizon, batch_bytes_max, uncleaned: None }
     }
 
     /// What `batch` becomes; `None`: it stays as it is. Batches come in the order of the log.
     ///
     /// # Errors
-    /// [`RecordError`] when it does not read.
-    pub fn clean(&mut self, batch: &Batch) -> Result<Option<Replacement>, RecordError> {
+    /// [`Uncleaned`]: it stays as it is, though something in it should go.
+    pub fn clean(&mut self, batch: &Batch) -> Result<Option<Replacement>, Uncleaned> {
+        let replacement = self.replacement(batch)?;
+        let bytes = match &replacement {
+            Some(Replacement::Rewrite { batch, .. }) => batch.bytes.len(),
+            Some(Replacement::Remove { .. }) | None => 0,
+        };
+        if bytes > self.batch_bytes_max {
+            // Without the tombstones behind it, what they deleted in it would be there again.
+            self.uncleaned.get_or_insert(batch.first);
+            return Err(Uncleaned::TooLarge { bytes, limit: self.batch_bytes_max });
+        }
+        Ok(replacement)
+    }
+
+    fn replacement(&mut self, batch: &Batch) -> Result<Option<Replacement>, RecordError> {
         let header = BatchHeader::parse(&batch.bytes)?;
         if header.attributes.is_control() {
             return self.clean_marker(batch, &header);
@@ -59,7 +90,7 @@ impl Cleaner {
         // What the disk has damaged must not be written anew with a checksum that holds.
         verify_crc(&batch.bytes, &header)?;
         let has_horizon = header.attributes.has_delete_horizon();
-        let keeps_tombstones = !has_horizon || self.now < header.base_timestamp;
+        let keeps_tombstones = self.uncleaned.is_some() || !has_horizon || self.now < header.base_timestamp;
         let keep = |raw: RawRecord<'_>| self.stays(raw, keeps_tombstones);
         let sifted = kept::sift(&batch.bytes, DECOMPRESSED_BYTES_MAX, keep)?;
         let left = sifted.left();

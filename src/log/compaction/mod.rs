@@ -23,10 +23,9 @@ mod tests;
 
 use super::partition::Partition;
 use crate::ids::{Offset, Timestamp};
-use crate::records::RecordError;
 use crate::store::{Batch, Replacement, StoreError};
 use crate::tasks;
-use cleaner::Cleaner;
+use cleaner::{Cleaner, Uncleaned};
 use decided::Decided;
 use key_map::KeyMap;
 use std::sync::Arc;
@@ -61,11 +60,11 @@ pub enum CompactionError {
     Ended,
 }
 
-/// A batch that does not read: a topic that was not compacted before keeps compressed ones unopened. It stays as it is.
+/// A batch that stays as it is: a topic that was not compacted before keeps compressed ones unopened, for one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unreadable {
+pub struct Left {
     pub at: Offset,
-    pub why: RecordError,
+    pub why: Uncleaned,
 }
 
 /// What one pass did.
@@ -75,8 +74,8 @@ pub struct Compacted {
     pub cleaned: Offset,
     pub bytes_before: u64,
     pub bytes_after: u64,
-    /// The first batch that could not be looked into.
-    pub unreadable: Option<Unreadable>,
+    /// The first batch that could not be cleaned.
+    pub left: Option<Left>,
 }
 
 /// What there is to do in one log.
@@ -103,10 +102,10 @@ pub async fn sweep(partitions: Vec<Arc<Partition>>, limits: &(dyn Fn() -> Limits
     due.sort_by(|one, other| other.0.total_cmp(&one.0));
     for (_, partition) in due {
         match partition.compact(limits).await {
-            Ok(Some(Compacted { cleaned, bytes_before, bytes_after, unreadable })) => {
+            Ok(Some(Compacted { cleaned, bytes_before, bytes_after, left })) => {
                 debug!(log = %partition.log(), %cleaned, bytes_before, bytes_after, "a log is compacted");
-                if let Some(Unreadable { at, why }) = unreadable {
-                    warn!(log = %partition.log(), %at, %why, "a batch cannot be compacted: its records do not read");
+                if let Some(Left { at, why }) = left {
+                    warn!(log = %partition.log(), %at, %why, "a batch cannot be compacted");
                 }
             }
             Ok(None) | Err(CompactionError::Ended | CompactionError::Store(StoreError::UnknownLog(_) | StoreError::Closed)) => {}
@@ -125,8 +124,7 @@ impl Partition {
         limits: &(dyn Fn() -> Limits + Send + Sync),
     ) -> Result<Option<Compacted>, CompactionError> {
         let Some(due) = self.compaction_due().await? else { return Ok(None) };
-        let mut pass =
-            Pass { partition: self.clone(), due, pace: Pace::new(limits), bytes_before: self.size(), unreadable: None };
+        let mut pass = Pass { partition: self.clone(), due, pace: Pace::new(limits), bytes_before: self.size(), left: None };
         pass.run(limits().keys_bytes).await.map(Some)
     }
 
@@ -170,7 +168,7 @@ struct Pass<'a> {
     due: Due,
     pace: Pace<'a>,
     bytes_before: u64,
-    unreadable: Option<Unreadable>,
+    left: Option<Left>,
 }
 
 impl Pass<'_> {
@@ -181,21 +179,24 @@ impl Pass<'_> {
         let decided = Decided::new(partition.aborted(from, end));
         let retention_ms = partition.settings().delete_retention_ms;
         let keys = KeyMap::new(keys_bytes, keys_max, partition.secret());
-        let cleaner = Cleaner::new(keys, decided, &partition.producers(), partition.now(), retention_ms);
+        let cleaner = Cleaner::new(
+            keys,
+            decided,
+            &partition.producers(),
+            partition.now(),
+            retention_ms,
+            partition.store().batch_bytes_max(),
+        );
         let (mut cleaner, end) = self.learn(cleaner).await?;
         // What it puts is durable before the first replacement is (`LogStore::replace`).
         partition.save_snapshot(0).await?;
         let start = partition.start();
         cleaner.decided = Decided::new(partition.aborted(start, end));
-        self.clean(cleaner, start, end).await?;
-        partition.cleaned(end);
+        cleaner.uncleaned = partition.uncleaned();
+        let uncleaned = self.clean(cleaner, start, end).await?;
+        partition.cleaned(end, uncleaned);
         partition.save_snapshot(0).await?;
-        Ok(Compacted {
-            cleaned: end,
-            bytes_before: self.bytes_before,
-            bytes_after: partition.size(),
-            unreadable: self.unreadable.take(),
-        })
+        Ok(Compacted { cleaned: end, bytes_before: self.bytes_before, bytes_after: partition.size(), left: self.left.take() })
     }
 
     /// Reads the dirty part; answers up to where the keys are known.
@@ -223,22 +224,22 @@ impl Pass<'_> {
         Ok((cleaner, end))
     }
 
-    /// Replaces what of `[start, end)` does not stay as it is.
-    async fn clean(&mut self, mut cleaner: Cleaner, start: Offset, end: Offset) -> Result<(), CompactionError> {
+    /// Replaces what of `[start, end)` does not stay as it is; answers [`Cleaner::uncleaned`].
+    async fn clean(&mut self, mut cleaner: Cleaner, start: Offset, end: Offset) -> Result<Option<Offset>, CompactionError> {
         let mut at = start;
         let mut changes = Changes::default();
         while let Some(batches) = self.read(at, end).await? {
             at = batches.last().map_or(end, |newest| newest.last.next());
-            let mut unreadable = self.unreadable.take();
-            (cleaner, changes, self.unreadable) = tasks::blocking("compaction", move || {
+            let mut left = self.left.take();
+            (cleaner, changes, self.left) = tasks::blocking("compaction", move || {
                 for batch in batches {
                     let change = cleaner.clean(&batch).unwrap_or_else(|why| {
-                        unreadable.get_or_insert(Unreadable { at: batch.first, why });
+                        left.get_or_insert(Left { at: batch.first, why });
                         None
                     });
                     changes.add(change);
                 }
-                (cleaner, changes, unreadable)
+                (cleaner, changes, left)
             })
             .await;
             // The index of aborted transactions before the markers.
@@ -247,7 +248,8 @@ impl Pass<'_> {
                 self.replace(&mut changes).await?;
             }
         }
-        self.replace(&mut changes).await
+        self.replace(&mut changes).await?;
+        Ok(cleaner.uncleaned)
     }
 
     async fn read(&mut self, from: Offset, end: Offset) -> Result<Option<Vec<Batch>>, CompactionError> {
@@ -265,31 +267,11 @@ impl Pass<'_> {
 
     async fn replace(&mut self, changes: &mut Changes) -> Result<(), CompactionError> {
         let Changes { list, bytes, .. } = std::mem::take(changes);
-        let list = self.fitting(list).await?;
         if list.is_empty() {
             return Ok(());
         }
         self.pace.spend(bytes).await;
         Ok(self.partition.replace(list).await?)
-    }
-
-    /// Leaves out what the store does not take in one piece: the batch was written when `storage.segment_bytes` was larger, or compresses worse now. It
-    /// stays as it is.
-    async fn fitting(&self, list: Vec<Replacement>) -> Result<Vec<Replacement>, StoreError> {
-        let mut fitting = Vec::with_capacity(list.len());
-        for change in list {
-            match &change {
-                Replacement::Rewrite { batch, .. } => match self.partition.store().reserve(batch.bytes.len()).await {
-                    Ok(_room) => fitting.push(change),
-                    Err(error @ StoreError::TooLarge { .. }) => {
-                        warn!(log = %self.partition.log(), at = %batch.first, %error, "a batch cannot be compacted");
-                    }
-                    Err(error) => return Err(error),
-                },
-                Replacement::Remove { .. } => fitting.push(change),
-            }
-        }
-        Ok(fitting)
     }
 }
 

@@ -21,10 +21,17 @@ impl Partition {
         (state.cleaned.max(self.start()), end.min(state.segment.base))
     }
 
-    /// The log is compacted up to `end`; goes into the next snapshot.
-    pub(in crate::log) fn cleaned(&self, end: Offset) {
+    /// The first batch that could not be cleaned, though something in it is deleted: what deleted it has to stay.
+    pub(in crate::log) fn uncleaned(&self) -> Option<Offset> {
+        let start = self.start();
+        self.lock().uncleaned.filter(|at| *at >= start)
+    }
+
+    /// The log is compacted up to `end`, but for the batch at `uncleaned`; goes into the next snapshot.
+    pub(in crate::log) fn cleaned(&self, end: Offset, uncleaned: Option<Offset>) {
         let mut state = self.lock();
         state.cleaned = state.cleaned.max(end);
+        state.uncleaned = uncleaned;
         state.unsaved.touch();
     }
 

@@ -8,7 +8,7 @@
 //! 4. a tombstone is seen for `delete.retention.ms` after the first pass that met it;
 //! 5. the end of the log, its last stable offset and the producers' sequences are what they were, over a restart too.
 
-use super::{Compacted, CompactionError, Limits};
+use super::{Compacted, CompactionError, Limits, Uncleaned};
 use crate::config::KafkaSettings;
 use crate::config::topic::TopicSettings;
 use crate::env::Env;
@@ -281,9 +281,52 @@ async fn a_batch_that_does_not_read_stays_and_holds_nothing_up() {
     house.put("b", Some("4")).await;
     house.partition.set_settings(Arc::new(settings(&[])));
     let compacted = house.compact().await;
-    assert_eq!((compacted.cleaned, compacted.unreadable.map(|one| one.at)), (Offset(3), Some(Offset(1))));
+    assert_eq!((compacted.cleaned, compacted.left.map(|one| one.at)), (Offset(3), Some(Offset(1))));
     let batches = house.partition.read(Offset(0), 1 << 20, Offset(i64::MAX)).await.expect("readable");
     assert_eq!(batches.iter().map(|batch| batch.first.0).collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+/// A batch of before a start with smaller segments. What is deleted in it is deleted by a tombstone that stays for as long as it does.
+#[tokio::test]
+async fn a_batch_that_is_too_large_to_put_back_stays_and_brings_nothing_back() {
+    let house = House::new(1, &[]).await;
+    let value = "v".repeat(1_000);
+    let two =
+        BatchBuilder::new(NOW).record(Some(b"a"), Some(value.as_bytes())).record(Some(b"b"), Some(value.as_bytes())).build();
+    house.append(two).await;
+    house.put("c", Some("1")).await;
+    house.put("a", None).await;
+    house.put("c", Some("2")).await;
+    house.put("d", Some("1")).await;
+    house.store.limit_batches(900);
+    let expect = async |house: &House, what: &str| {
+        let seen: Vec<i64> = house.seen().await.iter().map(|(offset, ..)| *offset).collect();
+        // The first "c" is superseded; the tombstone outlives its time.
+        assert_eq!(seen[..4], [0, 1, 3, 4], "{what}");
+        house.env.advance_ms(RETENTION_MS + 1);
+        house.put("d", Some("2")).await;
+    };
+    let left = house.compact().await.left.expect("something cannot be cleaned");
+    assert_eq!(left.at, Offset(0));
+    assert!(matches!(left.why, Uncleaned::TooLarge { bytes: 1_000.., limit: 900 }), "{left:?}");
+    expect(&house, "the first pass").await;
+    house.compact().await;
+    expect(&house, "one that knows nothing of its key").await;
+    let house = house.crash().await;
+    house.store.limit_batches(900);
+    house.compact().await;
+    expect(&house, "after an open").await;
+    // With larger segments again all of it goes.
+    let house = house.crash().await;
+    for _ in 0..2 {
+        house.compact().await;
+        house.env.advance_ms(RETENTION_MS + 1);
+        house.put("d", Some("3")).await;
+    }
+    house.compact().await;
+    let keys: Vec<String> = house.seen().await.into_iter().map(|(_, key, _)| key).collect();
+    assert_eq!(keys[..2], ["b", "c"]);
+    assert!(!keys.contains(&"a".to_owned()), "{keys:?}");
 }
 
 #[tokio::test]
@@ -304,7 +347,7 @@ async fn a_batch_that_the_disk_has_damaged_is_not_written_anew() {
     house.partition.tail.forget(&house.partition.newest, Offset(i64::MAX));
 
     let compacted = house.compact().await;
-    assert_eq!(compacted.unreadable.map(|one| one.at), Some(Offset(0)));
+    assert_eq!(compacted.left.map(|one| one.at), Some(Offset(0)));
     let left = read().await.expect("readable").remove(0);
     assert!(left.bytes == damaged.bytes, "with the checksum that tells of it");
 }

@@ -13,7 +13,7 @@
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
 use super::ledger::{self, Applying, Placed};
-use super::preparer::{SHARES, Unprepared};
+use super::preparer::{self, SHARES, Unprepared, Usage};
 use super::queue::{Item, Outcome, Purpose, Taken};
 use super::segment::{Position, SEGMENT_HEADER_BYTES, Segment};
 use super::{Shared, SyncPolicy, lock};
@@ -54,6 +54,7 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>, segment: Segment, 
             placed: Vec::new(),
             news: Vec::new(),
             told_used: 0,
+            is_reserve: false,
             is_dirty: false,
             last_sync,
         };
@@ -82,6 +83,8 @@ struct Committer {
     news: Vec<(LogId, Offset)>,
     /// How much of `segment` the preparer was last told to be used, in [`SHARES`]; 0: nothing yet.
     told_used: u64,
+    /// `segment` is the one that was kept for moves, and there is no other.
+    is_reserve: bool,
     /// Something was written since the last sync.
     is_dirty: bool,
     last_sync: Instant,
@@ -90,31 +93,51 @@ struct Committer {
 impl Committer {
     fn run(&mut self) -> Result<(), StoreError> {
         loop {
-            let room = usize::try_from(self.segment.bytes.saturating_sub(self.at)).unwrap_or(usize::MAX);
-            let limit = room.saturating_sub(COMMIT_HEADER_BYTES).min(COMMIT_BYTES_MAX);
-            let patience = self.patience();
+            self.restore_reserve()?;
+            let (limit, patience) = (self.limit(), self.patience());
             let outcome = self.shared.queue.take(&mut self.taken, limit, patience);
             // After a failure elsewhere (reclaim, a row) nothing may be acknowledged any more.
             if self.shared.failure.get().is_some() {
                 return Ok(());
             }
-            self.drop_refused()?;
-            if !self.taken.items.is_empty() {
-                self.note_news();
-                // A log's batches behind one another, so that they are read, or sent, in one piece. On disk, where a commit is there as a
-                // whole or not at all, only the order of each log counts.
-                self.taken.items.sort_by_key(|item| item.append.log);
-                self.commit()?;
-            }
+            self.commit_taken()?;
             self.sync_if_due(outcome)?;
-            for passed in self.taken.barriers.drain(..) {
-                passed();
+            self.forget_taken();
+            if self.shared.is_disk_full.load(Ordering::Relaxed) {
+                self.shared.is_disk_full.store(false, Ordering::Relaxed);
+                tracing::info!("the disk has room again: producers go on");
+                self.shared.reclaim.look();
             }
-            self.taken.items.clear();
             if outcome == Outcome::Closed {
                 return Ok(());
             }
         }
+    }
+
+    /// Bytes of batches and their table in the next commit, at most; one batch may be larger, and goes to the next segment then.
+    fn limit(&self) -> usize {
+        let room = usize::try_from(self.segment.bytes.saturating_sub(self.at)).unwrap_or(usize::MAX);
+        room.saturating_sub(COMMIT_HEADER_BYTES).min(COMMIT_BYTES_MAX)
+    }
+
+    fn commit_taken(&mut self) -> Result<(), StoreError> {
+        self.drop_refused()?;
+        if self.taken.items.is_empty() {
+            return Ok(());
+        }
+        self.note_news();
+        // A log's batches behind one another, so that they are read, or sent, in one piece. On disk, where a commit is there as a
+        // whole or not at all, only the order of each log counts.
+        self.taken.items.sort_by_key(|item| item.append.log);
+        self.commit()
+    }
+
+    /// Tells who waited for it that all that was taken is done.
+    fn forget_taken(&mut self) {
+        for passed in self.taken.barriers.drain(..) {
+            passed();
+        }
+        self.taken.items.clear();
     }
 
     /// How long to wait for work: until the next sync is due, if anything is to be synced.
@@ -188,8 +211,7 @@ impl Committer {
     }
 
     fn commit(&mut self) -> Result<(), StoreError> {
-        let bytes: usize = self.taken.items.iter().map(Item::journal_bytes).sum();
-        if self.at + (bytes + COMMIT_HEADER_BYTES) as u64 > self.segment.bytes {
+        if !self.has_room() {
             self.next_segment()?;
         }
         let mut header = CommitHeader {
@@ -204,7 +226,7 @@ impl Committer {
         journal::encode(&mut self.header, &mut header, records);
         if header.total > self.segment.bytes.saturating_sub(self.at) {
             let limit = self.shared.options.batch_bytes_max();
-            return Err(StoreError::TooLarge { bytes, limit });
+            return Err(StoreError::TooLarge { bytes: self.taken_bytes(), limit });
         }
         let begun = self.shared.env.instant();
         let is_synced = self.write(header.at.at + header.total)?;
@@ -355,46 +377,115 @@ impl Committer {
         self.shared.preparer.allow(used);
     }
 
+    fn taken_bytes(&self) -> usize {
+        self.taken.items.iter().map(Item::journal_bytes).sum()
+    }
+
+    /// Whether what was taken fits behind what is in the segment. If not, it is one batch: [`Queue::take`] takes no more than fits else.
+    fn has_room(&self) -> bool {
+        self.at + (self.taken_bytes() + COMMIT_HEADER_BYTES) as u64 <= self.segment.bytes
+    }
+
     /// Leaves the segment as it is and goes on in the next one.
     fn next_segment(&mut self) -> Result<(), StoreError> {
         if self.is_dirty {
             lock(&self.shared.unsynced).push((self.end, Arc::clone(&self.segment.file)));
         }
-        self.segment = self.take_next()?;
-        self.shared.segments.insert_open(&self.segment);
-        self.at = SEGMENT_HEADER_BYTES;
-        self.told_used = 0;
-        self.shared.reclaim.segment_left();
+        let is_move = self.taken.items.iter().all(|item| matches!(item.purpose, Purpose::Move(_)));
+        if is_move { self.enter_next_for_moves() } else { self.enter_next_or_make_room() }
+    }
+
+    /// While the disk has no room for another segment, whoever appends waits: nothing was written, so nothing is lost. Retention, or whoever deletes
+    /// a topic, may make room; so do moves, and then there may be some in this segment.
+    fn enter_next_or_make_room(&mut self) -> Result<(), StoreError> {
+        loop {
+            let is_room_here = self.has_room() && self.may_append();
+            if is_room_here || self.try_enter_next(Usage::Appends)? {
+                return Ok(());
+            }
+            self.shared.reclaim.look();
+            self.commit_moves()?;
+        }
+    }
+
+    /// Commits only moves until the segment that is kept for them is there again: else there would be no room to end what they have begun.
+    fn restore_reserve(&mut self) -> Result<(), StoreError> {
+        while !self.may_append() {
+            self.check_wait(preparer::no_room(&self.shared, self.segment.seq + 1, Usage::Moves))?;
+            self.shared.reclaim.look();
+            self.commit_moves()?;
+        }
         Ok(())
     }
 
-    /// The next segment. While the disk has no room for it, everybody waits: nothing was written, so nothing is lost, and retention, or whoever deletes a
-    /// topic, may make room.
-    fn take_next(&self) -> Result<Segment, StoreError> {
-        let is_full = &self.shared.is_disk_full;
-        loop {
-            let Unprepared { error, is_disk_full } = match self.shared.preparer.take(self.segment.seq + 1) {
-                Ok(segment) => {
-                    if is_full.swap(false, Ordering::Relaxed) {
-                        tracing::info!("the disk has room again: producers go on");
-                    }
-                    return Ok(segment);
-                }
-                Err(unprepared) => unprepared,
-            };
-            if let Some(failure) = self.shared.failure.get() {
-                return Err(failure.clone());
-            }
-            if !is_disk_full || self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed) {
-                return Err(error);
-            }
-            if !is_full.swap(true, Ordering::Relaxed) {
-                tracing::error!(%error, "the disk is full: producers wait until there is room");
-                // With another policy than `commit`: it may be long until the next turn.
-                self.shared.sync_left_segments()?;
-            }
+    fn may_append(&mut self) -> bool {
+        // At the end what is left of it is better used than kept.
+        self.is_reserve = self.is_reserve && !self.is_ending() && !self.has_reserve();
+        !self.is_reserve
+    }
+
+    fn has_reserve(&self) -> bool {
+        let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
+        self.shared.preparer.has_room(dir, bytes, Usage::Moves)
+    }
+
+    /// Nobody waits for room any more.
+    fn is_ending(&self) -> bool {
+        self.shared.queue.is_closed() || self.shared.is_stopping.load(Ordering::Relaxed)
+    }
+
+    /// Commits moves before what was taken, if any come soon.
+    fn commit_moves(&mut self) -> Result<(), StoreError> {
+        let taken = std::mem::take(&mut self.taken);
+        let news = std::mem::take(&mut self.news);
+        let limit = self.limit();
+        self.shared.queue.take_moves(&mut self.taken, limit, FULL_PAUSE);
+        self.commit_taken()?;
+        self.forget_taken();
+        (self.taken, self.news) = (taken, news);
+        Ok(())
+    }
+
+    /// Moves need the room that is kept for them. Who has used it up must give it back.
+    fn enter_next_for_moves(&mut self) -> Result<(), StoreError> {
+        while !self.try_enter_next(Usage::Moves)? {
+            self.shared.are_moves_waiting.store(true, Ordering::Relaxed);
             std::thread::sleep(FULL_PAUSE);
         }
+        self.shared.are_moves_waiting.store(false, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Goes on in the next segment; `false` when the disk has no room for it.
+    fn try_enter_next(&mut self, usage: Usage) -> Result<bool, StoreError> {
+        match self.shared.preparer.take(self.segment.seq + 1, usage) {
+            Ok(segment) => {
+                self.segment = segment;
+                self.shared.segments.insert_open(&self.segment);
+                self.at = SEGMENT_HEADER_BYTES;
+                self.told_used = 0;
+                self.is_reserve = usage == Usage::Moves && !self.has_reserve();
+                self.shared.reclaim.segment_left();
+                Ok(true)
+            }
+            Err(unprepared) => self.check_wait(unprepared).map(|()| false),
+        }
+    }
+
+    /// Whether it is worth waiting for room, and that it is known that somebody does.
+    fn check_wait(&self, Unprepared { error, is_disk_full }: Unprepared) -> Result<(), StoreError> {
+        if let Some(failure) = self.shared.failure.get() {
+            return Err(failure.clone());
+        }
+        if !is_disk_full || self.is_ending() {
+            return Err(error);
+        }
+        if !self.shared.is_disk_full.swap(true, Ordering::Relaxed) {
+            tracing::error!(%error, "the disk is full: producers wait until there is room");
+            // With another policy than `commit`: it may be long until the next turn.
+            self.shared.sync_left_segments()?;
+        }
+        Ok(())
     }
 
     fn io_error(&self, error: &std::io::Error) -> StoreError {

@@ -178,6 +178,8 @@ impl LocalStore {
         let options = options.bounded();
         let held = directory::claim(&options.dir)?;
         let env = Env::system();
+        // Nobody else looks for room before the index has used it.
+        preparer::leave_index_room(&options.dir.join("journal"));
         let index = Index::open(&options.dir.join("index"), &env)
             .map_err(|error| OpenError::Io(format!("index in {}: {error}", options.dir.display())))?;
         // The index made a folder of its own.
@@ -198,6 +200,7 @@ impl LocalStore {
             reclaim: reclaim::Reclaim::new(),
             stale_moves: AtomicU64::new(0),
             is_disk_full: AtomicBool::new(false),
+            are_moves_waiting: AtomicBool::new(false),
             is_stopping: AtomicBool::new(false),
             listener: OnceLock::new(),
             failure: OnceLock::new(),
@@ -334,6 +337,10 @@ impl LogStore for LocalStore {
             self.wait_for_queue().await?;
             lock(&self.shared.ledger).log(log).map(LogState::bounds)
         })
+    }
+
+    fn batch_bytes_max(&self) -> usize {
+        self.shared.options.batch_bytes_max()
     }
 
     fn reserve(&self, bytes: usize) -> BoxFuture<'_, Result<Permit, StoreError>> {

@@ -7,8 +7,10 @@
 //! quarter full, so a fresh directory costs no zeros. Filling keeps pace with the committer ([`Preparer::allow`]) and is done when the
 //! current segment is three quarters full: a burst of zeros would sit in the device's cache, and each sync waits for what is there. A committer that
 //! comes early gets the file as far as it is.
-//! A new file leaves [`INDEX_BYTES`] of the disk free; without that much room there is none, and the committer waits.
 //! Bound: one ready segment, [`SPARES_MAX`] recycled files; more are unlinked.
+//!
+//! Of the disk, [`INDEX_BYTES`] are left to the index, and as much and one segment to moves (see `reclaim.rs`): where appends would use that they wait, until
+//! something else makes room, or moves do, which take one segment and give more back. Spares count as room, but none is kept that the index lacks.
 
 use super::lock;
 use super::segment::Segment;
@@ -24,7 +26,7 @@ use std::time::Duration;
 
 /// Recycled files kept; with the default size 512 MiB.
 pub(super) const SPARES_MAX: usize = 4;
-/// What is left to the index when a new segment is made: whoever makes room (a deletion, a trim, the removal of keys) writes there.
+/// What is left to the index: whoever makes room (a deletion, a trim, the removal of keys) writes there.
 const INDEX_BYTES: u64 = 64 * 1024 * 1024;
 /// Between two mebibytes of zeros, so that commits get their share of the disk.
 const PAUSE: Duration = Duration::from_millis(1);
@@ -39,6 +41,29 @@ pub(super) struct Preparer {
     ready: Condvar,
 }
 
+/// What will be written to a segment first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Usage {
+    Appends,
+    /// Reclaim's copies: the segments that they come from are free then.
+    Moves,
+}
+
+impl Usage {
+    /// What must be left of the disk before a segment of `bytes` is made for it: the segment, and what is kept for others.
+    fn room(self, bytes: u64) -> u64 {
+        // Appends leave the index more: it grows until the segment is full, and moves must find their share then.
+        let shares = match self {
+            Usage::Appends => 2,
+            Usage::Moves => 1,
+        };
+        bytes.saturating_add(INDEX_BYTES).saturating_mul(shares)
+    }
+}
+
+/// The disk has too little.
+struct NoRoom;
+
 /// Why there is no segment.
 #[derive(Debug)]
 pub(super) struct Unprepared {
@@ -49,7 +74,7 @@ pub(super) struct Unprepared {
 
 #[derive(Default)]
 struct State {
-    wanted: Option<u64>,
+    wanted: Option<(u64, Usage)>,
     /// The committer waits.
     is_urgent: bool,
     /// How much of the wanted segment may be filled by now, in shares of [`SHARES`].
@@ -71,7 +96,7 @@ impl Preparer {
     pub fn want(&self, seq: u64) {
         let mut state = lock(&self.state);
         if state.ready.is_none() && state.wanted.is_none() {
-            state.wanted = Some(seq);
+            state.wanted = Some((seq, Usage::Appends));
             state.allowed = 0;
             self.work.notify_one();
         }
@@ -86,8 +111,8 @@ impl Preparer {
         }
     }
 
-    /// Waits for segment `seq`, which is the one after the current.
-    pub fn take(&self, seq: u64) -> Result<Segment, Unprepared> {
+    /// Waits for segment `seq`, which is the one after the current. One that was begun for appends may be refused to moves, the first time.
+    pub fn take(&self, seq: u64, usage: Usage) -> Result<Segment, Unprepared> {
         let mut state = lock(&self.state);
         // Before anybody works on it: an attempt that fails while nobody waits is given up, and told to nobody.
         state.is_urgent = true;
@@ -97,7 +122,7 @@ impl Preparer {
                 return segment;
             }
             if state.wanted.is_none() {
-                state.wanted = Some(seq);
+                state.wanted = Some((seq, usage));
             }
             self.work.notify_one();
             if state.is_closed {
@@ -123,15 +148,39 @@ impl Preparer {
         self.ready.notify_all();
     }
 
+    /// Whether the disk has room for a segment; spares of `bytes` are room.
+    pub fn has_room(&self, dir: &Path, bytes: u64, usage: Usage) -> bool {
+        lock(&self.state).has_room(dir, bytes, usage)
+    }
+
+    /// A file to make a segment from, `None` for a new one.
+    fn take_spare(&self, dir: &Path, bytes: u64, usage: Usage) -> Result<Option<PathBuf>, NoRoom> {
+        self.leave_index_room(dir);
+        let mut state = lock(&self.state);
+        if state.has_room(dir, bytes, usage) { Ok(state.spares.pop()) } else { Err(NoRoom) }
+    }
+
+    /// Unlinks spares while the index lacks room.
+    fn leave_index_room(&self, dir: &Path) {
+        let mut state = lock(&self.state);
+        while lacks_index_room(dir)
+            && let Some(spare) = state.spares.pop()
+        {
+            if let Err(error) = std::fs::remove_file(&spare) {
+                tracing::warn!(file = %spare.display(), %error, "a spare segment cannot be removed");
+            }
+        }
+    }
+
     /// Waits for the next segment to prepare; `None` at close.
-    fn next_wanted(&self) -> Option<(u64, Option<PathBuf>)> {
+    fn next_wanted(&self) -> Option<(u64, Usage)> {
         let mut state = lock(&self.state);
         loop {
             if state.is_closed {
                 return None;
             }
-            if let (Some(seq), None) = (state.wanted, &state.ready) {
-                return Some((seq, state.spares.pop()));
+            if let (Some(wanted), None) = (state.wanted, &state.ready) {
+                return Some(wanted);
             }
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
@@ -163,40 +212,66 @@ impl Preparer {
     }
 }
 
+impl State {
+    fn has_room(&self, dir: &Path, bytes: u64, usage: Usage) -> bool {
+        let spared = bytes.saturating_mul(self.spares.len() as u64);
+        free_bytes(dir).saturating_add(spared) >= usage.room(bytes)
+    }
+}
+
 /// Starts the thread; it ends at close. What is ready then stays behind as an empty segment, which the next open takes as a spare.
 pub(super) fn start(shared: &Arc<Shared>) -> JoinHandle<()> {
     let shared = Arc::clone(shared);
     tasks::thread("fbf-preparer", move || {
-        while let Some((seq, spare)) = shared.preparer.next_wanted() {
-            shared.preparer.finish(make(&shared, seq, spare));
+        while let Some((seq, usage)) = shared.preparer.next_wanted() {
+            shared.preparer.finish(make(&shared, seq, usage));
         }
     })
 }
 
-fn make(shared: &Shared, seq: u64, spare: Option<PathBuf>) -> Result<Segment, Unprepared> {
+fn make(shared: &Shared, seq: u64, usage: Usage) -> Result<Segment, Unprepared> {
     let bytes = shared.options.segment_bytes;
     let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
     let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
-    let unprepared = |why: &dyn Display, is_disk_full: bool| {
-        let path = segment::segment_path(dir, seq);
-        let why = format!("{}: the next journal segment: {why}; free space or set storage.path", path.display());
-        Unprepared { error: StoreError::Io(why), is_disk_full }
-    };
-    let needed = bytes.saturating_add(INDEX_BYTES);
-    if spare.is_none() && free_bytes(dir) < needed {
-        let why = format_args!("less than {needed} bytes are free (one segment, and the index's share)");
-        return Err(unprepared(&why, true));
-    }
+    let spare = shared.preparer.take_spare(dir, bytes, usage).map_err(|NoRoom| no_room(shared, seq, usage))?;
     Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
         let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-        unprepared(&error, is_disk_full)
+        unprepared(shared, seq, &error, is_disk_full)
     })
 }
 
-/// Bytes that are free on the disk of `dir`; where that cannot be told there is plenty.
+/// What is told of segment `seq` while the disk has no room for it.
+pub(super) fn no_room(shared: &Shared, seq: u64, usage: Usage) -> Unprepared {
+    let needed = usage.room(shared.options.segment_bytes);
+    let why = format_args!("less than {needed} bytes are free (for segments, and for the index)");
+    unprepared(shared, seq, &why, true)
+}
+
+fn unprepared(shared: &Shared, seq: u64, why: &dyn Display, is_disk_full: bool) -> Unprepared {
+    let path = segment::segment_path(shared.segments.dir(), seq);
+    let why = format!("{}: the next journal segment: {why}; free space or set storage.path", path.display());
+    Unprepared { error: StoreError::Io(why), is_disk_full }
+}
+
+/// Bytes that are free on the disk of `dir`, for us; where that cannot be told there is plenty.
 pub(super) fn free_bytes(dir: &Path) -> u64 {
-    rustix::fs::statvfs(dir).map_or(u64::MAX, |disk| disk.f_bavail.saturating_mul(disk.f_frsize))
+    match rustix::fs::statvfs(dir) {
+        // Some file systems answer zeros for "I do not know" (FUSE without `statfs`).
+        Ok(disk) if disk.f_blocks > 0 => disk.f_bavail.saturating_mul(disk.f_frsize),
+        Ok(_) | Err(_) => u64::MAX,
+    }
+}
+
+/// Whether less is free than what is left to the index: then no spare is kept.
+pub(super) fn lacks_index_room(dir: &Path) -> bool {
+    free_bytes(dir) < INDEX_BYTES
+}
+
+/// Unlinks spares in `dir`, the journal's, while the index lacks room.
+pub(super) fn leave_index_room(dir: &Path) {
+    let spares = segment::list(dir).map_or_else(|_| Vec::new(), |listing| listing.spares);
+    Preparer::new(spares).leave_index_room(dir);
 }
 
 /// A number that no former life of a file, and no client, knows.
@@ -221,6 +296,22 @@ mod tests {
         assert!(!preparer.rest(127));
     }
 
+    #[test]
+    fn appends_leave_room_for_a_segment_and_the_index() {
+        assert_eq!(Usage::Moves.room(10), INDEX_BYTES + 10);
+        assert_eq!(Usage::Appends.room(10), 2 * INDEX_BYTES + 20);
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        // As many spares as make up for what the disk does not have.
+        let bytes = free_bytes(dir.path()) / 4;
+        let preparer = Preparer::new(Vec::new());
+        let has_room = |bytes, usage| preparer.has_room(dir.path(), bytes, usage);
+        assert_eq!((has_room(bytes, Usage::Appends), has_room(bytes, Usage::Moves)), (true, true));
+        assert_eq!((has_room(bytes * 3, Usage::Appends), has_room(bytes * 3, Usage::Moves)), (false, true));
+        assert!(!has_room(bytes * 5, Usage::Moves));
+        assert!(preparer.offer(dir.path().join("a spare")));
+        assert!(preparer.has_room(dir.path(), bytes * 5, Usage::Moves), "a spare is room");
+    }
+
     /// Whoever takes a segment is told why there is none, also when nothing was wanted before.
     #[test]
     fn who_waits_for_a_segment_is_told_why_there_is_none() {
@@ -234,7 +325,7 @@ mod tests {
                 own.finish(unprepared("still full"));
             }
         });
-        assert!(preparer.take(1).is_err());
+        assert!(preparer.take(1, Usage::Appends).is_err());
         preparer.close();
         worker.join().expect("ends");
     }

@@ -2,6 +2,9 @@
 //!
 //! Owner: the committer takes, anyone appends. Bound: the permits of `LogStore::reserve` (`queue_bytes`); moves of reclaim, which need
 //! no permit, are at most one mebibyte (or one batch) at a time. When it is closed, what comes later is dropped.
+//!
+//! Moves have a lane of their own and go first: when the disk is full they make room for what is in the other one. They change no log: what is
+//! queued before or behind one finds the same batches, elsewhere.
 
 use super::journal;
 use super::lock;
@@ -39,12 +42,17 @@ impl Item {
     }
 }
 
-/// Called once everything queued before it is committed.
+/// Called once everything queued before it in its lane is committed.
 pub(super) type Barrier = Box<dyn FnOnce() + Send>;
 
 enum Entry {
     Batch(Item),
     Barrier(Barrier),
+}
+
+enum Lane {
+    Moves,
+    Entries,
 }
 
 #[derive(Default)]
@@ -55,10 +63,19 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
+    /// Of reclaim.
+    moves: VecDeque<Entry>,
+    /// Everything else.
     entries: VecDeque<Entry>,
     /// The committer waits: only then is it woken, which costs a system call.
     is_sleeping: bool,
     is_closed: bool,
+}
+
+impl State {
+    fn is_empty(&self) -> bool {
+        self.moves.is_empty() && self.entries.is_empty()
+    }
 }
 
 /// What the committer took; both vectors are used again and again.
@@ -66,6 +83,26 @@ struct State {
 pub(super) struct Taken {
     pub items: Vec<Item>,
     pub barriers: Vec<Barrier>,
+}
+
+impl Taken {
+    /// Takes from the front of `lane` what fits into `limit` bytes of the journal beside the `bytes` that are taken; the first item of all does.
+    fn fill(&mut self, lane: &mut VecDeque<Entry>, bytes: &mut usize, limit: usize) {
+        while let Some(entry) = lane.pop_front() {
+            match entry {
+                Entry::Barrier(barrier) => self.barriers.push(barrier),
+                Entry::Batch(item) => {
+                    let length = item.journal_bytes();
+                    if *bytes + length > limit && !self.items.is_empty() {
+                        lane.push_front(Entry::Batch(item));
+                        return;
+                    }
+                    *bytes += length;
+                    self.items.push(item);
+                }
+            }
+        }
+    }
 }
 
 /// Why `take` returned.
@@ -80,7 +117,8 @@ pub(super) enum Outcome {
 
 impl Queue {
     pub fn push(&self, item: Item) {
-        self.add(Entry::Batch(item));
+        let lane = if matches!(item.purpose, Purpose::Move(_)) { Lane::Moves } else { Lane::Entries };
+        self.add(Entry::Batch(item), lane);
     }
 
     /// Nothing more is taken in.
@@ -90,10 +128,15 @@ impl Queue {
 
     /// `barrier` is dropped without being called when the queue is closed.
     pub fn push_barrier(&self, barrier: Barrier) {
-        self.add(Entry::Barrier(barrier));
+        self.add(Entry::Barrier(barrier), Lane::Entries);
     }
 
-    fn add(&self, entry: Entry) {
+    /// As [`Queue::push_barrier`], of moves.
+    pub fn push_barrier_of_moves(&self, barrier: Barrier) {
+        self.add(Entry::Barrier(barrier), Lane::Moves);
+    }
+
+    fn add(&self, entry: Entry, lane: Lane) {
         let mut state = lock(&self.state);
         if state.is_closed {
             // What an entry's drop does (a permit, a waiting task) must not happen under this lock.
@@ -101,7 +144,10 @@ impl Queue {
             drop(entry);
             return;
         }
-        state.entries.push_back(entry);
+        match lane {
+            Lane::Moves => state.moves.push_back(entry),
+            Lane::Entries => state.entries.push_back(entry),
+        }
         let is_sleeping = std::mem::take(&mut state.is_sleeping);
         // First: woken under the lock, the committer would wait for it at once, and be woken again.
         drop(state);
@@ -114,7 +160,7 @@ impl Queue {
     /// at most when given.
     pub fn take(&self, taken: &mut Taken, limit: usize, patience: Option<Duration>) -> Outcome {
         let mut state = lock(&self.state);
-        while state.entries.is_empty() {
+        while state.is_empty() {
             if state.is_closed {
                 return Outcome::Closed;
             }
@@ -124,28 +170,30 @@ impl Queue {
                 Some(patience) => {
                     let (woken, waited) = self.wake.wait_timeout(state, patience).unwrap_or_else(PoisonError::into_inner);
                     state = woken;
-                    if waited.timed_out() && state.entries.is_empty() {
+                    if waited.timed_out() && state.is_empty() {
                         state.is_sleeping = false;
                         return if state.is_closed { Outcome::Closed } else { Outcome::Idle };
                     }
                 }
             }
         }
+        let State { moves, entries, .. } = &mut *state;
         let mut bytes = 0;
-        while let Some(entry) = state.entries.pop_front() {
-            match entry {
-                Entry::Barrier(barrier) => taken.barriers.push(barrier),
-                Entry::Batch(item) => {
-                    bytes += item.journal_bytes();
-                    if bytes > limit && !taken.items.is_empty() {
-                        state.entries.push_front(Entry::Batch(item));
-                        break;
-                    }
-                    taken.items.push(item);
-                }
-            }
-        }
+        taken.fill(moves, &mut bytes, limit);
+        taken.fill(entries, &mut bytes, limit);
         Outcome::Work
+    }
+
+    /// As [`Queue::take`], of moves only; nothing when none comes within `patience`, or when the queue is closed.
+    pub fn take_moves(&self, taken: &mut Taken, limit: usize, patience: Duration) {
+        let is_waiting = |state: &mut State| {
+            state.is_sleeping = state.moves.is_empty() && !state.is_closed;
+            state.is_sleeping
+        };
+        let waited = self.wake.wait_timeout_while(lock(&self.state), patience, is_waiting);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        state.is_sleeping = false;
+        taken.fill(&mut state.moves, &mut 0, limit);
     }
 
     /// Takes nothing more; what is queued is still committed.
@@ -160,9 +208,77 @@ impl Queue {
     pub fn abandon(&self) {
         let mut state = lock(&self.state);
         state.is_closed = true;
-        let dropped = std::mem::take(&mut state.entries);
+        let dropped = (std::mem::take(&mut state.moves), std::mem::take(&mut state.entries));
         self.wake.notify_all();
         drop(state);
         drop(dropped);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::{Fence, LogId, Offset, Timestamp};
+    use crate::store::SuffixChecksum;
+    use bytes::Bytes;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    /// A batch of 100 bytes.
+    fn item(offset: i64, purpose: Purpose) -> Item {
+        let (first, last) = (Offset(offset), Offset(offset));
+        let checksum = SuffixChecksum { from: 0, crc: 0 };
+        let bytes = Bytes::from_static(&[0; 100]);
+        let append =
+            Append { log: LogId(1), fence: Fence(0), first, last, max_timestamp: Timestamp(0), bytes, checksum, mark: None };
+        Item { permit: None, append, purpose }
+    }
+
+    fn taken(taken: &mut Taken) -> (Vec<i64>, usize) {
+        let barriers = taken.barriers.drain(..).count();
+        (taken.items.drain(..).map(|item| item.append.first.0).collect(), barriers)
+    }
+
+    fn queue_of_both() -> Queue {
+        let queue = Queue::default();
+        let from = Purpose::Move(Position { seq: 1, at: 4096 });
+        for (offset, purpose) in [(0, Purpose::Append), (1, from), (2, Purpose::Rewrite), (3, from)] {
+            queue.push(item(offset, purpose));
+        }
+        queue.push_barrier(Box::new(|| {}));
+        queue.push_barrier_of_moves(Box::new(|| {}));
+        queue
+    }
+
+    #[test]
+    fn moves_go_first_and_each_lane_keeps_its_order() {
+        let (queue, mut all) = (queue_of_both(), Taken::default());
+        assert_eq!(queue.take(&mut all, usize::MAX, None), Outcome::Work);
+        assert_eq!(taken(&mut all), (vec![1, 3, 0, 2], 2));
+    }
+
+    #[test]
+    fn a_barrier_waits_for_its_lane_only() {
+        let (queue, mut some) = (queue_of_both(), Taken::default());
+        queue.take_moves(&mut some, usize::MAX, LONG);
+        assert_eq!(taken(&mut some), (vec![1, 3], 1));
+        queue.take_moves(&mut some, usize::MAX, Duration::ZERO);
+        assert_eq!(taken(&mut some), (vec![], 0), "none is left");
+        assert_eq!(queue.take(&mut some, 1, None), Outcome::Work);
+        assert_eq!(taken(&mut some), (vec![0], 0), "one, whatever its size");
+        assert_eq!(queue.take(&mut some, usize::MAX, None), Outcome::Work);
+        assert_eq!(taken(&mut some), (vec![2], 1));
+    }
+
+    #[test]
+    fn who_waits_for_moves_is_woken_by_the_end() {
+        let (queue, mut none) = (Queue::default(), Taken::default());
+        queue.push(item(0, Purpose::Append));
+        queue.close();
+        queue.take_moves(&mut none, usize::MAX, LONG);
+        assert_eq!(taken(&mut none), (vec![], 0));
+        assert_eq!(queue.take(&mut none, usize::MAX, None), Outcome::Work);
+        assert_eq!(taken(&mut none), (vec![0], 0));
+        assert_eq!(queue.take(&mut none, usize::MAX, None), Outcome::Closed);
     }
 }

@@ -10,6 +10,8 @@
 //!   in the index calls durable, because a replay starts there.
 //! * Flushing after each segment bounds the work of the next open to about one segment.
 //! * A move keeps log and offsets; the committer enters it only if the entry still points to the old place.
+//! * While the disk is full moves go on, into the segment that is kept for them (`preparer.rs`): each that they empty makes room for them, and what
+//!   was dead in it makes room for the others. Then, and when it is nearly full, they begin only what they can end.
 //! * Rows of deleted logs go with the sweep at the open, but only those from before it: what was written of a log since may still be replayed,
 //!   and who deletes a log is promised that it stays deleted.
 //!
@@ -17,9 +19,9 @@
 //! is lost: rows say what must go, and [`Worker::sweep`] compares them.
 
 use super::index::Index;
-use super::journal::{Found, SegmentReader};
+use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, Found, SegmentReader};
 use super::ledger::Account;
-use super::preparer::free_bytes;
+use super::preparer::{Usage, free_bytes, lacks_index_room};
 use super::queue::{Item, Purpose};
 use super::segment::{Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, segment_path};
 use super::{Shared, lock};
@@ -28,6 +30,7 @@ use crate::store::{Append, StoreError};
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
@@ -42,7 +45,7 @@ const MOVE_BYTES: usize = 1024 * 1024;
 const YOUNG_SEGMENTS: u64 = 2;
 /// With fewer free segments' worth of room the disk is scarce.
 const SCARCE_SEGMENTS: u64 = 8;
-/// Between two looks whether the disk is full, while a commit is waited for.
+/// Between two looks whether the disk is too full for moves, while they are waited for.
 const FULL_LOOK: Duration = Duration::from_millis(200);
 
 /// What the journal may waste, in percent.
@@ -55,9 +58,18 @@ struct Thrift {
     dead_at_least: u64,
 }
 
+impl Thrift {
+    fn is_worth_moving(&self, account: Account, segment_bytes: u64) -> bool {
+        let is_mostly_dead = account.live().saturating_mul(100) < segment_bytes.saturating_mul(self.living_less_than);
+        is_mostly_dead && account.dead.saturating_mul(100) >= account.written.saturating_mul(self.dead_at_least)
+    }
+}
+
 const AMPLE: Thrift = Thrift { living_less_than: 20, journal_more_than: 400, dead_at_least: 0 };
 /// A disk that is nearly full: room is worth more than what moving costs.
 const SCARCE: Thrift = Thrift { living_less_than: 60, journal_more_than: 125, dead_at_least: 40 };
+/// A full one: everybody waits for it.
+const FULL: Thrift = Thrift { living_less_than: 85, journal_more_than: 110, dead_at_least: 15 };
 
 /// What there is to do.
 pub(super) struct Reclaim {
@@ -72,6 +84,8 @@ struct State {
     /// Logs whose deletion began since the open; `None` once the sweep has ended, which alone must know them.
     deleted_since_open: Option<HashSet<LogId>>,
     is_segment_left: bool,
+    /// There may be something to move.
+    is_look_due: bool,
     is_closed: bool,
 }
 
@@ -118,6 +132,12 @@ impl Reclaim {
         self.wake.notify_one();
     }
 
+    /// Says that moves may be possible that were not, or that they are needed now.
+    pub fn look(&self) {
+        lock(&self.state).is_look_due = true;
+        self.wake.notify_one();
+    }
+
     pub fn close(&self) {
         lock(&self.state).is_closed = true;
         self.wake.notify_all();
@@ -132,14 +152,15 @@ impl Reclaim {
         std::mem::take(&mut lock(&self.state).is_segment_left)
     }
 
-    /// Waits for work: what is to be removed, nothing where only a segment was left. `None` at close.
+    /// Waits for work: what is to be removed, nothing where only a segment was left, or a look is due. `None` at close.
     fn next(&self) -> Option<HashMap<LogId, Offset>> {
         let mut state = lock(&self.state);
         loop {
             if state.is_closed {
                 return None;
             }
-            if state.is_segment_left || !state.below.is_empty() {
+            let is_look_due = std::mem::take(&mut state.is_look_due);
+            if is_look_due || state.is_segment_left || !state.below.is_empty() {
                 return Some(std::mem::take(&mut state.below));
             }
             state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
@@ -149,12 +170,22 @@ impl Reclaim {
 
 /// Starts the thread; it ends at close, or after the first failure.
 pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>) -> JoinHandle<()> {
-    let mut worker = Worker { shared: Arc::clone(shared), index: Arc::clone(index), unmovable: HashSet::new(), unanswered: None };
+    let mut worker = Worker {
+        shared: Arc::clone(shared),
+        index: Arc::clone(index),
+        unmovable: HashSet::new(),
+        unanswered: None,
+        costs: HashMap::new(),
+    };
     tasks::thread("fbf-reclaim", move || {
         if let Err(error) = worker.run() {
             worker.shared.fail(error);
         }
     })
+}
+
+fn place_of(found: &Found, start: Position) -> Position {
+    Position { seq: start.seq, at: start.at + found.from as u64 }
 }
 
 /// What rows from before the open say.
@@ -172,6 +203,8 @@ struct Worker {
     unmovable: HashSet<u64>,
     /// Of moves that wait behind a full disk: until they are committed, the index says that their batches lie where they did, and nothing else is moved.
     unanswered: Option<mpsc::Receiver<()>>,
+    /// What moving a segment takes, with the bytes that lived in it when that was counted.
+    costs: HashMap<u64, (u64, u64)>,
 }
 
 impl Worker {
@@ -339,7 +372,8 @@ impl Worker {
         let io_error = |error: std::io::Error| StoreError::Io(format!("{}: {error}", path.display()));
         let retired = self.shared.segments.retire(seq).map_err(io_error)?;
         if let Retired::Spare(spare) = retired {
-            let is_kept = bytes == self.shared.options.segment_bytes && self.shared.preparer.offer(spare.clone());
+            let is_wanted = bytes == self.shared.options.segment_bytes && !lacks_index_room(self.shared.segments.dir());
+            let is_kept = is_wanted && self.shared.preparer.offer(spare.clone());
             if !is_kept {
                 std::fs::remove_file(&spare).map_err(io_error)?;
             }
@@ -357,6 +391,8 @@ impl Worker {
             }
             self.unanswered = None;
         }
+        let segments = self.shared.segments.sizes();
+        self.costs.retain(|seq, _| segments.iter().any(|(kept, _)| kept == seq));
         let mut tried = HashSet::new();
         // What is written meanwhile is for the next time: others wait for this thread.
         let end = lock(&self.shared.accounts).state.end.seq;
@@ -370,35 +406,96 @@ impl Worker {
         Ok(())
     }
 
-    fn mostly_dead(&self) -> Vec<u64> {
+    fn scarce_bytes(&self) -> u64 {
+        self.shared.options.segment_bytes.saturating_mul(SCARCE_SEGMENTS)
+    }
+
+    /// By what is free on the disk.
+    fn thrift(&self) -> &'static Thrift {
         if self.shared.is_disk_full.load(Ordering::Relaxed) {
-            // There is no room to move anything to.
-            return Vec::new();
+            &FULL
+        } else if free_bytes(self.shared.segments.dir()) < self.scarce_bytes() {
+            &SCARCE
+        } else {
+            &AMPLE
         }
+    }
+
+    /// What is worth moving, the deadest first.
+    fn mostly_dead(&self) -> Vec<u64> {
+        let thrift = self.thrift();
         let sizes = self.shared.segments.sizes();
         let accounts = lock(&self.shared.accounts);
         let live = |seq: u64| accounts.segments.get(&seq).map_or(0, |account| account.live());
         let size_total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         let live_total: u64 = sizes.iter().map(|(seq, _)| live(*seq)).sum();
-        let thrift = self.thrift();
         if size_total.saturating_mul(100) <= live_total.saturating_mul(thrift.journal_more_than) {
             return Vec::new();
         }
         let is_victim = |(seq, bytes): &(u64, u64)| {
             let is_old = seq.saturating_add(YOUNG_SEGMENTS) < accounts.state.end.seq;
-            let living = live(*seq);
-            let is_mostly_dead = living.saturating_mul(100) < bytes.saturating_mul(thrift.living_less_than);
-            let Account { written, dead } = accounts.segments.get(seq).copied().unwrap_or_default();
-            let is_worth_it = dead.saturating_mul(100) >= written.saturating_mul(thrift.dead_at_least);
-            is_old && living > 0 && is_mostly_dead && is_worth_it && !self.unmovable.contains(seq)
+            let account = accounts.segments.get(seq).copied().unwrap_or_default();
+            let is_worth_it = thrift.is_worth_moving(account, *bytes) || AMPLE.is_worth_moving(account, *bytes);
+            is_old && account.live() > 0 && is_worth_it && !self.unmovable.contains(seq)
         };
-        sizes.iter().filter(|size| is_victim(size)).map(|(seq, _)| *seq).collect()
+        let mut victims: Vec<u64> = sizes.iter().filter(|size| is_victim(size)).map(|(seq, _)| *seq).collect();
+        victims.sort_by_key(|seq| live(*seq));
+        victims
     }
 
-    /// By what is free on the disk.
-    fn thrift(&self) -> Thrift {
-        let free = free_bytes(self.shared.segments.dir());
-        if free < self.shared.options.segment_bytes.saturating_mul(SCARCE_SEGMENTS) { SCARCE } else { AMPLE }
+    /// Whether moving segment `seq` would end: all that lives in it must fit into what moves may be sure of, where the disk has little more. What else is
+    /// written meanwhile waits for that.
+    fn is_room_for(&mut self, reader: &mut SegmentReader, seq: u64) -> Result<Result<bool, io::Error>, StoreError> {
+        if free_bytes(self.shared.segments.dir()) >= self.scarce_bytes() {
+            return Ok(Ok(true));
+        }
+        let live = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        let cost = match self.costs.get(&seq) {
+            Some((of, cost)) if *of == live => *cost,
+            _ => match self.cost_of_moving(reader, seq)? {
+                Ok(cost) => cost,
+                Err(error) => return Ok(Err(error)),
+            },
+        };
+        self.costs.insert(seq, (live, cost));
+        Ok(Ok(cost <= self.room_for_moves()))
+    }
+
+    /// The segment that is kept for moves, else the rest of this one.
+    fn room_for_moves(&self) -> u64 {
+        let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
+        let begun = match self.shared.preparer.has_room(dir, bytes, Usage::Moves) {
+            true => SEGMENT_HEADER_BYTES,
+            false => lock(&self.shared.accounts).state.end.at,
+        };
+        bytes.saturating_sub(begun)
+    }
+
+    /// Bytes of the journal that the living batches of a segment take when they are moved, at most.
+    fn cost_of_moving(&self, reader: &mut SegmentReader, seq: u64) -> Result<Result<u64, io::Error>, StoreError> {
+        let (mut at, mut bytes) = (SEGMENT_HEADER_BYTES, 0);
+        loop {
+            let commit = match reader.commit_at(at) {
+                Ok(Some(commit)) => commit,
+                Ok(None) => break,
+                Err(error) => return Ok(Err(error)),
+            };
+            for found in &commit.found {
+                if self.is_living(found, Position { seq, at })? {
+                    bytes += u64::from(found.record.length) + journal::table_bytes(false) as u64;
+                }
+            }
+            at = commit.header.end().at;
+        }
+        // A commit each mebibyte; the first may begin late, and the last end early.
+        let commits = bytes / MOVE_BYTES as u64 + 2;
+        Ok(Ok(bytes + commits * (COMMIT_HEADER_BYTES as u64 + ALIGNMENT)))
+    }
+
+    /// Whether the entry of a batch of the commit that starts at `start` points here.
+    fn is_living(&self, found: &Found, start: Position) -> Result<bool, StoreError> {
+        let entry = self.index.entry(found.record.log, found.record.last)?;
+        Ok(entry.is_some_and(|entry| entry.place == place_of(found, start)))
     }
 
     /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes, or has no room.
@@ -408,6 +505,11 @@ impl Worker {
             Err(error) => return Ok(self.leave(seq, &error)),
         };
         let mut reader = SegmentReader::new(segment);
+        match self.is_room_for(&mut reader, seq)? {
+            Ok(true) => {}
+            Ok(false) => return Ok(true),
+            Err(error) => return Ok(self.leave(seq, &error)),
+        }
         let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
         let (mut at, mut queued) = (SEGMENT_HEADER_BYTES, 0);
         loop {
@@ -420,14 +522,14 @@ impl Worker {
                 queued += self.queue_if_living(found, reader.bytes(), Position { seq, at })?;
                 if queued >= MOVE_BYTES {
                     queued = 0;
-                    if !self.wait_for_queue() {
+                    if !self.wait_for_moves() {
                         return Ok(false);
                     }
                 }
             }
             at = commit.header.end().at;
         }
-        if !self.wait_for_queue() {
+        if !self.wait_for_moves() {
             return Ok(false);
         }
         let left = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
@@ -451,11 +553,10 @@ impl Worker {
 
     /// Queues one batch of a commit that starts at `start`, if its entry points here; answers its length.
     fn queue_if_living(&self, found: &Found, commit: &[u8], start: Position) -> Result<usize, StoreError> {
-        let record = &found.record;
-        let place = Position { seq: start.seq, at: start.at + found.from as u64 };
-        if self.index.entry(record.log, record.last)?.is_none_or(|entry| entry.place != place) {
+        if !self.is_living(found, start)? {
             return Ok(0);
         }
+        let (record, place) = (&found.record, place_of(found, start));
         let Some(batch) = found.batch(commit).filter(|_| found.is_intact(commit)) else {
             // Left where it is: a reader of that batch, and only that one, will notice.
             tracing::error!(log = %record.log, offset = %record.first, seq = start.seq, at = place.at, "a stored batch is damaged");
@@ -480,17 +581,17 @@ impl Worker {
         Ok(batch.len())
     }
 
-    /// Waits until what was queued so far is committed; `false` when the store closes, or the committer waits for room, which this thread may have to
-    /// make.
-    fn wait_for_queue(&mut self) -> bool {
+    /// Waits until the moves that were queued so far are committed; `false` when the store closes, or the committer waits for room for them, which this
+    /// thread may have to make.
+    fn wait_for_moves(&mut self) -> bool {
         let (passed, wait) = mpsc::channel();
-        self.shared.queue.push_barrier(Box::new(move || {
-            // This thread waits for it, unless the process stops.
+        self.shared.queue.push_barrier_of_moves(Box::new(move || {
+            // This thread waits for it, unless the process stops, or it gave up: then the committer has it look again.
             let _ = passed.send(());
         }));
         loop {
             match wait.recv_timeout(FULL_LOOK) {
-                Err(RecvTimeoutError::Timeout) if self.shared.is_disk_full.load(Ordering::Relaxed) => {
+                Err(RecvTimeoutError::Timeout) if self.shared.are_moves_waiting.load(Ordering::Relaxed) => {
                     self.unanswered = Some(wait);
                     return false;
                 }
@@ -531,7 +632,7 @@ mod tests {
             let shared = Arc::clone(&store.shared);
             let index = shared.index().expect("the store is open");
             let found = Unswept {
-                worker: Worker { shared, index, unmovable: HashSet::new(), unanswered: None },
+                worker: Worker { shared, index, unmovable: HashSet::new(), unanswered: None, costs: HashMap::new() },
                 _store: store,
                 _dir: dir,
             };

@@ -52,29 +52,33 @@ fn max_time_from_the_end(cursor: &mut Cursor<'_>, newest: Located) -> Result<(Of
     Ok((best.first, best.max_timestamp))
 }
 
-/// The first offset to keep so that at most `bytes` of whole batches, and at least the newest, stay.
+/// The first offset of the last batch from which on at least `bytes` stay: a batch goes while those behind it are enough.
 pub(super) fn keep_bytes(index: &Index, log: LogId, state: &LogState, bytes: u64) -> Result<Offset, StoreError> {
     let mut cursor = index.cursor(log, state.start);
     let Some(newest) = cursor.newest()? else { return Ok(state.start) };
     if state.holes.is_some() {
         return keep_bytes_by_walking(&mut cursor, state, newest, bytes);
     }
+    // What lies behind a batch is the newest running count less its own.
     let surplus = newest.entry.total.saturating_sub(bytes);
-    let total_before = |entry: &Entry| entry.total.saturating_sub(u64::from(entry.length));
-    let kept = first_where(&mut cursor, log, state, |entry| total_before(entry) >= surplus)?.unwrap_or(newest);
+    let Some(kept) = first_where(&mut cursor, log, state, |entry| entry.total > surplus)? else {
+        // Only where nothing is to be kept do all batches go.
+        return Ok(newest.last.next());
+    };
     let is_first = cursor.seek(log, state.start)?.is_none_or(|first| first.last == kept.last);
     Ok(if is_first { state.start } else { kept.entry.first })
 }
 
 fn keep_bytes_by_walking(cursor: &mut Cursor<'_>, state: &LogState, newest: Located, bytes: u64) -> Result<Offset, StoreError> {
-    let mut kept = u64::from(newest.entry.length);
-    let mut start = newest.entry.first;
-    while let Some(located) = cursor.back()? {
-        kept += u64::from(located.entry.length);
-        if kept > bytes {
+    let (mut kept, mut start) = (0, newest.last.next());
+    let mut next = Some(newest);
+    while let Some(located) = next {
+        if kept >= bytes {
             return Ok(start);
         }
+        kept += u64::from(located.entry.length);
         start = located.entry.first;
+        next = cursor.back()?;
     }
     Ok(state.start)
 }

@@ -92,23 +92,35 @@ impl Segment {
     ) -> io::Result<Segment> {
         let is_spare = spare.is_some();
         let unready = spare.unwrap_or_else(|| spare_path(dir, seq));
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&unready)?;
+        let made = Segment::make(dir, (seq, bytes, salt), &unready, is_spare, should_stop);
+        if made.is_err() {
+            // It would take room of a disk that may be full, and nobody would know of it before the next open.
+            let _ = std::fs::remove_file(&unready);
+        }
+        made
+    }
+
+    fn make(
+        dir: &Path,
+        (seq, bytes, salt): (u64, u64, u64),
+        unready: &Path,
+        is_spare: bool,
+        should_stop: Option<&mut dyn FnMut(u64) -> bool>,
+    ) -> io::Result<Segment> {
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(unready)?;
         let is_recycled = is_spare && file.metadata()?.len() == bytes;
         if !is_recycled {
             // A leftover of another size under this name must not make the segment longer than it says.
             file.set_len(bytes)?;
         }
         // Also of a spare: a kill between these two calls leaves one of the right length and without its blocks.
-        if let Err(error) = fallocate(&file, FallocateFlags::empty(), 0, bytes) {
-            std::fs::remove_file(&unready)?;
-            return Err(error);
-        }
+        fallocate(&file, FallocateFlags::empty(), 0, bytes)?;
         if let (false, Some(should_stop)) = (is_recycled, should_stop) {
-            zero_fill(&unready, &file, bytes, should_stop)?;
+            zero_fill(unready, &file, bytes, should_stop)?;
         }
         file.write_all_at(&encode_header(seq, salt), 0)?;
         file.sync_all()?;
-        std::fs::rename(&unready, segment_path(dir, seq))?;
+        std::fs::rename(unready, segment_path(dir, seq))?;
         sync_dir(dir)?;
         Ok(Segment { seq, salt, bytes, file: Arc::new(file) })
     }

@@ -40,8 +40,10 @@ pub(super) struct Shared {
     pub reclaim: Reclaim,
     /// Moves of reclaim that were dropped because their batch was replaced or moved meanwhile.
     pub stale_moves: AtomicU64,
-    /// The committer waits for room on the disk, and with it whoever waits for a commit.
+    /// The committer waits for room on the disk, and with it whoever waits for a commit, but for moves.
     pub is_disk_full: AtomicBool,
+    /// The disk has not even room for moves.
+    pub are_moves_waiting: AtomicBool,
     /// The process ends: nobody waits for room any more.
     pub is_stopping: AtomicBool,
     pub listener: OnceLock<Arc<dyn CommitListener>>,

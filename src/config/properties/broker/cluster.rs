@@ -20,18 +20,26 @@ pub(super) const ALL: &[Property] = &properties! {
         "Where the broker stands, as clients are told (server.rack).";
     "broker.session.timeout.ms": Int = "9000", Any, ReadOnly, NoMeaning,
         "After how long without a heartbeat the controller takes a broker for dead.";
+    "config.providers": List = "", Any, ClusterWide, NoMeaning,
+        "Java classes that fetch values of properties from elsewhere.";
     "controlled.shutdown.enable": Boolean = "true", Any, ReadOnly, NoMeaning,
         "Whether a broker hands its leaderships over before it stops.";
-    "controller.listener.names": String = null, Any, ReadOnly, NoMeaning,
+    "controller.listener.names": List = null, Any, ReadOnly, NoMeaning,
         "Which listeners are the controller's; they are not opened here.";
     "controller.quorum.append.linger.ms": Int = "25", AtLeast(0), ReadOnly, NoMeaning,
         "How long the controller gathers metadata writes before it syncs them.";
+    "controller.quorum.auto.join.enable": Boolean = "false", Any, ReadOnly, NoMeaning,
+        "Whether a controller joins the quorum by itself.";
     "controller.quorum.bootstrap.servers": List = "", Any, ReadOnly, NoMeaning,
         "Where a new node finds the controllers.";
     "controller.quorum.election.backoff.max.ms": Int = "1000", AtLeast(0), ReadOnly, NoMeaning,
         "The longest wait before another election of the controller.";
     "controller.quorum.election.timeout.ms": Int = "1000", AtLeast(0), ReadOnly, NoMeaning,
         "After how long without a leader a controller calls an election.";
+    "controller.quorum.fetch.max.bytes": Int = "1048576", AtLeast(1), ReadOnly, NoMeaning,
+        "How many bytes of metadata one fetch of the quorum asks for.";
+    "controller.quorum.fetch.snapshot.max.bytes": Int = "1048576", AtLeast(1), ReadOnly, NoMeaning,
+        "How many bytes of a metadata snapshot one fetch of the quorum asks for.";
     "controller.quorum.fetch.timeout.ms": Int = "2000", AtLeast(0), ReadOnly, NoMeaning,
         "After how long without a successful fetch a controller stands for election.";
     "controller.quorum.request.timeout.ms": Int = "2000", AtLeast(0), ReadOnly, NoMeaning,
@@ -48,8 +56,10 @@ pub(super) const ALL: &[Property] = &properties! {
         "How long the controller waits for a broker's answer.";
     "create.topic.policy.class.name": Class = null, Any, ReadOnly, NoMeaning,
         "A Java class that may refuse new topics.";
-    "early.start.listeners": String = null, Any, ReadOnly, NoMeaning,
+    "early.start.listeners": List = null, Any, ReadOnly, NoMeaning,
         "Which listeners open before the authorizer is ready.";
+    "follower.fetch.last.tiered.offset.enable": Boolean = "false", Any, ClusterWide, NoMeaning,
+        "Whether a new follower starts behind what tiered storage holds.";
     "follower.replication.throttled.rate": Long = "9223372036854775807", AtLeast(0), ClusterWide, NoMeaning,
         "How many bytes a second a broker may fetch as the follower of throttled replicas.";
     "initial.broker.registration.timeout.ms": Int = "60000", Any, ReadOnly, NoMeaning,
@@ -80,7 +90,7 @@ pub(super) const ALL: &[Property] = &properties! {
         "This node's id, unique in its cluster (server.node_id).";
     "num.replica.alter.log.dirs.threads": Int = null, Any, ReadOnly, NoMeaning,
         "Threads that move replicas between directories.";
-    "num.replica.fetchers": Int = "1", Any, ClusterWide, NoMeaning,
+    "num.replica.fetchers": Int = "1", AtLeast(1), ClusterWide, NoMeaning,
         "Threads that fetch from each other broker.";
     "process.roles": List = "", EachOf(&["broker", "controller"]), ReadOnly, NoMeaning,
         "Whether this process is a broker, a controller, or both; here it is the whole cluster.";

@@ -10,8 +10,6 @@ pub(super) const ALL: &[Property] = &properties! {
         "How long the broker waits before it tries again to add a partition to a transaction.";
     "group.consumer.assignment.interval.ms": Int = "1000", AtLeast(0), ClusterWide, Works,
         "The shortest time between two target assignments of a group of the consumer protocol.";
-    "group.consumer.assignor.offload.enable": Boolean = "true", Any, ReadOnly, NoMeaning,
-        "Whether assignments are computed apart from the coordinator's other work.";
     "group.consumer.assignors": List = "uniform,range", Any, ReadOnly, Works,
         "The assignors that the broker offers to groups of the consumer protocol (KIP-848); the first is the default.";
     "group.consumer.heartbeat.interval.ms": Int = "5000", AtLeast(1), ReadOnly, Works,
@@ -36,10 +34,12 @@ pub(super) const ALL: &[Property] = &properties! {
         "How often regular expressions that groups subscribe by are resolved again, even if no topic has come or gone.";
     "group.consumer.session.timeout.ms": Int = "45000", AtLeast(1), ReadOnly, Works,
         "After how long without a heartbeat a member of the consumer protocol is taken for dead.";
-    "group.coordinator.append.linger.ms": Int = "5", AtLeast(0), ReadOnly, NoMeaning,
-        "How long the coordinator gathers writes before it appends them; here writes gather while the previous sync runs.";
+    "group.coordinator.append.linger.ms": Int = "-1", AtLeast(-1), ReadOnly, NoMeaning,
+        "How long the coordinator gathers writes before it appends them, -1 as it sees fit; here writes gather while the previous sync runs.";
     "group.coordinator.background.threads": Int = "2", AtLeast(1), ReadOnly, NoMeaning,
         "Threads for the coordinator's long computations.";
+    "group.coordinator.cached.buffer.max.bytes": Int = "1048588", AtLeast(524_288), ClusterWide, NoMeaning,
+        "The largest buffer that the coordinator keeps for its next writes.";
     "group.coordinator.rebalance.protocols": List = "classic,consumer,streams", EachOf(&["consumer", "classic", "share", "streams"]), ReadOnly, Works,
         "The group protocols that the broker offers.";
     "group.coordinator.threads": Int = "4", AtLeast(1), ReadOnly, NoMeaning,

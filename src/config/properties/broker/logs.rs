@@ -14,6 +14,8 @@ pub(super) const ALL: &[Property] = &properties! {
         "How batches are kept: producer leaves them as they came, the others name a codec.";
     "compression.zstd.level": Int = "3", Between(-131_072, 22), ClusterWide, Works,
         "The effort of zstd when the broker is the one that compresses.";
+    "cordoned.log.dirs": List = "", Any, PerBroker, NoMeaning,
+        "Data directories that take no new partitions; here there is one.";
     "default.replication.factor": Int = "1", Any, ReadOnly, Works,
         "Replicas of a topic that is created without saying how many.";
     "delete.topic.enable": Boolean = "true", Any, ReadOnly, Works,
@@ -42,11 +44,11 @@ pub(super) const ALL: &[Property] = &properties! {
         "Threads that compact.";
     "log.cleanup.policy": List = "delete", EachOf(&["compact", "delete"]), ClusterWide, Works,
         "What happens to old records: delete them by age and size, compact them to the newest per key, or both.";
-    "log.dir": String = "/tmp/kafka-logs", Any, ReadOnly, Works,
+    "log.dir": List = "/tmp/kafka-logs", Any, ReadOnly, Works,
         "The data directory, where log.dirs does not name one (storage.path).";
     "log.dir.failure.timeout.ms": Long = "30000", AtLeast(1), ReadOnly, NoMeaning,
         "How long Kafka goes on when it cannot tell the controller of a failed directory.";
-    "log.dirs": String = null, Any, ReadOnly, Works,
+    "log.dirs": List = null, Any, ReadOnly, Works,
         "The data directories; here there is one, so the first is taken (storage.path).";
     "log.flush.interval.messages": Long = "9223372036854775807", AtLeast(1), ClusterWide, NoMeaning,
         "After how many records Kafka syncs a log; here storage.sync decides.";
@@ -75,7 +77,7 @@ pub(super) const ALL: &[Property] = &properties! {
     "log.preallocate": Boolean = "false", Any, ClusterWide, NoMeaning,
         "Whether Kafka reserves the space of a new segment file at once.";
     "log.retention.bytes": Long = "-1", Any, ClusterWide, Works,
-        "How many bytes a partition may hold before its oldest records go; -1 sets no limit.";
+        "How many of its newest bytes a partition keeps at least: an older batch goes once that many lie behind it; -1 keeps all.";
     "log.retention.check.interval.ms": Long = "300000", AtLeast(1), ReadOnly, Works,
         "How often the broker looks for records that are past their retention.";
     "log.retention.hours": Int = "168", Any, ReadOnly, Works,
@@ -128,6 +130,8 @@ pub(super) const ALL: &[Property] = &properties! {
         "How many samples the quota of fetches from tiered storage is computed from.";
     "remote.log.manager.fetch.quota.window.size.seconds": Int = "1", AtLeast(1), ReadOnly, NoMeaning,
         "The time that one sample of the quota of fetches covers.";
+    "remote.log.manager.follower.thread.pool.size": Int = "2", AtLeast(1), ClusterWide, NoMeaning,
+        "Threads with which followers learn what tiered storage holds; takes the place of remote.log.manager.thread.pool.size.";
     "remote.log.manager.task.interval.ms": Long = "30000", AtLeast(1), ReadOnly, NoMeaning,
         "How often the tasks of tiered storage run.";
     "remote.log.manager.thread.pool.size": Int = "2", AtLeast(1), ReadOnly, NoMeaning,

@@ -4,7 +4,7 @@ use crate::config::properties::{Property, Valid};
 use Valid::{Any, AtLeast};
 
 pub(super) const ALL: &[Property] = &properties! {
-    "advertised.listeners": String = null, Any, ReadOnly, Works,
+    "advertised.listeners": List = null, Any, ReadOnly, Works,
         "The addresses that clients are told to use, where they differ from those that the broker binds.";
     "background.threads": Int = "10", AtLeast(1), ClusterWide, NoMeaning,
         "Threads for Kafka's background work.";
@@ -28,7 +28,7 @@ pub(super) const ALL: &[Property] = &properties! {
         "Java classes that report Kafka's Yammer metrics.";
     "listener.security.protocol.map": String = "SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT", Any, PerBroker, Works,
         "Which security protocol each listener name stands for; only PLAINTEXT ones can be opened here.";
-    "listeners": String = "PLAINTEXT://:9092", Any, PerBroker, Works,
+    "listeners": List = "PLAINTEXT://:9092", Any, PerBroker, Works,
         "The addresses to listen on, as NAME://host:port (server.listen).";
     "max.connection.creation.rate": Int = "2147483647", AtLeast(0), ClusterWide, NoMeaning,
         "How many connections a second the broker lets in.";

@@ -86,7 +86,7 @@ pub(super) const ALL: &[Property] = &properties! {
         "The secret that belongs to that client id.";
     "sasl.oauthbearer.clock.skew.seconds": Int = "30", Any, ReadOnly, NoMeaning,
         "How far the clocks of broker and OAuth provider may differ.";
-    "sasl.oauthbearer.expected.audience": List = null, Any, ReadOnly, NoMeaning,
+    "sasl.oauthbearer.expected.audience": List = "", Any, ReadOnly, NoMeaning,
         "The audiences of which a token must name one.";
     "sasl.oauthbearer.expected.issuer": String = null, Any, ReadOnly, NoMeaning,
         "The issuer that a token must name.";
