@@ -3,7 +3,7 @@
 //! Behaviour: each topic of the request succeeds or fails on its own. When the answer leaves, the topic, its logs and the offsets that
 //! groups committed for it are gone, durably. A topic given twice, by name, by id or by both, is refused each time. When the coordinators of groups
 //! cannot write for longer than `timeout_ms`, or [`PATIENCE_MIN`] if that is longer (the disk is full), the answer does not wait for the offsets any
-//! more: fetches of a new topic with the same name do not see them, and they go when the coordinators write again.
+//! more: fetches of a new topic with the same name do not see them, and they go when the coordinators write again, or, after a stop, when they expire.
 //! With `delete.topic.enable=false`: TOPIC_DELETION_DISABLED for all.
 //!
 //! Version notes: below 3 disabled deletion is INVALID_REQUEST; 5 (KIP-599) brings error messages; 6 (KIP-516) takes topic ids.

@@ -32,8 +32,8 @@ pub fn append(error: &AppendError) -> ResponseError {
             ResponseError::InvalidTxnState
         }
         AppendError::Producer(ProducerError::StaleCoordinator { .. }) => ResponseError::TransactionCoordinatorFenced,
-        // The topic was deleted between look-up and append: what a client makes of it is a metadata refresh.
         AppendError::NoRoom => ResponseError::RequestTimedOut,
+        // The topic was deleted between look-up and append: what a client makes of it is a metadata refresh.
         AppendError::Stopped(_) => ResponseError::UnknownTopicOrPartition,
         AppendError::Store(error) => store(error),
     }

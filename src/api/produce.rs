@@ -190,7 +190,8 @@ pub(super) fn find(context: &Context, name: &TopicName, id: Uuid) -> Result<Arc<
     context.broker.catalog.topic(name).ok_or(ResponseError::UnknownTopicOrPartition)
 }
 
-/// May be dropped while it waits: nothing was appended then, or the batch and its dead letters together, which go on by themselves.
+/// Waits until `deadline` at most. What has no room by then is not appended; a batch with dead letters may still be, together with them, which go on by
+/// themselves.
 async fn append(
     context: &Context,
     topic: &Arc<Topic>,
@@ -216,7 +217,10 @@ async fn append(
     let records = match &topic.settings.compression {
         None => records,
         // In a box, as below.
-        Some(codec) => Box::pin(recompressed(context, &partition, codec, records)).await?,
+        Some(codec) => {
+            let mut recompressing = Box::pin(recompressed(context, &partition, codec, records));
+            within(deadline, recompressing.as_mut()).await.ok_or(ResponseError::RequestTimedOut)??
+        }
     };
     let accepted = match &topic.settings.validation {
         None => Accepted { appended: partition.append_by(deadline, records, origin).await?, dead_letters: None },
@@ -333,12 +337,13 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
     const ALL: i16 = -1;
 
-    /// A version 12 request's, of a broker with the topic "t", which has two partitions.
-    async fn context() -> Context {
+    /// A version 12 request's, of a broker with the topic "t", which has two partitions and these settings.
+    async fn context(settings: &[(&str, &str)]) -> Context {
         let mut config = Config::default();
         config.storage.ephemeral = true;
         let broker = Broker::open(Arc::new(config), Env::manual(NOW, 1)).await.expect("a broker in memory");
-        let topic = NewTopic { partitions: 2, ..NewTopic::with_defaults("t", &broker.config.kafka) };
+        let overrides = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let topic = NewTopic { partitions: 2, overrides, ..NewTopic::with_defaults("t", &broker.config.kafka) };
         broker.create_topic(topic).await.expect("a new topic");
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         Context {
@@ -356,7 +361,11 @@ mod tests {
 
     /// One record for each partition.
     fn request(acks: i16) -> ProduceRequest {
-        let batch = || BatchBuilder::new(NOW).record(None, Some(b"v")).build();
+        compressed(acks, Compression::None)
+    }
+
+    fn compressed(acks: i16, codec: Compression) -> ProduceRequest {
+        let batch = || BatchBuilder::new(NOW).compression(codec).record(None, Some(b"v")).build();
         let data = [0, 1].map(|index| PartitionProduceData::default().with_index(index).with_records(Some(batch())));
         let name = TopicName(StrBytes::from_static_str("t"));
         let topic = TopicProduceData::default().with_name(name).with_partition_data(data.to_vec());
@@ -370,7 +379,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_batch_that_finds_no_room_in_time_is_refused_and_never_appended() {
-        let context = context().await;
+        let context = context(&[]).await;
         let room = context.broker.logs.take_room().await;
         let late = Instant::now();
         let Answer::Now(response) = produce(context.clone(), request(ALL), late).await else {
@@ -390,6 +399,19 @@ mod tests {
             let partition = context.broker.partition(&topic, index).await.expect("it opens").expect("it is there");
             assert_eq!(partition.next(), Offset(1), "and the only one");
         }
+        context.broker.close().await.expect("it closes");
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_may_not_be_unpacked_in_time_is_refused() {
+        let context = context(&[("compression.type", "gzip")]).await;
+        let all = context.broker.unpacked.available_permits();
+        let others = context.broker.unpacked.acquire_many(u32::try_from(all).expect("few")).await.expect("open");
+        let sent = produce(context.clone(), compressed(ALL, Compression::Lz4), Instant::now()).await;
+        let Answer::Now(response) = sent else { panic!("nothing is to be waited for") };
+        let refused = (ResponseError::RequestTimedOut.code(), -1);
+        assert_eq!(answers(response), [refused, refused]);
+        drop(others);
         context.broker.close().await.expect("it closes");
     }
 }

@@ -64,10 +64,7 @@ impl Validated {
         let checked = self.partition.check(&records)?;
         let compression = checked.header().attributes.compression().map_err(AppendError::Corrupt)?;
         let broker = self.context.broker.clone();
-        let leave = match compression {
-            Compression::None => None,
-            _ => broker.unpacked.clone().acquire_owned().await.ok(),
-        };
+        let leave = self.leave_to_unpack(compression).await;
         let (judgement, leave) = self.judge(&records, compression, leave).await;
         let judgement = judgement.map_err(AppendError::Corrupt)?;
         if broker.catalog.topic_by_id(self.topic.id).is_some() {
@@ -76,10 +73,13 @@ impl Validated {
         let moves = self.rules.on_invalid == OnInvalid::DeadLetter && !checked.header().attributes.is_transactional();
         if judgement.invalid.is_empty() {
             let resent = moves.then(|| records.clone());
+            // Not while it waits for room: others would have to wait for that.
+            drop(leave);
             let appended = self.partition.append_checked(checked, records, origin).await?;
             return match resent {
                 Some(records) if appended.is_repeated => {
                     let accepted = tasks::to_the_end("complete what was appended", async move {
+                        let leave = self.leave_to_unpack(compression).await;
                         let accepted = self.complete(records, appended, judgement.invalid).await;
                         drop(leave);
                         accepted
@@ -113,6 +113,14 @@ impl Validated {
             accepted
         });
         accepted.await
+    }
+
+    /// Each may take as much memory as a batch may unpack to.
+    async fn leave_to_unpack(&self, compression: Compression) -> Option<OwnedSemaphorePermit> {
+        match compression {
+            Compression::None => None,
+            _ => self.context.broker.unpacked.clone().acquire_owned().await.ok(),
+        }
     }
 
     /// Gives back the leave to unpack: the producer may go away, and the work goes on with it.

@@ -14,7 +14,7 @@ pub(super) struct Draft {
     pub config: Config,
     /// Every Kafka property given so far; a later source replaces an earlier one's.
     explicit: BTreeMap<String, String>,
-    /// Names in a `server.properties` that Kafka 4.1 does not have: it ignores them, and we say so.
+    /// Names in a `server.properties` that Kafka 4.3.1 does not have: it ignores them, and we say so.
     unknown: BTreeSet<String>,
     warnings: Vec<String>,
 }
@@ -105,7 +105,7 @@ impl Draft {
     }
 }
 
-/// Whether Kafka 4.1 has a broker property of this name, documented or not.
+/// Whether Kafka 4.3.1 has a broker property of this name, documented or not.
 fn is_kafkas(name: &str) -> bool {
     properties::broker(name).is_some() || properties::broker::is_undocumented(name)
 }

@@ -274,7 +274,7 @@ impl Partition {
             Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
             Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
         };
-        // The only wait: callers drop this future when it takes too long, and nothing was appended then.
+        // The only wait: callers without a `deadline` may drop this future meanwhile, and nothing was appended then.
         let mut room = self.store.reserve(records.len());
         let permit = match deadline {
             Some(deadline) => within(deadline, room.as_mut()).await.ok_or(AppendError::NoRoom)?,

@@ -129,7 +129,7 @@ fn dated(header: &BatchHeader, batch: &Bytes, demands: &Demands) -> Result<Optio
 }
 
 /// One timestamp that is not allowed makes it INVALID_TIMESTAMP, whatever else there is. Source: LogValidator.processRecordErrors, whose words
-/// these are.
+/// those about timestamps are.
 fn check_records(header: &BatchHeader, summary: Summary, demands: &Demands) -> Result<(), AppendError> {
     let Summary { keyless, misdated, .. } = summary;
     if keyless.is_empty() && misdated.is_empty() {

@@ -228,7 +228,9 @@ impl Property {
             Kind::Short => value.parse::<i16>().map_or_else(|_| not_a_number(), |number| self.out_of_bounds(number.into())),
             Kind::Long => value.parse::<i64>().map_or_else(|_| not_a_number(), |number| self.out_of_bounds(number)),
             Kind::Double => value.parse::<f64>().map_or_else(|_| not_a_number(), |number| self.out_of_fraction(number)),
-            Kind::String | Kind::Class | Kind::Password | Kind::List => self.not_allowed(value),
+            Kind::String | Kind::Class | Kind::Password => self.not_allowed(value),
+            // Item by item: see `check_items`.
+            Kind::List => None,
         }
     }
 

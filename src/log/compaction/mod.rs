@@ -60,7 +60,8 @@ pub enum CompactionError {
     Ended,
 }
 
-/// A batch that stays as it is: a topic that was not compacted before keeps compressed ones unopened, for one.
+/// A batch that stays as it is, and why: it does not read (a topic that was not compacted before keeps compressed ones unopened), or is too large to be
+/// put back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Left {
     pub at: Offset,

@@ -21,7 +21,7 @@ impl Partition {
         (state.cleaned.max(self.start()), end.min(state.segment.base))
     }
 
-    /// The first batch that could not be cleaned, though something in it is deleted: what deleted it has to stay.
+    /// The first batch that is too large to put back: what deletes records in it has to stay.
     pub(in crate::log) fn uncleaned(&self) -> Option<Offset> {
         let start = self.start();
         self.lock().uncleaned.filter(|at| *at >= start)
