@@ -10,6 +10,7 @@ use crate::log::Partition;
 use crate::store::Mark;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
@@ -46,13 +47,25 @@ pub struct Connection {
     /// The address at which the client reached us; what Metadata advertises when nothing else is configured.
     pub local: SocketAddr,
     client_instance: Mutex<ClientInstance>,
+    is_over: AtomicBool,
 }
 
 impl Connection {
     /// A connection that has just been accepted.
     #[must_use]
     pub fn new(id: u64, peer: SocketAddr, local: SocketAddr) -> Connection {
-        Connection { id, peer, local, client_instance: Mutex::default() }
+        Connection { id, peer, local, client_instance: Mutex::default(), is_over: AtomicBool::new(false) }
+    }
+
+    /// Nothing more is to be read from it: what the client has sent behind this request must not be done before the client sends this one again.
+    pub fn end(&self) {
+        self.is_over.store(true, Ordering::Relaxed);
+    }
+
+    /// See [`Connection::end`].
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Relaxed)
     }
 
     /// The client whose metrics come over it.

@@ -4,7 +4,8 @@
 //! acks=all wait for the same thing: this node's disk. acks=0 answers nothing, and an error closes the connection, as in Kafka.
 //! A batch that is not durable within the request's `timeout_ms`, or [`TIMEOUT_MIN`] if that is longer, answers REQUEST_TIMED_OUT; it may still become
 //! durable, and an idempotent producer's retry is then recognised. Both stages share that time, counted from the start of stage one: a batch that finds
-//! no room in the store's queue by then (a full disk) answers the same and is not appended, nor is what follows it in the request. So a client that gave
+//! no room in the store's queue by then (a full disk) answers the same and is not appended, nor is what follows it in the request, and the connection ends:
+//! what was sent behind it must not come first (a producer that the partition does not know may begin with any sequence). So a client that gave
 //! up and sends again on another connection leaves no connection behind that waits, and finds nothing doubled by it.
 //!
 //! Version notes: 7 (KIP-110) brings zstd; 8 (KIP-467) names the bad records of a batch; 9 is flexible; 10 (KIP-951) can name a new leader, which one node never
@@ -92,7 +93,10 @@ async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -
         let mut asking = Box::pin(transactional_produce::ask(&context, &request));
         match within(deadline, asking.as_mut()).await {
             Some(answer) => leave = answer,
-            None => refusal = Some(ResponseError::RequestTimedOut),
+            None => {
+                refusal = Some(ResponseError::RequestTimedOut);
+                context.connection.end();
+            }
         }
     }
     let (mut records_count, mut bytes_count) = (0, 0);
@@ -116,8 +120,9 @@ async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -
                 },
             };
             if appended.as_ref().is_err_and(|refused| refused.error == ResponseError::RequestTimedOut) {
-                // What is left has no time, and must not slip in: the client sends it again.
+                // What is left has no time, and must not slip in: the client sends it again. Nor may its later requests, which may find room.
                 refusal = Some(ResponseError::RequestTimedOut);
+                context.connection.end();
             }
             answers.push(match appended {
                 Ok((partition, Accepted { appended, dead_letters })) => {
@@ -387,6 +392,7 @@ mod tests {
         };
         let refused = (ResponseError::RequestTimedOut.code(), -1);
         assert_eq!(answers(response), [refused, refused]);
+        assert!(context.connection.is_over(), "what was sent behind it must not come first");
         let silent = produce(context.clone(), request(0), late).await;
         assert!(matches!(silent, Answer::Close(_)), "an error closes the connection of a producer that wants no answers");
 

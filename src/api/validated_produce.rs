@@ -105,6 +105,9 @@ impl Validated {
             let (whole, dropped) = (records.clone(), judgement.invalid.iter().map(|one| one.index).collect::<HashSet<_>>());
             let kept = tasks::blocking("drop records", move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped)).await;
             let kept = kept.map_err(AppendError::Corrupt)?;
+            if tokio::time::Instant::now() >= self.deadline {
+                return Err(ResponseError::RequestTimedOut.into());
+            }
             // Nothing is there yet, and past the deadline nobody waits for it. What follows it has no deadline.
             let appending = self.partition.append_checked(checked.kept(&kept)?, kept, origin);
             let appended = within(self.deadline, pin!(appending)).await.ok_or(ResponseError::RequestTimedOut)??;

@@ -143,11 +143,12 @@ impl Reader {
             room.into_permits().for_each(|permit| held.keep(permit));
         }
         match answer {
-            Ok(Answer::Silent) => Ok(()),
-            Ok(Answer::Close(reason)) => Err(End::answered(reason)),
-            Ok(answer) => self.queue.send((answer, held, asked)).await.map_err(|_| End::silent("the writer is gone")),
-            Err(end) => Err(end),
+            Ok(Answer::Silent) => {}
+            Ok(Answer::Close(reason)) => return Err(End::answered(reason)),
+            Ok(answer) => self.queue.send((answer, held, asked)).await.map_err(|_| End::silent("the writer is gone"))?,
+            Err(end) => return Err(end),
         }
+        if self.connection.is_over() { Err(End::answered("what it has sent has to be sent again, in order")) } else { Ok(()) }
     }
 
     async fn dispatch(&mut self, mut body: Bytes, held: Held) -> Result<Encoded, End> {

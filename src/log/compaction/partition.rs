@@ -16,15 +16,19 @@ impl Partition {
     /// What compaction has still to look at: from the end of what is compacted to where the active segment or the first undecided
     /// transaction begins.
     pub(in crate::log) fn dirty(&self) -> (Offset, Offset) {
-        let end = self.last_stable();
-        let state = self.lock();
-        (state.cleaned.max(self.start()), end.min(state.segment.base))
+        let (start, end) = (self.start(), self.last_stable());
+        let mut state = self.lock();
+        if state.uncleaned.is_some_and(|at| at < start) {
+            // It is gone, or its beginning is. There may be others behind it: they are found anew.
+            state.uncleaned = None;
+            state.cleaned = start;
+        }
+        (state.cleaned.max(start), end.min(state.segment.base))
     }
 
     /// The first batch that is too large to put back: what deletes records in it has to stay.
     pub(in crate::log) fn uncleaned(&self) -> Option<Offset> {
-        let start = self.start();
-        self.lock().uncleaned.filter(|at| *at >= start)
+        self.lock().uncleaned
     }
 
     /// The log is compacted up to `end`, but for the batch at `uncleaned`; goes into the next snapshot.

@@ -134,7 +134,7 @@ impl Committer {
 
     /// Tells who waited for it that all that was taken is done.
     fn forget_taken(&mut self) {
-        for passed in self.taken.barriers.drain(..) {
+        for passed in self.taken.barriers.drain(..).chain(self.taken.moved.drain(..)) {
             passed();
         }
         self.taken.items.clear();
@@ -213,6 +213,9 @@ impl Committer {
     fn commit(&mut self) -> Result<(), StoreError> {
         if !self.has_room() {
             self.next_segment()?;
+            if self.taken.items.is_empty() {
+                return Ok(());
+            }
         }
         let mut header = CommitHeader {
             at: Position { seq: self.segment.seq, at: self.at },
@@ -398,6 +401,10 @@ impl Committer {
     /// While the disk has no room for another segment, whoever appends waits: nothing was written, so nothing is lost. Retention, or whoever deletes
     /// a topic, may make room; so do moves, and then there may be some in this segment.
     fn enter_next_or_make_room(&mut self) -> Result<(), StoreError> {
+        // What was taken is no move: those before these barriers are committed, and reclaim must not wait for what waits for it.
+        for passed in self.taken.moved.drain(..) {
+            passed();
+        }
         loop {
             let is_room_here = self.has_room() && self.may_append();
             if is_room_here || self.try_enter_next(Usage::Appends)? {
@@ -411,7 +418,10 @@ impl Committer {
     /// Commits only moves until the segment that is kept for them is there again: else there would be no room to end what they have begun.
     fn restore_reserve(&mut self) -> Result<(), StoreError> {
         while !self.may_append() {
-            self.check_wait(preparer::no_room(&self.shared, self.segment.seq + 1, Usage::Moves))?;
+            if let Some(failure) = self.shared.failure.get() {
+                return Err(failure.clone());
+            }
+            self.note_full(&preparer::no_room(&self.shared, self.segment.seq + 1, Usage::Moves).error)?;
             self.shared.reclaim.look();
             self.commit_moves()?;
         }
@@ -448,12 +458,22 @@ impl Committer {
 
     /// Moves need the room that is kept for them. Who has used it up must give it back.
     fn enter_next_for_moves(&mut self) -> Result<(), StoreError> {
-        while !self.try_enter_next(Usage::Moves)? {
+        while !self.try_enter_next_unless_ending()? {
             self.shared.are_moves_waiting.store(true, Ordering::Relaxed);
             std::thread::sleep(FULL_PAUSE);
         }
         self.shared.are_moves_waiting.store(false, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// For moves, which are given up at the end: they would be made again.
+    fn try_enter_next_unless_ending(&mut self) -> Result<bool, StoreError> {
+        if !self.is_ending() {
+            return self.try_enter_next(Usage::Moves);
+        }
+        self.shared.stale_moves.fetch_add(self.taken.items.len() as u64, Ordering::Relaxed);
+        self.taken.items.clear();
+        Ok(true)
     }
 
     /// Goes on in the next segment; `false` when the disk has no room for it.
@@ -468,6 +488,8 @@ impl Committer {
                 self.shared.reclaim.segment_left();
                 Ok(true)
             }
+            // Given up, see above.
+            Err(unprepared) if unprepared.is_disk_full && usage == Usage::Moves && self.is_ending() => Ok(false),
             Err(unprepared) => self.check_wait(unprepared).map(|()| false),
         }
     }
@@ -480,6 +502,11 @@ impl Committer {
         if !is_disk_full || self.is_ending() {
             return Err(error);
         }
+        self.note_full(&error)
+    }
+
+    /// Says so once.
+    fn note_full(&self, error: &StoreError) -> Result<(), StoreError> {
         if !self.shared.is_disk_full.swap(true, Ordering::Relaxed) {
             tracing::error!(%error, "the disk is full: producers wait until there is room");
             // With another policy than `commit`: it may be long until the next turn.

@@ -48,11 +48,7 @@ pub(super) type Barrier = Box<dyn FnOnce() + Send>;
 enum Entry {
     Batch(Item),
     Barrier(Barrier),
-}
-
-enum Lane {
-    Moves,
-    Entries,
+    BarrierOfMoves(Barrier),
 }
 
 #[derive(Default)]
@@ -83,6 +79,8 @@ impl State {
 pub(super) struct Taken {
     pub items: Vec<Item>,
     pub barriers: Vec<Barrier>,
+    /// Barriers of moves.
+    pub moved: Vec<Barrier>,
 }
 
 impl Taken {
@@ -91,6 +89,7 @@ impl Taken {
         while let Some(entry) = lane.pop_front() {
             match entry {
                 Entry::Barrier(barrier) => self.barriers.push(barrier),
+                Entry::BarrierOfMoves(barrier) => self.moved.push(barrier),
                 Entry::Batch(item) => {
                     let length = item.journal_bytes();
                     if *bytes + length > limit && !self.items.is_empty() {
@@ -116,9 +115,18 @@ pub(super) enum Outcome {
 }
 
 impl Queue {
+    /// Not a move.
     pub fn push(&self, item: Item) {
-        let lane = if matches!(item.purpose, Purpose::Move(_)) { Lane::Moves } else { Lane::Entries };
-        self.add(Entry::Batch(item), lane);
+        self.add(|state| state.entries.push_back(Entry::Batch(item)));
+    }
+
+    /// Moves, which are committed together as far as a segment has room for them, and a barrier behind them, which is dropped without being called when
+    /// the queue is closed.
+    pub fn push_moves(&self, items: Vec<Item>, barrier: Barrier) {
+        self.add(|state| {
+            state.moves.extend(items.into_iter().map(Entry::Batch));
+            state.moves.push_back(Entry::BarrierOfMoves(barrier));
+        });
     }
 
     /// Nothing more is taken in.
@@ -128,26 +136,18 @@ impl Queue {
 
     /// `barrier` is dropped without being called when the queue is closed.
     pub fn push_barrier(&self, barrier: Barrier) {
-        self.add(Entry::Barrier(barrier), Lane::Entries);
+        self.add(|state| state.entries.push_back(Entry::Barrier(barrier)));
     }
 
-    /// As [`Queue::push_barrier`], of moves.
-    pub fn push_barrier_of_moves(&self, barrier: Barrier) {
-        self.add(Entry::Barrier(barrier), Lane::Moves);
-    }
-
-    fn add(&self, entry: Entry, lane: Lane) {
+    fn add(&self, add: impl FnOnce(&mut State)) {
         let mut state = lock(&self.state);
         if state.is_closed {
             // What an entry's drop does (a permit, a waiting task) must not happen under this lock.
             drop(state);
-            drop(entry);
+            drop(add);
             return;
         }
-        match lane {
-            Lane::Moves => state.moves.push_back(entry),
-            Lane::Entries => state.entries.push_back(entry),
-        }
+        add(&mut state);
         let is_sleeping = std::mem::take(&mut state.is_sleeping);
         // First: woken under the lock, the committer would wait for it at once, and be woken again.
         drop(state);
@@ -234,19 +234,19 @@ mod tests {
         Item { permit: None, append, purpose }
     }
 
-    fn taken(taken: &mut Taken) -> (Vec<i64>, usize) {
-        let barriers = taken.barriers.drain(..).count();
-        (taken.items.drain(..).map(|item| item.append.first.0).collect(), barriers)
+    /// First offsets, how many barriers, how many of moves.
+    fn taken(taken: &mut Taken) -> (Vec<i64>, usize, usize) {
+        let items = taken.items.drain(..).map(|item| item.append.first.0).collect();
+        (items, taken.barriers.drain(..).count(), taken.moved.drain(..).count())
     }
 
     fn queue_of_both() -> Queue {
         let queue = Queue::default();
         let from = Purpose::Move(Position { seq: 1, at: 4096 });
-        for (offset, purpose) in [(0, Purpose::Append), (1, from), (2, Purpose::Rewrite), (3, from)] {
-            queue.push(item(offset, purpose));
-        }
+        queue.push(item(0, Purpose::Append));
+        queue.push_moves(vec![item(1, from), item(3, from)], Box::new(|| {}));
+        queue.push(item(2, Purpose::Rewrite));
         queue.push_barrier(Box::new(|| {}));
-        queue.push_barrier_of_moves(Box::new(|| {}));
         queue
     }
 
@@ -254,20 +254,29 @@ mod tests {
     fn moves_go_first_and_each_lane_keeps_its_order() {
         let (queue, mut all) = (queue_of_both(), Taken::default());
         assert_eq!(queue.take(&mut all, usize::MAX, None), Outcome::Work);
-        assert_eq!(taken(&mut all), (vec![1, 3, 0, 2], 2));
+        assert_eq!(taken(&mut all), (vec![1, 3, 0, 2], 1, 1));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_taken_alone() {
+        let (queue, mut one) = (queue_of_both(), Taken::default());
+        for (offset, moved) in [(1, 0), (3, 1), (0, 0)] {
+            assert_eq!(queue.take(&mut one, 1, None), Outcome::Work);
+            assert_eq!(taken(&mut one), (vec![offset], 0, moved));
+        }
     }
 
     #[test]
     fn a_barrier_waits_for_its_lane_only() {
         let (queue, mut some) = (queue_of_both(), Taken::default());
         queue.take_moves(&mut some, usize::MAX, LONG);
-        assert_eq!(taken(&mut some), (vec![1, 3], 1));
+        assert_eq!(taken(&mut some), (vec![1, 3], 0, 1));
         queue.take_moves(&mut some, usize::MAX, Duration::ZERO);
-        assert_eq!(taken(&mut some), (vec![], 0), "none is left");
+        assert_eq!(taken(&mut some), (vec![], 0, 0), "none is left");
         assert_eq!(queue.take(&mut some, 1, None), Outcome::Work);
-        assert_eq!(taken(&mut some), (vec![0], 0), "one, whatever its size");
+        assert_eq!(taken(&mut some), (vec![0], 0, 0), "one, whatever its size");
         assert_eq!(queue.take(&mut some, usize::MAX, None), Outcome::Work);
-        assert_eq!(taken(&mut some), (vec![2], 1));
+        assert_eq!(taken(&mut some), (vec![2], 1, 0));
     }
 
     #[test]
@@ -276,9 +285,9 @@ mod tests {
         queue.push(item(0, Purpose::Append));
         queue.close();
         queue.take_moves(&mut none, usize::MAX, LONG);
-        assert_eq!(taken(&mut none), (vec![], 0));
+        assert_eq!(taken(&mut none), (vec![], 0, 0));
         assert_eq!(queue.take(&mut none, usize::MAX, None), Outcome::Work);
-        assert_eq!(taken(&mut none), (vec![0], 0));
+        assert_eq!(taken(&mut none), (vec![0], 0, 0));
         assert_eq!(queue.take(&mut none, usize::MAX, None), Outcome::Closed);
     }
 }

@@ -461,14 +461,17 @@ impl Worker {
         Ok(Ok(cost <= self.room_for_moves()))
     }
 
-    /// The segment that is kept for moves, else the rest of this one.
+    /// The segment that is kept for moves, else the rest of this one while appends wait.
     fn room_for_moves(&self) -> u64 {
         let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
-        let begun = match self.shared.preparer.has_room(dir, bytes, Usage::Moves) {
-            true => SEGMENT_HEADER_BYTES,
-            false => lock(&self.shared.accounts).state.end.at,
-        };
-        bytes.saturating_sub(begun)
+        if self.shared.preparer.has_room(dir, bytes, Usage::Moves) {
+            return bytes.saturating_sub(SEGMENT_HEADER_BYTES);
+        }
+        if self.shared.is_disk_full.load(Ordering::Relaxed) {
+            return bytes.saturating_sub(lock(&self.shared.accounts).state.end.at);
+        }
+        // Appends write there, too.
+        0
     }
 
     /// Bytes of the journal that the living batches of a segment take when they are moved, at most.
@@ -487,7 +490,7 @@ impl Worker {
             }
             at = commit.header.end().at;
         }
-        // A commit each mebibyte; the first may begin late, and the last end early.
+        // They are queued, and committed, a mebibyte at a time; one may be cut by the end of a segment.
         let commits = bytes / MOVE_BYTES as u64 + 2;
         Ok(Ok(bytes + commits * (COMMIT_HEADER_BYTES as u64 + ALIGNMENT)))
     }
@@ -511,7 +514,7 @@ impl Worker {
             Err(error) => return Ok(self.leave(seq, &error)),
         }
         let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
-        let (mut at, mut queued) = (SEGMENT_HEADER_BYTES, 0);
+        let (mut at, mut moves, mut bytes) = (SEGMENT_HEADER_BYTES, Vec::new(), 0);
         loop {
             let commit = match reader.commit_at(at) {
                 Ok(Some(commit)) => commit,
@@ -519,17 +522,19 @@ impl Worker {
                 Err(error) => return Ok(self.leave(seq, &error)),
             };
             for found in &commit.found {
-                queued += self.queue_if_living(found, reader.bytes(), Position { seq, at })?;
-                if queued >= MOVE_BYTES {
-                    queued = 0;
-                    if !self.wait_for_moves() {
+                let Some(item) = self.move_of(found, reader.bytes(), Position { seq, at })? else { continue };
+                bytes += item.append.bytes.len();
+                moves.push(item);
+                if bytes >= MOVE_BYTES {
+                    bytes = 0;
+                    if !self.commit(std::mem::take(&mut moves)) {
                         return Ok(false);
                     }
                 }
             }
             at = commit.header.end().at;
         }
-        if !self.wait_for_moves() {
+        if !moves.is_empty() && !self.commit(moves) {
             return Ok(false);
         }
         let left = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
@@ -551,20 +556,20 @@ impl Worker {
         true
     }
 
-    /// Queues one batch of a commit that starts at `start`, if its entry points here; answers its length.
-    fn queue_if_living(&self, found: &Found, commit: &[u8], start: Position) -> Result<usize, StoreError> {
+    /// The move of one batch of a commit that starts at `start`, if it lives there and can be moved.
+    fn move_of(&self, found: &Found, commit: &[u8], start: Position) -> Result<Option<Item>, StoreError> {
         if !self.is_living(found, start)? {
-            return Ok(0);
+            return Ok(None);
         }
         let (record, place) = (&found.record, place_of(found, start));
         let Some(batch) = found.batch(commit).filter(|_| found.is_intact(commit)) else {
             // Left where it is: a reader of that batch, and only that one, will notice.
             tracing::error!(log = %record.log, offset = %record.first, seq = start.seq, at = place.at, "a stored batch is damaged");
-            return Ok(0);
+            return Ok(None);
         };
         if batch.len() > self.shared.options.batch_bytes_max() {
             // Written when storage.segment_bytes was larger: it stays where it is, and its segment with it.
-            return Ok(0);
+            return Ok(None);
         }
         let append = Append {
             log: record.log,
@@ -577,18 +582,18 @@ impl Worker {
             // The mark's key needs no journal: keys are flushed before the old segment is given away.
             mark: None,
         };
-        self.shared.queue.push(Item { permit: None, append, purpose: Purpose::Move(place) });
-        Ok(batch.len())
+        Ok(Some(Item { permit: None, append, purpose: Purpose::Move(place) }))
     }
 
-    /// Waits until the moves that were queued so far are committed; `false` when the store closes, or the committer waits for room for them, which this
-    /// thread may have to make.
-    fn wait_for_moves(&mut self) -> bool {
+    /// Queues moves and waits until they are committed; `false` when the store closes, or the committer waits for room for them, which this thread may have
+    /// to make.
+    fn commit(&mut self, moves: Vec<Item>) -> bool {
         let (passed, wait) = mpsc::channel();
-        self.shared.queue.push_barrier_of_moves(Box::new(move || {
+        let barrier = move || {
             // This thread waits for it, unless the process stops, or it gave up: then the committer has it look again.
             let _ = passed.send(());
-        }));
+        };
+        self.shared.queue.push_moves(moves, Box::new(barrier));
         loop {
             match wait.recv_timeout(FULL_LOOK) {
                 Err(RecvTimeoutError::Timeout) if self.shared.are_moves_waiting.load(Ordering::Relaxed) => {
