@@ -1,6 +1,6 @@
 //! Fourbyfour Stream: an event-streaming server that speaks the Kafka wire protocol.
 //!
-//! Layers, lowest first: `ids env config telemetry tasks deadline sockets span` · `wire records store` · `log catalog` · `coordinator schema` · `broker` ·
+//! Layers, lowest first: `ids env config telemetry tasks sockets span` · `wire records store` · `log catalog` · `coordinator schema` · `broker` ·
 //! `api` · `hooks` · `server http` · `cli`. A module uses layers below its own only; `tidy.rs` holds us to it.
 
 pub mod api;
@@ -9,7 +9,6 @@ pub mod catalog;
 pub mod cli;
 pub mod config;
 pub mod coordinator;
-pub mod deadline;
 pub mod env;
 pub mod hooks;
 pub mod http;

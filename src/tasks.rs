@@ -11,6 +11,8 @@ use std::thread::JoinHandle as ThreadHandle;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
+pub mod deadline;
+
 /// What happens when something that must not fail has failed.
 type Fatal = Box<dyn Fn(&str) + Send + Sync>;
 static ON_FATAL: OnceLock<Fatal> = OnceLock::new();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// Modules by layer; a module names modules of lower layers only.
 const LAYERS: &[&[&str]] = &[
-    &["ids", "env", "config", "telemetry", "tasks", "deadline", "sockets", "span"],
+    &["ids", "env", "config", "telemetry", "tasks", "sockets", "span"],
     &["wire", "records", "store"],
     &["log", "catalog"],
     &["coordinator", "schema"],
