@@ -22,7 +22,6 @@ use sha2::{Digest, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::pin::pin;
 use std::sync::Arc;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 /// Records that an answer names one by one.
@@ -64,27 +63,18 @@ impl Validated {
         let checked = self.partition.check(&records)?;
         let compression = checked.header().attributes.compression().map_err(AppendError::Corrupt)?;
         let broker = self.context.broker.clone();
-        let leave = self.leave_to_unpack(compression).await;
-        let (judgement, leave) = self.judge(&records, compression, leave).await;
-        let judgement = judgement.map_err(AppendError::Corrupt)?;
+        let judgement = self.judge(&records, compression).await.map_err(AppendError::Corrupt)?;
         if broker.catalog.topic_by_id(self.topic.id).is_some() {
             broker.invalid_records.add(self.topic.id, &judgement.invalid);
         }
         let moves = self.rules.on_invalid == OnInvalid::DeadLetter && !checked.header().attributes.is_transactional();
         if judgement.invalid.is_empty() {
             let resent = moves.then(|| records.clone());
-            // Not while it waits for room: others would have to wait for that.
-            drop(leave);
             let appended = self.partition.append_checked(checked, records, origin).await?;
             return match resent {
                 Some(records) if appended.is_repeated => {
-                    let accepted = tasks::to_the_end("complete what was appended", async move {
-                        let leave = self.leave_to_unpack(compression).await;
-                        let accepted = self.complete(records, appended, judgement.invalid).await;
-                        drop(leave);
-                        accepted
-                    });
-                    accepted.await
+                    let completed = self.complete(records, appended, judgement.invalid);
+                    tasks::to_the_end("complete what was appended", completed).await
                 }
                 _ => Ok(Accepted { appended, dead_letters: None }),
             };
@@ -103,36 +93,39 @@ impl Validated {
         // To its end, whether or not the client is still there: between the batch and its dead letters lies nothing but a crash.
         let accepted = tasks::to_the_end("append what fits", async move {
             let (whole, dropped) = (records.clone(), judgement.invalid.iter().map(|one| one.index).collect::<HashSet<_>>());
-            let kept = tasks::blocking("drop records", move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped)).await;
-            let kept = kept.map_err(AppendError::Corrupt)?;
+            let drop_records = move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped);
+            let kept = self.unpacking(compression, "drop records", drop_records).await.map_err(AppendError::Corrupt)?;
             if tokio::time::Instant::now() >= self.deadline {
                 return Err(ResponseError::RequestTimedOut.into());
             }
             // Nothing is there yet, and past the deadline nobody waits for it. What follows it has no deadline.
             let appending = self.partition.append_checked(checked.kept(&kept)?, kept, origin);
             let appended = within(self.deadline, pin!(appending)).await.ok_or(ResponseError::RequestTimedOut)??;
-            let accepted = self.complete(records, appended, judgement.invalid).await;
-            drop(leave);
-            accepted
+            self.complete(records, appended, judgement.invalid).await
         });
         accepted.await
     }
 
-    /// Each may take as much memory as a batch may unpack to.
-    async fn leave_to_unpack(&self, compression: Compression) -> Option<OwnedSemaphorePermit> {
-        match compression {
+    /// Does `work` on a batch off the runtime, with the leave to unpack it: each may take as much memory as a batch may unpack to. The leave ends with the
+    /// work, also when the producer goes away, and nobody holds it who waits for something else.
+    async fn unpacking<T: Send + 'static>(
+        &self,
+        compression: Compression,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        let leave = match compression {
             Compression::None => None,
             _ => self.context.broker.unpacked.clone().acquire_owned().await.ok(),
-        }
+        };
+        tasks::blocking(name, move || {
+            let _leave = leave;
+            work()
+        })
+        .await
     }
 
-    /// Gives back the leave to unpack: the producer may go away, and the work goes on with it.
-    async fn judge(
-        &self,
-        records: &Bytes,
-        compression: Compression,
-        leave: Option<OwnedSemaphorePermit>,
-    ) -> (Result<Judgement, RecordError>, Option<OwnedSemaphorePermit>) {
+    async fn judge(&self, records: &Bytes, compression: Compression) -> Result<Judgement, RecordError> {
         let is_cheap =
             |rule: &Rule| rule.depth == Depth::Id && matches!(rule.subject, SubjectName::Fixed(_) | SubjectName::Topic);
         let is_quick = compression == Compression::None
@@ -140,12 +133,9 @@ impl Validated {
             && [&self.rules.key, &self.rules.value].into_iter().flatten().all(is_cheap);
         let (broker, rules, index) = (self.context.broker.clone(), self.rules.clone(), self.index);
         let (name, records) = (self.topic.name.clone(), records.clone());
-        let judge = move || {
-            let judgement = Validation::new(&broker.schemas, &name, index).judge(&rules, &records, DECOMPRESSED_BYTES_MAX);
-            (judgement, leave)
-        };
+        let judge = move || Validation::new(&broker.schemas, &name, index).judge(&rules, &records, DECOMPRESSED_BYTES_MAX);
         // A look at five bytes of each record is nothing; decompression and whole values are no work for a runtime thread.
-        if is_quick { judge() } else { tasks::blocking("validate records", judge).await }
+        if is_quick { judge() } else { self.unpacking(compression, "validate records", judge).await }
     }
 
     /// Appends the dead letters of a batch that is in the log, unless they are there.
@@ -164,7 +154,7 @@ impl Validated {
             BatchHeader::parse(&records).and_then(|header| header.attributes.compression()).map_err(AppendError::Corrupt)?;
         let (topic, partition) = (self.topic.name.clone(), self.index);
         let letters = Letters { topic, partition, first: appended.first, now, limit, codec };
-        let batches = tasks::blocking("write dead letters", move || letters.batches(&records, &messages)).await;
+        let batches = self.unpacking(codec, "write dead letters", move || letters.batches(&records, &messages)).await;
         let mut last = None;
         for (nth, batch) in (0_u32..).zip(batches.map_err(AppendError::Corrupt)?) {
             let mark = self.mark(appended.first, nth, now);
@@ -189,7 +179,9 @@ impl Validated {
         let Ok(stored) = self.partition.read(appended.first, 1, appended.last.next()).await else { return Ok(HashMap::new()) };
         let Some(stored) = stored.into_iter().find(|batch| batch.first == appended.first) else { return Ok(HashMap::new()) };
         let (count, first) = (BatchHeader::parse(records).map_err(AppendError::Corrupt)?.record_count, appended.first);
-        let there = tasks::blocking("read a repeated batch", move || {
+        let compression =
+            BatchHeader::parse(&stored.bytes).and_then(|header| header.attributes.compression()).map_err(AppendError::Corrupt)?;
+        let there = self.unpacking(compression, "read a repeated batch", move || {
             let mut there = HashSet::new();
             iterate::each(&stored.bytes, DECOMPRESSED_BYTES_MAX, |record| {
                 there.insert(record.offset.0.saturating_sub(first.0));

@@ -89,6 +89,8 @@ pub(super) struct State {
     pub segment: ActiveSegment,
     /// Up to here the log is compacted.
     pub cleaned: Offset,
+    /// How far a pass has ever come; `cleaned` may go back.
+    pub compacted: Offset,
     /// See [`Partition::uncleaned`]. Not saved: the next open goes on compacting there.
     pub uncleaned: Option<Offset>,
     pub unsaved: Unsaved,
@@ -201,6 +203,7 @@ impl Partition {
                 rate: Rate::default(),
                 segment,
                 cleaned,
+                compacted: cleaned,
                 uncleaned: None,
                 unsaved,
                 append_time: Timestamp(i64::MIN),

@@ -195,7 +195,8 @@ impl Pass<'_> {
         cleaner.decided = Decided::new(partition.aborted(start, end));
         cleaner.uncleaned = partition.uncleaned();
         let uncleaned = self.clean(cleaner, start, end).await?;
-        partition.cleaned(end, uncleaned);
+        // One that reaches in from below the start is met again only when the start moves.
+        partition.cleaned(end, uncleaned.map(|at| at.max(start)));
         partition.save_snapshot(0).await?;
         Ok(Compacted { cleaned: end, bytes_before: self.bytes_before, bytes_after: partition.size(), left: self.left.take() })
     }

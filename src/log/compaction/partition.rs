@@ -10,7 +10,7 @@ impl Partition {
     /// Up to where the log is compacted.
     #[must_use]
     pub fn compacted_to(&self) -> Offset {
-        self.lock().cleaned
+        self.lock().compacted
     }
 
     /// What compaction has still to look at: from the end of what is compacted to where the active segment or the first undecided
@@ -35,6 +35,7 @@ impl Partition {
     pub(in crate::log) fn cleaned(&self, end: Offset, uncleaned: Option<Offset>) {
         let mut state = self.lock();
         state.cleaned = state.cleaned.max(end);
+        state.compacted = state.compacted.max(end);
         state.uncleaned = uncleaned;
         state.unsaved.touch();
     }

@@ -329,6 +329,24 @@ async fn a_batch_that_is_too_large_to_put_back_stays_and_brings_nothing_back() {
     assert!(!keys.contains(&"a".to_owned()), "{keys:?}");
 }
 
+/// The start may come to lie within such a batch: looked at once more, and not for ever.
+#[tokio::test]
+async fn what_is_left_is_looked_for_anew_when_the_start_passes_it() {
+    let house = House::new(1, &[]).await;
+    let value = "v".repeat(1_000);
+    let record = |builder: BatchBuilder, key: &'static [u8]| builder.record(Some(key), Some(value.as_bytes()));
+    house.append(record(record(BatchBuilder::new(NOW), b"a"), b"b").build()).await;
+    house.put("a", None).await;
+    house.put("c", Some("1")).await;
+    house.store.limit_batches(900);
+    assert_eq!(house.compact().await.left.map(|left| left.at), Some(Offset(0)));
+    assert_eq!(house.partition.compact(&|| ROOMY).await.expect("looks"), None, "nothing is new");
+    house.partition.trim(Offset(1)).await.expect("trims");
+    assert_eq!(house.partition.compacted_to(), Offset(3), "the pass was there");
+    assert_eq!(house.compact().await.cleaned, Offset(3));
+    assert_eq!(house.partition.compact(&|| ROOMY).await.expect("looks"), None, "once for each start");
+}
+
 #[tokio::test]
 async fn a_batch_that_the_disk_has_damaged_is_not_written_anew() {
     let house = House::new(1, &[]).await;

@@ -103,11 +103,7 @@ impl Committer {
             self.commit_taken()?;
             self.sync_if_due(outcome)?;
             self.forget_taken();
-            if self.shared.is_disk_full.load(Ordering::Relaxed) {
-                self.shared.is_disk_full.store(false, Ordering::Relaxed);
-                tracing::info!("the disk has room again: producers go on");
-                self.shared.reclaim.look();
-            }
+            self.note_room();
             if outcome == Outcome::Closed {
                 return Ok(());
             }
@@ -406,6 +402,7 @@ impl Committer {
             passed();
         }
         loop {
+            self.check_failure()?;
             let is_room_here = self.has_room() && self.may_append();
             if is_room_here || self.try_enter_next(Usage::Appends)? {
                 return Ok(());
@@ -418,13 +415,12 @@ impl Committer {
     /// Commits only moves until the segment that is kept for them is there again: else there would be no room to end what they have begun.
     fn restore_reserve(&mut self) -> Result<(), StoreError> {
         while !self.may_append() {
-            if let Some(failure) = self.shared.failure.get() {
-                return Err(failure.clone());
-            }
+            self.check_failure()?;
             self.note_full(&preparer::no_room(&self.shared, self.segment.seq + 1, Usage::Moves).error)?;
             self.shared.reclaim.look();
             self.commit_moves()?;
         }
+        self.note_room();
         Ok(())
     }
 
@@ -437,6 +433,11 @@ impl Committer {
     fn has_reserve(&self) -> bool {
         let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
         self.shared.preparer.has_room(dir, bytes, Usage::Moves)
+    }
+
+    /// After a failure elsewhere nothing may be acknowledged any more.
+    fn check_failure(&self) -> Result<(), StoreError> {
+        self.shared.failure.get().map_or(Ok(()), |failure| Err(failure.clone()))
     }
 
     /// Nobody waits for room any more.
@@ -468,6 +469,7 @@ impl Committer {
 
     /// For moves, which are given up at the end: they would be made again.
     fn try_enter_next_unless_ending(&mut self) -> Result<bool, StoreError> {
+        self.check_failure()?;
         if !self.is_ending() {
             return self.try_enter_next(Usage::Moves);
         }
@@ -494,11 +496,18 @@ impl Committer {
         }
     }
 
+    /// Nobody waits for room now.
+    fn note_room(&self) {
+        if self.shared.is_disk_full.load(Ordering::Relaxed) && !self.is_ending() {
+            self.shared.is_disk_full.store(false, Ordering::Relaxed);
+            tracing::info!("the disk has room again: producers go on");
+            self.shared.reclaim.look();
+        }
+    }
+
     /// Whether it is worth waiting for room, and that it is known that somebody does.
     fn check_wait(&self, Unprepared { error, is_disk_full }: Unprepared) -> Result<(), StoreError> {
-        if let Some(failure) = self.shared.failure.get() {
-            return Err(failure.clone());
-        }
+        self.check_failure()?;
         if !is_disk_full || self.is_ending() {
             return Err(error);
         }
