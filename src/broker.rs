@@ -13,6 +13,7 @@ use crate::coordinator::txn::Transactions;
 use crate::env::Env;
 use crate::ids::{LogId, TopicId};
 use crate::log::{LogOptions, Logs, Partition, compaction, retention};
+use crate::records::Compression;
 use crate::schema::counts::Counts;
 use crate::schema::{Level, Registry, Settings};
 use crate::store::local::{LocalOptions, LocalStore, Meters, OnDamage, SyncPolicy};
@@ -213,6 +214,31 @@ impl Broker {
                 self.catalog.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))
             }
             other => other,
+        }
+    }
+
+    /// Does `work` on compressed batches off the runtime, a few at a time: what each unpacks to is known only when it is there. The leave ends with the work,
+    /// also when whoever asked goes away, and nobody holds it who waits for something else.
+    pub async fn unpacking<T: Send + 'static>(&self, name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> T {
+        // Never closed.
+        let leave = self.unpacked.clone().acquire_owned().await;
+        let work = move || {
+            let _leave = leave;
+            work()
+        };
+        tasks::blocking(name, work).await
+    }
+
+    /// As [`Broker::unpacking`], of a batch that may be as it is: then nothing is unpacked, and nobody waits for leave.
+    pub async fn opening<T: Send + 'static>(
+        &self,
+        compression: Compression,
+        name: &'static str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> T {
+        match compression {
+            Compression::None => tasks::blocking(name, work).await,
+            _ => self.unpacking(name, work).await,
         }
     }
 

@@ -5,7 +5,6 @@ use crate::config::topic::Codec;
 use crate::log::{AppendError, DECOMPRESSED_BYTES_MAX, Partition};
 use crate::records::Compression;
 use crate::records::recompress::recompress;
-use crate::tasks;
 use bytes::Bytes;
 
 /// The batch as the topic keeps it. What is wrong with the producer's own batch is said first.
@@ -21,15 +20,7 @@ pub(super) async fn recompressed(
     let checked = partition.check(&records)?;
     let sent = checked.header().attributes.compression().map_err(AppendError::Corrupt)?;
     let Some(wanted) = Compression::named(&codec.name).filter(|wanted| *wanted != sent) else { return Ok(records) };
-    // Each may take as much memory as a batch may unpack to. The producer may go away: the leave ends with the work.
-    let leave = match sent {
-        Compression::None => None,
-        _ => context.broker.unpacked.clone().acquire_owned().await.ok(),
-    };
     let (level, max_timestamp) = (codec.level, checked.header().max_timestamp);
-    let work = move || {
-        let _leave = leave;
-        recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level, max_timestamp)
-    };
-    tasks::blocking("recompress", work).await.map_err(AppendError::Corrupt)
+    let work = move || recompress(&records, DECOMPRESSED_BYTES_MAX, wanted, level, max_timestamp);
+    context.broker.opening(sent, "recompress", work).await.map_err(AppendError::Corrupt)
 }

@@ -24,8 +24,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use tokio::time::Instant;
 
-/// Records that an answer names one by one.
-const NAMED_MAX: usize = 1000;
 /// What a dead letter says about itself, in headers.
 const REASON: &str = "__dlq.reason";
 const TOPIC: &str = "__dlq.topic";
@@ -94,7 +92,8 @@ impl Validated {
         let accepted = tasks::to_the_end("append what fits", async move {
             let (whole, dropped) = (records.clone(), judgement.invalid.iter().map(|one| one.index).collect::<HashSet<_>>());
             let drop_records = move || kept::without(&whole, DECOMPRESSED_BYTES_MAX, &dropped);
-            let kept = self.unpacking(compression, "drop records", drop_records).await.map_err(AppendError::Corrupt)?;
+            let kept =
+                self.context.broker.opening(compression, "drop records", drop_records).await.map_err(AppendError::Corrupt)?;
             if tokio::time::Instant::now() >= self.deadline {
                 return Err(ResponseError::RequestTimedOut.into());
             }
@@ -104,25 +103,6 @@ impl Validated {
             self.complete(records, appended, judgement.invalid).await
         });
         accepted.await
-    }
-
-    /// Does `work` on a batch off the runtime, with the leave to unpack it: each may take as much memory as a batch may unpack to. The leave ends with the
-    /// work, also when the producer goes away, and nobody holds it who waits for something else.
-    async fn unpacking<T: Send + 'static>(
-        &self,
-        compression: Compression,
-        name: &'static str,
-        work: impl FnOnce() -> T + Send + 'static,
-    ) -> T {
-        let leave = match compression {
-            Compression::None => None,
-            _ => self.context.broker.unpacked.clone().acquire_owned().await.ok(),
-        };
-        tasks::blocking(name, move || {
-            let _leave = leave;
-            work()
-        })
-        .await
     }
 
     async fn judge(&self, records: &Bytes, compression: Compression) -> Result<Judgement, RecordError> {
@@ -135,7 +115,7 @@ impl Validated {
         let (name, records) = (self.topic.name.clone(), records.clone());
         let judge = move || Validation::new(&broker.schemas, &name, index).judge(&rules, &records, DECOMPRESSED_BYTES_MAX);
         // A look at five bytes of each record is nothing; decompression and whole values are no work for a runtime thread.
-        if is_quick { judge() } else { self.unpacking(compression, "validate records", judge).await }
+        if is_quick { judge() } else { self.context.broker.opening(compression, "validate records", judge).await }
     }
 
     /// Appends the dead letters of a batch that is in the log, unless they are there.
@@ -154,7 +134,8 @@ impl Validated {
             BatchHeader::parse(&records).and_then(|header| header.attributes.compression()).map_err(AppendError::Corrupt)?;
         let (topic, partition) = (self.topic.name.clone(), self.index);
         let letters = Letters { topic, partition, first: appended.first, now, limit, codec };
-        let batches = self.unpacking(codec, "write dead letters", move || letters.batches(&records, &messages)).await;
+        let batches =
+            self.context.broker.opening(codec, "write dead letters", move || letters.batches(&records, &messages)).await;
         let mut last = None;
         for (nth, batch) in (0_u32..).zip(batches.map_err(AppendError::Corrupt)?) {
             let mark = self.mark(appended.first, nth, now);
@@ -181,7 +162,7 @@ impl Validated {
         let (count, first) = (BatchHeader::parse(records).map_err(AppendError::Corrupt)?.record_count, appended.first);
         let compression =
             BatchHeader::parse(&stored.bytes).and_then(|header| header.attributes.compression()).map_err(AppendError::Corrupt)?;
-        let there = self.unpacking(compression, "read a repeated batch", move || {
+        let there = self.context.broker.opening(compression, "read a repeated batch", move || {
             let mut there = HashSet::new();
             iterate::each(&stored.bytes, DECOMPRESSED_BYTES_MAX, |record| {
                 there.insert(record.offset.0.saturating_sub(first.0));
@@ -263,7 +244,7 @@ fn refused(judgement: &Judgement, why_not_moved: Option<&str>) -> AppendError {
     if let Some(why) = why_not_moved {
         message = format!("{message}; {why}");
     }
-    let records = invalid.iter().take(NAMED_MAX).map(|one| (one.index, one.message.clone())).collect();
+    let records = invalid.iter().take(iterate::NAMED_MAX).map(|one| (one.index, one.message.clone())).collect();
     AppendError::InvalidRecords(InvalidRecords { message, records })
 }
 

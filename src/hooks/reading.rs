@@ -11,7 +11,6 @@ use crate::catalog::Topic;
 use crate::ids::Timestamp;
 use crate::records::aborted::Aborted;
 use crate::records::{BatchHeader, Record, RecordError, iterate};
-use crate::tasks;
 use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
@@ -242,13 +241,8 @@ async fn taken(handlers: &Handlers, data: FetchedPartition, wanted: Wanted, budg
     if !iterate::has_compressed(&batches) {
         return take(batches, aborted, &wanted, budget);
     }
-    // The semaphore is never closed. Whoever waits may go away: the leave ends with the work.
-    let leave = handlers.broker.unpacked.clone().acquire_owned().await;
-    let work = move || {
-        let _leave = leave;
-        take(batches, aborted, &wanted, budget)
-    };
-    tasks::blocking("open batches for webhooks", work).await
+    let work = move || take(batches, aborted, &wanted, budget);
+    handlers.broker.unpacking("open batches for webhooks", work).await
 }
 
 /// What these batches hold of what is wanted.

@@ -9,7 +9,6 @@ use crate::api::list_offsets::ListOffsets;
 use crate::catalog::Topic;
 use crate::records::aborted::Aborted;
 use crate::records::{BatchHeader, Compression, Record, RecordError, iterate};
-use crate::tasks;
 use crate::wire::fetch::{FetchRequest, FetchedPartition, Head};
 use bytes::Bytes;
 use kafka_protocol::messages::fetch_request::{FetchPartition, FetchTopic};
@@ -207,14 +206,7 @@ async fn taken(caller: &Caller, data: FetchedPartition, wanted: Wanted, budget: 
     if !is_compressed {
         return work();
     }
-    // What a batch unpacks to is known, and charged, only when it is there: few are at once. The semaphore is never closed. Whoever asked may go away: the
-    // leave ends with the work.
-    let leave = broker.unpacked.clone().acquire_owned().await;
-    let work = move || {
-        let _leave = leave;
-        work()
-    };
-    tasks::blocking("open batches for HTTP", work).await
+    broker.unpacking("open batches for HTTP", work).await
 }
 
 /// Why a page ends early.
