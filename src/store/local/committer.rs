@@ -426,13 +426,8 @@ impl Committer {
 
     fn may_append(&mut self) -> bool {
         // At the end what is left of it is better used than kept.
-        self.is_reserve = self.is_reserve && !self.is_ending() && !self.has_reserve();
+        self.is_reserve = self.is_reserve && !self.is_ending() && !self.shared.has_reserve();
         !self.is_reserve
-    }
-
-    fn has_reserve(&self) -> bool {
-        let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
-        self.shared.preparer.has_room(dir, bytes, Usage::Moves)
     }
 
     /// After a failure elsewhere nothing may be acknowledged any more.
@@ -486,7 +481,7 @@ impl Committer {
                 self.shared.segments.insert_open(&self.segment);
                 self.at = SEGMENT_HEADER_BYTES;
                 self.told_used = 0;
-                self.is_reserve = usage == Usage::Moves && !self.has_reserve();
+                self.is_reserve = usage == Usage::Moves && !self.shared.has_reserve();
                 self.shared.reclaim.segment_left();
                 Ok(true)
             }

@@ -3,7 +3,7 @@
 //! ```text
 //! trim, delete --> keys removed and counted dead, piece by piece --> segment without living bytes --> spare file (or unlinked)
 //! segment left --> keys flushed
-//! start, keys removed, segment left --> segment with few living bytes --> these are queued again ("moves") --> segment without …
+//! start, keys removed, segment left --> segment with few living bytes --> these are queued again (`moves.rs`) --> segment without …
 //! ```
 //! * Keys are looked for only from where the last removal ended (`reclaimed`): a seek across a long run of deleted keys collapses.
 //! * Before a segment is given away the keys are flushed, so that a replay never needs it; and it must lie below what the journal's state
@@ -19,58 +19,21 @@
 //! is lost: rows say what must go, and [`Worker::sweep`] compares them.
 
 use super::index::Index;
-use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, Found, SegmentReader};
-use super::ledger::Account;
-use super::preparer::{Usage, free_bytes, lacks_index_room};
-use super::queue::{Item, Purpose};
-use super::segment::{Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, segment_path};
+use super::preparer::lacks_index_room;
+use super::segment::{Retired, segment_path};
 use super::{Shared, lock};
 use crate::ids::{LogId, Offset};
-use crate::store::{Append, StoreError};
+use crate::store::StoreError;
 use crate::tasks;
-use bytes::Bytes;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::io;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc::{self, RecvTimeoutError, TryRecvError};
+use std::sync::mpsc;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+
+mod moves;
 
 /// Keys removed at a time; commits wait meanwhile.
 const PIECE: usize = 512;
-/// Bytes of moves that are queued at a time.
-const MOVE_BYTES: usize = 1024 * 1024;
-/// The newest segments are left alone: what dies soon is not worth moving.
-const YOUNG_SEGMENTS: u64 = 2;
-/// With fewer free segments' worth of room the disk is scarce.
-const SCARCE_SEGMENTS: u64 = 8;
-/// Between two looks whether the disk is too full for moves, while they are waited for.
-const FULL_LOOK: Duration = Duration::from_millis(200);
-
-/// What the journal may waste, in percent.
-struct Thrift {
-    /// A segment of which less lives is worth moving ...
-    living_less_than: u64,
-    /// ... once the journal takes more than this of what lives in it, ...
-    journal_more_than: u64,
-    /// ... if at least so much of what was written to it is dead: what lives takes more than its bytes, and moving it gains nothing else.
-    dead_at_least: u64,
-}
-
-impl Thrift {
-    fn is_worth_moving(&self, account: Account, segment_bytes: u64) -> bool {
-        let is_mostly_dead = account.live().saturating_mul(100) < segment_bytes.saturating_mul(self.living_less_than);
-        is_mostly_dead && account.dead.saturating_mul(100) >= account.written.saturating_mul(self.dead_at_least)
-    }
-}
-
-const AMPLE: Thrift = Thrift { living_less_than: 20, journal_more_than: 400, dead_at_least: 0 };
-/// A disk that is nearly full: room is worth more than what moving costs.
-const SCARCE: Thrift = Thrift { living_less_than: 60, journal_more_than: 125, dead_at_least: 40 };
-/// A full one: everybody waits for it.
-const FULL: Thrift = Thrift { living_less_than: 85, journal_more_than: 110, dead_at_least: 15 };
-
 /// What there is to do.
 pub(super) struct Reclaim {
     state: Mutex<State>,
@@ -182,10 +145,6 @@ pub(super) fn start(shared: &Arc<Shared>, index: &Arc<Index>) -> JoinHandle<()> 
             worker.shared.fail(error);
         }
     })
-}
-
-fn place_of(found: &Found, start: Position) -> Position {
-    Position { seq: start.seq, at: start.at + found.from as u64 }
 }
 
 /// What rows from before the open say.
@@ -380,230 +339,6 @@ impl Worker {
         }
         tracing::debug!(seq, "a journal segment is free");
         Ok(())
-    }
-
-    /// Empties old segments that hold little, as long as the journal as a whole takes much more than what lives in it. Each is given away before the
-    /// next is read: a disk that is nearly full has room for one.
-    fn move_mostly_dead(&mut self) -> Result<(), StoreError> {
-        if let Some(wait) = &self.unanswered {
-            if wait.try_recv() == Err(TryRecvError::Empty) {
-                return Ok(());
-            }
-            self.unanswered = None;
-        }
-        let segments = self.shared.segments.sizes();
-        self.costs.retain(|seq, _| segments.iter().any(|(kept, _)| kept == seq));
-        let mut tried = HashSet::new();
-        // What is written meanwhile is for the next time: others wait for this thread.
-        let end = lock(&self.shared.accounts).state.end.seq;
-        while let Some(seq) = self.mostly_dead().into_iter().find(|seq| *seq < end && !tried.contains(seq)) {
-            if self.shared.reclaim.is_closed() || !self.move_living(seq)? {
-                return Ok(());
-            }
-            self.free_empty()?;
-            tried.insert(seq);
-        }
-        Ok(())
-    }
-
-    fn scarce_bytes(&self) -> u64 {
-        self.shared.options.segment_bytes.saturating_mul(SCARCE_SEGMENTS)
-    }
-
-    /// By what is free on the disk.
-    fn thrift(&self) -> &'static Thrift {
-        if self.shared.is_disk_full.load(Ordering::Relaxed) {
-            &FULL
-        } else if free_bytes(self.shared.segments.dir()) < self.scarce_bytes() {
-            &SCARCE
-        } else {
-            &AMPLE
-        }
-    }
-
-    /// What is worth moving, the deadest first.
-    fn mostly_dead(&self) -> Vec<u64> {
-        let thrift = self.thrift();
-        let sizes = self.shared.segments.sizes();
-        let accounts = lock(&self.shared.accounts);
-        let live = |seq: u64| accounts.segments.get(&seq).map_or(0, |account| account.live());
-        let size_total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
-        let live_total: u64 = sizes.iter().map(|(seq, _)| live(*seq)).sum();
-        if size_total.saturating_mul(100) <= live_total.saturating_mul(thrift.journal_more_than) {
-            return Vec::new();
-        }
-        let is_victim = |(seq, bytes): &(u64, u64)| {
-            let is_old = seq.saturating_add(YOUNG_SEGMENTS) < accounts.state.end.seq;
-            let account = accounts.segments.get(seq).copied().unwrap_or_default();
-            let is_worth_it = thrift.is_worth_moving(account, *bytes) || AMPLE.is_worth_moving(account, *bytes);
-            is_old && account.live() > 0 && is_worth_it && !self.unmovable.contains(seq)
-        };
-        let mut victims: Vec<u64> = sizes.iter().filter(|size| is_victim(size)).map(|(seq, _)| *seq).collect();
-        victims.sort_by_key(|seq| live(*seq));
-        victims
-    }
-
-    /// Whether moving segment `seq` would end: all that lives in it must fit into what moves may be sure of, where the disk has little more. What else is
-    /// written meanwhile waits for that.
-    fn is_room_for(&mut self, reader: &mut SegmentReader, seq: u64) -> Result<Result<bool, io::Error>, StoreError> {
-        if free_bytes(self.shared.segments.dir()) >= self.scarce_bytes() {
-            return Ok(Ok(true));
-        }
-        let live = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
-        let cost = match self.costs.get(&seq) {
-            Some((of, cost)) if *of == live => *cost,
-            _ => match self.cost_of_moving(reader, seq)? {
-                Ok(cost) => cost,
-                Err(error) => return Ok(Err(error)),
-            },
-        };
-        self.costs.insert(seq, (live, cost));
-        Ok(Ok(cost <= self.room_for_moves()))
-    }
-
-    /// The segment that is kept for moves, else the rest of this one while appends wait.
-    fn room_for_moves(&self) -> u64 {
-        let (dir, bytes) = (self.shared.segments.dir(), self.shared.options.segment_bytes);
-        if self.shared.preparer.has_room(dir, bytes, Usage::Moves) {
-            return bytes.saturating_sub(SEGMENT_HEADER_BYTES);
-        }
-        if self.shared.is_disk_full.load(Ordering::Relaxed) {
-            return bytes.saturating_sub(lock(&self.shared.accounts).state.end.at);
-        }
-        // Appends write there, too.
-        0
-    }
-
-    /// Bytes of the journal that the living batches of a segment take when they are moved, at most.
-    fn cost_of_moving(&self, reader: &mut SegmentReader, seq: u64) -> Result<Result<u64, io::Error>, StoreError> {
-        let (mut at, mut bytes) = (SEGMENT_HEADER_BYTES, 0);
-        loop {
-            let commit = match reader.commit_at(at) {
-                Ok(Some(commit)) => commit,
-                Ok(None) => break,
-                Err(error) => return Ok(Err(error)),
-            };
-            for found in &commit.found {
-                if self.is_living(found, Position { seq, at })? {
-                    bytes += u64::from(found.record.length) + journal::table_bytes(false) as u64;
-                }
-            }
-            at = commit.header.end().at;
-        }
-        // They are queued, and committed, a mebibyte at a time; one may be cut by the end of a segment.
-        let commits = bytes / MOVE_BYTES as u64 + 2;
-        Ok(Ok(bytes + commits * (COMMIT_HEADER_BYTES as u64 + ALIGNMENT)))
-    }
-
-    /// Whether the entry of a batch of the commit that starts at `start` points here.
-    fn is_living(&self, found: &Found, start: Position) -> Result<bool, StoreError> {
-        let entry = self.index.entry(found.record.log, found.record.last)?;
-        Ok(entry.is_some_and(|entry| entry.place == place_of(found, start)))
-    }
-
-    /// Queues the living batches of segment `seq` again and waits until they are committed; `false` when the store closes, or has no room.
-    fn move_living(&mut self, seq: u64) -> Result<bool, StoreError> {
-        let segment = match Segment::open(self.shared.segments.dir(), seq, Access::Read) {
-            Ok(segment) => segment,
-            Err(error) => return Ok(self.leave(seq, &error)),
-        };
-        let mut reader = SegmentReader::new(segment);
-        match self.is_room_for(&mut reader, seq)? {
-            Ok(true) => {}
-            Ok(false) => return Ok(true),
-            Err(error) => return Ok(self.leave(seq, &error)),
-        }
-        let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
-        let (mut at, mut moves, mut bytes) = (SEGMENT_HEADER_BYTES, Vec::new(), 0);
-        loop {
-            let commit = match reader.commit_at(at) {
-                Ok(Some(commit)) => commit,
-                Ok(None) => break,
-                Err(error) => return Ok(self.leave(seq, &error)),
-            };
-            for found in &commit.found {
-                let Some(item) = self.move_of(found, reader.bytes(), Position { seq, at })? else { continue };
-                bytes += item.append.bytes.len();
-                moves.push(item);
-                if bytes >= MOVE_BYTES {
-                    bytes = 0;
-                    if !self.commit(std::mem::take(&mut moves)) {
-                        return Ok(false);
-                    }
-                }
-            }
-            at = commit.header.end().at;
-        }
-        if !moves.is_empty() && !self.commit(moves) {
-            return Ok(false);
-        }
-        let left = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
-        if left > 0 && self.shared.stale_moves.load(Ordering::Relaxed) != stale_moves {
-            // Some of its batches are being replaced: tried again when the next segment is left.
-            return Ok(true);
-        }
-        if left > 0 {
-            tracing::warn!(seq, left, "a mostly dead journal segment cannot be emptied; it stays as it is");
-            self.unmovable.insert(seq);
-        }
-        Ok(true)
-    }
-
-    /// A segment that does not read stays where it is: who reads the batches behind the damage, and only they, will notice. Answers that others may go on.
-    fn leave(&mut self, seq: u64, error: &dyn std::fmt::Display) -> bool {
-        tracing::error!(seq, %error, "a mostly dead journal segment does not read; it stays as it is");
-        self.unmovable.insert(seq);
-        true
-    }
-
-    /// The move of one batch of a commit that starts at `start`, if it lives there and can be moved.
-    fn move_of(&self, found: &Found, commit: &[u8], start: Position) -> Result<Option<Item>, StoreError> {
-        if !self.is_living(found, start)? {
-            return Ok(None);
-        }
-        let (record, place) = (&found.record, place_of(found, start));
-        let Some(batch) = found.batch(commit).filter(|_| found.is_intact(commit)) else {
-            // Left where it is: a reader of that batch, and only that one, will notice.
-            tracing::error!(log = %record.log, offset = %record.first, seq = start.seq, at = place.at, "a stored batch is damaged");
-            return Ok(None);
-        };
-        if batch.len() > self.shared.options.batch_bytes_max() {
-            // Written when storage.segment_bytes was larger: it stays where it is, and its segment with it.
-            return Ok(None);
-        }
-        let append = Append {
-            log: record.log,
-            fence: record.fence,
-            first: record.first,
-            last: record.last,
-            max_timestamp: record.max_timestamp,
-            bytes: Bytes::copy_from_slice(batch),
-            checksum: record.checksum,
-            // The mark's key needs no journal: keys are flushed before the old segment is given away.
-            mark: None,
-        };
-        Ok(Some(Item { permit: None, append, purpose: Purpose::Move(place) }))
-    }
-
-    /// Queues moves and waits until they are committed; `false` when the store closes, or the committer waits for room for them, which this thread may have
-    /// to make.
-    fn commit(&mut self, moves: Vec<Item>) -> bool {
-        let (passed, wait) = mpsc::channel();
-        let barrier = move || {
-            // This thread waits for it, unless the process stops, or it gave up: then the committer has it look again.
-            let _ = passed.send(());
-        };
-        self.shared.queue.push_moves(moves, Box::new(barrier));
-        loop {
-            match wait.recv_timeout(FULL_LOOK) {
-                Err(RecvTimeoutError::Timeout) if self.shared.are_moves_waiting.load(Ordering::Relaxed) => {
-                    self.unanswered = Some(wait);
-                    return false;
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                passed => return passed.is_ok(),
-            }
-        }
     }
 }
 

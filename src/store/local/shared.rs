@@ -5,7 +5,7 @@
 
 use super::index::Index;
 use super::ledger::{Accounts, Ledger, LogState};
-use super::preparer::Preparer;
+use super::preparer::{Preparer, Usage};
 use super::queue::Queue;
 use super::reclaim::Reclaim;
 use super::rows::{Durability, Row};
@@ -72,6 +72,11 @@ impl Shared {
         if let Some(listener) = self.listener.get() {
             listener.failed(error);
         }
+    }
+
+    /// Whether the disk has the segment that is kept for moves.
+    pub fn has_reserve(&self) -> bool {
+        self.preparer.has_room(self.segments.dir(), self.options.segment_bytes, Usage::Moves)
     }
 
     /// Held by whoever changes the row of `log`.
