@@ -2,9 +2,9 @@
 //!
 //! Behaviour: one broker, at the address that this client can reach (see [`super::advertised`]), which leads every partition. Topics
 //! by name, by id, or all of them; each is answered once, in the request's order. A topic that does not exist is created when the
-//! request asks for it and `auto.create.topics.enable` allows it, and then answered with its partitions at once: created means
-//! visible, so nobody sees LEADER_NOT_AVAILABLE for it. Names that Kafka forbids: INVALID_TOPIC_EXCEPTION. One request creates at most
-//! [`super::creation_budget`]; what is beyond does not exist yet, and clients ask again.
+//! request asks for it and `auto.create.topics.enable` allows it. That request is told UNKNOWN_TOPIC_OR_PARTITION all the same, as in
+//! Kafka (AutoTopicCreationManager), and the next one finds the topic: it is there before the answer is. Names that Kafka forbids:
+//! INVALID_TOPIC_EXCEPTION. One request creates at most [`super::creation_budget`]; what is beyond the next one makes.
 //!
 //! Version notes: 0 asks for all topics with an empty list, 1 and later with null; below 4 auto-creation is always asked for; 8
 //! (KIP-430) brings authorized operations, those of the cluster until 10 only (then DescribeCluster, KIP-700); 10 (KIP-516) answers
@@ -116,7 +116,7 @@ async fn answer(
         };
     }
     let Some(name) = wanted.name.clone() else { return refused(wanted) };
-    match existing_or_created(context, &name, budget).await {
+    match existing(context, &name, budget).await {
         Ok(topic) => found(&topic, node),
         Err(error) => MetadataResponseTopic::default()
             .with_is_internal(is_internal(&name))
@@ -125,28 +125,30 @@ async fn answer(
     }
 }
 
-async fn existing_or_created(
-    context: &Context,
-    name: &str,
-    budget: &mut Option<CreationBudget>,
-) -> Result<Arc<Topic>, ResponseError> {
+/// The topic, or why there is none; it may be there when this returns, and is told of to whoever asks next.
+async fn existing(context: &Context, name: &str, budget: &mut Option<CreationBudget>) -> Result<Arc<Topic>, ResponseError> {
     if let Some(topic) = context.broker.catalog.topic(name) {
         return Ok(topic);
     }
     check_name(name).map_err(|error| errors::catalog::code(&error))?;
-    let Some(budget) = budget else { return Err(ResponseError::UnknownTopicOrPartition) };
+    if let Some(budget) = budget {
+        create(context, name, budget).await?;
+    }
+    Err(ResponseError::UnknownTopicOrPartition)
+}
+
+/// Creates the topic, if the request may create as much still.
+async fn create(context: &Context, name: &str, budget: &mut CreationBudget) -> Result<(), ResponseError> {
     if name == "__consumer_offsets" {
         // Its coordinator decides its partitions; whatever stops it now, the client may ask again.
-        context.broker.groups.prepare().await.map_err(|_| ResponseError::LeaderNotAvailable)?;
-        return context.broker.catalog.topic(name).ok_or(ResponseError::LeaderNotAvailable);
-    }
-    if is_internal(name) {
-        return Err(ResponseError::UnknownTopicOrPartition);
+        return context.broker.groups.prepare().await.map_err(|_| ResponseError::LeaderNotAvailable);
     }
     let partitions = u32::try_from(context.broker.config.kafka.num_partitions).unwrap_or(u32::MAX);
-    // The client asks again, and finds the next ones made then.
-    budget.take(partitions).map_err(|_| ResponseError::UnknownTopicOrPartition)?;
-    context.broker.auto_create(name).await.map_err(|error| errors::catalog::code(&error))
+    if is_internal(name) || budget.take(partitions).is_err() {
+        return Ok(());
+    }
+    context.broker.auto_create(name).await.map_err(|error| errors::catalog::code(&error))?;
+    Ok(())
 }
 
 fn found(topic: &Topic, node: BrokerId) -> MetadataResponseTopic {
