@@ -110,6 +110,11 @@ impl Reclaim {
         lock(&self.state).is_closed
     }
 
+    /// Whether something is to be removed.
+    fn is_asked(&self) -> bool {
+        !lock(&self.state).below.is_empty()
+    }
+
     /// Whether a segment was left since this was asked last.
     fn take_segment_left(&self) -> bool {
         std::mem::take(&mut lock(&self.state).is_segment_left)

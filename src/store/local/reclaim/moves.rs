@@ -1,6 +1,7 @@
 //! Moves: what lives in segments that hold little is queued again, so that they can be given away.
 
 use super::Worker;
+use crate::store::local::directory::OpenError;
 use crate::store::local::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, Found, SegmentReader};
 use crate::store::local::ledger::Account;
 use crate::store::local::lock;
@@ -47,6 +48,11 @@ const SCARCE: Thrift = Thrift { living_less_than: 60, journal_more_than: 125, de
 /// A full one: everybody waits for it.
 const FULL: Thrift = Thrift { living_less_than: 85, journal_more_than: 110, dead_at_least: 15 };
 
+/// Whether the file ends before what it should hold.
+fn is_cut(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
+}
+
 fn place_of(found: &Found, start: Position) -> Position {
     Position { seq: start.seq, at: start.at + found.from as u64 }
 }
@@ -72,6 +78,10 @@ impl Worker {
             }
             self.free_empty()?;
             tried.insert(seq);
+            if self.shared.reclaim.is_asked() {
+                // What was trimmed or deleted makes room for less; the rest is looked at again behind it.
+                return Ok(());
+            }
         }
         Ok(())
     }
@@ -120,6 +130,10 @@ impl Worker {
             return Ok(Ok(true));
         }
         let live = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        if live > self.room_for_moves() {
+            // It costs that at least: nothing is read to be told so.
+            return Ok(Ok(false));
+        }
         let cost = match self.costs.get(&seq) {
             Some((of, cost)) if *of == live => *cost,
             _ => match self.cost_of_moving(reader, seq)? {
@@ -175,13 +189,13 @@ impl Worker {
     fn move_living(&mut self, seq: u64) -> Result<bool, StoreError> {
         let segment = match Segment::open(self.shared.segments.dir(), seq, Access::Read) {
             Ok(segment) => segment,
-            Err(error) => return Ok(self.leave(seq, &error)),
+            Err(error) => return Ok(self.leave(seq, &error, matches!(error, OpenError::Damaged { .. }))),
         };
         let mut reader = SegmentReader::new(segment);
         match self.is_room_for(&mut reader, seq)? {
             Ok(true) => {}
             Ok(false) => return Ok(true),
-            Err(error) => return Ok(self.leave(seq, &error)),
+            Err(error) => return Ok(self.leave(seq, &error, is_cut(&error))),
         }
         let stale_moves = self.shared.stale_moves.load(Ordering::Relaxed);
         let (mut at, mut moves, mut bytes) = (SEGMENT_HEADER_BYTES, Vec::new(), 0);
@@ -189,7 +203,7 @@ impl Worker {
             let commit = match reader.commit_at(at) {
                 Ok(Some(commit)) => commit,
                 Ok(None) => break,
-                Err(error) => return Ok(self.leave(seq, &error)),
+                Err(error) => return Ok(self.leave(seq, &error, is_cut(&error))),
             };
             for found in &commit.found {
                 let Some(item) = self.move_of(found, reader.bytes(), Position { seq, at })? else { continue };
@@ -219,10 +233,13 @@ impl Worker {
         Ok(true)
     }
 
-    /// A segment that does not read stays where it is: who reads the batches behind the damage, and only they, will notice. Answers that others may go on.
-    fn leave(&mut self, seq: u64, error: &dyn std::fmt::Display) -> bool {
-        tracing::error!(seq, %error, "a mostly dead journal segment does not read; it stays as it is");
-        self.unmovable.insert(seq);
+    /// A segment that does not read stays where it is: who reads the batches behind the damage, and only they, will notice. One that is damaged stays so;
+    /// what the device or the system refuses now (no descriptor, no memory) is tried again. Answers that others may go on.
+    fn leave(&mut self, seq: u64, error: &dyn std::fmt::Display, is_damaged: bool) -> bool {
+        tracing::error!(seq, %error, is_damaged, "a mostly dead journal segment does not read; it stays as it is");
+        if is_damaged {
+            self.unmovable.insert(seq);
+        }
         true
     }
 
