@@ -187,7 +187,8 @@ impl Broker {
         if let Some(partition) = self.logs.get(*log) {
             return Ok(Some(partition));
         }
-        self.opening.open(topic, *log).await.map(Some)
+        // In a box, so that the many who find it open carry nothing of it.
+        Box::pin(self.opening.open(topic, *log)).await.map(Some)
     }
 
     /// Creates a topic and opens its partitions: what is answered as created can be used at once.

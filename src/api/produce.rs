@@ -30,6 +30,7 @@ use kafka_protocol::messages::produce_response::{BatchIndexAndErrorMessage, Part
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -212,7 +213,8 @@ async fn append(
     let Some(records) = records.filter(|records| !records.is_empty()) else {
         return Err(AppendError::Invalid("a partition without a record batch".to_owned()).into());
     };
-    let partition = context.broker.partition(topic, index).await.map_err(AppendError::from)?;
+    let opening = within(deadline, pin!(context.broker.partition(topic, index))).await;
+    let partition = opening.ok_or(ResponseError::RequestTimedOut)?.map_err(AppendError::from)?;
     let Some(partition) = partition else { return Err(ResponseError::UnknownTopicOrPartition.into()) };
     if context.version < ZSTD {
         refuse_zstd(&records)?;

@@ -86,20 +86,23 @@ impl Logs {
         self.open.get(&log).and_then(|cell| cell.get().cloned())
     }
 
-    /// The partition of `log`, opened (and recovered) at its first use.
+    /// The partition of `log`, opened (and recovered) at its first use. An opening goes on when its caller goes away: the store would have the log open,
+    /// and whoever opens it next would wait until all that is queued is committed, on a full disk for ever.
     ///
     /// # Errors
     /// What the store answers to opening or reading it.
-    pub async fn open(&self, log: LogId, settings: Arc<TopicSettings>) -> Result<Arc<Partition>, StoreError> {
-        // The map's guard is dropped before the await: the cell alone orders concurrent openings of one log.
-        let cell = self.open.entry(log).or_default().clone();
-        let partition = cell
-            .get_or_try_init(|| async {
-                let partition = recovery::open(self, log, Fence(0), settings).await?;
-                Ok::<_, StoreError>(Arc::new(partition))
-            })
-            .await?;
-        Ok(partition.clone())
+    pub async fn open(self: &Arc<Logs>, log: LogId, settings: Arc<TopicSettings>) -> Result<Arc<Partition>, StoreError> {
+        if let Some(partition) = self.get(log) {
+            return Ok(partition);
+        }
+        let logs = self.clone();
+        tasks::to_the_end("open a log", async move {
+            // The map's guard is dropped before the await: the cell alone orders concurrent openings of one log.
+            let cell = logs.open.entry(log).or_default().clone();
+            let opening = async { Ok::<_, StoreError>(Arc::new(recovery::open(&logs, log, Fence(0), settings).await?)) };
+            cell.get_or_try_init(|| opening).await.cloned()
+        })
+        .await
     }
 
     /// Changes [`LogOptions::producer_expiration_ms`], also of open logs.

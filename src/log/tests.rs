@@ -10,6 +10,7 @@ use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
 use crate::records::{BatchBuilder, BatchHeader, Compression, RecordError, kept};
 use crate::store::faulty::FaultyStore;
+use crate::store::local::{LocalOptions, LocalStore};
 use crate::store::memory::MemoryStore;
 use crate::store::{LogStore as _, Mark};
 use bytes::{Bytes, BytesMut};
@@ -252,6 +253,27 @@ async fn a_quiet_log_forgets_its_producers_too() {
     assert_eq!(partition.lock().producers.all().len(), 1);
     retention::sweep(&house.logs).await;
     assert_eq!(partition.lock().producers.all().len(), 0);
+}
+
+/// Half an opening would leave the log open in the store, and whoever came next waiting for all that is queued.
+#[tokio::test]
+async fn an_opening_goes_on_when_its_caller_goes_away() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let options = LocalOptions { segment_bytes: 1 << 20, zero_ahead: false, ..LocalOptions::new(dir.path()) };
+    let store = LocalStore::open(options).expect("the store opens");
+    let logs = Logs::new(store, Env::manual(NOW, 1), LogOptions { tail_bytes: 1 << 20, producer_expiration_ms: 86_400_000 });
+    let caller = async { logs.open(LOG, Arc::new(settings())).await };
+    tokio::select! {
+        biased;
+        _ = caller => panic!("it blocks for the index"),
+        () = std::future::ready(()) => {}
+    }
+    let opened = async {
+        while logs.get(LOG).is_none() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), opened).await.expect("it is open in the end");
 }
 
 // --- appending and reading ---------------------------------------------------------------------------------------------------
