@@ -153,11 +153,11 @@ impl Validated {
     ) -> Result<HashMap<i32, String>, Refusal> {
         let committed = within(self.deadline, pin!(self.partition.wait_committed(appended.last))).await;
         committed.ok_or(ResponseError::RequestTimedOut)?.map_err(AppendError::from)?;
-        if appended.last < self.partition.compacted_to() {
-            // What is missing may be missing because it was superseded.
+        let Ok(stored) = self.partition.read(appended.first, 1, appended.last.next()).await else { return Ok(HashMap::new()) };
+        if appended.first < self.partition.compacted_to() {
+            // What is missing may be missing because it was superseded. Asked behind the read: compaction says where it goes before it goes there.
             return Ok(HashMap::new());
         }
-        let Ok(stored) = self.partition.read(appended.first, 1, appended.last.next()).await else { return Ok(HashMap::new()) };
         let Some(stored) = stored.into_iter().find(|batch| batch.first == appended.first) else { return Ok(HashMap::new()) };
         let (count, first) = (BatchHeader::parse(records).map_err(AppendError::Corrupt)?.record_count, appended.first);
         let compression =

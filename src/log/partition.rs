@@ -89,7 +89,7 @@ pub(super) struct State {
     pub segment: ActiveSegment,
     /// Up to here the log is compacted.
     pub cleaned: Offset,
-    /// How far a pass has ever come; `cleaned` may go back.
+    /// Behind what a pass may have changed; `cleaned` may go back.
     pub compacted: Offset,
     /// See [`Partition::uncleaned`]. Not saved: the next open goes on compacting there.
     pub uncleaned: Option<Offset>,
@@ -162,6 +162,7 @@ pub(super) struct Recovered {
     pub totals: Totals,
     pub segment: ActiveSegment,
     pub cleaned: Offset,
+    pub compacted: Offset,
     pub unsaved: Unsaved,
 }
 
@@ -175,7 +176,7 @@ impl Partition {
         producer_expiration_ms: Arc<AtomicI64>,
         recovered: Recovered,
     ) -> Partition {
-        let Recovered { start, next, producers, totals, segment, cleaned, unsaved } = recovered;
+        let Recovered { start, next, producers, totals, segment, cleaned, compacted, unsaved } = recovered;
         Partition {
             log,
             fence,
@@ -203,7 +204,7 @@ impl Partition {
                 rate: Rate::default(),
                 segment,
                 cleaned,
-                compacted: cleaned,
+                compacted,
                 uncleaned: None,
                 unsaved,
                 append_time: Timestamp(i64::MIN),

@@ -50,7 +50,9 @@ pub(super) async fn open(logs: &Logs, log: LogId, fence: Fence, settings: Arc<To
         producers.transactions.emptied(&gone);
     }
     producers.expire(env.now(), producer_expiration_ms.load(Ordering::Relaxed));
-    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, segment, cleaned, unsaved };
+    // No pass goes into the active segment. A snapshot says less than was changed: that may be from a pass that did not come to its end.
+    let compacted = if bounds.is_replaced { segment.base } else { cleaned };
+    let recovered = Recovered { start: bounds.start, next: bounds.next, producers, totals, segment, cleaned, compacted, unsaved };
     Ok(Partition::new(store, env, tail, (log, fence), settings, producer_expiration_ms, recovered))
 }
 

@@ -191,6 +191,7 @@ impl Pass<'_> {
         let (mut cleaner, end) = self.learn(cleaner).await?;
         // What it puts is durable before the first replacement is (`LogStore::replace`).
         partition.save_snapshot(0).await?;
+        partition.compacting(end);
         let start = partition.start();
         cleaner.decided = Decided::new(partition.aborted(start, end));
         cleaner.uncleaned = partition.uncleaned();

@@ -7,10 +7,16 @@ use crate::store::{Replacement, StoreError};
 use std::sync::atomic::Ordering;
 
 impl Partition {
-    /// Up to where the log is compacted.
+    /// Behind what compaction may have changed; it may be on its way there.
     #[must_use]
     pub fn compacted_to(&self) -> Offset {
         self.lock().compacted
+    }
+
+    /// Batches below `end` are about to be replaced.
+    pub(in crate::log) fn compacting(&self, end: Offset) {
+        let mut state = self.lock();
+        state.compacted = state.compacted.max(end);
     }
 
     /// What compaction has still to look at: from the end of what is compacted to where the active segment or the first undecided
@@ -35,7 +41,6 @@ impl Partition {
     pub(in crate::log) fn cleaned(&self, end: Offset, uncleaned: Option<Offset>) {
         let mut state = self.lock();
         state.cleaned = state.cleaned.max(end);
-        state.compacted = state.compacted.max(end);
         state.uncleaned = uncleaned;
         state.unsaved.touch();
     }

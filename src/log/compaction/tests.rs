@@ -347,6 +347,36 @@ async fn what_is_left_is_looked_for_anew_when_the_start_passes_it() {
     assert_eq!(house.partition.compact(&|| ROOMY).await.expect("looks"), None, "once for each start");
 }
 
+/// Whoever misses a record there must not take it for one that never came.
+#[tokio::test]
+async fn how_far_compaction_may_have_come_is_told_of_a_pass_that_ended_and_after_an_open() {
+    let house = House::new(1, &[]).await;
+    let value = "v".repeat(1_000);
+    house.append(one(NOW, "a", Some(&value))).await;
+    for (key, value) in [("c", "1"), ("c", "2"), ("d", "1")] {
+        house.put(key, Some(value)).await;
+    }
+    house.put("a", None).await;
+    assert_eq!(house.partition.compacted_to(), Offset(0));
+    house.store.stop_replacing_after(0);
+    house.partition.compact(&|| ROOMY).await.expect_err("it ends with its first replacement");
+    assert_eq!(house.partition.compacted_to(), Offset(4));
+
+    let house = house.crash().await;
+    let two = BatchBuilder::new(NOW).record(Some(b"e"), Some(value.as_bytes())).record(Some(b"f"), Some(value.as_bytes()));
+    let (large, _) = house.append(two.build()).await;
+    house.put("e", Some("2")).await;
+    house.put("g", Some("1")).await;
+    house.store.limit_batches(900);
+    assert_eq!(house.compact().await.left.map(|left| left.at), Some(large));
+    let house = house.crash().await;
+    assert_eq!(
+        house.partition.compacted_to(),
+        Offset(8),
+        "where the active segment begins, although it will go on behind what was left"
+    );
+}
+
 #[tokio::test]
 async fn a_batch_that_the_disk_has_damaged_is_not_written_anew() {
     let house = House::new(1, &[]).await;
