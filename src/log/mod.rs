@@ -38,8 +38,8 @@ mod waiters;
 #[cfg(test)]
 mod tests;
 
-pub use append::{Appended, Checked, Origin};
-pub use partition::{AppendError, LogStopped, Partition, Statistics};
+pub use append::{AppendError, Appended, Checked, Origin};
+pub use partition::{LogStopped, Partition, Statistics};
 pub use producers::{MarkerVerdict, ProducerError, ProducerStatus};
 pub use read::ReadError;
 pub use transactions::{Aborted, Verification};
