@@ -205,16 +205,14 @@ impl Broker {
         .await
     }
 
-    /// Creates `name` with the defaults (`num.partitions`), or answers the topic that someone else created meanwhile.
+    /// Creates `name` with the defaults (`num.partitions`), unless someone else created it meanwhile.
     ///
     /// # Errors
     /// See [`Catalog::create_topic`].
-    pub async fn auto_create(self: &Arc<Broker>, name: &str) -> Result<Arc<Topic>, CatalogError> {
+    pub async fn auto_create(self: &Arc<Broker>, name: &str) -> Result<(), CatalogError> {
         match self.create_topic(NewTopic::with_defaults(name, &self.config.kafka)).await {
-            Err(CatalogError::TopicExists(_)) => {
-                self.catalog.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))
-            }
-            other => other,
+            Ok(_) | Err(CatalogError::TopicExists(_)) => Ok(()),
+            Err(error) => Err(error),
         }
     }
 

@@ -147,8 +147,7 @@ async fn create(context: &Context, name: &str, budget: &mut CreationBudget) -> R
     if is_internal(name) || budget.take(partitions).is_err() {
         return Ok(());
     }
-    context.broker.auto_create(name).await.map_err(|error| errors::catalog::code(&error))?;
-    Ok(())
+    context.broker.auto_create(name).await.map_err(|error| errors::catalog::code(&error))
 }
 
 fn found(topic: &Topic, node: BrokerId) -> MetadataResponseTopic {

@@ -1,7 +1,6 @@
 //! Transactions in one partition: leave to begin them, and the markers that end them (KIP-98, KIP-890).
 
-use super::append::AppendError;
-use super::append::Origin;
+use super::append::{AppendError, Origin};
 use super::partition::{LogStopped, Partition, State};
 use super::producers::{MarkerVerdict, ProducerError};
 use super::transactions::Verification;

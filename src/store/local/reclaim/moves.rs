@@ -123,13 +123,17 @@ impl Worker {
         victims
     }
 
+    fn living_bytes(&self, seq: u64) -> u64 {
+        lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live())
+    }
+
     /// Whether moving segment `seq` would end: all that lives in it must fit into what moves may be sure of, where the disk has little more. What else is
     /// written meanwhile waits for that.
     fn is_room_for(&mut self, reader: &mut SegmentReader, seq: u64) -> Result<Result<bool, io::Error>, StoreError> {
         if free_bytes(self.shared.segments.dir()) >= self.scarce_bytes() {
             return Ok(Ok(true));
         }
-        let live = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        let live = self.living_bytes(seq);
         if live > self.room_for_moves() {
             // It costs that at least: nothing is read to be told so.
             return Ok(Ok(false));
@@ -221,7 +225,7 @@ impl Worker {
         if !moves.is_empty() && !self.commit(moves) {
             return Ok(false);
         }
-        let left = lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live());
+        let left = self.living_bytes(seq);
         if left > 0 && self.shared.stale_moves.load(Ordering::Relaxed) != stale_moves {
             // Some of its batches are being replaced: tried again when the next segment is left.
             return Ok(true);
