@@ -18,22 +18,54 @@ pub(super) fn take_varlong(input: &mut &[u8]) -> Result<i64, RecordError> {
     Ok((raw >> 1).cast_signed() ^ -(raw & 1).cast_signed())
 }
 
-/// The number of at most three bytes at `*at`, which moves behind it. `None`: it is longer, or does not end here.
-#[inline]
-pub(super) fn take_short(input: &[u8], at: &mut usize) -> Option<i32> {
-    // One branch for each length, so that a processor that guesses it right need not wait for where the next number begins.
-    let (raw, bytes) = match *input.get(*at..)? {
-        [a @ 0..0x80, ..] => (u32::from(a), 1),
-        [a, b @ 0..0x80, ..] => (u32::from(a & 0x7f) | u32::from(b) << 7, 2),
-        [a, b, c @ 0..0x80, ..] => (u32::from(a & 0x7f) | u32::from(b & 0x7f) << 7 | u32::from(c) << 14, 3),
-        _ => return None,
-    };
-    *at += bytes;
-    Some(signed(raw))
+/// Numbers of at most three bytes each that follow one another, out of eight bytes that are read at once: no more than these may be taken.
+pub(super) struct ShortNumbers {
+    /// Those of the eight bytes that are left, the next one lowest.
+    word: u64,
+    /// Where the next one is in the input.
+    place: usize,
+}
+
+impl ShortNumbers {
+    /// Those at `place`; `None` when fewer than eight bytes are there.
+    #[inline(always)]
+    pub fn at(input: &[u8], place: usize) -> Option<ShortNumbers> {
+        let bytes = input.get(place..)?.first_chunk()?;
+        Some(ShortNumbers { word: u64::from_le_bytes(*bytes), place })
+    }
+
+    /// Where the next one is in the input.
+    #[inline(always)]
+    pub fn place(&self) -> usize {
+        self.place
+    }
+
+    /// The next one; `None` when it is longer than three bytes.
+    #[inline(always)]
+    pub fn take(&mut self) -> Option<i32> {
+        // Seven bits of each of the first three bytes.
+        let [low, middle, high] = [self.word as u32 & 0x7f, self.word as u32 >> 1 & 0x3f80, self.word as u32 >> 2 & 0x1f_c000];
+        // One branch for each length, so that a processor that guesses it right need not wait for where the next number begins.
+        let (raw, bytes) = match self.word {
+            word if word & 0x80 == 0 => (low, 1),
+            word if word & 0x8000 == 0 => (low | middle, 2),
+            word if word & 0x80_0000 == 0 => (low | middle | high, 3),
+            _ => return None,
+        };
+        self.skip(bytes);
+        Some(signed(raw))
+    }
+
+    /// Passes over `bytes`, fewer than eight.
+    #[inline(always)]
+    pub fn skip(&mut self, bytes: usize) {
+        self.word >>= 8 * bytes;
+        self.place += bytes;
+    }
 }
 
 /// A 32-bit number out of its zigzag.
-#[inline]
+#[inline(always)]
 fn signed(raw: u32) -> i32 {
     (raw >> 1).cast_signed() ^ -(raw & 1).cast_signed()
 }
