@@ -2,11 +2,11 @@
 //!
 //! ```text
 //! small request: all that it announces at once, in the order of arrival
-//! large request: FIRST at once, then what its bytes need as they come ──┬─▶ common, if nobody waits there
-//!                                                                       └─▶ its turn ─▶ reserve
+//! large request: FIRST at once (EARLY, while half of all is free), then what its bytes need as they come ──┬─▶ common, if nobody waits there
+//!                                                                                                         └─▶ its turn ─▶ reserve
 //! ```
 //! A peer that announces much and sends little holds little. Large requests never wait in the line of the small ones, and never while they hold what
-//! another large one waits for: the one that has the turn finds all that it lacks in the reserve. With the default limits it takes 6,600 connections that
+//! another large one waits for: the one that has the turn finds all that it lacks in the reserve. With the default limits it takes 3,500 connections that
 //! announce something and send nothing to keep others waiting, each for as long as `connection.rs` has patience with it.
 
 use crate::wire::frame::{Cover, FIRST_BYTES};
@@ -81,6 +81,10 @@ impl RequestMemory {
 }
 
 impl Cover for Room {
+    fn cover_if_plenty(&mut self, bytes: usize) -> bool {
+        !self.memory.is_scarce() && self.grow_at_once(kib(bytes.min(self.bytes)).saturating_sub(self.kib))
+    }
+
     async fn cover(&mut self, bytes: usize) -> io::Result<()> {
         self.grow(bytes).await.map_err(io::Error::other)
     }
@@ -96,13 +100,12 @@ impl Room {
         if wanted == 0 {
             return Ok(());
         }
+        let has_turn = self.large.as_ref().is_some_and(|large| large.turn.is_some());
+        if !has_turn && self.grow_at_once(wanted) {
+            return Ok(());
+        }
         let large = self.large.get_or_insert_default();
-        if large.turn.is_none() {
-            if let Ok(permit) = self.memory.common.clone().try_acquire_many_owned(permits(wanted)) {
-                large.more.push(permit);
-                self.kib += wanted;
-                return Ok(());
-            }
+        if !has_turn {
             large.turn = Some(self.memory.turn.clone().acquire_owned().await?);
         }
         // Nobody else takes from it; who had the turn before may be giving it back right now.
@@ -111,6 +114,14 @@ impl Room {
         large.reserved_kib += reserved;
         self.kib += wanted;
         Ok(())
+    }
+
+    /// Takes so much more of the common part, if nobody waits there; answers whether it did.
+    fn grow_at_once(&mut self, wanted_kib: usize) -> bool {
+        let Ok(permit) = self.memory.common.clone().try_acquire_many_owned(permits(wanted_kib)) else { return false };
+        self.large.get_or_insert_default().more.push(permit);
+        self.kib += wanted_kib;
+        true
     }
 
     /// What it holds of the common part. Turn and reserve are given back: others must not wait for them as long as for an answer that may take
@@ -131,6 +142,7 @@ fn permits(kib: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::frame::EARLY_BYTES;
     use futures_util::FutureExt as _;
     use std::pin::pin;
 
@@ -152,10 +164,31 @@ mod tests {
     #[test]
     fn whoever_announces_much_and_sends_nothing_holds_little() {
         let memory = RequestMemory::new(512 * MIB, 100 * MIB);
-        let silent: Vec<Room> = (0..6_000).map(|_| begun(&memory, 100 * MIB)).collect();
+        let silent: Vec<Room> = (0..3_400)
+            .map(|_| {
+                let mut room = begun(&memory, 100 * MIB);
+                room.cover_if_plenty(EARLY_BYTES);
+                room
+            })
+            .collect();
         begun(&memory, MIB);
         drop(silent);
         assert_eq!(memory.common.available_permits() + memory.reserve.available_permits(), 512 * 1024, "all is back");
+    }
+
+    #[test]
+    fn while_half_is_free_a_request_has_room_from_its_beginning() {
+        let memory = RequestMemory::new(100 * MIB, 20 * MIB);
+        let mut early: Vec<Room> = (0..60).map(|_| begun(&memory, MIB)).collect();
+        let covered: Vec<bool> = early.iter_mut().map(|room| room.cover_if_plenty(EARLY_BYTES)).collect();
+        let until = covered.iter().position(|is_covered| !is_covered).expect("not all of them");
+        assert!((36..=40).contains(&until), "{until} of 80 MiB, of which all have their first bytes");
+        assert!(covered[until..].iter().all(|is_covered| !is_covered), "{covered:?}");
+        assert!(!begun(&memory, FIRST_BYTES / 2).cover_if_plenty(EARLY_BYTES), "it is scarce");
+        drop(early);
+        let mut small = begun(&memory, FIRST_BYTES + 1);
+        assert!(small.cover_if_plenty(EARLY_BYTES));
+        assert_eq!(small.kib, 65, "no more than it announces");
     }
 
     /// Each has a part that the others lack, and all come to their end, one after the other, whatever the limits are.

@@ -82,16 +82,23 @@ pub async fn read_size(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> R
 
 /// What a frame has room for before its bytes are there.
 pub const FIRST_BYTES: usize = 64 << 10;
+/// The same, where memory is plenty: a batch of the largest size that producers send by default (`max.request.size`).
+pub const EARLY_BYTES: usize = 1 << 20;
 
 /// Who gives memory to frames.
 pub trait Cover: Send {
+    /// Takes memory for the first `bytes` bytes of a frame at once, where there is plenty of it; answers whether it did.
+    fn cover_if_plenty(&mut self, bytes: usize) -> bool;
+
     /// Waits for memory for the first `bytes` bytes of a frame, which are about to be read.
     fn cover(&mut self, bytes: usize) -> impl Future<Output = std::io::Result<()>> + Send;
 }
 
 /// Reads the `size` bytes that follow the prefix. Memory grows with what arrives, not with what was announced, so that a
-/// peer that announces much and sends little costs little; and so does its share of `room`. The bytes may take `patience` to come, and what is waited for
-/// room besides.
+/// peer that announces much and sends little costs little. The bytes may take `patience` to come, and what is waited for room besides.
+///
+/// No more is allocated than `room` covers: pages that nothing has arrived for may be there all the same, since the allocator hands out again what was
+/// freed. Where memory is plenty, that is up to [`EARLY_BYTES`] from the beginning, so that such a frame is not copied while it grows.
 ///
 /// # Errors
 /// [`FrameError::Io`] when the peer goes away inside the frame, or takes too long.
@@ -101,18 +108,18 @@ pub async fn read_body(
     room: &mut impl Cover,
     mut patience: Duration,
 ) -> Result<Bytes, FrameError> {
-    /// Of address space: pages that nothing has arrived for are not there.
-    const STEP: usize = 1 << 20;
     let mut covered = size.min(FIRST_BYTES);
     room.cover(covered).await?;
-    let mut body = BytesMut::with_capacity(size.min(STEP));
+    let early = size.min(EARLY_BYTES);
+    if early > covered && room.cover_if_plenty(early) {
+        covered = early;
+    }
+    let mut body = BytesMut::with_capacity(covered);
     while body.len() < size {
         if body.len() == covered {
             covered = size.min(covered * 2);
             room.cover(covered).await?;
-        }
-        if body.capacity() == body.len() {
-            body.reserve((size - body.len()).min(body.len().max(STEP)));
+            body.reserve(covered - body.len());
         }
         let begun = tokio::time::Instant::now();
         let mut limited = (&mut *stream).take((covered - body.len()) as u64);
@@ -123,4 +130,60 @@ pub async fn read_body(
         patience = patience.saturating_sub(begun.elapsed());
     }
     Ok(body.freeze())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use tokio::io::AsyncWriteExt;
+
+    const MIB: usize = 1 << 20;
+
+    /// Memory that notes what it was asked for.
+    struct Noted {
+        covered: Arc<AtomicUsize>,
+        is_plenty: bool,
+    }
+
+    impl Cover for Noted {
+        fn cover_if_plenty(&mut self, bytes: usize) -> bool {
+            if self.is_plenty {
+                self.covered.fetch_max(bytes, Ordering::Relaxed);
+            }
+            self.is_plenty
+        }
+
+        async fn cover(&mut self, bytes: usize) -> std::io::Result<()> {
+            self.covered.fetch_max(bytes, Ordering::Relaxed);
+            Ok(())
+        }
+    }
+
+    /// Reads a frame of `size` bytes of which `sent` arrive; answers what was covered when no more came, and the frame, if it is whole.
+    async fn read(size: usize, sent: usize, is_plenty: bool) -> (usize, Option<Bytes>) {
+        let (mut here, mut there) = tokio::io::duplex(4 * MIB);
+        let content: Vec<u8> = (0..sent).map(|at| (at % 251) as u8).collect();
+        there.write_all(&content).await.expect("sent");
+        let covered = Arc::new(AtomicUsize::new(0));
+        let mut room = Noted { covered: covered.clone(), is_plenty };
+        let body = read_body(&mut here, size, &mut room, Duration::from_millis(50)).await.ok();
+        assert!(body.as_ref().is_none_or(|body| *body == content), "what was sent");
+        (covered.load(Ordering::Relaxed), body)
+    }
+
+    #[tokio::test]
+    async fn memory_is_asked_for_as_bytes_arrive() {
+        assert_eq!(read(3 * MIB, 10, false).await, (FIRST_BYTES, None));
+        assert_eq!(read(3 * MIB, 200_000, false).await, (256 << 10, None));
+        assert_eq!(read(3 * MIB, 10, true).await, (EARLY_BYTES, None));
+        assert_eq!(read(1000, 10, true).await, (1000, None));
+        for size in [1000, FIRST_BYTES, FIRST_BYTES + 1, MIB - 1, MIB, 3 * MIB] {
+            for is_plenty in [false, true] {
+                let (covered, body) = read(size, size, is_plenty).await;
+                assert_eq!((covered, body.map(|body| body.len())), (size, Some(size)), "all of it, and no more");
+            }
+        }
+    }
 }
