@@ -317,8 +317,8 @@ pub fn each(batch: &Bytes, limit: usize, look: impl FnMut(RawRecord<'_>) -> Resu
     records(batch, limit)?.show_rest(look)
 }
 
-/// As [`take_record`], for a record as nearly all are: none of its numbers before the headers takes more than three bytes, and eight bytes are left
-/// wherever one is read. `None`, and nothing taken, for any other one and for a malformed one.
+/// As [`take_record`], for a record as nearly all are: none of its numbers before the headers takes more than three bytes, and it does not
+/// lie in the last few bytes. `None`, and nothing taken, for any other one and for a malformed one.
 ///
 /// Every record that a producer sends comes by here: with small records, this is much of what producing them costs.
 #[inline(always)]

@@ -3,7 +3,7 @@
 //! Nothing is allocated before the announced size has been checked, and the caller holds a memory permit for it.
 
 use crate::span::Span;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::io::{AsyncRead, AsyncReadExt};
@@ -82,8 +82,8 @@ pub async fn read_size(stream: &mut (impl AsyncRead + Unpin), limit: usize) -> R
 
 /// What a frame has room for before its bytes are there.
 pub const FIRST_BYTES: usize = 64 << 10;
-/// The same, where memory is plenty: a batch of the largest size that producers send by default (`max.request.size`).
-pub const EARLY_BYTES: usize = 1 << 20;
+/// The same, where memory is plenty: a batch of the largest size that topics take by default (`max.message.bytes`), and what is around it.
+pub const EARLY_BYTES: usize = (1 << 20) + (4 << 10);
 
 /// Who gives memory to frames.
 pub trait Cover: Send {
@@ -114,12 +114,12 @@ pub async fn read_body(
     if early > covered && room.cover_if_plenty(early) {
         covered = early;
     }
-    let mut body = BytesMut::with_capacity(covered);
+    let mut body = Vec::with_capacity(covered);
     while body.len() < size {
         if body.len() == covered {
             covered = size.min(covered * 2);
             room.cover(covered).await?;
-            body.reserve(covered - body.len());
+            body.reserve_exact(covered - body.len());
         }
         let begun = tokio::time::Instant::now();
         let mut limited = (&mut *stream).take((covered - body.len()) as u64);
@@ -129,7 +129,7 @@ pub async fn read_body(
         }
         patience = patience.saturating_sub(begun.elapsed());
     }
-    Ok(body.freeze())
+    Ok(Bytes::from(body))
 }
 
 #[cfg(test)]
@@ -179,10 +179,11 @@ mod tests {
         assert_eq!(read(3 * MIB, 200_000, false).await, (256 << 10, None));
         assert_eq!(read(3 * MIB, 10, true).await, (EARLY_BYTES, None));
         assert_eq!(read(1000, 10, true).await, (1000, None));
-        for size in [1000, FIRST_BYTES, FIRST_BYTES + 1, MIB - 1, MIB, 3 * MIB] {
+        for size in [1000, FIRST_BYTES, FIRST_BYTES + 1, 600_000, MIB, MIB + 100, 3 * MIB] {
             for is_plenty in [false, true] {
                 let (covered, body) = read(size, size, is_plenty).await;
-                assert_eq!((covered, body.map(|body| body.len())), (size, Some(size)), "all of it, and no more");
+                let body = body.expect("all of it").try_into_mut().expect("nobody else has it");
+                assert_eq!((covered, body.len(), body.capacity()), (size, size, size), "and no more");
             }
         }
     }

@@ -8,11 +8,16 @@
 
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::messages::MetadataRequest;
+use kafka_protocol::messages::ProduceRequest;
 use kafka_protocol::protocol::Request;
+use protocol_tests::batch::Batch;
 use protocol_tests::client::Client;
+use protocol_tests::descriptors;
 use protocol_tests::frame;
+use protocol_tests::pipeline::accepted;
+use protocol_tests::records::{PRODUCE_BY_NAME, produce_request};
 use protocol_tests::samples::{SAMPLES, Sample};
-use protocol_tests::server::Server;
+use protocol_tests::server::{Launch, Server};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -221,6 +226,51 @@ fn announced_bytes_cost_nothing_until_they_arrive() {
     assert!(server.is_running());
     let grown = server.peak_memory_bytes() - before;
     assert!(grown < GROWTH_BYTES_MAX, "{} MiB for bytes that never came", grown / MIB);
+}
+
+/// Goal: large frames that come at once hold no more than is given to requests, whatever they announce, also when the allocator has pages at hand that
+/// were in use before. Method: many producers of batches of nearly a mebibyte, again and again, on a server that has little for them.
+#[test]
+fn many_large_frames_at_once_hold_no_more_than_they_may() {
+    /// All of them at once would be far beyond what is allowed.
+    const PRODUCERS: usize = 300;
+    const TIMES: usize = 2;
+    const PATIENCE: Duration = Duration::from_secs(120);
+    /// Requests, the queue of the store, and the newest batches in memory.
+    const BUDGETS: [(&str, u64); 3] =
+        [("limits.memory_bytes", 16 * MIB), ("storage.queue_bytes", 16 * MIB), ("limits.tail_bytes", 8 * MIB)];
+    /// Connections, and what the allocator keeps.
+    const BESIDE: u64 = 90 * MIB;
+    descriptors::raise_for(2 * PRODUCERS as u64).unwrap();
+    let small = Launch::new().set("limits.request_bytes", &(4 * MIB).to_string());
+    let launch = BUDGETS.iter().fold(small, |launch, (name, bytes)| launch.set(name, &bytes.to_string()));
+    let server = launch.start();
+    let topic = server.connect().create_topic("large", 1, &[]);
+    let before = server.peak_memory_bytes();
+    let request = produce_request(&topic, 0, -1, Batch::of_bytes(1_000_000).build());
+    let request = frame::request(1, PRODUCE_BY_NAME, &request);
+    let written = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..PRODUCERS {
+            scope.spawn(|| {
+                let mut client = server.connect();
+                client.set_patience(PATIENCE);
+                client.set_write_patience(PATIENCE);
+                for _ in 0..TIMES {
+                    client.send_raw(&request).expect("all of it is taken");
+                    let answer = client.read_frame().expect("an answer");
+                    let (_, response) = frame::response::<ProduceRequest>(answer, PRODUCE_BY_NAME).expect("readable");
+                    // A slow disk may be too slow for some.
+                    written.fetch_add(usize::from(accepted(&response).is_ok()), Ordering::Relaxed);
+                }
+            });
+        }
+    });
+    assert!(written.into_inner() >= PRODUCERS, "half of them are written");
+    let grown = server.peak_memory_bytes() - before;
+    println!("the peak grew by {} MiB", grown / MIB);
+    let allowed = BUDGETS.iter().map(|(_, bytes)| bytes).sum::<u64>() + BESIDE;
+    assert!(grown < allowed, "{} MiB, {} are allowed", grown / MIB, allowed / MIB);
 }
 
 #[test]
