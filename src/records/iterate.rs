@@ -350,7 +350,6 @@ fn take_plain<'a>(input: &mut &'a [u8], header: &BatchHeader) -> Option<RawRecor
     // That its last field ends where the record does says that none of them goes beyond it.
     let (headers, header_count) = match *bytes.get(at)? {
         0 if at + 1 == end => (<&[u8]>::default(), 0),
-        0 => return None,
         _ => take_headers(bytes.get(at..end)?).ok()?,
     };
     *input = bytes.get(end..)?;
