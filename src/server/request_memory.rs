@@ -82,7 +82,7 @@ impl RequestMemory {
 
 impl Cover for Room {
     fn cover_if_plenty(&mut self, bytes: usize) -> bool {
-        let wanted = kib(bytes.min(self.bytes)).saturating_sub(self.kib);
+        let wanted = self.lacking_kib(bytes);
         let left = self.memory.common.available_permits().saturating_sub(wanted);
         // What comes early must neither make it scarce nor, where all of it is little, leave nothing for the others.
         left >= self.memory.common_kib / 4 * 3 && self.grow_at_once(wanted)
@@ -94,12 +94,17 @@ impl Cover for Room {
 }
 
 impl Room {
+    /// What it does not have yet of what the first `bytes` need.
+    fn lacking_kib(&self, bytes: usize) -> usize {
+        kib(bytes.min(self.bytes)).saturating_sub(self.kib)
+    }
+
     /// Makes room for the first `bytes` of the request, which are about to be read. Waits while others use it up.
     ///
     /// # Errors
     /// Never: the semaphores are not closed.
     async fn grow(&mut self, bytes: usize) -> Result<(), AcquireError> {
-        let wanted = kib(bytes.min(self.bytes)).saturating_sub(self.kib);
+        let wanted = self.lacking_kib(bytes);
         if wanted == 0 {
             return Ok(());
         }
