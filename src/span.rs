@@ -1,9 +1,10 @@
 //! Bytes on their way to a socket: in memory, or still in a file, from where the kernel can send them without a copy in this process.
 
-use bytes::Bytes;
+use bytes::{Buf, Bytes};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
 /// Some bytes that will not change while this is held.
@@ -33,6 +34,33 @@ impl Span {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    #[must_use]
+    pub fn memory(&self) -> Option<&Bytes> {
+        match self {
+            Span::Memory(bytes) => Some(bytes),
+            Span::File(_) => None,
+        }
+    }
+
+    #[must_use]
+    pub fn file(&self) -> Option<&FileSpan> {
+        match self {
+            Span::Memory(_) => None,
+            Span::File(span) => Some(span),
+        }
+    }
+
+    /// Drops the first `bytes`; more than there are is a bug.
+    pub fn advance(&mut self, bytes: usize) {
+        match self {
+            Span::Memory(memory) => memory.advance(bytes),
+            Span::File(span) => {
+                span.at += bytes as u64;
+                span.length -= bytes;
+            }
+        }
     }
 }
 
@@ -80,6 +108,14 @@ impl FileSpan {
         bytes.truncate(self.length);
         Ok(bytes)
     }
+
+    /// Reads as many bytes as `place` has, from the first one on. Blocks.
+    ///
+    /// # Errors
+    /// As [`FileSpan::read`].
+    pub fn read_into(&self, place: &mut [u8]) -> io::Result<()> {
+        self.file.read_exact_at(place, self.at)
+    }
 }
 
 #[cfg(test)]
@@ -98,5 +134,20 @@ mod tests {
         assert_eq!(spans.map(|span| span.len()), [2, 2, 10, 0]);
         assert_eq!(load(&[]).expect("read"), b""[..]);
         assert!(load(&[part(8, 3)]).is_err(), "more than the file has");
+    }
+
+    #[test]
+    fn the_rest_is_what_follows() {
+        let mut file = tempfile::tempfile().expect("a file");
+        file.write_all(b"0123456789").expect("written");
+        for mut span in
+            [Span::File(FileSpan { file: Arc::new(file), at: 1, length: 8 }), Span::from(Bytes::from_static(b"12345678"))]
+        {
+            span.advance(0);
+            span.advance(3);
+            assert_eq!((load(std::slice::from_ref(&span)).expect("read"), span.len()), (Bytes::from_static(b"45678"), 5));
+            span.advance(5);
+            assert!(span.is_empty());
+        }
     }
 }

@@ -24,7 +24,9 @@ mod connection;
 mod incoming;
 mod metrics;
 mod outgoing;
+mod pipe;
 mod request_memory;
+mod unsent;
 
 /// How long answers under way may take at a stop, before connections are cut.
 const DRAIN: Duration = Duration::from_millis(500);
