@@ -23,6 +23,7 @@ use rustix::io::ReadWriteFlags;
 use std::fs::File;
 use std::io::{self, IoSliceMut};
 use std::num::NonZeroU64;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What may lie between two batches that are read together.
@@ -53,8 +54,10 @@ pub(super) fn read(shared: &Shared, index: &Index, wanted: Wanted) -> Result<Vec
 /// Where the batches lie. Their bytes are in the page cache when this returns, as far as it holds them, so that who sends them from there
 /// does not wait for the device.
 pub(super) fn locate(shared: &Shared, index: &Index, wanted: Wanted) -> Result<Vec<Stretch>, StoreError> {
-    let have_warm = |file: &File, start, end| {
-        warm(file, start, end);
+    let have_warm = |file: &File, entries: &[Located]| {
+        if !is_warm(file, entries) {
+            warm(file, entries);
+        }
         true
     };
     looked_up(shared, index, wanted, |entries| locate_entries(entries, |seq| shared.segments.lend(seq), have_warm))
@@ -113,9 +116,8 @@ fn collect(mut cursor: Cursor<'_>, start: Offset, wanted: Wanted, count_max: usi
 /// `None` when a segment is gone, because reclaim emptied it after the entries were read.
 fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Option<Vec<Batch>>, StoreError> {
     let mut batches = Vec::with_capacity(entries.len());
-    let mut rest = entries;
-    while let Some(head) = rest.first() {
-        let (run, later) = rest.split_at(run_length(rest));
+    for run in runs(entries) {
+        let Some(head) = run.first() else { break };
         let seq = head.entry.place.seq;
         let Some(file) = shared.segments.file(seq)? else { return Ok(None) };
         read_run(file, run, &mut batches).map_err(|error| {
@@ -126,33 +128,30 @@ fn read_entries(shared: &Shared, log: LogId, entries: &[Located]) -> Result<Opti
             };
             StoreError::Damaged(format!("{}: log {log}, offset {}: {why}", path.display(), head.entry.first))
         })?;
-        rest = later;
     }
     Ok(Some(batches))
 }
 
-/// `None` when `lend` has no such segment, as [`read_entries`], or `is_ready` denies it of what is between two places of a file.
+/// `None` when `lend` has no such segment, as [`read_entries`], or `is_ready` denies it of some of them.
 fn locate_entries(
     entries: &[Located],
     lend: impl Fn(u64) -> Result<Option<Arc<File>>, StoreError>,
-    is_ready: impl Fn(&File, u64, u64) -> bool,
+    is_ready: impl Fn(&File, &[Located]) -> bool,
 ) -> Result<Option<Vec<Stretch>>, StoreError> {
     let mut stretches: Vec<Stretch> = Vec::new();
-    let mut rest = entries;
+    let (mut rest, mut end) = (entries, None);
     while let Some(head) = rest.first() {
-        let (run, later) = rest.split_at(run_length(rest));
-        let Some(file) = lend(head.entry.place.seq)? else { return Ok(None) };
-        if let Some(last) = run.last()
-            && !is_ready(&file, head.entry.place.at, last.entry.place.at + u64::from(last.entry.length))
-        {
+        let seq = head.entry.place.seq;
+        let (near, later) = rest.split_at(near_length(rest));
+        let Some(file) = lend(seq)? else { return Ok(None) };
+        if !is_ready(&file, near) {
             return Ok(None);
         }
-        let mut end = None;
-        for located in run {
+        for located in near {
             let Entry { first, place, length, .. } = located.entry;
             let length = usize::try_from(length).unwrap_or(usize::MAX);
             match stretches.last_mut() {
-                Some(Stretch { last, bytes: Span::File(span), .. }) if end == Some(place.at) => {
+                Some(Stretch { last, bytes: Span::File(span), .. }) if end == Some((seq, place.at)) => {
                     *last = located.last;
                     span.length += length;
                 }
@@ -161,41 +160,67 @@ fn locate_entries(
                     stretches.push(Stretch { first, last: located.last, bytes: Span::File(span) });
                 }
             }
-            end = Some(place.at + length as u64);
+            end = Some((seq, place.at + length as u64));
         }
         rest = later;
     }
     Ok(Some(stretches))
 }
 
-/// Has `start..end` of `file` read into the page cache. Best effort: without it, the sender waits.
-fn warm(file: &File, start: u64, end: u64) {
-    if is_warm(file, start, end) {
-        return;
+/// Has `entries` of `file`, which are near one another, read into the page cache. Best effort: without it, the sender waits.
+fn warm(file: &File, entries: &[Located]) {
+    // Starts reading all of it: what lies between runs may be much, and nobody asked for it ...
+    for Range { start, end } in runs(entries).map(extent) {
+        let _ = rustix::fs::fadvise(file, start, NonZeroU64::new(end - start), Advice::WillNeed);
     }
-    // Starts reading all of it ...
-    let _ = rustix::fs::fadvise(file, start, NonZeroU64::new(end - start), Advice::WillNeed);
-    for at in looks(start, end) {
-        // ... and waits.
+    // ... and waits.
+    for at in runs(entries).map(extent).flat_map(looks) {
         let _ = rustix::io::pread(file, &mut [0u8; 1], at);
     }
 }
 
-/// Whether the page cache has `start..end` of `file`, as far as a few looks tell.
-fn is_warm(file: &File, start: u64, end: u64) -> bool {
-    looks(start, end).all(|at| is_cached(file, at))
+/// Whether the page cache has `entries` of `file`, which are near one another, as far as a few looks tell.
+fn is_warm(file: &File, entries: &[Located]) -> bool {
+    looks(extent(entries)).all(|at| is_cached(file, at))
 }
 
 /// From the last byte backwards: readers go forwards, so that a batch may begin in a page that was read for the one before, but rarely ends in
 /// one that was read for the next.
-fn looks(start: u64, end: u64) -> impl Iterator<Item = u64> {
+fn looks(Range { start, end }: Range<u64>) -> impl Iterator<Item = u64> {
     (0..end.saturating_sub(start)).step_by(WARM_STEP).map(move |back| end - 1 - back)
+}
+
+/// From the first byte of `entries`, which lie in one segment in their order, to the end of the last.
+fn extent(entries: &[Located]) -> Range<u64> {
+    let end = |located: &Located| located.entry.place.at + u64::from(located.entry.length);
+    entries.first().map_or(0, |first| first.entry.place.at)..entries.last().map_or(0, end)
 }
 
 fn is_cached(file: &File, at: u64) -> bool {
     let mut byte = [0u8; 1];
     let mut bytes = [IoSliceMut::new(&mut byte)];
     rustix::io::preadv2(file, &mut bytes, at, ReadWriteFlags::NOWAIT) == Ok(1)
+}
+
+/// `entries` in pieces that are worth one read each.
+fn runs(mut entries: &[Located]) -> impl Iterator<Item = &[Located]> {
+    std::iter::from_fn(move || {
+        let (run, later) = entries.split_at(run_length(entries));
+        entries = later;
+        (!run.is_empty()).then_some(run)
+    })
+}
+
+/// How many of `entries` (not empty) lie so near one another that one look tells of them.
+fn near_length(entries: &[Located]) -> usize {
+    let Some(first) = entries.first() else { return 0 };
+    let (place, mut end) = (first.entry.place, first.entry.place.at + u64::from(first.entry.length));
+    let is_near = |located: &&Located| {
+        let Entry { place: next, length, .. } = located.entry;
+        let begin = std::mem::replace(&mut end, next.at + u64::from(length));
+        next.seq == place.seq && next.at >= begin && end - place.at <= WARM_STEP as u64
+    };
+    1 + entries.iter().skip(1).take_while(is_near).count()
 }
 
 /// How many of `entries` (not empty) are worth one read.
@@ -242,4 +267,42 @@ fn read_run(file: Arc<File>, run: &[Located], batches: &mut Vec<Batch>) -> io::R
         });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::segment::Position;
+    use super::*;
+    use crate::ids::Timestamp;
+
+    fn located(seq: u64, at: u64, length: u32) -> Located {
+        let entry = Entry {
+            place: Position { seq, at },
+            length,
+            first: Offset(0),
+            max_timestamp: Timestamp(0),
+            running_max: Timestamp(0),
+            total: 0,
+        };
+        Located { last: Offset(0), entry }
+    }
+
+    #[test]
+    fn one_look_tells_of_what_is_near() {
+        const STEP: u64 = WARM_STEP as u64;
+        let cases = [
+            (vec![], 0),
+            (vec![(1, 0, 9_000_000), (1, 9_000_000, 5)], 1),
+            (vec![(1, 70, 10), (1, 80, 10), (1, 70 + STEP - 10, 10), (1, 70 + STEP, 1)], 3),
+            (vec![(1, 70, 10), (1, 71 + STEP - 10, 10)], 1),
+            (vec![(1, 70, 10), (2, 80, 10)], 1),
+            (vec![(1, 70, 10), (1, 30, 10)], 1),
+            (vec![(1, 70, 10), (1, 79, 10)], 1),
+        ];
+        for (places, count) in cases {
+            let entries: Vec<Located> = places.iter().map(|(seq, at, length)| located(*seq, *at, *length)).collect();
+            assert_eq!(near_length(&entries), count, "{places:?}");
+            assert_eq!(runs(&entries).flatten().count(), entries.len(), "nothing is left out");
+        }
+    }
 }
