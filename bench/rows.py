@@ -82,6 +82,8 @@ CONSUME_100B = "consume 100B x1p"
 PRODUCE_1KB = "produce 1KB x16p acks=all"
 CONSUME_1KB = "consume 1KB x16p"
 PRODUCE_LARGE_BATCHES = "produce 1KB x16p batch=256k linger=10"
+PRODUCE_SINGLE = "produce 1KB x16p batches of one record"
+CONSUME_SINGLE = "consume 1KB x16p batches of one record"
 PACED = "paced 5k/s 1KB x16p linger=0"
 TRANSACTIONS = "txn 1KB x16p 50ms"
 CONSUME_COMMITTED = "consume read_committed"
@@ -101,6 +103,8 @@ ALL = [
     Row(PRODUCE_1KB, "p1k", PRODUCE, ("records_s",), (times_kafka("records_s", 1.2), Aim("cpu_s_per_gb", 2))),
     Row(CONSUME_1KB, "p1k", CONSUME, ("records_s",), (times_kafka("records_s", 1.1), Aim("cpu_s_per_gb", 0.3))),
     Row(PRODUCE_LARGE_BATCHES, "big", PRODUCE, ("records_s",)),
+    Row(PRODUCE_SINGLE, "single", PRODUCE, ("records_s",)),
+    Row(CONSUME_SINGLE, "single", CONSUME, ("records_s",)),
     Row(PACED, "paced", LATENCY, ("p99_ms",)),
     Row(TRANSACTIONS, "txn", PRODUCE, ("records_s",), (times_kafka("records_s", 1.3), Aim("cpu_s_per_gb", 3))),
     Row(CONSUME_COMMITTED, "txn", CONSUME, ("records_s",)),

@@ -60,6 +60,17 @@ def large_batches(broker, scale):
         yield rows.PRODUCE_LARGE_BATCHES, measured(broker, lambda: produce(broker, topic, count, KILOBYTE, *properties))
 
 
+def single_records(broker, scale):
+    """1 KB, 16 partitions, each record a batch of its own: the price of a batch."""
+    count = int(500e3 * scale)
+    with topic_of(broker, 16) as topic:
+        yield (
+            rows.PRODUCE_SINGLE,
+            measured(broker, lambda: produce(broker, topic, count, KILOBYTE, ACKS_ALL, "batch.size=1", "linger.ms=0")),
+        )
+        yield rows.CONSUME_SINGLE, measured(broker, lambda: consume(broker, topic, count, KILOBYTE))
+
+
 def paced(broker, scale):
     """Latency under a fixed, modest load."""
     count = int(100e3 * scale)
@@ -121,6 +132,7 @@ LOADS = {
     "p100": small,
     "p1k": kilobyte,
     "big": large_batches,
+    "single": single_records,
     "paced": paced,
     "txn": transactions,
     "e2e": end_to_end,

@@ -217,8 +217,8 @@ fn near_length(entries: &[Located]) -> usize {
     let (place, mut end) = (first.entry.place, first.entry.place.at + u64::from(first.entry.length));
     let is_near = |located: &&Located| {
         let Entry { place: next, length, .. } = located.entry;
-        let begin = std::mem::replace(&mut end, next.at + u64::from(length));
-        next.seq == place.seq && next.at >= begin && end - place.at <= WARM_STEP as u64
+        let previous_end = std::mem::replace(&mut end, next.at + u64::from(length));
+        next.seq == place.seq && next.at >= previous_end && end - place.at <= WARM_STEP as u64
     };
     1 + entries.iter().skip(1).take_while(is_near).count()
 }
