@@ -139,10 +139,10 @@ fn locate_entries(
     is_ready: impl Fn(&File, &[Located]) -> bool,
 ) -> Result<Option<Vec<Stretch>>, StoreError> {
     let mut stretches: Vec<Stretch> = Vec::new();
-    let (mut rest, mut end) = (entries, None);
-    while let Some(head) = rest.first() {
+    let mut end = None;
+    for near in pieces(entries, near_length) {
+        let Some(head) = near.first() else { break };
         let seq = head.entry.place.seq;
-        let (near, later) = rest.split_at(near_length(rest));
         let Some(file) = lend(seq)? else { return Ok(None) };
         if !is_ready(&file, near) {
             return Ok(None);
@@ -162,7 +162,6 @@ fn locate_entries(
             }
             end = Some((seq, place.at + length as u64));
         }
-        rest = later;
     }
     Ok(Some(stretches))
 }
@@ -203,11 +202,16 @@ fn is_cached(file: &File, at: u64) -> bool {
 }
 
 /// `entries` in pieces that are worth one read each.
-fn runs(mut entries: &[Located]) -> impl Iterator<Item = &[Located]> {
+fn runs(entries: &[Located]) -> impl Iterator<Item = &[Located]> {
+    pieces(entries, run_length)
+}
+
+/// `entries` cut up: `length` says of what is left how many the next piece has.
+fn pieces(mut entries: &[Located], length: impl Fn(&[Located]) -> usize) -> impl Iterator<Item = &[Located]> {
     std::iter::from_fn(move || {
-        let (run, later) = entries.split_at(run_length(entries));
+        let (piece, later) = entries.split_at(length(entries));
         entries = later;
-        (!run.is_empty()).then_some(run)
+        (!piece.is_empty()).then_some(piece)
     })
 }
 
