@@ -62,12 +62,10 @@ def large_batches(broker, scale):
 
 def single_records(broker, scale):
     """1 KB, 16 partitions, each record a batch of its own: the price of a batch."""
+    properties = (ACKS_ALL, "batch.size=1", "linger.ms=0")
     count = int(500e3 * scale)
     with topic_of(broker, 16) as topic:
-        yield (
-            rows.PRODUCE_SINGLE,
-            measured(broker, lambda: produce(broker, topic, count, KILOBYTE, ACKS_ALL, "batch.size=1", "linger.ms=0")),
-        )
+        yield rows.PRODUCE_SINGLE, measured(broker, lambda: produce(broker, topic, count, KILOBYTE, *properties))
         yield rows.CONSUME_SINGLE, measured(broker, lambda: consume(broker, topic, count, KILOBYTE))
 
 
