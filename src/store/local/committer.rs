@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! take everything queued (up to 8 MiB, or one larger batch, and what fits into the segment)
-//!   -> drop what is fenced off or deleted -> [next segment] -> one vectored write + sync -> index -> tell the listener -> free room
+//!   -> drop what is fenced off or deleted -> [next segment] -> one vectored write + sync -> index, in memory -> tell the listener -> free room
+//!   -> [index, to RocksDB]
 //! ```
 //! What queues up meanwhile is the next commit; there is no timer, but for [`SyncPolicy::Interval`].
 //!
@@ -103,6 +104,8 @@ impl Committer {
             self.commit_taken()?;
             self.sync_if_due(outcome)?;
             self.forget_taken();
+            // Whoever waited for the commit knows of it by now.
+            self.index.write_many_gathered()?;
             self.note_room();
             if outcome == Outcome::Closed {
                 return Ok(());

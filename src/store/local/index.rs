@@ -1,10 +1,11 @@
 //! The keys of the journal in RocksDB: where each batch lies, and what is needed to open the journal again.
 //!
 //! Column family `index`, never through RocksDB's log (the journal is its log). The state that a crash leaves is a prefix of what was
-//! written, because one column family's memtables reach disk in order, so everything that must agree is written in one batch:
+//! written, because one column family's memtables reach disk in order, so everything that must agree is written in one batch. New
+//! entries are gathered in memory before they are written, and seen there meanwhile (`index/gathered.rs`).
 //! ```text
 //! e log last   -> Entry            one per batch
-//! p            -> JournalState     the end of the last commit whose entries are here; goes with every commit
+//! p            -> JournalState     the end of the last commit whose entries are here; goes with every change of entries
 //! w seq        -> bytes            of batches that were put into a segment which is full
 //! d seq        -> bytes            of these, those that are dead
 //! r log        -> offset           below which the entries are gone and counted dead
@@ -22,6 +23,7 @@
 //! Memory: two memtables of 16 MiB and a block cache of 16 MiB at most per column family pair; table readers' own indexes live in the cache.
 
 use super::fields::Fields;
+use super::lock;
 use super::segment::Position;
 use crate::env::Env;
 use crate::ids::{LogId, Offset, Timestamp};
@@ -29,9 +31,20 @@ use crate::store::{Mark, Marked, StoreError};
 use rocksdb::compaction_filter::Decision;
 use rocksdb::{
     BlockBasedOptions, Cache, ColumnFamily, ColumnFamilyDescriptor, DB, DBRawIterator, LogLevel, Options, ReadOptions, ReadTier,
-    WriteBatch, WriteOptions,
+    WriteOptions,
 };
 use std::path::Path;
+use std::sync::Mutex;
+
+mod changes;
+mod cursor;
+mod gathered;
+#[cfg(test)]
+mod tests;
+
+pub(super) use changes::Changes;
+pub(super) use cursor::Cursor;
+use gathered::Gathered;
 
 const INDEX: &str = "index";
 const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
@@ -39,12 +52,14 @@ const CACHE_BYTES: usize = 16 * 1024 * 1024;
 const STATE_KEY: &[u8] = b"p";
 /// Deleted keys that a look at what is in memory passes over.
 const SKIPPED_MAX: u64 = 1000;
-/// From this many on, one range deletion is cheaper for later seeks than one deletion each.
-const RANGE_MIN: usize = 64;
 
 /// An open RocksDB with the store's two column families.
 pub(super) struct Index {
     pub(super) db: DB,
+    /// What is not in RocksDB yet; locked for microseconds, never across a call that may wait.
+    gathered: Mutex<Gathered>,
+    /// Held by who writes to the index's column family, so that what is gathered and what comes behind it stay in order.
+    writing: Mutex<()>,
     unlogged: WriteOptions,
     pub(super) synced: WriteOptions,
 }
@@ -139,7 +154,7 @@ impl Index {
         unlogged.disable_wal(true);
         let mut synced = WriteOptions::default();
         synced.set_sync(true);
-        Ok(Index { db, unlogged, synced })
+        Ok(Index { db, gathered: Mutex::default(), writing: Mutex::default(), unlogged, synced })
     }
 
     fn family(&self) -> &ColumnFamily {
@@ -148,6 +163,7 @@ impl Index {
 
     /// Puts everything written so far on disk: a later open needs the journal only from here on.
     pub fn flush(&self) -> Result<(), StoreError> {
+        self.write_gathered()?;
         self.db.flush_cf(self.family()).map_err(index_error)
     }
 
@@ -156,6 +172,7 @@ impl Index {
     pub fn compact(&self) -> Result<(), StoreError> {
         let mut options = rocksdb::CompactOptions::default();
         options.set_bottommost_level_compaction(rocksdb::BottommostLevelCompaction::Force);
+        self.write_gathered()?;
         self.db.compact_range_cf_opt(self.family(), None::<&[u8]>, None::<&[u8]>, &options);
         Ok(())
     }
@@ -166,12 +183,18 @@ impl Index {
 
     /// How far the index has followed the journal; `None` for a new index.
     pub fn state(&self) -> Result<Option<JournalState>, StoreError> {
+        if let Some(state) = lock(&self.gathered).state {
+            return Ok(Some(state));
+        }
         let Some(value) = self.get(STATE_KEY)? else { return Ok(None) };
         JournalState::decode(&value).map(Some).ok_or_else(|| garbled("the journal's position"))
     }
 
     /// The entry of the batch that ends at `last`.
     pub fn entry(&self, log: LogId, last: Offset) -> Result<Option<Entry>, StoreError> {
+        if let Some(entry) = lock(&self.gathered).entry(log, last) {
+            return Ok(Some(entry));
+        }
         let Some(value) = self.get(&entry_key(log, last))? else { return Ok(None) };
         Entry::decode(&value).map(Some).ok_or_else(|| garbled("an entry"))
     }
@@ -239,31 +262,51 @@ impl Index {
 
     /// Walks entries of `log`, from `start` on only: what lies below may be a long run of deleted keys.
     pub fn cursor(&self, log: LogId, start: Offset) -> Cursor<'_> {
-        self.cursor_with(ReadOptions::default(), log, start)
+        self.cursor_with(ReadOptions::default, log, start)
     }
 
     /// As [`Index::cursor`], but what would have to be read from the disk, or lies behind many deleted keys, is an error.
     pub fn cursor_in_memory(&self, log: LogId, start: Offset) -> Cursor<'_> {
-        let mut options = ReadOptions::default();
-        options.set_read_tier(ReadTier::BlockCache);
-        // Long runs of deleted keys, and files that go with this cursor, are others' to deal with.
-        options.set_max_skippable_internal_keys(SKIPPED_MAX);
-        options.set_background_purge_on_iterator_cleanup(true);
+        let options = || {
+            let mut options = ReadOptions::default();
+            options.set_read_tier(ReadTier::BlockCache);
+            // Long runs of deleted keys, and files that go with this cursor, are others' to deal with.
+            options.set_max_skippable_internal_keys(SKIPPED_MAX);
+            options.set_background_purge_on_iterator_cleanup(true);
+            options
+        };
         self.cursor_with(options, log, start)
     }
 
-    fn cursor_with(&self, mut options: ReadOptions, log: LogId, start: Offset) -> Cursor<'_> {
+    fn cursor_with(&self, options: impl Fn() -> ReadOptions, log: LogId, start: Offset) -> Cursor<'_> {
+        loop {
+            let (gathered, taken_away) = {
+                let gathered = lock(&self.gathered);
+                (gathered.of(log, start), gathered.taken_away)
+            };
+            // Not under the lock: this may read a file.
+            let iterator = self.entries(options(), log, start);
+            // Else what was gathered may have been written, and deleted again, before the iterator was there.
+            if lock(&self.gathered).taken_away == taken_away {
+                return Cursor::new(iterator, log, gathered);
+            }
+        }
+    }
+
+    /// Over the entries of `log` that are in RocksDB and end at `start` or behind.
+    fn entries(&self, mut options: ReadOptions, log: LogId, start: Offset) -> DBRawIterator<'_> {
         options.set_iterate_lower_bound(entry_key(log, start).to_vec());
         let upper = match log.0.checked_add(1) {
             Some(next) => number_key(b'e', next).to_vec(),
             None => vec![b'e' + 1],
         };
         options.set_iterate_upper_bound(upper);
-        Cursor { iterator: self.db.raw_iterator_cf_opt(self.family(), options) }
+        self.db.raw_iterator_cf_opt(self.family(), options)
     }
 
     /// Calls `visit` with every entry of every log. About a million per second.
     pub fn all_entries(&self, mut visit: impl FnMut(LogId, Located) -> Result<(), StoreError>) -> Result<(), StoreError> {
+        self.write_gathered()?;
         let mut options = ReadOptions::default();
         options.set_iterate_lower_bound(vec![b'e']);
         options.set_iterate_upper_bound(vec![b'e' + 1]);
@@ -280,7 +323,7 @@ impl Index {
 
     /// Begins a set of changes that are applied together.
     pub fn changes(&self) -> Changes<'_> {
-        Changes { index: self, batch: WriteBatch::default() }
+        Changes::new(self)
     }
 }
 
@@ -319,125 +362,6 @@ fn column_options(cache: &Cache) -> Options {
     options.set_max_write_buffer_number(2);
     options.set_target_file_size_base(16 * 1024 * 1024);
     options
-}
-
-/// Changes to the index that become visible, and reach disk, together.
-pub(super) struct Changes<'a> {
-    index: &'a Index,
-    batch: WriteBatch,
-}
-
-impl Changes<'_> {
-    pub fn put_entry(&mut self, log: LogId, last: Offset, entry: &Entry) {
-        self.batch.put_cf(self.index.family(), entry_key(log, last), entry.encode());
-    }
-
-    pub fn delete_entry(&mut self, log: LogId, last: Offset) {
-        self.batch.delete_cf(self.index.family(), entry_key(log, last));
-    }
-
-    /// Deletes the entries that end at `lasts`, which are neighbours, in order.
-    pub fn delete_run(&mut self, log: LogId, lasts: &[Offset]) {
-        match (lasts.first(), lasts.last()) {
-            (Some(first), Some(last)) if lasts.len() >= RANGE_MIN => self.delete_entries(log, *first, last.next()),
-            _ => lasts.iter().for_each(|last| self.delete_entry(log, *last)),
-        }
-    }
-
-    /// Deletes the entries of `log` whose last offset is in `[first, end)`.
-    fn delete_entries(&mut self, log: LogId, first: Offset, end: Offset) {
-        self.batch.delete_range_cf(self.index.family(), entry_key(log, first), entry_key(log, end));
-    }
-
-    pub fn put_state(&mut self, state: &JournalState) {
-        self.batch.put_cf(self.index.family(), STATE_KEY, state.encode());
-    }
-
-    pub fn put_mark(&mut self, marked: &Marked, place: Position) {
-        self.batch.put_cf(self.index.family(), mark_key(marked.mark.id), encode_mark(marked, place));
-    }
-
-    fn delete_mark(&mut self, id: u128) {
-        self.batch.delete_cf(self.index.family(), mark_key(id));
-    }
-
-    pub fn put_written(&mut self, seq: u64, bytes: u64) {
-        self.batch.put_cf(self.index.family(), number_key(b'w', seq), bytes.to_le_bytes());
-    }
-
-    pub fn put_dead(&mut self, seq: u64, bytes: u64) {
-        self.batch.put_cf(self.index.family(), number_key(b'd', seq), bytes.to_le_bytes());
-    }
-
-    pub fn forget_segment(&mut self, seq: u64) {
-        self.batch.delete_cf(self.index.family(), number_key(b'w', seq));
-        self.batch.delete_cf(self.index.family(), number_key(b'd', seq));
-    }
-
-    pub fn put_reclaimed(&mut self, log: LogId, below: Offset) {
-        self.batch.put_cf(self.index.family(), number_key(b'r', log.0), below.0.to_le_bytes());
-    }
-
-    pub fn put_holes(&mut self, log: LogId, holes: Holes) {
-        let mut bytes = [0u8; 16];
-        bytes[..8].copy_from_slice(&holes.live.to_le_bytes());
-        bytes[8..].copy_from_slice(&holes.at_total.to_le_bytes());
-        self.batch.put_cf(self.index.family(), number_key(b'h', log.0), bytes);
-    }
-
-    pub fn forget_holes(&mut self, log: LogId) {
-        self.batch.delete_cf(self.index.family(), number_key(b'h', log.0));
-    }
-
-    pub fn forget_reclaimed(&mut self, log: LogId) {
-        self.batch.delete_cf(self.index.family(), number_key(b'r', log.0));
-    }
-
-    /// Applies them all; on disk only after a flush.
-    pub fn apply(self) -> Result<(), StoreError> {
-        self.index.db.write_opt(self.batch, &self.index.unlogged).map_err(index_error)
-    }
-}
-
-/// A walk over the entries of one log.
-pub(super) struct Cursor<'a> {
-    iterator: DBRawIterator<'a>,
-}
-
-impl Cursor<'_> {
-    /// The batch that contains `offset`, or the first one after it.
-    pub fn seek(&mut self, log: LogId, offset: Offset) -> Result<Option<Located>, StoreError> {
-        self.iterator.seek(entry_key(log, offset));
-        self.current()
-    }
-
-    /// The batch after the current one.
-    pub fn advance(&mut self) -> Result<Option<Located>, StoreError> {
-        self.iterator.next();
-        self.current()
-    }
-
-    /// The batch before the current one.
-    pub fn back(&mut self) -> Result<Option<Located>, StoreError> {
-        self.iterator.prev();
-        self.current()
-    }
-
-    /// The newest batch.
-    pub fn newest(&mut self) -> Result<Option<Located>, StoreError> {
-        self.iterator.seek_to_last();
-        self.current()
-    }
-
-    fn current(&self) -> Result<Option<Located>, StoreError> {
-        match self.iterator.item() {
-            Some((key, value)) => match parse_item(key, value) {
-                Some((_, located)) => Ok(Some(located)),
-                None => Err(garbled("an entry")),
-            },
-            None => self.iterator.status().map(|()| None).map_err(index_error),
-        }
-    }
 }
 
 /// `e`, the log, the last offset, so that a forward seek to an offset finds the batch that contains it. The sign bit of the offset is

@@ -1,11 +1,11 @@
 //! What is kept in memory about open logs and about segments, and how a commit changes both and the index.
 //!
 //! * [`Ledger`]: some 64 bytes per log that was opened since start. Its lock is held for microseconds.
-//! * [`Accounts`]: 16 bytes per segment. Its lock is held across *every* write to the index (a commit's, a reclaim's), so that the
+//! * [`Accounts`]: 16 bytes per segment. Its lock is held across *every* change of the index (a commit's, a reclaim's), so that the
 //!   counters on disk are those of the entries beside them, and so that "look at an entry, then change it" is safe: reclaim cannot
 //!   remove what a commit is about to move, nor the other way round. Reclaim works in small pieces so that commits wait little.
 //!
-//! Order of locks: accounts, then ledger.
+//! Order of locks: accounts, then ledger, then those of the index.
 
 use super::index::{Changes, Entry, Holes, Index, JournalState};
 use super::journal::RecordKind;
@@ -52,7 +52,7 @@ impl LogState {
         }
         state.next = newest.last.next().max(start);
         state.running_max = newest.entry.running_max;
-        let first = cursor.seek(log, start)?.unwrap_or(newest);
+        let first = cursor.seek(start)?.unwrap_or(newest);
         state.total_before_start = first.entry.total.saturating_sub(u64::from(first.entry.length));
         Ok(state)
     }
@@ -64,7 +64,7 @@ impl LogState {
         }
         // Trimmed batches count until their entries are removed, which is when they are taken off.
         let below = index.reclaimed(log)?;
-        let oldest = index.cursor(log, below).seek(log, below)?;
+        let oldest = index.cursor(log, below).seek(below)?;
         let before = oldest.map_or(self.total, |oldest| oldest.entry.total.saturating_sub(u64::from(oldest.entry.length)));
         Ok(Holes { live: self.total.saturating_sub(before), at_total: self.total })
     }
@@ -202,11 +202,13 @@ pub(super) fn apply(
             changes.put_mark(&Marked { log: item.log, first: item.first, last: item.last, mark }, item.place);
         }
         let Some((entry, replaced)) = entry else { continue };
-        changes.put_entry(item.log, item.last, &entry);
         written += u64::from(item.length);
-        if let Some(Buried { seq, bytes }) = replaced {
-            let dead = accounts.bury(seq, bytes);
-            changes.put_dead(seq, dead);
+        match replaced {
+            None => changes.add_entry(item.log, item.last, &entry),
+            Some(Buried { seq, bytes }) => {
+                changes.put_entry(item.log, item.last, &entry);
+                changes.put_dead(seq, accounts.bury(seq, bytes));
+            }
         }
     }
     drop(ledger);
@@ -299,7 +301,7 @@ fn remove_entries(
     let Some(state) = ledger.logs.get_mut(&item.log) else { return Ok(()) };
     let mut holes = state.holes_or_none_yet(index, item.log)?;
     let mut cursor = index.cursor(item.log, item.first);
-    let mut next = cursor.seek(item.log, item.first)?;
+    let mut next = cursor.seek(item.first)?;
     let mut lasts = Vec::new();
     let mut dead: BTreeMap<u64, u64> = BTreeMap::new();
     while let Some(located) = next.filter(|located| located.last <= item.last && located.last.next() < state.next) {

@@ -94,11 +94,11 @@ fn looked_up<T>(
 
 /// The wanted entries of a log that begins at `start`; `None` when there are more than `count_max`.
 fn collect(mut cursor: Cursor<'_>, start: Offset, wanted: Wanted, count_max: usize) -> Result<Option<Vec<Located>>, StoreError> {
-    let Wanted { log, from, to, max_bytes } = wanted;
+    let Wanted { from, to, max_bytes, .. } = wanted;
     let limit = u64::try_from(max_bytes).unwrap_or(u64::MAX);
     let mut entries = Vec::new();
     let mut bytes = 0u64;
-    let mut next = cursor.seek(log, from.max(start))?;
+    let mut next = cursor.seek(from.max(start))?;
     while let Some(located) = next {
         bytes = bytes.saturating_add(u64::from(located.entry.length));
         if located.entry.first >= to || (bytes > limit && !entries.is_empty()) {

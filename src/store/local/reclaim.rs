@@ -269,7 +269,7 @@ impl Worker {
         let mut cursor = self.index.cursor(log, from);
         let mut dead: BTreeMap<u64, u64> = BTreeMap::new();
         let mut lasts = Vec::new();
-        let mut next = cursor.seek(log, from)?;
+        let mut next = cursor.seek(from)?;
         while let Some(located) = next
             && located.last < end
             && lasts.len() < PIECE

@@ -12,10 +12,10 @@ use crate::store::StoreError;
 /// The first offset of the first batch whose largest timestamp is at least `time`.
 pub(super) fn at_time(index: &Index, log: LogId, state: &LogState, time: Timestamp) -> Result<Option<Offset>, StoreError> {
     let mut cursor = index.cursor(log, state.start);
-    let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= time)?;
+    let found = first_where(&mut cursor, state, |entry| entry.running_max >= time)?;
     // In a log whose maximum was not trimmed this loop ends at once.
     let mut candidate = match found {
-        Some(found) => cursor.seek(log, found.last)?,
+        Some(found) => cursor.seek(found.last)?,
         None => None,
     };
     while let Some(located) = candidate {
@@ -30,12 +30,12 @@ pub(super) fn at_time(index: &Index, log: LogId, state: &LogState, time: Timesta
 /// First offset and largest timestamp of the first batch that holds the log's largest timestamp.
 pub(super) fn max_time(index: &Index, log: LogId, state: &LogState) -> Result<Option<(Offset, Timestamp)>, StoreError> {
     let mut cursor = index.cursor(log, state.start);
-    let Some(first) = cursor.seek(log, state.start)? else { return Ok(None) };
+    let Some(first) = cursor.seek(state.start)? else { return Ok(None) };
     let newest = cursor.newest()?.unwrap_or(first);
     let largest = newest.entry.running_max;
     let is_first_largest_so_far = first.entry.running_max == first.entry.max_timestamp;
     if state.holes.is_none() && (is_first_largest_so_far || largest > first.entry.running_max) {
-        let found = first_where(&mut cursor, log, state, |entry| entry.running_max >= largest)?.unwrap_or(newest);
+        let found = first_where(&mut cursor, state, |entry| entry.running_max >= largest)?.unwrap_or(newest);
         return Ok(Some((found.entry.first, found.entry.max_timestamp)));
     }
     max_time_from_the_end(&mut cursor, newest).map(Some)
@@ -61,11 +61,11 @@ pub(super) fn keep_bytes(index: &Index, log: LogId, state: &LogState, bytes: u64
     }
     // What lies behind a batch is the newest running count less its own.
     let surplus = newest.entry.total.saturating_sub(bytes);
-    let Some(kept) = first_where(&mut cursor, log, state, |entry| entry.total > surplus)? else {
+    let Some(kept) = first_where(&mut cursor, state, |entry| entry.total > surplus)? else {
         // Only where nothing is to be kept do all batches go.
         return Ok(newest.last.next());
     };
-    let is_first = cursor.seek(log, state.start)?.is_none_or(|first| first.last == kept.last);
+    let is_first = cursor.seek(state.start)?.is_none_or(|first| first.last == kept.last);
     Ok(if is_first { state.start } else { kept.entry.first })
 }
 
@@ -87,17 +87,12 @@ fn keep_bytes_by_walking(cursor: &mut Cursor<'_>, state: &LogState, newest: Loca
 pub(super) fn bytes_from(index: &Index, log: LogId, state: &LogState, from: Offset) -> Result<u64, StoreError> {
     let mut cursor = index.cursor(log, state.start);
     let Some(newest) = cursor.newest()? else { return Ok(0) };
-    let Some(first) = cursor.seek(log, from.max(state.start))? else { return Ok(0) };
+    let Some(first) = cursor.seek(from.max(state.start))? else { return Ok(0) };
     Ok(newest.entry.total.saturating_sub(first.entry.total) + u64::from(first.entry.length))
 }
 
 /// The first batch at or after the log's start of which `holds` is true, given that it stays true for all later ones.
-fn first_where(
-    cursor: &mut Cursor<'_>,
-    log: LogId,
-    state: &LogState,
-    holds: impl Fn(&Entry) -> bool,
-) -> Result<Option<Located>, StoreError> {
+fn first_where(cursor: &mut Cursor<'_>, state: &LogState, holds: impl Fn(&Entry) -> bool) -> Result<Option<Located>, StoreError> {
     let Some(newest) = cursor.newest()? else { return Ok(None) };
     if !holds(&newest.entry) {
         return Ok(None);
@@ -106,7 +101,7 @@ fn first_where(
     let (mut low, mut high, mut found) = (state.start, newest.last, newest);
     while low < high {
         let middle = Offset(low.0 + (high.0 - low.0) / 2);
-        let Some(located) = cursor.seek(log, middle)? else { break };
+        let Some(located) = cursor.seek(middle)? else { break };
         if holds(&located.entry) {
             found = located;
             high = middle;

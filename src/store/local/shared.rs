@@ -148,7 +148,7 @@ impl Shared {
         }
         let row = Row { start, fence: before.fence, is_deleted: false };
         index.put_row(log, &row, Durability::Synced)?;
-        let first = index.cursor(log, before.start).seek(log, start)?;
+        let first = index.cursor(log, before.start).seek(start)?;
         // Without a batch at or after the new start, all that was there before the look is gone; what came meanwhile is newer.
         let total_before_start =
             first.map_or(before.total, |first| first.entry.total.saturating_sub(u64::from(first.entry.length)));

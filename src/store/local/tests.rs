@@ -4,6 +4,7 @@
 //! index not flushed.
 
 use super::OnDamage;
+use super::index::Index;
 use super::journal::{self, CommitHeader, Record, RecordKind, SegmentReader};
 use super::segment::{self, Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
 use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
@@ -127,6 +128,29 @@ async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
     panic!("{what}: not within 20 seconds");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_the_index_is_written_by_the_dozen_and_at_a_clean_close() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    let mut has_waited = false;
+    for first in 0..100 {
+        put_one(&store, &told, LOG, first, 10).await;
+        let index = store.shared.index().expect("open");
+        has_waited |= index.waiting() > 0;
+        // The committer tells before it writes.
+        eventually("many wait", || index.waiting() <= 32).await;
+    }
+    assert!(has_waited, "each commit was a write");
+    store.close().await.expect("closes");
+    drop(store);
+    let index = Index::open(&dir.path().join("index"), &Env::system()).expect("opens");
+    let state = index.state().expect("looks").expect("there is one");
+    assert_eq!(index.take_clean_end().expect("looks"), Some(state.end));
+    let newest = index.cursor(LOG, Offset(0)).newest().expect("seeks").expect("there are some");
+    assert_eq!((newest.last, newest.entry.place < state.end), (Offset(99), true));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
