@@ -109,7 +109,12 @@ class Suite:
         self.settings = settings
         self.tests = []
 
-    def test(self, function):
+    def test(self, function=None, *, seconds=None):
+        """A decorator, plain or with the `seconds` that a test may take where TEST_SECONDS are too few."""
+        if function is None:
+            return lambda named: self.test(named, seconds=seconds)
+        if seconds is not None:
+            function.seconds = seconds
         self.tests.append(function)
         return function
 
@@ -147,15 +152,16 @@ def run_checks(tests, folder):
 
 def run_test(test, broker, results):
     """One test in this thread, on a living broker, with a bound on its time."""
+    seconds = getattr(test, "seconds", TEST_SECONDS)
 
     def expire(*_):
-        raise TimeoutError(f"not done after {TEST_SECONDS} s")
+        raise TimeoutError(f"not done after {seconds} s")
 
     started = time.monotonic()
     signal.signal(signal.SIGALRM, expire)
-    signal.alarm(TEST_SECONDS)
+    signal.alarm(seconds)
     # For a client that hangs in C, where no signal handler of Python's runs.
-    faulthandler.dump_traceback_later(2 * TEST_SECONDS, exit=True)
+    faulthandler.dump_traceback_later(2 * seconds, exit=True)
     try:
         if not broker.is_alive():
             broker.start()

@@ -9,9 +9,11 @@ import subprocess
 import sys
 import tempfile
 
-# Requests of each operation, besides the borders that the document itself has. Together about a minute.
+# Requests of each operation, besides the borders that the document itself has. Together about a minute; two on a machine that is slow and shared.
 EXAMPLES = 40
 SECONDS = 300
+# What a test that asks may take, with its preparation.
+TEST_SECONDS = SECONDS + 20
 
 
 def ask(url, config, checks, prepare, *options):

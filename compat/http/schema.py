@@ -41,7 +41,7 @@ include-method = "DELETE"
 suite = HttpSuite("http schema", settings={"http.wait_ms_max": 100, "hooks.allow_private_addresses": "true"})
 
 
-@suite.test
+@suite.test(seconds=documented.TEST_SECONDS)
 def answers_are_as_the_served_document_says(broker):
     client = broker.api()
 

@@ -33,7 +33,7 @@ values = ["some-project"]
 suite = RegistrySuite("registry's OpenAPI")
 
 
-@suite.test
+@suite.test(seconds=documented.TEST_SECONDS)
 def no_request_of_the_document_is_answered_with_5xx(broker):
     registry = broker.registry()
 
