@@ -14,6 +14,7 @@ pub mod history;
 pub mod http;
 pub mod kill;
 pub mod latency;
+pub mod later_versions;
 pub mod network;
 pub mod offsets;
 pub mod options;

@@ -6,6 +6,7 @@
 use crate::batch::Batch;
 use crate::frame::{self, group_id, text, topic_name};
 use crate::groups::{commit_request, offsets_request};
+use crate::later_versions::{DescribeLogDirs5, ListOffsets11};
 use crate::records::{Fetch, produce_request};
 use crate::shares::{DescribeWithLag, ShareAcknowledge2, ShareFetch2};
 use crate::streams::{DescribeStreams, StreamsBeat};
@@ -138,7 +139,7 @@ fn correlation_id<R: Ask>(frame: Bytes, version: i16) -> Result<i32, String> {
 pub static SAMPLES: &[Sample] = &[
     sample::<ProduceRequest>("Produce"),
     sample::<FetchRequest>("Fetch"),
-    sample::<ListOffsetsRequest>("ListOffsets"),
+    sample_with::<ListOffsetsRequest, ListOffsets11>("ListOffsets"),
     sample::<MetadataRequest>("Metadata"),
     sample_with::<OffsetCommitRequest, CommitById>("OffsetCommit"),
     sample_with::<OffsetFetchRequest, FetchById>("OffsetFetch"),
@@ -163,7 +164,7 @@ pub static SAMPLES: &[Sample] = &[
     sample::<DescribeConfigsRequest>("DescribeConfigs"),
     sample::<AlterConfigsRequest>("AlterConfigs"),
     sample::<AlterReplicaLogDirsRequest>("AlterReplicaLogDirs"),
-    sample::<DescribeLogDirsRequest>("DescribeLogDirs"),
+    sample_with::<DescribeLogDirsRequest, DescribeLogDirs5>("DescribeLogDirs"),
     sample::<CreatePartitionsRequest>("CreatePartitions"),
     sample::<DeleteGroupsRequest>("DeleteGroups"),
     sample::<ElectLeadersRequest>("ElectLeaders"),

@@ -1,9 +1,10 @@
-//! DescribeLogDirs, key 35, versions 1-4.
+//! DescribeLogDirs, key 35, versions 1-5.
 //!
 //! Behaviour: one directory, the data's, with the bytes of batches that each partition holds, and the size and the free space of its file system.
 //! A request that names partitions gets those; without names, all. What is in memory only is in the directory `memory`, without a size.
 //!
-//! Version notes: 3 (KIP-784) has an error of the whole; 4 (KIP-827) the sizes of the file system.
+//! Version notes: 3 (KIP-784) has an error of the whole; 4 (KIP-827) the sizes of the file system; 5 (KIP-1066) whether the directory is
+//! cordoned, which it never is: there is no other that partitions could go to.
 //! Not implemented: nothing.
 
 use super::errors::{NONE, ResponseError};
@@ -11,6 +12,9 @@ use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
 use crate::config::Config;
 use crate::tasks;
+use crate::wire::describe_log_dirs as wire;
+use crate::wire::frame::Frame;
+use crate::wire::message::DecodeError;
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::describe_log_dirs_response::{
     DescribeLogDirsPartition, DescribeLogDirsResult, DescribeLogDirsTopic,
@@ -31,7 +35,8 @@ pub struct DescribeLogDirs;
 
 impl Handler for DescribeLogDirs {
     type Request = DescribeLogDirsRequest;
-    const VERSIONS: RangeInclusive<i16> = 1..=4;
+    const VERSIONS: RangeInclusive<i16> = 1..=5;
+    const LAYOUT_MAX: i16 = wire::LIKE;
 
     async fn handle(context: Context, request: DescribeLogDirsRequest) -> Answer<DescribeLogDirsResponse> {
         Answer::Later(Box::pin(async move {
@@ -63,6 +68,10 @@ impl Handler for DescribeLogDirs {
 
     fn unsupported() -> DescribeLogDirsResponse {
         DescribeLogDirsResponse::default().with_error_code(ResponseError::UnsupportedVersion.code())
+    }
+
+    fn frame(correlation_id: i32, response: DescribeLogDirsResponse, version: i16) -> Result<Frame, DecodeError> {
+        wire::frame(correlation_id, &response, version)
     }
 }
 

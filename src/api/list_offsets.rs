@@ -1,11 +1,13 @@
-//! ListOffsets, key 2, versions 1-10.
+//! ListOffsets, key 2, versions 1-11.
 //!
 //! Behaviour: for each partition the offset that belongs to a timestamp: the first record at or after it, or one of the special ones:
 //! −1 latest (the last stable offset for read_committed), −2 earliest, −3 the record with the largest timestamp (KIP-734), −4 earliest
-//! on this node's disk (= earliest), −5 latest in tiered storage (none: −1). Nothing found is offset −1, timestamp −1.
+//! on this node's disk (= earliest), −5 latest in tiered storage and −6 earliest that it has yet to take (no such storage: −1). Nothing found is
+//! offset −1, timestamp −1.
 //!
 //! Version notes: 2 isolation level; 4 leader epochs (KIP-320); 6 is flexible; 7 adds −3; 8 adds −4 (KIP-405); 9 adds −5 (KIP-1005); 10
-//! brings a time-out for remote storage, which has no meaning here. A special timestamp that the version lacks is UNSUPPORTED_VERSION.
+//! brings a time-out for remote storage, which has no meaning here; 11 adds −6 (KIP-1023). A special timestamp that the version lacks is
+//! UNSUPPORTED_VERSION.
 
 use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
@@ -23,6 +25,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 /// Every partition has been led by this node since its beginning.
 const LEADER_EPOCH: i32 = 0;
 const READ_COMMITTED: i8 = 1;
@@ -31,7 +34,9 @@ pub struct ListOffsets;
 
 impl Handler for ListOffsets {
     type Request = ListOffsetsRequest;
-    const VERSIONS: RangeInclusive<i16> = 1..=10;
+    const VERSIONS: RangeInclusive<i16> = 1..=11;
+    // 11 brings a timestamp, no field.
+    const LAYOUT_MAX: i16 = 10;
 
     async fn handle(context: Context, request: ListOffsetsRequest) -> Answer<ListOffsetsResponse> {
         Answer::Later(Box::pin(async move {
@@ -106,6 +111,7 @@ async fn resolve(partition: &Partition, timestamp: i64, version: i16, is_committ
         MAX_TIMESTAMP if version >= 7 => stamped(partition.offset_of_max_time().await),
         EARLIEST_LOCAL if version >= 8 => Ok(Some((partition.start(), None))),
         LATEST_TIERED if version >= 9 => Ok(None),
+        EARLIEST_PENDING_UPLOAD if version >= 11 => Ok(None),
         ..0 => Err(ResponseError::UnsupportedVersion),
         _ => stamped(partition.offset_for_time(Timestamp(timestamp)).await),
     }

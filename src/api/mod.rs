@@ -114,6 +114,9 @@ pub trait Handler: 'static {
     fn handle(context: Context, request: Self::Request) -> impl Future<Output = Answer<ResponseOf<Self>>> + Send;
     /// The version in whose format a version outside [`Handler::VERSIONS`] is refused.
     const UNSUPPORTED_IN: i16 = *Self::VERSIONS.end();
+    /// The newest version whose layout the protocol library knows. Newer ones are read as this one, and written so unless [`Handler::frame`] says otherwise:
+    /// what they share with it.
+    const LAYOUT_MAX: i16 = i16::MAX;
     /// What a client gets that asks for a version outside [`Handler::VERSIONS`]. Where the response has a
     /// top-level error code, it says UNSUPPORTED_VERSION (35).
     fn unsupported() -> ResponseOf<Self>;
@@ -122,7 +125,7 @@ pub trait Handler: 'static {
     /// # Errors
     /// See [`message::encode`].
     fn frame(correlation_id: i32, response: ResponseOf<Self>, version: i16) -> Result<Frame, DecodeError> {
-        message::encode(correlation_id, &response, version).map(Frame::from)
+        message::encode(correlation_id, &response, version.min(Self::LAYOUT_MAX)).map(Frame::from)
     }
 }
 
@@ -164,7 +167,7 @@ const fn row<H: Handler>(name: &'static str) -> Row {
         max: *H::VERSIONS.end(),
         before_auth: H::BEFORE_AUTH,
         listed: H::LISTED,
-        header_version: <H::Request as HeaderVersion>::header_version,
+        header_version: |version| <H::Request as HeaderVersion>::header_version(version.min(H::LAYOUT_MAX)),
         dispatch: |context, correlation_id, body| Box::pin(dispatch::<H>(context, correlation_id, body)),
         unsupported: |correlation_id| H::frame(correlation_id, H::unsupported(), H::UNSUPPORTED_IN),
     }
@@ -172,7 +175,7 @@ const fn row<H: Handler>(name: &'static str) -> Row {
 
 async fn dispatch<H: Handler>(context: Context, correlation_id: i32, body: Bytes) -> Result<Encoded, DecodeError> {
     let version = context.version;
-    let request = message::decode::<H::Request>(body, version)?;
+    let request = message::decode::<H::Request>(body, version.min(H::LAYOUT_MAX))?;
     let encode = move |response: ResponseOf<H>| match H::frame(correlation_id, response, version) {
         Ok(frame) => frame,
         Err(error) => {

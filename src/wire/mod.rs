@@ -1,6 +1,7 @@
 //! Frames and headers of the Kafka protocol, and typed messages in and out of bytes. Holds no broker state.
 
 mod compact;
+pub mod describe_log_dirs;
 pub mod fetch;
 pub mod frame;
 pub mod header;

@@ -12,6 +12,7 @@ use kafka_protocol::messages::{
 };
 use protocol_tests::batch::Batch;
 use protocol_tests::frame::{text, topic_name};
+use protocol_tests::later_versions::DescribeLogDirs5;
 use protocol_tests::server::Server;
 
 const TOPIC: i8 = 2;
@@ -79,6 +80,9 @@ fn the_data_directory_is_described_with_the_bytes_of_each_partition() {
     let sizes: Vec<(i32, i64)> =
         result.topics[0].partitions.iter().map(|one| (one.partition_index, one.partition_size)).collect();
     assert!(matches!(sizes[..], [(0, 0), (1, 10_000..11_000)]), "{sizes:?}");
+    let newest = client.call(5, &DescribeLogDirs5(asked(&topic.name, vec![0, 1])));
+    assert_eq!(newest.is_cordoned, Some(false));
+    assert_eq!(newest.response.results[0].topics, result.topics);
     let all = client.call(1, &DescribeLogDirsRequest::default().with_topics(None));
     assert!(all.results[0].topics.iter().any(|one| one.name.as_str() == topic.name));
 }

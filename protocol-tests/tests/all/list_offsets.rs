@@ -11,6 +11,7 @@ use kafka_protocol::messages::{ListOffsetsRequest, OffsetForLeaderEpochRequest};
 use protocol_tests::batch::{Batch, Codec};
 use protocol_tests::client::Client;
 use protocol_tests::frame::topic_name;
+use protocol_tests::later_versions::ListOffsets11;
 use protocol_tests::now_ms;
 use protocol_tests::server::Server;
 use protocol_tests::topics::unique;
@@ -20,6 +21,7 @@ const EARLIEST: i64 = -2;
 const MAX_TIMESTAMP: i64 = -3;
 const EARLIEST_LOCAL: i64 = -4;
 const LATEST_TIERED: i64 = -5;
+const EARLIEST_PENDING_UPLOAD: i64 = -6;
 
 fn request(topic: &str, partitions: Vec<ListOffsetsPartition>) -> ListOffsetsRequest {
     let topic = ListOffsetsTopic::default().with_name(topic_name(topic)).with_partitions(partitions);
@@ -72,7 +74,9 @@ fn a_special_timestamp_that_the_version_does_not_know_is_unsupported() {
     let server = Server::shared();
     let mut client = server.connect();
     let topic = client.create_topic("list-old", 1, &[]).name;
-    for (version, timestamp) in [(6, MAX_TIMESTAMP), (7, EARLIEST_LOCAL), (8, LATEST_TIERED), (10, -42), (1, -42)] {
+    for (version, timestamp) in
+        [(6, MAX_TIMESTAMP), (7, EARLIEST_LOCAL), (8, LATEST_TIERED), (10, EARLIEST_PENDING_UPLOAD), (10, -42), (1, -42)]
+    {
         let answer = ask(&mut client, version, &topic, 0, timestamp);
         assert_eq!(answer.error_code.err(), Some(ResponseError::UnsupportedVersion), "{timestamp} at version {version}");
     }
@@ -88,6 +92,23 @@ fn an_empty_log_begins_and_ends_at_0_and_has_no_times() {
     }
     for timestamp in [MAX_TIMESTAMP, LATEST_TIERED, 0, now_ms()] {
         assert_eq!(found(&mut client, &topic, timestamp), (-1, -1), "{timestamp}");
+    }
+}
+
+/// Apache Kafka without tiered storage answers so, too.
+#[test]
+fn nothing_waits_for_being_uploaded() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let topic = client.create_topic("list-pending", 1, &[]);
+    client.produced(&topic, 0, Batch::of(&["a", "b", "c"]).build());
+    for (timestamp, error, offset) in
+        [(EARLIEST_PENDING_UPLOAD, None, -1), (LATEST, None, 3), (-42, Some(ResponseError::UnsupportedVersion), -1)]
+    {
+        let asked = ListOffsetsPartition::default().with_timestamp(timestamp);
+        let response = client.call(11, &ListOffsets11(request(&topic.name, vec![asked]))).0;
+        let answer = &response.topics[0].partitions[0];
+        assert_eq!((answer.error_code.err(), answer.offset, answer.timestamp), (error, offset, -1), "{timestamp}");
     }
 }
 
