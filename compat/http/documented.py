@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 
-# Requests of each operation, besides the borders that the document itself has. Together about a minute; two on a machine that is slow and shared.
+# Requests of each operation, besides the borders that the document itself has. Together about a minute; two and a half where cores are slow and shared.
 EXAMPLES = 40
 SECONDS = 300
 # What a test that asks may take, with its preparation.

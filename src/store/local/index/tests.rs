@@ -9,6 +9,7 @@ use crate::ids::{LogId, Offset, Timestamp};
 use rocksdb::WriteBatch;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
+use tempfile::TempDir;
 
 const LOG: LogId = LogId(7);
 
@@ -31,6 +32,13 @@ fn state(last: i64) -> JournalState {
     JournalState { end: Position { seq: 1, at: last.cast_unsigned() }, ..JournalState::default() }
 }
 
+/// An index with nothing in it, and the directory that goes with it.
+fn fresh() -> (TempDir, Index) {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let index = open(dir.path());
+    (dir, index)
+}
+
 /// Adds a batch of `log`; the state tells which was the last one.
 fn add(index: &Index, log: LogId, last: i64) {
     let mut changes = index.changes();
@@ -41,8 +49,7 @@ fn add(index: &Index, log: LogId, last: i64) {
 
 #[test]
 fn whoever_looks_sees_what_is_gathered_and_only_of_its_log() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     add(&index, LOG, 3);
     add(&index, LogId(8), 4);
     assert_eq!(index.state().expect("looks"), Some(state(4)));
@@ -64,8 +71,7 @@ fn whoever_looks_sees_what_is_gathered_and_only_of_its_log() {
 
 #[test]
 fn a_flush_takes_what_is_gathered_along() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (dir, index) = fresh();
     add(&index, LOG, 3);
     index.flush().expect("flushes");
     assert_eq!(index.waiting(), 0);
@@ -78,8 +84,7 @@ fn a_flush_takes_what_is_gathered_along() {
 /// What is left is a prefix, with the state that goes with it: a replay brings the rest.
 #[test]
 fn what_is_gathered_goes_with_the_process() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (dir, index) = fresh();
     let written = i64::try_from(GATHERED_MAX).expect("a small number");
     (0..=written + 2).for_each(|last| add(&index, LOG, last));
     assert_eq!(index.waiting(), 2, "those before are written, since they were too many");
@@ -93,8 +98,7 @@ fn what_is_gathered_goes_with_the_process() {
 
 #[test]
 fn many_are_written_when_asked_for_and_few_are_not() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     for last in 0..20 {
         add(&index, LOG, last);
     }
@@ -111,8 +115,7 @@ fn many_are_written_when_asked_for_and_few_are_not() {
 /// Else a batch that was moved would be where it was, or one that was removed would be back.
 #[test]
 fn other_changes_go_behind_what_is_gathered() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     add(&index, LOG, 3);
     add(&index, LOG, 4);
     let mut changes = index.changes();
@@ -127,8 +130,7 @@ fn other_changes_go_behind_what_is_gathered() {
 
 #[test]
 fn changes_are_applied_in_their_order() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     let mut changes = index.changes();
     changes.add_entry(LOG, Offset(3), &entry(1));
     changes.add_entry(LOG, Offset(4), &entry(1));
@@ -145,8 +147,7 @@ fn changes_are_applied_in_their_order() {
 
 #[test]
 fn a_large_commit_is_written_at_once_behind_what_is_gathered() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     add(&index, LOG, 0);
     let mut changes = index.changes();
     (1..=100).for_each(|last| changes.add_entry(LOG, Offset(last), &entry(0)));
@@ -162,8 +163,7 @@ fn a_large_commit_is_written_at_once_behind_what_is_gathered() {
 /// Writing is not done under the lock of what is gathered.
 #[test]
 fn what_is_added_while_others_are_written_stays() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     add(&index, LOG, 0);
     let written = lock(&index.gathered).put_into(&mut WriteBatch::default(), &index);
     add(&index, LOG, 1);
@@ -176,8 +176,7 @@ fn what_is_added_while_others_are_written_stays() {
 #[test]
 fn who_looks_while_entries_are_added_and_written_misses_none() {
     const COUNT: i64 = 20_000;
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     let known = AtomicI64::new(-1);
     std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -217,8 +216,7 @@ fn who_looks_while_entries_are_added_and_written_misses_none() {
 /// What was trimmed may still be written.
 #[test]
 fn a_walk_back_ends_where_it_was_to_begin() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let index = open(dir.path());
+    let (_dir, index) = fresh();
     add(&index, LOG, 1);
     index.write_gathered().expect("writes");
     add(&index, LOG, 5);
