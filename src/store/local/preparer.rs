@@ -132,14 +132,14 @@ impl Preparer {
         }
     }
 
-    /// Offers a file that is free; `false` when there are enough.
-    pub fn offer(&self, spare: PathBuf) -> bool {
-        let mut state = lock(&self.state);
-        let has_place = state.spares.len() < SPARES_MAX;
-        if has_place {
-            state.spares.push(spare);
-        }
-        has_place
+    /// Whether one more spare is of use.
+    pub fn has_place(&self) -> bool {
+        lock(&self.state).spares.len() < SPARES_MAX
+    }
+
+    /// Takes a file that is free, for which there is place: reclaim alone brings any.
+    pub fn offer(&self, spare: PathBuf) {
+        lock(&self.state).spares.push(spare);
     }
 
     pub fn close(&self) {
@@ -308,7 +308,7 @@ mod tests {
         assert_eq!((has_room(bytes, Usage::Appends), has_room(bytes, Usage::Moves)), (true, true));
         assert_eq!((has_room(bytes * 3, Usage::Appends), has_room(bytes * 3, Usage::Moves)), (false, true));
         assert!(!has_room(bytes * 5, Usage::Moves));
-        assert!(preparer.offer(dir.path().join("a spare")));
+        preparer.offer(dir.path().join("a spare"));
         assert!(preparer.has_room(dir.path(), bytes * 5, Usage::Moves), "a spare is room");
     }
 

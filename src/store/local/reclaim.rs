@@ -334,13 +334,11 @@ impl Worker {
         drop(accounts);
         let path = segment_path(self.shared.segments.dir(), seq);
         let io_error = |error: std::io::Error| StoreError::Io(format!("{}: {error}", path.display()));
-        let retired = self.shared.segments.retire(seq).map_err(io_error)?;
-        if let Retired::Spare(spare) = retired {
-            let is_wanted = bytes == self.shared.options.segment_bytes && !lacks_index_room(self.shared.segments.dir());
-            let is_kept = is_wanted && self.shared.preparer.offer(spare.clone());
-            if !is_kept {
-                std::fs::remove_file(&spare).map_err(io_error)?;
-            }
+        let preparer = &self.shared.preparer;
+        let has_right_size = bytes == self.shared.options.segment_bytes;
+        let is_wanted = has_right_size && preparer.has_place() && !lacks_index_room(self.shared.segments.dir());
+        if let Retired::Spare(spare) = self.shared.segments.retire(seq, is_wanted).map_err(io_error)? {
+            preparer.offer(spare);
         }
         tracing::debug!(seq, "a journal segment is free");
         Ok(())

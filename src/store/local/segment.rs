@@ -8,7 +8,8 @@
 //! header's random salt. The salt is drawn anew whenever a file becomes a segment, so neither bytes of the file's former life
 //! nor bytes that a client put into its records can be taken for a commit.
 //!
-//! A file is called `.segment` only after its header is on disk, so a segment with a broken header is damage.
+//! A file is called `.segment` only after its header is on disk, so a segment with a broken header is damage; but for a dead one, of which nothing is read any
+//! more, that was on its way to be a spare.
 //!
 //! [`Segments`] owns the handles for reading: at most [`OPEN_FILES_MAX`] are cached, the oldest opened is dropped first. It also knows
 //! (through a `Weak`) whether any reader still holds a file, because such a file must not be recycled under it.
@@ -251,6 +252,20 @@ fn zero_fill(path: &Path, file: &File, bytes: u64, should_stop: &mut dyn FnMut(u
     file.sync_data()
 }
 
+/// Parts a file of `bytes` bytes from its pages in memory: sockets that still refer to them keep them as they are, and what is written to the file goes into others.
+/// Its content is of no use afterwards. Its blocks stay, and stay written, as far as they were (see [`zero_fill`]).
+///
+/// Advice to drop pages spares those that somebody refers to. So the first block is cut out of the file, and one is put behind its end instead: with that all others
+/// are elsewhere in the file, and no page can stay what it was.
+///
+/// # Errors
+/// What a file system says that cannot do this; ext4 and XFS can. The file may be shorter then.
+fn leave_pages(path: &Path, bytes: u64) -> io::Result<()> {
+    let file = OpenOptions::new().write(true).open(path)?;
+    fallocate(&file, FallocateFlags::COLLAPSE_RANGE, 0, SEGMENT_HEADER_BYTES)?;
+    fallocate(&file, FallocateFlags::empty(), bytes.saturating_sub(SEGMENT_HEADER_BYTES), SEGMENT_HEADER_BYTES)
+}
+
 /// The segments that hold commits, and the handles for reading them.
 #[derive(Debug)]
 pub(super) struct Segments {
@@ -269,7 +284,7 @@ struct Handles {
 struct Handle {
     bytes: u64,
     cached: Option<Arc<File>>,
-    /// The kernel may send, or may have sent, its pages from where they are: a peer that has not read them yet would see what is written over them.
+    /// The kernel may send, or may have sent, its pages from where they are: a peer that has not read them yet would see what is written into them.
     is_lent: bool,
     /// Alive while anyone at all holds the file.
     held: Weak<File>,
@@ -285,9 +300,9 @@ impl Handle {
 /// What became of a segment that was taken out.
 #[derive(Debug)]
 pub(super) enum Retired {
-    /// Nobody reads it: here is a spare file.
+    /// Nobody reads it, and no page of it is in memory that somebody may still be sent: here is a spare file.
     Spare(PathBuf),
-    /// Somebody did or does, so the file was unlinked (the reader's handle keeps its bytes), or it was not there.
+    /// No spare is wanted or can be made of it, so the file was unlinked (a reader's handle keeps its bytes), or it was not there.
     Removed,
 }
 
@@ -326,7 +341,7 @@ impl Segments {
         Some(file)
     }
 
-    /// As [`Segments::file`], for sending from it without a copy: the file will not become a spare.
+    /// As [`Segments::file`], for sending from it without a copy: the file will not become a spare with the pages that it has.
     pub fn lend(&self, seq: u64) -> Result<Option<Arc<File>>, StoreError> {
         self.opened(seq, true)
     }
@@ -352,8 +367,9 @@ impl Segments {
         lock(&self.handles).files.iter().map(|(seq, handle)| (*seq, handle.bytes)).collect()
     }
 
-    /// Takes segment `seq` out of use: its file becomes a spare unless a reader still holds it, or it was lent.
-    pub fn retire(&self, seq: u64) -> io::Result<Retired> {
+    /// Takes segment `seq`, in which nothing lives, out of use: where a spare `is_wanted` its file becomes one, unless a reader still holds it, or it was lent
+    /// and cannot be parted from its pages.
+    pub fn retire(&self, seq: u64, is_wanted: bool) -> io::Result<Retired> {
         let mut handles = lock(&self.handles);
         let Some(mut handle) = handles.files.remove(&seq) else { return Ok(Retired::Removed) };
         handles.opened.retain(|opened| *opened != seq);
@@ -361,7 +377,9 @@ impl Segments {
         handle.cached = None;
         let path = segment_path(&self.dir, seq);
         // Nobody can get hold of the file any more, so the count can only fall.
-        if handle.is_lent || handle.held.strong_count() > 0 {
+        let is_free = is_wanted && handle.held.strong_count() == 0;
+        let is_spare = is_free && (!handle.is_lent || leave_pages(&path, handle.bytes).is_ok());
+        if !is_spare {
             std::fs::remove_file(&path)?;
             sync_dir(&self.dir)?;
             return Ok(Retired::Removed);

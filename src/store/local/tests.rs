@@ -21,6 +21,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
 
+mod lending;
 mod locating;
 mod replacement;
 
@@ -426,7 +427,7 @@ fn a_retired_segment_never_takes_the_place_of_a_spare() {
     std::fs::write(&spare, b"used for another segment right now").expect("written");
     segments.insert_open(&segment);
     drop(segment);
-    let Retired::Spare(other) = segments.retire(5).expect("retired") else { panic!("nobody has it") };
+    let Retired::Spare(other) = segments.retire(5, true).expect("retired") else { panic!("nobody has it") };
     assert_ne!(other, spare);
     assert_eq!(std::fs::read(&spare).expect("there"), b"used for another segment right now");
     assert_eq!(segment::list(dir.path()).expect("listed").spares.len(), 2, "the next start finds both");
@@ -484,51 +485,6 @@ async fn batches_of_one_log_lie_behind_one_another_in_a_commit() {
     for log in [LOG, FILLER] {
         store.open(log, F0).await.expect("opens");
         assert_eq!(read_firsts(&store, log).await, (0..400).collect::<Vec<_>>());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_lent_is_never_written_over() {
-    // Goal: pages that a socket may still refer to stay as they are. Method: look at the files of what was lent, given back and trimmed, while
-    // many times as much is written; also across a restart, after which nobody knows what was lent.
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    for (start, is_restarted) in [(0, false), (200, true)] {
-        let (store, told) = open(options(dir.path()));
-        store.open(LOG, F0).await.expect("opens");
-        for first in start..start + 20 {
-            put_one(&store, &told, LOG, first, 60_000).await;
-        }
-        let lent = located(&store, LOG).await;
-        let bytes = |file: &File, at: u64, length: usize| {
-            let mut bytes = vec![0; length];
-            file.read_exact_at(&mut bytes, at).expect("read");
-            bytes
-        };
-        let look = |span: &FileSpan| {
-            // A handle of its own: the store must not take it for a reader that still holds the file.
-            let file = span.file.try_clone().expect("a handle");
-            (bytes(&file, span.at, span.length), file, span.at, span.length)
-        };
-        let kept: Vec<_> = lent.iter().map(look).collect();
-        drop(lent);
-        let (store, told) = if is_restarted {
-            store.close().await.expect("closes");
-            drop(store);
-            let reopened = open(options(dir.path()));
-            reopened.0.open(LOG, F0).await.expect("opens");
-            reopened
-        } else {
-            (store, told)
-        };
-        store.trim(LOG, F0, Offset(start + 20)).await.expect("trims");
-        for first in start + 20..start + 200 {
-            put_one(&store, &told, LOG, first, 60_000).await;
-            store.trim(LOG, F0, Offset(first - 5)).await.expect("trims");
-        }
-        for (expected, file, at, length) in kept {
-            assert!(bytes(&file, at, length) == expected, "{length} bytes at {at} were written over");
-        }
-        store.close().await.expect("closes");
     }
 }
 

@@ -1,0 +1,133 @@
+//! Goal: pages that a socket may still refer to stay as they are, though their segment is used again. Method: pipes stand for sockets whose peers do not read; they get
+//! pages of what is lent, and are looked at after their segment was given back and written over.
+
+use super::*;
+use rustix::fs::FallocateFlags;
+use rustix::pipe::SpliceFlags;
+use std::io::Read;
+
+/// A socket with `length` bytes at `at` of `file` in it, not copied.
+fn sent(file: &File, mut at: u64, length: usize) -> File {
+    let (read, write) = rustix::pipe::pipe().expect("a pipe");
+    rustix::pipe::fcntl_setpipe_size(&write, 128 << 10).expect("made larger");
+    let mut left = length;
+    while left > 0 {
+        let bytes = rustix::pipe::splice(file, Some(&mut at), &write, None, left, SpliceFlags::empty()).expect("spliced");
+        assert!(bytes > 0, "the file ends {left} bytes early");
+        left -= bytes;
+    }
+    File::from(read)
+}
+
+/// What the peer of [`sent`] reads.
+fn received(mut socket: File) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).expect("read");
+    bytes
+}
+
+/// Also across a restart, after which nobody knows what was lent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_lent_is_never_written_over() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for (start, is_restarted) in [(0, false), (200, true)] {
+        let (store, told) = open(options(dir.path()));
+        store.open(LOG, F0).await.expect("opens");
+        for first in start..start + 20 {
+            put_one(&store, &told, LOG, first, 60_000).await;
+        }
+        let lent = located(&store, LOG).await;
+        let look = |span: &FileSpan| (span.read().expect("read"), sent(&span.file, span.at, span.length));
+        let kept: Vec<_> = lent.iter().map(look).collect();
+        drop(lent);
+        let (store, told) = if is_restarted {
+            store.close().await.expect("closes");
+            drop(store);
+            let reopened = open(options(dir.path()));
+            reopened.0.open(LOG, F0).await.expect("opens");
+            reopened
+        } else {
+            (store, told)
+        };
+        store.trim(LOG, F0, Offset(start + 20)).await.expect("trims");
+        for first in start + 20..start + 200 {
+            put_one(&store, &told, LOG, first, 60_000).await;
+            store.trim(LOG, F0, Offset(first - 5)).await.expect("trims");
+        }
+        assert!(kept.len() >= 20);
+        for (number, (expected, socket)) in kept.into_iter().enumerate() {
+            assert!(received(socket) == expected, "the {number}th was written over");
+        }
+        store.close().await.expect("closes");
+    }
+}
+
+/// A segment that was lent, with what a socket has of it.
+fn lent_segment(dir: &Path) -> (Segments, Vec<u8>, File) {
+    let segments = Segments::new(dir.to_owned());
+    let segment = Segment::create(dir, 5, MIB, 1, None, None).expect("made");
+    let content: Vec<u8> = (0..250_000_u32).flat_map(u32::to_le_bytes).collect();
+    segment.file.write_all_at(&content, SEGMENT_HEADER_BYTES).expect("written");
+    segments.insert_open(&segment);
+    drop(segment);
+    let file = segments.lend(5).expect("opens").expect("there");
+    // From the middle of a page to the middle of another.
+    let socket = sent(&file, SEGMENT_HEADER_BYTES + 5_000, 60_000);
+    (segments, content[5_000..65_000].to_vec(), socket)
+}
+
+/// Whether the file system of `dir` can cut a block out of a file.
+fn can_cut(dir: &Path) -> bool {
+    let file = File::create(dir.join("cut")).expect("made");
+    file.set_len(MIB).expect("set");
+    rustix::fs::fallocate(&file, FallocateFlags::COLLAPSE_RANGE, 0, SEGMENT_HEADER_BYTES).is_ok()
+}
+
+#[test]
+fn a_lent_segment_becomes_a_spare_without_the_pages_that_were_lent() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (segments, expected, socket) = lent_segment(dir.path());
+    match segments.retire(5, true).expect("retired") {
+        Retired::Spare(spare) => {
+            let file = OpenOptions::new().write(true).open(spare).expect("opens");
+            assert_eq!(file.metadata().expect("there").len(), MIB);
+            file.write_all_at(&vec![0xee; 1 << 20], 0).expect("written");
+        }
+        Retired::Removed => assert!(!can_cut(dir.path())),
+    }
+    assert!(received(socket) == expected, "written over");
+}
+
+#[test]
+fn a_segment_of_which_no_spare_is_wanted_is_removed() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (segments, expected, socket) = lent_segment(dir.path());
+    assert!(matches!(segments.retire(5, false).expect("retired"), Retired::Removed));
+    assert_eq!(std::fs::read_dir(dir.path()).expect("listed").count(), 0);
+    assert!(received(socket) == expected);
+}
+
+/// A kill between the cut and the new name leaves a segment without a header. Nothing lives in it, so the next start does not need one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_gives_back_a_dead_segment_that_was_cut() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..40 {
+        put_one(&store, &told, LOG, first, 60_000).await;
+    }
+    store.trim(LOG, F0, Offset(39)).await.expect("trims");
+    let first_segment = segment_path(&dir.path().join("journal"), 1);
+    let is_there = || first_segment.exists();
+    eventually("the first segment is given away", || !is_there()).await;
+    store.close().await.expect("closes");
+    drop(store);
+
+    std::fs::write(&first_segment, vec![0xee; 1_000_000]).expect("written");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    eventually("it is given away", || !is_there()).await;
+    put_one(&store, &told, LOG, 40, 60_000).await;
+    assert_eq!(read_firsts(&store, LOG).await, [39, 40]);
+    store.close().await.expect("closes");
+}
