@@ -4,7 +4,6 @@
 use crate::samples::Ask;
 use crate::written_only;
 use anyhow::ensure;
-use bytes::BufMut;
 use kafka_protocol::messages::{DescribeLogDirsRequest, DescribeLogDirsResponse, ListOffsetsRequest, ListOffsetsResponse};
 use kafka_protocol::protocol::buf::ByteBuf;
 use kafka_protocol::protocol::{Decodable, Encodable};

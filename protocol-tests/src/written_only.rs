@@ -1,7 +1,7 @@
 //! Requests of one version that the message library does not know yet: written by hand, never read.
 
-/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version. Where the library does not know the answer either, the key
-/// is a number, and `$response` has a `read(&mut B) -> anyhow::Result<Self>`.
+/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version. Where the library does not know the answer
+/// either, the key is a number, and `$response` has a `read(&mut B) -> anyhow::Result<Self>`.
 #[macro_export]
 macro_rules! written_only {
     ($request:ident, $key:ident, $version:expr, $response:ident) => {

@@ -4,7 +4,7 @@
 //! A request that names partitions gets those; without names, all. What is in memory only is in the directory `memory`, without a size.
 //!
 //! Version notes: 3 (KIP-784) has an error of the whole; 4 (KIP-827) the sizes of the file system; 5 (KIP-1066) whether the directory is
-//! cordoned, which it never is: there is no other that partitions could go to.
+//! cordoned, which it never is: `cordoned.log.dirs` has no meaning here.
 //! Not implemented: nothing.
 
 use super::errors::{NONE, ResponseError};

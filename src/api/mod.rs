@@ -114,9 +114,8 @@ pub trait Handler: 'static {
     fn handle(context: Context, request: Self::Request) -> impl Future<Output = Answer<ResponseOf<Self>>> + Send;
     /// The version in whose format a version outside [`Handler::VERSIONS`] is refused.
     const UNSUPPORTED_IN: i16 = *Self::VERSIONS.end();
-    /// The newest version whose layout the protocol library knows. Newer ones are read as this one, and written so unless [`Handler::frame`] says otherwise:
-    /// what they share with it.
-    const LAYOUT_MAX: i16 = i16::MAX;
+    /// The newest version that the message types read and write. Newer ones are read as this one, and written so unless [`Handler::frame`] says otherwise.
+    const LAYOUT_MAX: i16 = *Self::VERSIONS.end();
     /// What a client gets that asks for a version outside [`Handler::VERSIONS`]. Where the response has a
     /// top-level error code, it says UNSUPPORTED_VERSION (35).
     fn unsupported() -> ResponseOf<Self>;

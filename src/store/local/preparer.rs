@@ -139,7 +139,9 @@ impl Preparer {
 
     /// Takes a file that is free, for which there is place: reclaim alone brings any.
     pub fn offer(&self, spare: PathBuf) {
-        lock(&self.state).spares.push(spare);
+        let mut state = lock(&self.state);
+        debug_assert!(state.spares.len() < SPARES_MAX);
+        state.spares.push(spare);
     }
 
     pub fn close(&self) {

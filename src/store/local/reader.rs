@@ -8,7 +8,7 @@
 //! is retired only when no living entry points into it, and its file becomes a spare only when nobody holds a handle, which this
 //! reader does from before the pread until after it (`Segments::retire` unlinks it otherwise). So a read sees either the right bytes, or no
 //! such segment, and then looks at the index again. What was sent from a file may lie in a peer's socket as pages of that file, so a file
-//! that was lent for it is never written again (`Segments::lend`).
+//! that was lent for it is written again only after it was parted from those (`Segments::retire`).
 //!
 //! Memory: the batches asked for, and at most as much again (plus 64 KiB) for what lies between neighbours.
 

@@ -20,7 +20,7 @@
 
 use super::index::Index;
 use super::preparer::lacks_index_room;
-use super::segment::{Retired, segment_path};
+use super::segment::{Afterwards, Retired, segment_path};
 use super::{Shared, lock};
 use crate::ids::{LogId, Offset};
 use crate::store::StoreError;
@@ -337,7 +337,8 @@ impl Worker {
         let preparer = &self.shared.preparer;
         let has_right_size = bytes == self.shared.options.segment_bytes;
         let is_wanted = has_right_size && preparer.has_place() && !lacks_index_room(self.shared.segments.dir());
-        if let Retired::Spare(spare) = self.shared.segments.retire(seq, is_wanted).map_err(io_error)? {
+        let afterwards = if is_wanted { Afterwards::Spare } else { Afterwards::Nothing };
+        if let Retired::Spare(spare) = self.shared.segments.retire(seq, afterwards).map_err(io_error)? {
             preparer.offer(spare);
         }
         tracing::debug!(seq, "a journal segment is free");

@@ -320,7 +320,11 @@ fn collect_spares(dir: &Path, listing: &Listing, end: u64, segment_bytes: u64) -
     for seq in listing.segments.range(end + 1..).map(|(seq, _)| *seq) {
         let spare = spare_path(dir, seq);
         std::fs::rename(segment_path(dir, seq), &spare)?;
-        candidates.push(spare);
+        // One that was cut may have been lent by the process before, whose sockets the kernel may still be emptying.
+        match segment::leave_pages(&spare) {
+            Ok(()) => candidates.push(spare),
+            Err(_) => std::fs::remove_file(&spare)?,
+        }
     }
     candidates.sort();
     candidates.dedup();

@@ -252,18 +252,29 @@ fn zero_fill(path: &Path, file: &File, bytes: u64, should_stop: &mut dyn FnMut(u
     file.sync_data()
 }
 
-/// Parts a file of `bytes` bytes from its pages in memory: sockets that still refer to them keep them as they are, and what is written to the file goes into others.
-/// Its content is of no use afterwards. Its blocks stay, and stay written, as far as they were (see [`zero_fill`]).
+/// Parts the file of a dead segment from its pages in memory: sockets that still refer to them keep them as they are, and what is written to the file goes into
+/// others.
 ///
-/// Advice to drop pages spares those that somebody refers to. So the first block is cut out of the file, and one is put behind its end instead: with that all others
-/// are elsewhere in the file, and no page can stay what it was.
+/// Advice to drop pages spares those that somebody refers to. So the first block is cut out of the file: with that all others are elsewhere in it, and no page can
+/// stay what it was (`ext4_collapse_range` and `xfs_prepare_shift` drop all from there on). Then one is put in its place, without which each round would leave the file
+/// in more pieces. What is cut must be the header, which is never sent: of a page that is larger, a file system may fill the part that is cut with zeros.
 ///
 /// # Errors
-/// What a file system says that cannot do this; ext4 and XFS can. The file may be shorter then.
-fn leave_pages(path: &Path, bytes: u64) -> io::Result<()> {
+/// What a file system says that cannot do this; ext4 and XFS can, with blocks of 4 KiB or less. The file may have another length then.
+pub(super) fn leave_pages(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
     fallocate(&file, FallocateFlags::COLLAPSE_RANGE, 0, SEGMENT_HEADER_BYTES)?;
-    fallocate(&file, FallocateFlags::empty(), bytes.saturating_sub(SEGMENT_HEADER_BYTES), SEGMENT_HEADER_BYTES)
+    fallocate(&file, FallocateFlags::INSERT_RANGE, 0, SEGMENT_HEADER_BYTES)?;
+    fallocate(&file, FallocateFlags::empty(), 0, SEGMENT_HEADER_BYTES)
+}
+
+/// [`leave_pages`], where it can be done; where not, the file is of no use.
+fn has_left_pages(seq: u64, path: &Path) -> bool {
+    let left = leave_pages(path);
+    if let Err(error) = &left {
+        tracing::debug!(seq, %error, "a segment is not recycled: it cannot be parted from its pages");
+    }
+    left.is_ok()
 }
 
 /// The segments that hold commits, and the handles for reading them.
@@ -300,10 +311,18 @@ impl Handle {
 /// What became of a segment that was taken out.
 #[derive(Debug)]
 pub(super) enum Retired {
-    /// Nobody reads it, and no page of it is in memory that somebody may still be sent: here is a spare file.
+    /// Nobody has it open, and no socket refers to a page that will be written: here is a spare file.
     Spare(PathBuf),
     /// No spare is wanted or can be made of it, so the file was unlinked (a reader's handle keeps its bytes), or it was not there.
     Removed,
+}
+
+/// What a segment is to be afterwards that is taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    /// A spare, if that can be.
+    Spare,
+    Nothing,
 }
 
 impl Segments {
@@ -367,9 +386,9 @@ impl Segments {
         lock(&self.handles).files.iter().map(|(seq, handle)| (*seq, handle.bytes)).collect()
     }
 
-    /// Takes segment `seq`, in which nothing lives, out of use: where a spare `is_wanted` its file becomes one, unless a reader still holds it, or it was lent
-    /// and cannot be parted from its pages.
-    pub fn retire(&self, seq: u64, is_wanted: bool) -> io::Result<Retired> {
+    /// Takes segment `seq`, in which nothing lives, out of use: its file becomes a spare where one is wanted, unless a reader still holds it, or it was lent and cannot
+    /// be parted from its pages.
+    pub fn retire(&self, seq: u64, afterwards: Afterwards) -> io::Result<Retired> {
         let mut handles = lock(&self.handles);
         let Some(mut handle) = handles.files.remove(&seq) else { return Ok(Retired::Removed) };
         handles.opened.retain(|opened| *opened != seq);
@@ -377,9 +396,8 @@ impl Segments {
         handle.cached = None;
         let path = segment_path(&self.dir, seq);
         // Nobody can get hold of the file any more, so the count can only fall.
-        let is_free = is_wanted && handle.held.strong_count() == 0;
-        let is_spare = is_free && (!handle.is_lent || leave_pages(&path, handle.bytes).is_ok());
-        if !is_spare {
+        let is_free = handle.held.strong_count() == 0;
+        if afterwards == Afterwards::Nothing || !is_free || (handle.is_lent && !has_left_pages(seq, &path)) {
             std::fs::remove_file(&path)?;
             sync_dir(&self.dir)?;
             return Ok(Retired::Removed);

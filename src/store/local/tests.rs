@@ -6,7 +6,9 @@
 use super::OnDamage;
 use super::index::Index;
 use super::journal::{self, CommitHeader, Record, RecordKind, SegmentReader};
-use super::segment::{self, Access, Position, Retired, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
+use super::segment::{
+    self, Access, Afterwards, Position, Retired, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path,
+};
 use super::{LocalOptions, LocalStore, MIB, OpenError, SyncPolicy, lock};
 use crate::env::Env;
 use crate::ids::{Fence, LogId, Offset, Timestamp};
@@ -427,7 +429,7 @@ fn a_retired_segment_never_takes_the_place_of_a_spare() {
     std::fs::write(&spare, b"used for another segment right now").expect("written");
     segments.insert_open(&segment);
     drop(segment);
-    let Retired::Spare(other) = segments.retire(5, true).expect("retired") else { panic!("nobody has it") };
+    let Retired::Spare(other) = segments.retire(5, Afterwards::Spare).expect("retired") else { panic!("nobody has it") };
     assert_ne!(other, spare);
     assert_eq!(std::fs::read(&spare).expect("there"), b"used for another segment right now");
     assert_eq!(segment::list(dir.path()).expect("listed").spares.len(), 2, "the next start finds both");
