@@ -68,8 +68,8 @@ fn body(request: &impl Encodable, version: i16) -> Vec<u8> {
     out.to_vec()
 }
 
-written_only!(ListOffsets11, unknown 2, 11, ListOffsetsAnswer);
-written_only!(DescribeLogDirs5, unknown 35, 5, LogDirsAnswer);
+written_only!(ListOffsets11, ListOffsets, 11, read ListOffsetsAnswer);
+written_only!(DescribeLogDirs5, DescribeLogDirs, 5, read LogDirsAnswer);
 
 impl Ask for ListOffsets11 {
     fn empty(version: i16) -> Self {

@@ -22,8 +22,8 @@ use kafka_protocol::messages::{
     ShareAcknowledgeResponse, ShareFetchRequest, ShareFetchResponse, ShareGroupHeartbeatRequest, share_acknowledge_request,
     share_fetch_request,
 };
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, VersionRange};
+use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::buf::ByteBuf;
 use uuid::Uuid;
 
 pub const ACCEPT: i8 = 1;
@@ -140,9 +140,9 @@ impl DescribeWithLag {
     }
 }
 
-impl Decodable for LagAnswer {
+impl LagAnswer {
     /// Without messages, and with less than 127 of everything: what tests ask for.
-    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+    fn read<B: ByteBuf>(buf: &mut B) -> anyhow::Result<Self> {
         let mut answer = LagAnswer::default();
         let rest = buf.remaining();
         let mut rest = buf.try_get_bytes(rest)?;
@@ -193,18 +193,18 @@ fn put_topics(out: &mut Vec<u8>, topic: Uuid, acknowledgements: &[Batch]) {
     out.put_slice(&[0, 0]);
 }
 
-written_only!(DescribeWithLag, DescribeShareGroupOffsets, 1, LagAnswer);
-written_only!(ShareFetch2, ShareFetch, 2, ShareFetchAnswer);
-written_only!(ShareAcknowledge2, ShareAcknowledge, 2, ShareAcknowledgeAnswer);
+written_only!(DescribeWithLag, DescribeShareGroupOffsets, 1, read LagAnswer);
+written_only!(ShareFetch2, ShareFetch, 2, read ShareFetchAnswer);
+written_only!(ShareAcknowledge2, ShareAcknowledge, 2, read ShareAcknowledgeAnswer);
 
-impl Decodable for ShareFetchAnswer {
-    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+impl ShareFetchAnswer {
+    fn read<B: ByteBuf>(buf: &mut B) -> anyhow::Result<Self> {
         ShareFetchResponse::decode(buf, 1).map(ShareFetchAnswer)
     }
 }
 
-impl Decodable for ShareAcknowledgeAnswer {
-    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+impl ShareAcknowledgeAnswer {
+    fn read<B: ByteBuf>(buf: &mut B) -> anyhow::Result<Self> {
         // Throttle time, error code, and a message that is null; then what version 1 lacks.
         let mut all = BytesMut::new();
         all.put_slice(&buf.try_get_bytes(7)?);
@@ -217,35 +217,6 @@ impl Decodable for ShareAcknowledgeAnswer {
         Ok(ShareAcknowledgeAnswer { response, lock_timeout_ms })
     }
 }
-
-/// Tests write no responses.
-macro_rules! answer {
-    ($answer:ident, $version:expr) => {
-        impl Encodable for $answer {
-            fn encode<B: ByteBufMut>(&self, _buf: &mut B, _version: i16) -> anyhow::Result<()> {
-                anyhow::bail!("tests write no responses")
-            }
-
-            fn compute_size(&self, _version: i16) -> anyhow::Result<usize> {
-                anyhow::bail!("tests write no responses")
-            }
-        }
-
-        impl Message for $answer {
-            const VERSIONS: VersionRange = VersionRange { min: $version, max: $version };
-            const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-        }
-
-        impl HeaderVersion for $answer {
-            fn header_version(_version: i16) -> i16 {
-                1
-            }
-        }
-    };
-}
-answer!(ShareFetchAnswer, 2);
-answer!(ShareAcknowledgeAnswer, 2);
-answer!(LagAnswer, 1);
 
 /// A member of a share group on a connection of its own.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use crate::topic_ids::{count, string};
 use crate::written_only;
 use bytes::BufMut;
 use kafka_protocol::messages::{InitProducerIdResponse, WriteTxnMarkersResponse};
-use kafka_protocol::protocol::buf::{ByteBuf, ByteBufMut};
-use kafka_protocol::protocol::{Decodable, Encodable, HeaderVersion, Message, VersionRange};
+use kafka_protocol::protocol::Decodable;
+use kafka_protocol::protocol::buf::ByteBuf;
 
 /// InitProducerId 6.
 #[derive(Debug, Clone, Default)]
@@ -60,32 +60,11 @@ impl AbortMarker {
 }
 
 written_only!(InitTwoPhase, InitProducerId, 6, InitProducerIdResponse);
-written_only!(AbortMarker, WriteTxnMarkers, 2, AbortAnswer);
+written_only!(AbortMarker, WriteTxnMarkers, 2, read AbortAnswer);
 
-impl Decodable for AbortAnswer {
-    fn decode<B: ByteBuf>(buf: &mut B, _version: i16) -> anyhow::Result<Self> {
+impl AbortAnswer {
+    fn read<B: ByteBuf>(buf: &mut B) -> anyhow::Result<Self> {
         WriteTxnMarkersResponse::decode(buf, 1).map(AbortAnswer)
-    }
-}
-
-impl Encodable for AbortAnswer {
-    fn encode<B: ByteBufMut>(&self, buf: &mut B, _version: i16) -> anyhow::Result<()> {
-        self.0.encode(buf, 1)
-    }
-
-    fn compute_size(&self, _version: i16) -> anyhow::Result<usize> {
-        self.0.compute_size(1)
-    }
-}
-
-impl Message for AbortAnswer {
-    const VERSIONS: VersionRange = VersionRange { min: 2, max: 2 };
-    const DEPRECATED_VERSIONS: Option<VersionRange> = None;
-}
-
-impl HeaderVersion for AbortAnswer {
-    fn header_version(_version: i16) -> i16 {
-        WriteTxnMarkersResponse::header_version(1)
     }
 }
 

@@ -1,15 +1,21 @@
 //! Requests of one version that the message library does not know yet: written by hand, never read.
 
-/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version. Where the library does not know the answer
-/// either, the key is a number, and `$response` has a `read(&mut B) -> anyhow::Result<Self>`.
+/// Makes `$request`, which has a `body() -> Vec<u8>`, the request of an API key at one (flexible) version. Where the library does not know
+/// the answer either (`read Response`, or an unknown key, which is a number), `$response` has a `read(&mut B) -> anyhow::Result<Self>`.
 #[macro_export]
 macro_rules! written_only {
     ($request:ident, $key:ident, $version:expr, $response:ident) => {
         $crate::written_only!($request, number kafka_protocol::messages::ApiKey::$key as i16, $version, $response);
     };
+    ($request:ident, $key:ident, $version:expr, read $response:ident) => {
+        $crate::written_only!($request, $key, $version, $response);
+        $crate::written_only!(answer $response, $version);
+    };
     ($request:ident, unknown $key:literal, $version:expr, $response:ident) => {
         $crate::written_only!($request, number $key, $version, $response);
-
+        $crate::written_only!(answer $response, $version);
+    };
+    (answer $response:ident, $version:expr) => {
         impl kafka_protocol::protocol::Encodable for $response {
             fn encode<B: kafka_protocol::protocol::buf::ByteBufMut>(&self, _buf: &mut B, _version: i16) -> anyhow::Result<()> {
                 anyhow::bail!("tests write no responses")
