@@ -54,7 +54,8 @@ pub(super) fn recover(options: &LocalOptions, index: &Index, env: &Env) -> Resul
     }
     let mut recovery = Recovery { dir: &dir, listing, index, accounts, reader: None, on_damage: options.on_damage };
     let end = recovery.replay(state)?;
-    if !is_new && clean_end != Some(end) {
+    let was_closed = clean_end == Some(end);
+    if !is_new && !was_closed {
         let stale = recovery.judge_tail(end)?;
         if end < state.end {
             recovery.forget_keys_after(end)?;
@@ -62,7 +63,7 @@ pub(super) fn recover(options: &LocalOptions, index: &Index, env: &Env) -> Resul
         recovery.cut(end, &stale)?;
         recovery.sync(state.durable.seq, end.seq)?;
     }
-    recovery.finish(options, end)
+    recovery.finish(options, end, was_closed)
 }
 
 /// Has what is verified next come from the disk: after a failed sync the page cache holds what the disk does not, marked as clean, and
@@ -276,7 +277,7 @@ impl Recovery<'_> {
         Ok(())
     }
 
-    fn finish(self, options: &LocalOptions, end: Position) -> Result<Recovered, OpenError> {
+    fn finish(self, options: &LocalOptions, end: Position, was_closed: bool) -> Result<Recovered, OpenError> {
         // So that the next flush of the index says that a replay starts here.
         let state = JournalState { end, durable: end, written: 0 };
         let ledger = Mutex::new(Ledger::default());
@@ -287,7 +288,7 @@ impl Recovery<'_> {
             segments.insert(*seq, *bytes);
         }
         segments.insert_open(&current);
-        let spares = collect_spares(self.dir, &self.listing, end.seq, options.segment_bytes)
+        let spares = collect_spares(self.dir, &self.listing, end.seq, options.segment_bytes, was_closed)
             .map_err(|error| OpenError::file(self.dir, &error))?;
         let accounts = self.accounts.into_inner().unwrap_or_else(PoisonError::into_inner);
         Ok(Recovered { segments, accounts, current, end, spares })
@@ -315,16 +316,21 @@ fn placed(commit: &Commit) -> Vec<Placed> {
 }
 
 /// Files to make segments from: spares, and segments behind the end, which were prepared or cut. What does not fit is unlinked.
-fn collect_spares(dir: &Path, listing: &Listing, end: u64, segment_bytes: u64) -> std::io::Result<Vec<PathBuf>> {
+///
+/// Of what was closed (`was_closed`) none can have been lent. Otherwise one that was cut may have been by the process before, whose sockets the kernel may still
+/// be emptying: then all are parted from their pages, also those that an open which was killed had made spares of.
+fn collect_spares(
+    dir: &Path,
+    listing: &Listing,
+    end: u64,
+    segment_bytes: u64,
+    was_closed: bool,
+) -> std::io::Result<Vec<PathBuf>> {
     let mut candidates = listing.spares.clone();
     for seq in listing.segments.range(end + 1..).map(|(seq, _)| *seq) {
         let spare = spare_path(dir, seq);
         std::fs::rename(segment_path(dir, seq), &spare)?;
-        // One that was cut may have been lent by the process before, whose sockets the kernel may still be emptying.
-        match segment::leave_pages(&spare) {
-            Ok(()) => candidates.push(spare),
-            Err(_) => std::fs::remove_file(&spare)?,
-        }
+        candidates.push(spare);
     }
     candidates.sort();
     candidates.dedup();
@@ -336,7 +342,8 @@ fn collect_spares(dir: &Path, listing: &Listing, end: u64, segment_bytes: u64) -
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        if spares.len() < SPARES_MAX && bytes == segment_bytes {
+        let fits = spares.len() < SPARES_MAX && bytes == segment_bytes;
+        if fits && (was_closed || segment::leave_pages(&path).is_ok()) {
             spares.push(path);
         } else {
             std::fs::remove_file(&path)?;

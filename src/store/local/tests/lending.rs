@@ -2,7 +2,7 @@
 //! read; they get pages of what is lent, and are looked at after their segment was given back and written over.
 
 use super::*;
-use rustix::fs::FallocateFlags;
+use rustix::fs::{FallocateFlags, Timespec, Timestamps};
 use rustix::pipe::SpliceFlags;
 use std::collections::HashSet;
 use std::io::Read;
@@ -151,6 +151,43 @@ async fn a_start_after_a_kill_gives_back_a_dead_segment_that_was_cut() {
         eventually("it is given away", || !first_segment(dir.path()).exists()).await;
         put_one(&store, &told, LOG, 40, 60_000).await;
         assert_eq!(read_firsts(&store, LOG).await, [39, 40]);
+        store.close().await.expect("closes");
+    }
+}
+
+/// Nothing behind the end of what was closed can have been lent; what a kill leaves there may have been, before it was cut.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn spares_keep_their_pages_over_a_clean_close_and_leave_them_after_a_kill() {
+    let spares = |dir: &Path| segment::list(&dir.join("journal")).expect("listed").spares;
+    // In 2001.
+    let old = Timespec { tv_sec: 1_000_000_000, tv_nsec: 0 };
+    for is_closed in [true, false] {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let (store, told) = open(options(dir.path()));
+        store.open(LOG, F0).await.expect("opens");
+        for first in 0..60 {
+            put_one(&store, &told, LOG, first, 60_000).await;
+        }
+        store.trim(LOG, F0, Offset(60)).await.expect("trims");
+        eventually("dead segments are given away", || !spares(dir.path()).is_empty()).await;
+        let dir = if is_closed {
+            store.close().await.expect("closes");
+            drop(store);
+            dir
+        } else {
+            crash(store)
+        };
+        for item in std::fs::read_dir(dir.path().join("journal")).expect("listed") {
+            let file = OpenOptions::new().write(true).open(item.expect("an item").path()).expect("opens");
+            rustix::fs::futimens(&file, &Timestamps { last_access: old, last_modification: old }).expect("set");
+        }
+        let (store, _) = open(options(dir.path()));
+        let found = spares(dir.path());
+        assert!(!found.is_empty() || !(is_closed || can_cut(dir.path())), "the next segments are made anew");
+        for spare in found {
+            let modified = std::fs::metadata(&spare).expect("there").mtime();
+            assert_eq!(modified == old.tv_sec, is_closed, "{}", spare.display());
+        }
         store.close().await.expect("closes");
     }
 }
