@@ -11,6 +11,8 @@ use tracing::debug;
 
 /// Connections that the kernel keeps waiting for us.
 const BACKLOG: i32 = 1024;
+/// How many ports are tried for one that is free in both families.
+const PORTS_TRIED: usize = 16;
 
 /// Why nobody listens.
 #[derive(Debug, Error)]
@@ -30,7 +32,8 @@ impl ListenError {
 }
 
 /// Binds `host` and `port` (0: a free one). `localhost` means both loopback addresses, and `*`, nothing, `0.0.0.0` or `::` every address of both families,
-/// because clients may resolve a name to either family first (trap 6); IPv6 is optional where the machine has none.
+/// because clients may resolve a name to either family first (trap 6); IPv6 is optional where the machine has none, but not where somebody else
+/// listens there: half of the clients would talk to them.
 ///
 /// # Errors
 /// [`ListenError`]; nothing is bound then.
@@ -44,15 +47,28 @@ pub fn listen(host: &str, port: u16) -> Result<Vec<TcpListener>, ListenError> {
         let resolved: BTreeSet<SocketAddr> = (host, port).to_socket_addrs().map_err(ListenError::Unresolved)?.collect();
         return all_of_this_machine(resolved);
     };
+    let mut tries = if port == 0 { PORTS_TRIED } else { 1 };
+    loop {
+        tries -= 1;
+        match both((v4, v6), port) {
+            Err(error) if error.is_in_use() && tries > 0 => {}
+            listeners => return listeners,
+        }
+    }
+}
+
+fn both((v4, v6): (Ipv4Addr, Ipv6Addr), port: u16) -> Result<Vec<TcpListener>, ListenError> {
     let first = bound((v4, port).into())?;
     // The same free port for both.
     let port = first.local_addr().map_or(port, |address| address.port());
-    let mut listeners = vec![first];
     match bound((v6, port).into()) {
-        Ok(second) => listeners.push(second),
-        Err(error) => debug!(%error, "no IPv6 listener beside the IPv4 one"),
+        Ok(second) => Ok(vec![first, second]),
+        Err(error) if error.is_in_use() => Err(error),
+        Err(error) => {
+            debug!(%error, "no IPv6 listener beside the IPv4 one");
+            Ok(vec![first])
+        }
     }
-    Ok(listeners)
 }
 
 /// Those of another machine are left out, unless all are.
@@ -94,4 +110,45 @@ pub fn prepare(stream: &TcpStream) {
     let _ = stream.set_nodelay(true);
     let keepalive = TcpKeepalive::new().with_time(Duration::from_secs(60)).with_interval(Duration::from_secs(15));
     let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
+}
+
+/// Ends the connection when its peer has taken nothing of what there is to send for `patience` (TCP_USER_TIMEOUT, tcp(7)), also one that is alive and does not
+/// read. Best effort, as [`prepare`].
+pub fn give_up_after(stream: &TcpStream, patience: Duration) {
+    let _ = rustix::net::sockopt::set_tcp_user_timeout(stream, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt;
+
+    #[tokio::test]
+    async fn a_port_that_somebody_has_in_one_family_is_in_use() {
+        let Ok(other) = bound((Ipv6Addr::LOCALHOST, 0).into()) else { return };
+        let port = other.local_addr().expect("bound").port();
+        let error = listen("localhost", port).expect_err("clients that take ::1 would come to somebody else");
+        assert!(error.is_in_use() && error.to_string().contains(&format!("[::1]:{port}")), "{error}");
+        drop(other);
+        assert_eq!(listen("localhost", port).expect("free now").len(), 2);
+    }
+
+    #[tokio::test]
+    async fn a_free_port_is_the_same_in_both_families() {
+        let listeners = listen("localhost", 0).expect("there is one");
+        let ports: BTreeSet<u16> = listeners.iter().map(|listener| listener.local_addr().expect("bound").port()).collect();
+        assert_eq!(ports.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_peer_that_lives_and_never_reads_is_given_up() {
+        let listener = bound((Ipv4Addr::LOCALHOST, 0).into()).expect("bound");
+        let _peer = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connects");
+        let (mut stream, _) = listener.accept().await.expect("accepted");
+        prepare(&stream);
+        give_up_after(&stream, Duration::from_millis(500));
+        let piece = vec![0u8; 1 << 20];
+        let written = async { while stream.write_all(&piece).await.is_ok() {} };
+        tokio::time::timeout(Duration::from_secs(60), written).await.expect("ends, though its peer is alive");
+    }
 }
