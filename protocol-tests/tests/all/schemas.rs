@@ -193,4 +193,10 @@ api_keys = ["sha256:3fc4ccfe745870e2c0d99f71f30ff0656c8dedd41cc1d7d3d376b0dbe685
     assert_eq!(ask("GET", "/_schemas", two, None), 403, "not everything is theirs");
     assert_eq!(ask("POST", "/subjects/second.a/versions", two, schema), 200);
     assert_eq!(ask("GET", "/subjects/first.a/versions", two, None), 403, "it is the other project's");
+    // The schema by its id is everybody's; who has it is not.
+    for (authorization, holder) in [(one, json!(["first.a", 1])), (two, json!([null, null]))] {
+        let answer = client.call_with("GET", "/schemas/ids/1?subject=first.a", &[("Authorization", authorization)], None).json();
+        assert_eq!(json!([answer["subject"], answer["version"]]), holder);
+        assert_eq!(answer["schema"], "\"int\"");
+    }
 }

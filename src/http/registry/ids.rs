@@ -57,7 +57,8 @@ pub async fn schema(visitor: Visitor, IdAsked(id): IdAsked, options: Options) ->
     let schema = visitor.registry.schema(&context, id)?;
     let (max_id, holder) = visitor.registry.with(|state| {
         let subject = options.subject.as_deref().and_then(Subject::parse);
-        let holder = state.holders(&context, id, Deleted::Included).find(|(holder, _)| Some(*holder) == subject.as_ref());
+        let mut holders = state.holders(&context, id, Deleted::Included).filter(|(holder, _)| visitor.may_see(holder));
+        let holder = holders.find(|(holder, _)| Some(*holder) == subject.as_ref());
         (state.next_id(&context).saturating_sub(1), holder.map(|(holder, version)| (holder.to_string(), version)))
     });
     let (subject, version) = holder.unzip();
