@@ -92,7 +92,7 @@ impl HttpClient {
         self.send_raw(text.as_bytes());
     }
 
-    /// Reads one answer with a length; `None` when the peer closed instead.
+    /// Reads one answer, with a length or in chunks; `None` when the peer closed instead.
     ///
     /// # Panics
     /// When what arrives is no answer, or not in time.
@@ -108,10 +108,30 @@ impl HttpClient {
             let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("a header: {line:?}"));
             answer.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
-        answer.body = vec![0; length];
-        self.stream.read_exact(&mut answer.body).expect("the whole body");
+        if answer.header("transfer-encoding") == Some("chunked") {
+            while let Some(chunk) = self.chunk() {
+                answer.body.extend_from_slice(&chunk);
+            }
+        } else {
+            let length = answer.header("content-length").map_or(0, |length| length.parse().expect("a length"));
+            answer.body = self.bytes(length);
+        }
         Some(answer)
+    }
+
+    /// The next chunk of a body; `None` behind the last.
+    fn chunk(&mut self) -> Option<Vec<u8>> {
+        let size = self.line().expect("a size");
+        let length = usize::from_str_radix(&size, 16).unwrap_or_else(|_| panic!("a size: {size:?}"));
+        let chunk = self.bytes(length);
+        assert_eq!(self.line().as_deref(), Some(""), "the end of a chunk");
+        (length > 0).then_some(chunk)
+    }
+
+    fn bytes(&mut self, length: usize) -> Vec<u8> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes).expect("the whole body");
+        bytes
     }
 
     /// The next line, without its end; `None` when the peer closed.

@@ -2,11 +2,13 @@
 
 use super::Context;
 use super::errors::ResponseError;
-use crate::catalog::Topic;
+use crate::catalog::{Snapshot, Topic};
 use crate::config::properties::DESCRIPTION;
 use crate::ids::Timestamp;
 use crate::log::Statistics;
 use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
 
 /// A topic at a glance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,12 +33,34 @@ pub fn overview(topic: &Topic) -> TopicOverview {
     }
 }
 
-/// All topics whose names begin with `prefix`, by name.
-#[must_use]
-pub fn overviews(context: &Context, prefix: &str) -> Vec<TopicOverview> {
-    let snapshot = context.broker.catalog.snapshot();
-    let of_prefix = snapshot.topics.range(prefix.to_owned()..).take_while(|(name, _)| name.starts_with(prefix));
-    of_prefix.map(|(_, topic)| overview(topic)).collect()
+/// The topics whose names begin with a prefix, by name, as they were when the walk began.
+#[derive(Debug)]
+pub struct Overviews {
+    snapshot: Arc<Snapshot>,
+    prefix: String,
+    from: Bound<String>,
+}
+
+impl Overviews {
+    #[must_use]
+    pub fn new(context: &Context, prefix: &str) -> Overviews {
+        let prefix = prefix.to_owned();
+        Overviews { snapshot: context.broker.catalog.snapshot(), from: Bound::Included(prefix.clone()), prefix }
+    }
+}
+
+impl Iterator for Overviews {
+    type Item = TopicOverview;
+
+    fn next(&mut self) -> Option<TopicOverview> {
+        let rest = (self.from.as_ref(), Bound::Unbounded);
+        let (name, topic) = self.snapshot.topics.range::<String, _>(rest).next()?;
+        if !name.starts_with(&self.prefix) {
+            return None;
+        }
+        self.from = Bound::Excluded(name.clone());
+        Some(overview(topic))
+    }
 }
 
 /// Records that did not fit the topic's schema since the start, by reason.

@@ -6,7 +6,7 @@ use super::errors::{HttpError, Refusal};
 use super::{PERMIT_BYTES, Shared, caller};
 use crate::records::json;
 use axum::body::{Body, HttpBody};
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::HeaderValue;
 use axum::http::header::CONNECTION;
 use axum::middleware::Next;
@@ -21,6 +21,8 @@ use tokio::sync::OwnedSemaphorePermit;
 const PARSED_VALUE_BYTES: usize = 72;
 /// How many times its bytes a body of events takes when it is parsed: the values of events stay texts.
 const PARSED_EVENTS: usize = 3;
+/// How the routes end that take events.
+const EVENT_ROUTES: [&str; 2] = ["/topics/{name}/produce", "/topics/{name}/records"];
 /// How long a body may take to arrive.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -30,8 +32,9 @@ pub async fn read_body(State(shared): State<Arc<Shared>>, request: Request, next
         return next.run(request).await;
     }
     let (parts, body) = request.into_parts();
-    let path = parts.uri.path();
-    let are_events = path.ends_with("/produce") || path.ends_with("/records");
+    // Not the path itself: its last part may be a name.
+    let route = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let are_events = EVENT_ROUTES.iter().any(|events| route.ends_with(events));
     if let Err(error) = caller::check_key(&parts, &shared) {
         return unread(error);
     }

@@ -40,6 +40,7 @@ use tracing::{debug, warn};
 
 mod budget;
 mod caller;
+mod compression;
 mod consume;
 mod cursor;
 mod docs;
@@ -49,6 +50,7 @@ mod health;
 mod input;
 mod json;
 mod leases;
+mod list;
 mod live;
 mod metrics;
 mod partitioner;
@@ -70,6 +72,8 @@ const HEAD_BYTES: usize = 64 * 1024;
 const HEADERS_MAX: usize = 100;
 /// Streams of one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
+/// How long a peer may take nothing of what there is for it before its connection ends: it keeps a place from others.
+const SEND_PATIENCE: Duration = Duration::from_secs(300);
 /// How long answers under way may take at a stop.
 const DRAIN: Duration = Duration::from_millis(500);
 /// Connections are numbered apart from those of Kafka's clients.
@@ -283,6 +287,7 @@ fn serve(
     place: (OwnedSemaphorePermit, Hold),
 ) {
     sockets::prepare(&stream);
+    sockets::give_up_after(&stream, SEND_PATIENCE);
     let Ok(local) = stream.local_addr() else { return };
     let connection = Arc::new(Connection::new(id, peer, local));
     let begun = Arc::new(AtomicBool::new(false));

@@ -2,7 +2,7 @@
 
 use super::errors::{HttpError, Refusal};
 use super::webhooks::{deliveries, endpoints, events};
-use super::{Shared, budget, consume, docs, health, live, metrics, produce, topic_schema, topics};
+use super::{Shared, budget, compression, consume, docs, health, live, metrics, produce, topic_schema, topics};
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::{DefaultBodyLimit, Request};
@@ -11,15 +11,11 @@ use axum::http::{HeaderName, HeaderValue, Method};
 use axum::middleware;
 use axum::routing::get;
 use std::sync::Arc;
-use tower_http::compression::CompressionLayer;
-use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 use tower_http::cors::{AllowOrigin, Any, CorsLayer};
 use utoipa::OpenApi;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Smaller answers are not compressed.
-const COMPRESSED_FROM: u16 = 1024;
 const PROJECT: &str = "/projects/{project_id}";
 
 #[derive(OpenApi)]
@@ -80,14 +76,8 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .layer(middleware::from_fn_with_state(shared.clone(), budget::read_body))
         // The budget has seen to it.
         .layer(DefaultBodyLimit::disable())
-        // A live stream is to arrive as it comes, not when there is enough to compress.
-        .layer(
-            CompressionLayer::new().gzip(true).compress_when(
-                SizeAbove::new(COMPRESSED_FROM)
-                    .and(NotForContentType::const_new("text/event-stream"))
-                    .and(NotForContentType::const_new("application/x-ndjson")),
-            ),
-        );
+        .layer(middleware::from_fn_with_state(compression::places(), compression::take_place))
+        .layer(compression::layer());
     let routes = match cors(&http.cors_origins) {
         Some(cors) => routes.layer(cors),
         None => routes,

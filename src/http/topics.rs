@@ -4,18 +4,21 @@ use super::caller::Caller;
 use super::errors::{ErrorBody, HttpError, Refusal};
 use super::input::{Body, Name};
 use super::json::rfc3339;
+use super::list as answer_list;
+
 use super::records::name_of;
 use crate::api::create_topics::CreateTopics;
 use crate::api::delete_topics::DeleteTopics;
 use crate::api::errors::ResponseError;
 use crate::api::list_offsets::ListOffsets;
-use crate::api::topic_overview::{self, TopicOverview};
+use crate::api::topic_overview::{self, Overviews, TopicOverview};
 use crate::catalog;
 use crate::catalog::patterns::{Pattern, is_hidden};
 use crate::config::properties::DESCRIPTION;
 use crate::ids::Timestamp;
 use axum::Json;
 use axum::http::StatusCode;
+use axum::response::Response;
 use kafka_protocol::messages::create_topics_request::{CreatableTopic, CreatableTopicConfig};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::{BrokerId, CreateTopicsRequest, DeleteTopicsRequest, ListOffsetsRequest, TopicName};
@@ -138,12 +141,13 @@ pub async fn create(caller: Caller, Body(new): Body<NewTopic>) -> Result<(Status
 
 /// All topics of the project, by name.
 #[utoipa::path(get, path = "/topics", tag = "topics", responses(
-    (status = 200, body = Topics), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub async fn list(caller: Caller) -> Result<Json<Topics>, HttpError> {
-    let overviews = topic_overview::overviews(&caller.context(CREATE, None), caller.prefix());
-    let shown = overviews.iter().filter(|one| !is_hidden(&one.name));
-    let topics = shown.filter_map(|one| Some(Topic::of(caller.http_name(&one.name)?, one))).collect();
-    Ok(Json(Topics { topics }))
+    (status = 200, body = Topics), (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody),
+    (status = 429, body = ErrorBody)))]
+pub async fn list(caller: Caller) -> Result<Response, HttpError> {
+    let overviews = Overviews::new(&caller.context(CREATE, None), caller.prefix());
+    let shown = overviews.filter(|one| !is_hidden(&one.name));
+    let shared = caller.shared.clone();
+    answer_list::answer(shared, "topics", shown.filter_map(move |one| Some(Topic::of(caller.http_name(&one.name)?, &one))))
 }
 
 /// One topic.

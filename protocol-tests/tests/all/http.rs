@@ -7,6 +7,8 @@ use protocol_tests::http::HttpClient;
 use protocol_tests::now_ms;
 use protocol_tests::server::{Launch, Server};
 use serde_json::json;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 fn launch() -> Launch {
@@ -216,6 +218,97 @@ fn requests_beyond_the_budget_are_told_to_come_back_and_those_before_them_are_se
     drop(slow);
     let served = (0..1000).any(|_| connect(&server).call("POST", "/topics/t/produce", Some(&body)).status == 200);
     assert!(served, "the room of a client that went away is free again");
+}
+
+#[test]
+fn a_body_is_charged_by_its_route_whatever_the_names_in_its_path_are() {
+    let server = launch().set("http.memory_bytes", "1000000").set("http.request_bytes", "600000").start();
+    create(&mut connect(&server), "t", 1);
+    // 60,000 bytes that would be 30,000 values.
+    let filters = json!({"filters": {"data": {"/a": vec![0; 30_000]}}}).to_string();
+    let change = || connect(&server).call("PATCH", "/webhooks/endpoints/records", Some(&filters)).status;
+    let head =
+        "POST /topics/t/produce HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 500000\r\n\r\n";
+    let is_charged = |_| {
+        // Half of the budget, for as long as its last byte is missing; or nothing, where a change was under way when it came.
+        let mut slow = connect(&server);
+        slow.send_raw(head.as_bytes());
+        slow.send_raw(&[b' '; 499_999]);
+        (0..50).any(|_| change() == 429).then_some(slow)
+    };
+    let slow = (0..20).find_map(is_charged);
+    assert!(slow.is_some(), "its values are charged, though its path ends as those of events do");
+    let records = json!({"records": vec![json!({"value": 1}); 2_000]}).to_string();
+    assert_eq!(connect(&server).call("POST", "/topics/t/records", Some(&records)).status, 200, "they stay texts");
+}
+
+#[test]
+fn long_lists_leave_in_pieces_and_short_ones_with_their_length() {
+    let server = launch().set("hooks.allow_private_addresses", "true").start();
+    let mut client = connect(&server);
+    assert_eq!(client.call("GET", "/topics", None).json(), json!({"topics": []}));
+    let description = "d".repeat(900);
+    let mut names: Vec<String> = (0..100).map(|number| format!("topic-{number:03}")).collect();
+    for name in names.iter().rev() {
+        let body = json!({"name": name, "partitions": 1, "description": description}).to_string();
+        assert_eq!(client.call("POST", "/topics", Some(&body)).status, 201);
+        let body = json!({"name": name, "url": "http://127.0.0.1:9999/", "description": description}).to_string();
+        let made = client.call("POST", "/webhooks/endpoints", Some(&body));
+        assert_eq!(made.status, 201, "{}", String::from_utf8_lossy(&made.body));
+    }
+    for (path, field) in [("/topics", "topics"), ("/webhooks/endpoints", "endpoints")] {
+        let answer = client.call("GET", path, None);
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{path}: it takes a piece of memory, however long it is");
+        let found = answer.json()[field].as_array().cloned().unwrap_or_default();
+        assert_eq!(found.iter().map(|one| one["name"].as_str().unwrap_or_default()).collect::<Vec<_>>(), names);
+    }
+    for name in names.split_off(3) {
+        assert_eq!(client.call("DELETE", &format!("/topics/{name}"), None).status, 204);
+    }
+    let answer = client.call("GET", "/topics", None);
+    assert!(answer.header("content-length").is_some() && answer.json()["topics"].as_array().map(Vec::len) == Some(3));
+}
+
+#[test]
+fn answers_that_nobody_reads_do_not_each_keep_an_encoder() {
+    // HTTP/2 with a window of nothing, and a hundred answers on each connection that are compressed for nobody.
+    let server = launch().start();
+    let before = server.peak_memory_bytes();
+    let mut head = vec![0x82, 0x86, 0x04, 13];
+    head.extend_from_slice(b"/openapi.json");
+    head.extend_from_slice(&[0x01, 9]);
+    head.extend_from_slice(b"localhost");
+    // RFC 7541, appendix A: accept-encoding: gzip, deflate.
+    head.push(0x90);
+    let frame = |kind: u8, flags: u8, stream: u32, payload: &[u8]| {
+        let mut frame = u32::try_from(payload.len()).expect("small").to_be_bytes()[1..].to_vec();
+        frame.extend_from_slice(&[kind, flags]);
+        frame.extend_from_slice(&stream.to_be_bytes());
+        frame.extend_from_slice(payload);
+        frame
+    };
+    let mut connections = Vec::new();
+    for _ in 0..20 {
+        let mut stream = TcpStream::connect(server.banner_address("http")).expect("connects");
+        stream.set_read_timeout(Some(Duration::from_secs(60))).expect("a socket");
+        let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+        sent.extend(frame(4, 0, 0, &[0, 4, 0, 0, 0, 0]));
+        for number in 0..100 {
+            sent.extend(frame(1, 5, 2 * number + 1, &head));
+        }
+        stream.write_all(&sent).expect("taken");
+        let mut answered = 0;
+        while answered < 100 {
+            let mut header = [0; 9];
+            stream.read_exact(&mut header).expect("frames");
+            let length = usize::from(header[1]) << 8 | usize::from(header[2]);
+            stream.read_exact(&mut vec![0; length]).expect("a frame");
+            answered += u32::from(header[3] == 1);
+        }
+        connections.push(stream);
+    }
+    let grown = server.peak_memory_bytes() - before;
+    assert!(grown < 150 << 20, "{grown} bytes");
 }
 
 #[test]

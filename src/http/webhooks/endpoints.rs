@@ -7,8 +7,10 @@ use crate::http::caller::Caller;
 use crate::http::errors::{ErrorBody, HttpError};
 use crate::http::input::{Body, Name, OptionalBody};
 use crate::http::json::rfc3339;
+use crate::http::list;
 use axum::Json;
 use axum::http::StatusCode;
+use axum::response::Response;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -211,10 +213,10 @@ pub async fn create_endpoint(
 /// All endpoints of the project, by name.
 #[utoipa::path(get, path = "/webhooks/endpoints", tag = "webhooks", responses(
     (status = 200, body = Endpoints),
-    (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody)))]
-pub async fn list_endpoints(caller: Caller) -> Json<Endpoints> {
-    let all = caller.shared.hooks.list(&caller.scope());
-    Json(Endpoints { endpoints: all.iter().map(|one| EndpointView::of(&caller, one)).collect() })
+    (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 429, body = ErrorBody)))]
+pub async fn list_endpoints(caller: Caller) -> Result<Response, HttpError> {
+    let (shared, all) = (caller.shared.clone(), caller.shared.hooks.list(&caller.scope()));
+    list::answer(shared, "endpoints", all.into_iter().map(move |one| EndpointView::of(&caller, &one)))
 }
 
 /// One endpoint.
