@@ -12,7 +12,7 @@ use super::records::{Committed, Record};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::ids::{ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Topic → partition → offset.
 pub type GroupOffsets = BTreeMap<String, BTreeMap<i32, Committed>>;
@@ -143,6 +143,35 @@ impl Offsets {
         let mut records: Vec<_> = self.pending.iter().flat_map(of_producer).collect();
         records.sort_unstable_by_key(|(order, _)| *order);
         records.into_iter().map(|(_, record)| record).collect()
+    }
+
+    /// Group, topic and partition of what is stale, whether it counts already or is pending; of `topic` only, if one is named. Left out is what has
+    /// something pending that is not stale: its tombstone would overtake that.
+    #[must_use]
+    pub fn stale(&self, topic: Option<&str>, is_stale: impl Fn(&Committed) -> bool) -> BTreeSet<(&str, &str, i32)> {
+        let is_asked = |name: &str| topic.is_none_or(|topic| topic == name);
+        let mut stale = BTreeSet::new();
+        for (group, topics) in &self.groups {
+            for (name, partitions) in topics.iter().filter(|(name, _)| is_asked(name)) {
+                let own = partitions.iter().filter(|(_, committed)| is_stale(committed));
+                stale.extend(own.map(|(partition, _)| (group.as_str(), name.as_str(), *partition)));
+            }
+        }
+        let mut living = Vec::new();
+        for ((group, name, partition), staged) in self.pending.values().flat_map(|pending| &pending.offsets) {
+            let key = (group.as_str(), name.as_str(), *partition);
+            match is_asked(name) {
+                true if is_stale(&staged.value) => {
+                    stale.insert(key);
+                }
+                true => living.push(key),
+                false => {}
+            }
+        }
+        for key in living {
+            stale.remove(&key);
+        }
+        stale
     }
 
     fn committed(&self, group: &str, topic: &str, partition: i32) -> Option<&Committed> {

@@ -26,9 +26,6 @@ impl ConsumerGroup {
     /// Whether a classic member may join.
     fn admit_classic(&self, request: &JoinRequest, settings: &GroupSettings) -> Result<(), GroupError> {
         let id = request.member_id.as_str();
-        if !settings.migration.is_enabled() {
-            return Err(GroupError::InconsistentProtocol);
-        }
         if !self.members.contains_key(id) && self.members.len() >= settings.consumer_members_max {
             return Err(GroupError::MaxSizeReached);
         }

@@ -39,8 +39,35 @@ pub fn compile_within(pattern: &str, compiled_bytes_max: usize) -> Result<Regex,
     }
     let build =
         |pattern: &str| RegexBuilder::new(pattern).size_limit(compiled_bytes_max).dfa_size_limit(compiled_bytes_max).build();
+    let pattern = &unquoted(pattern);
     // By itself too: `a)(?:b` must not become right by what we put around it.
     build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| error.to_string())
+}
+
+/// `pattern` with what stands between `\Q` and `\E`, or the end, escaped instead: RE2 has this, as Java's `Pattern.quote` writes it, and the library does not.
+fn unquoted(pattern: &str) -> String {
+    let mut plain = String::with_capacity(pattern.len());
+    let mut rest = pattern;
+    let mut is_in_class = false;
+    while let Some(first) = rest.chars().next() {
+        if !is_in_class && let Some(quoted) = rest.strip_prefix(r"\Q") {
+            let (literal, behind) = quoted.split_once(r"\E").unwrap_or((quoted, ""));
+            plain.push_str(&regex::escape(literal));
+            rest = behind;
+            continue;
+        }
+        is_in_class = match first {
+            '[' => true,
+            ']' => false,
+            _ => is_in_class,
+        };
+        // What is escaped says nothing.
+        let escaped = rest.strip_prefix('\\').and_then(|escaped| escaped.chars().next());
+        let (taken, behind) = rest.split_at(first.len_utf8() + escaped.map_or(0, char::len_utf8));
+        plain.push_str(taken);
+        rest = behind;
+    }
+    plain
 }
 
 fn resolve(pattern: &str, catalog: &Snapshot) -> BTreeSet<String> {
@@ -169,4 +196,33 @@ enum Resolved {
     Differently,
     /// The catalog is new, and they were resolved only just before.
     TooSoon,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_parts_are_literal_as_in_re2() {
+        let cases = [
+            (r"\Qorders.eu.\E.*", "orders.eu.x", true),
+            (r"\Qorders.eu.\E.*", "orders-eu-x", false),
+            (r"a\Q.+", "a.+", true),
+            (r"a\Q.+", "abb", false),
+            (r"\Q\E", "", true),
+            (r"\Qa\E|\Qb[\E", "b[", true),
+            // Of what is repeated only the last letter is quoted.
+            (r"\Qa.\E+", "a..", true),
+            (r"\Qa.\E+", "a.a.", false),
+            (r"[\]Q]\Q]\E", "Q]", true),
+            (r"\\Q", r"\Q", true),
+            (r"\\\Q.\E", r"\.", true),
+        ];
+        for (pattern, name, is_match) in cases {
+            assert_eq!(compile(pattern).map(|regex| regex.is_match(name)), Ok(is_match), "{pattern} {name}");
+        }
+        for wrong in [r"a\E", r"[\Qa\E]", "\\", "["] {
+            assert!(compile(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -185,28 +185,18 @@ impl GroupShard {
         out.records.extend(pending.map(|(topic, partition)| tombstone(group_id, topic, partition)));
     }
 
+    /// Fetches that name topics by id know that what is left is stale; others see it until the transaction on the topic that is there now has
+    /// committed, or the shard is loaded.
     pub(super) fn topic_deleted(&self, topic: &str, id: TopicId, out: &mut Out) {
-        for (group, topics) in self.durable.offsets.groups() {
-            let partitions = topics.get(topic).into_iter().flatten();
-            let stale = partitions.filter(|(partition, committed)| {
-                // Its tombstone would overtake what a transaction has for the topic that is there now. Fetches that name topics by id know that it is
-                // stale; others see it until the transaction commits, or the shard is loaded.
-                committed.topic_id.is_none_or(|of| of == id) && !self.durable.offsets.is_unstable(group, topic, **partition)
-            });
-            out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
-        }
+        let stale = self.durable.offsets.stale(Some(topic), |committed| committed.topic_id.is_none_or(|of| of == id));
+        out.records.extend(stale.into_iter().map(|(group, topic, partition)| tombstone(group, topic, partition)));
     }
 
     /// Drops what was committed for topics that were deleted while the shard was not there, as by a deletion that a crash cut short.
     pub(super) fn drop_stale_offsets(&self, out: &mut Out) {
-        for (group, topics) in self.durable.offsets.groups() {
-            for (topic, partitions) in topics {
-                let is_gone = |committed: &Committed| committed.topic_id.is_some_and(|id| self.catalog.topic_by_id(id).is_none());
-                let is_pending = |partition| self.durable.offsets.is_unstable(group, topic, partition);
-                let stale = partitions.iter().filter(|(partition, committed)| is_gone(committed) && !is_pending(**partition));
-                out.records.extend(stale.map(|(partition, _)| tombstone(group, topic, *partition)));
-            }
-        }
+        let is_gone = |committed: &Committed| committed.topic_id.is_some_and(|id| self.catalog.topic_by_id(id).is_none());
+        let stale = self.durable.offsets.stale(None, is_gone);
+        out.records.extend(stale.into_iter().map(|(group, topic, partition)| tombstone(group, topic, partition)));
     }
 
     /// Drops offsets that are past their retention, and groups that have nothing left (GroupCoordinatorShard.cleanupGroupMetadata).

@@ -186,6 +186,31 @@ fn a_partition_is_withheld_until_its_owner_has_given_it_up() {
 }
 
 #[test]
+fn who_has_to_give_up_more_than_at_first_is_told_so_in_an_epoch_of_its_own() {
+    let mut shard = shard_with(&[("t", 4)]);
+    let mut first = Consumer::of("a", &["t"]);
+    first.beat(&mut shard);
+    let mut others = ["b", "c", "d"].map(|id| Consumer::of(id, &["t"]));
+    shard.advance(5000);
+    others[0].beat(&mut shard);
+    first.beat(&mut shard);
+    assert_eq!((first.epoch, first.count()), (2, 2));
+    let described = shard.described().members.into_iter().find(|member| member.member_id == "a").expect("a member");
+    assert_eq!(described.assignment, first.owned, "without what it is giving up");
+    for other in &mut others[1..] {
+        shard.advance(5000);
+        other.beat(&mut shard);
+    }
+    first.beat(&mut shard);
+    assert_eq!((first.epoch, first.count()), (3, 1), "the target is of epoch 5");
+    first.beat(&mut shard);
+    assert_eq!((first.epoch, first.count()), (5, 1));
+    let [second, third, fourth] = &mut others;
+    shard.settle(&mut [&mut first, second, third, fourth]);
+    assert_eq!(others.map(|other| other.count()), [1, 1, 1]);
+}
+
+#[test]
 fn who_does_not_give_up_in_time_is_removed() {
     let mut shard = shard_with(&[("t", 2)]);
     let (mut first, mut second) = (Consumer::of("a", &["t"]), Consumer::of("b", &["t"]));

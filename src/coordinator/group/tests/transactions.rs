@@ -17,6 +17,17 @@ impl Harness {
         answered(self.ask(|caller| Event::TransactionCommit { producer, request: request(value), caller }))
     }
 
+    /// For a topic of that name with this id.
+    fn stage_for(&mut self, producer: ProducerIdAndEpoch, id: &str, value: i64) {
+        let mut request = request(value);
+        request.offsets[0].topic_id = Some(topic_id(id));
+        answered(self.ask(|caller| Event::TransactionCommit { producer, request, caller })).expect("taken");
+    }
+
+    fn delete_topic(&mut self) {
+        answered(self.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), id: topic_id("topic"), caller }));
+    }
+
     fn commit_plainly(&mut self, value: i64) -> CommitReply {
         self.commit(by_hand("topic", value))
     }
@@ -157,10 +168,26 @@ fn an_offset_that_expires_takes_nothing_from_an_open_transaction() {
 fn the_deletion_of_a_topic_takes_nothing_from_a_transaction_on_its_successor() {
     let mut shard = Harness::new();
     shard.commit_plainly(3).expect("taken");
-    shard.stage(ALICE, 5).expect("taken");
-    answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), id: topic_id("topic"), caller }));
-    shard.end(ALICE, Marker::Commit);
+    shard.stage_for(ALICE, "topic", 4);
+    shard.stage_for(BOB, "its successor", 5);
+    shard.delete_topic();
+    shard.end(ALICE, Marker::Abort);
+    shard.end(BOB, Marker::Commit);
     assert_eq!(shard.committed("topic"), Some(5));
+}
+
+#[test]
+fn the_deletion_of_a_topic_takes_what_a_transaction_has_for_it() {
+    for marker in [Marker::Commit, Marker::Abort] {
+        let mut shard = Harness::new();
+        shard.commit_plainly(3).expect("taken");
+        shard.stage_for(ALICE, "topic", 5);
+        shard.delete_topic();
+        assert_eq!(shard.committed("topic"), None);
+        shard.end(ALICE, marker);
+        assert_eq!(shard.committed("topic"), None);
+        assert_eq!(shard.restarted().committed("topic"), None, "nor after a crash");
+    }
 }
 
 #[test]
