@@ -40,8 +40,8 @@ struct Asked {
 
 /// Why nothing was added.
 enum Refused {
-    /// Some partitions do not exist: the topics of the request, as they were found.
-    Unknown(Vec<Option<Arc<Topic>>>),
+    /// Some partitions do not exist, or are not for clients: the topics of the request, as they were found.
+    Topics(Vec<Option<Arc<Topic>>>),
     ByCoordinator(TransactionError),
 }
 
@@ -88,8 +88,8 @@ impl Handler for AddPartitionsToTxn {
 async fn ask(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> Result<Pending<PartitionsReply>, Refused> {
     let found: Vec<_> = transaction.topics.iter().map(|topic| context.broker.catalog.topic(&topic.name)).collect();
     let mut asked = transaction.topics.iter().zip(&found);
-    if !asked.all(|(topic, found)| topic.partitions.iter().all(|index| exists(found.as_deref(), *index))) {
-        return Err(Refused::Unknown(found));
+    if !asked.all(|(topic, found)| topic.partitions.iter().all(|index| check(found.as_deref(), *index).is_ok())) {
+        return Err(Refused::Topics(found));
     }
     let mut partitions = Partitions::new();
     for topic in &transaction.topics {
@@ -106,8 +106,13 @@ async fn ask(context: &Context, transaction: &AddPartitionsToTxnTransaction) -> 
     context.broker.transactions.partitions(request, When::Durable).await.map_err(Refused::ByCoordinator)
 }
 
-fn exists(topic: Option<&Topic>, index: i32) -> bool {
-    topic.is_some_and(|topic| topic.has(index))
+/// Topics of the house are for the house alone, markers included (KafkaApis.handleAddPartitionsToTxnRequest).
+fn check(topic: Option<&Topic>, index: i32) -> Result<(), ResponseError> {
+    match topic {
+        Some(topic) if topic.internal => Err(ResponseError::TopicAuthorizationFailed),
+        Some(topic) if topic.has(index) => Ok(()),
+        _ => Err(ResponseError::UnknownTopicOrPartition),
+    }
 }
 
 impl Asked {
@@ -137,10 +142,9 @@ impl Refused {
     /// The answer for a partition of the topic at a position of the request.
     fn code(&self, topic: usize, index: i32, version: i16) -> i16 {
         let error = match self {
-            Refused::Unknown(found) if exists(found.get(topic).and_then(Option::as_deref), index) => {
-                ResponseError::OperationNotAttempted
+            Refused::Topics(found) => {
+                check(found.get(topic).and_then(Option::as_deref), index).err().unwrap_or(ResponseError::OperationNotAttempted)
             }
-            Refused::Unknown(_) => ResponseError::UnknownTopicOrPartition,
             Refused::ByCoordinator(TransactionError::NotPart) if version >= ABORTABLE => ResponseError::TransactionAbortable,
             Refused::ByCoordinator(error) => errors::transaction::code_at(error, version, FENCING),
         };

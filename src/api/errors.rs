@@ -75,10 +75,11 @@ pub fn shard(error: &ShardError) -> ResponseError {
 #[must_use]
 pub fn record(error: &RecordError) -> ResponseError {
     match error {
-        // What was never a format is garbage.
-        RecordError::UnsupportedMagic(0 | 1) => ResponseError::UnsupportedForMessageFormat,
         RecordError::UnsupportedCompression(_) => ResponseError::UnsupportedCompressionType,
-        RecordError::BadCount(_) | RecordError::BadRecord(_) => ResponseError::InvalidRecord,
+        // A format of before Kafka 0.11 (ProduceRequest.validateRecords); what was never one is garbage.
+        RecordError::UnsupportedMagic(0 | 1) | RecordError::BadCount(_) | RecordError::BadRecord(_) => {
+            ResponseError::InvalidRecord
+        }
         // Not to be sent again as it is: producers split a batch that is too large.
         RecordError::TooLarge { .. } => ResponseError::MessageTooLarge,
         _ => ResponseError::CorruptMessage,

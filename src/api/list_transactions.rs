@@ -93,12 +93,13 @@ fn respond(
     ListTransactionsResponse::default().with_transaction_states(states.collect()).with_unknown_state_filters(unknown)
 }
 
-/// Whether the transaction has been open for more than `duration_ms`; negative: whatever its age (TransactionStateManager.shouldInclude).
+/// Whether the transaction has been open for more than `duration_ms`; negative: whatever its age. An id that never began one is as old as can be
+/// (TransactionStateManager.shouldInclude).
 fn is_as_old(one: &Listed, duration_ms: i64, now: Timestamp) -> bool {
     if duration_ms < 0 {
         return true;
     }
-    one.transaction.start.is_some_and(|start| now.ms_since(start) > duration_ms)
+    one.transaction.start.is_none_or(|start| now.ms_since(start) > duration_ms)
 }
 
 fn refused(error: ResponseError) -> ListTransactionsResponse {
@@ -141,8 +142,8 @@ mod tests {
         assert_eq!(ids(all()).0, ["a-1", "b-1"]);
         assert_eq!(ids(all().with_state_filters(vec![text("Ongoing"), text("Odd")])), (vec!["a-1".into()], vec!["Odd".into()]));
         assert!(ids(all().with_producer_id_filters(vec![ProducerId(8)])).0.is_empty());
-        assert_eq!(ids(all().with_duration_filter(4999)).0, ["a-1"]);
-        assert!(ids(all().with_duration_filter(5000)).0.is_empty());
+        assert_eq!(ids(all().with_duration_filter(4999)).0, ["a-1", "b-1"]);
+        assert_eq!(ids(all().with_duration_filter(5000)).0, ["b-1"]);
         assert_eq!(ids(all().with_transactional_id_pattern(Some(text("b.*")))).0, ["b-1"]);
         assert!(ids(all().with_transactional_id_pattern(Some(text("b")))).0.is_empty(), "the whole id must match");
     }

@@ -185,7 +185,16 @@ pub fn note_of_mark(context: &Context, id: u128) -> Option<u32> {
 
 /// What is wrong with the request as a whole.
 fn refusal_of_all(request: &ProduceRequest) -> Option<ResponseError> {
-    (!matches!(request.acks, -1..=1)).then_some(ResponseError::InvalidRequiredAcks)
+    if !matches!(request.acks, -1..=1) {
+        return Some(ResponseError::InvalidRequiredAcks);
+    }
+    // Nobody would ask the transaction's coordinator (KafkaApis.handleProduceRequest).
+    let is_nameless = request.transactional_id.is_none() && batches(request).any(|batch| BatchHeader::is_of_transaction(batch));
+    is_nameless.then_some(ResponseError::TransactionalIdAuthorizationFailed)
+}
+
+fn batches(request: &ProduceRequest) -> impl Iterator<Item = &Bytes> {
+    request.topic_data.iter().flat_map(|topic| &topic.partition_data).filter_map(|partition| partition.records.as_ref())
 }
 
 /// The topic that a request names: by id from version 13 on, by name before.

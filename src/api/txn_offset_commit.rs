@@ -58,6 +58,10 @@ impl Handler for TxnOffsetCommit {
         if commit.offsets.is_empty() {
             return Answer::Now(response(topics, Ok(Ok(Vec::new())), version));
         }
+        // Unlike for a commit of its own (GroupCoordinatorService.commitTransactionalOffsets); and before it becomes part of the transaction.
+        if commit.group_id.is_empty() {
+            return Answer::Now(response(topics, Ok(Err(GroupError::InvalidGroupId)), version));
+        }
         match context.broker.transactions.commit_offsets(adding, commit).await {
             Err(error) => Answer::Now(response(topics, Err(error), version)),
             Ok(committing) => Answer::Later(Box::pin(async move { response(topics, committing.wait().await, version) })),

@@ -81,6 +81,13 @@ fn whole_batch(batch: &Bytes) -> Result<BatchHeader, AppendError> {
     if header.batch_bytes != batch.len() {
         return Err(AppendError::Invalid("produce requests must carry exactly one record batch per partition".to_owned()));
     }
+    // UnifiedLog.analyzeAndValidateRecords.
+    if header.base_offset.0 != 0 {
+        return Err(AppendError::Invalid(format!(
+            "the base offset of the record batch should be 0, but it is {}",
+            header.base_offset
+        )));
+    }
     Ok(header)
 }
 

@@ -126,6 +126,13 @@ impl BatchHeader {
         read_fields(bytes, batch_bytes).map_err(|_| RecordError::Truncated { needed: HEADER_BYTES, left: bytes.len() })
     }
 
+    /// Whether the batch that `bytes` starts with says that it belongs to a transaction; what is no batch does not.
+    #[must_use]
+    pub fn is_of_transaction(bytes: &[u8]) -> bool {
+        let attributes = field(bytes, ATTRIBUTES_AT).map(|bits| Attributes(i16::from_be_bytes(bits)));
+        field(bytes, MAGIC_AT) == Ok(MAGIC.to_be_bytes()) && attributes.is_ok_and(Attributes::is_transactional)
+    }
+
     fn batch_bytes(bytes: &[u8]) -> Result<usize, RecordError> {
         // Magic sits at the same place in all three formats, so it is known before the rest of the layout is.
         let magic = i8::from_be_bytes(field(bytes, MAGIC_AT)?);

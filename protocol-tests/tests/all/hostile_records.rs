@@ -21,11 +21,8 @@ const MIB: u64 = 1 << 20;
 
 /// A refusal that clients understand: never UNKNOWN_SERVER_ERROR, and nothing that they would repeat for ever.
 fn is_typed(code: i16) -> bool {
-    use ResponseError::{
-        CorruptMessage, InvalidRecord, InvalidRequest, MessageTooLarge, UnsupportedCompressionType, UnsupportedForMessageFormat,
-    };
-    let typed =
-        [CorruptMessage, InvalidRecord, InvalidRequest, MessageTooLarge, UnsupportedCompressionType, UnsupportedForMessageFormat];
+    use ResponseError::{CorruptMessage, InvalidRecord, InvalidRequest, MessageTooLarge, UnsupportedCompressionType};
+    let typed = [CorruptMessage, InvalidRecord, InvalidRequest, MessageTooLarge, UnsupportedCompressionType];
     typed.iter().any(|error| error.code() == code)
 }
 
@@ -47,6 +44,14 @@ fn batches_with_impossible_fields_are_refused() {
     }
     for wrong in [0, 1, 3, 0xff] {
         assert_refused(&mut client, &topic, forged(&good, MAGIC_AT, &[wrong]), &format!("magic {wrong}"));
+    }
+    // As Kafka says of formats before 2, and of a base offset.
+    for (at, bytes) in [(MAGIC_AT, &[1][..]), (0, &5i64.to_be_bytes())] {
+        assert_eq!(
+            client.produce(&topic, 0, forged(&good, at, bytes)).error_code.err(),
+            Some(ResponseError::InvalidRecord),
+            "at {at}"
+        );
     }
     for wrong in [-1, 0, 1, 3, i32::MAX, i32::MIN] {
         assert_refused(&mut client, &topic, forged(&good, LAST_OFFSET_DELTA_AT, &wrong.to_be_bytes()), &format!("delta {wrong}"));

@@ -171,6 +171,9 @@ fn partitions_that_do_not_exist_are_not_added_nor_are_those_beside_them() {
     let (unknown, untried) = (Some(ResponseError::UnknownTopicOrPartition), Some(ResponseError::OperationNotAttempted));
     assert_eq!(producer.add(&[(&topic.name, 0), (&topic.name, 1), ("nowhere", 0)]), [untried, unknown, unknown]);
     assert_eq!(producer.state(), "Empty");
+    let internal = ("__transaction_state", 0);
+    let refused = Some(ResponseError::TopicAuthorizationFailed);
+    assert_eq!(producer.add(&[(&topic.name, 0), internal]), [untried, refused], "no client's marker belongs there");
     producer.producer.1 += 1;
     assert_eq!(producer.add(&[(&topic.name, 0)]), [Some(ResponseError::ProducerFenced)]);
     producer.producer.0 += 1;
@@ -187,8 +190,27 @@ fn records_of_a_partition_that_was_not_added_are_refused_in_the_first_protocol()
     let mut batch = Batch::of(&["x"]).idempotent(producer.producer.0, producer.producer.1, 0);
     batch.attributes |= TRANSACTIONAL;
     let nameless = producer.client.produce(&topic, 0, batch.build());
-    assert_eq!(nameless.error_code.err(), Some(ResponseError::InvalidTxnState), "without a transactional id");
-    assert_eq!(committed(&mut producer.client, &topic), (vec![], 0, vec![]));
+    assert_eq!(nameless.error_code.err(), Some(ResponseError::TransactionalIdAuthorizationFailed), "without a transactional id");
+    // Nor where the transaction is open already.
+    assert_eq!(producer.add(&[(&topic.name, 0)]), [None]);
+    assert_eq!(producer.send(&topic, 10, "y"), Ok(0));
+    let mut batch = Batch::of(&["z"]).idempotent(producer.producer.0, producer.producer.1, 1);
+    batch.attributes |= TRANSACTIONAL;
+    let nameless = producer.client.produce(&topic, 0, batch.build());
+    assert_eq!(nameless.error_code.err(), Some(ResponseError::TransactionalIdAuthorizationFailed));
+    assert_eq!(producer.end(4, false), Ok(()));
+    assert_eq!(committed(&mut producer.client, &topic), (vec!["y".to_owned()], 2, vec![0]), "nothing between y and its marker");
+}
+
+#[test]
+fn offsets_of_a_group_without_a_name_belong_to_no_transaction() {
+    let server = Server::shared();
+    let mut producer = Producer::new(&server, &unique("id"));
+    let topic = producer.client.create_topic("unnamed", 1, &[]);
+    for version in 3..=5 {
+        assert_eq!(producer.commit_offset(version, "", &topic, 1), Some(ResponseError::InvalidGroupId));
+    }
+    assert_eq!(producer.state(), "Empty", "nor does it begin one");
 }
 
 #[test]
