@@ -29,17 +29,15 @@ impl Handler for AlterClientQuotas {
     const VERSIONS: RangeInclusive<i16> = 0..=1;
 
     async fn handle(context: Context, request: AlterClientQuotasRequest) -> Answer<AlterClientQuotasResponse> {
-        Answer::Later(Box::pin(async move {
-            let entries = if request.entries.len() > ENTITIES_PER_REQUEST {
-                let refusal = shown(&too_many());
-                request.entries.into_iter().map(|entry| answer(entry, refusal.clone())).collect()
-            } else {
-                let outcomes = alter(&context, &request.entries, request.validate_only).await;
-                let shown = outcomes.iter().map(|outcome| outcome.as_ref().map_or_else(shown, |()| (NONE, None)));
-                request.entries.into_iter().zip(shown).map(|(entry, outcome)| answer(entry, outcome)).collect()
-            };
-            AlterClientQuotasResponse::default().with_entries(entries)
-        }))
+        let entries = if request.entries.len() > ENTITIES_PER_REQUEST {
+            let refusal = shown(&too_many());
+            request.entries.into_iter().map(|entry| answer(entry, refusal.clone())).collect()
+        } else {
+            let outcomes = alter(&context, &request.entries, request.validate_only).await;
+            let shown = outcomes.iter().map(|outcome| outcome.as_ref().map_or_else(shown, |()| (NONE, None)));
+            request.entries.into_iter().zip(shown).map(|(entry, outcome)| answer(entry, outcome)).collect()
+        };
+        Answer::Now(AlterClientQuotasResponse::default().with_entries(entries))
     }
 
     fn unsupported() -> AlterClientQuotasResponse {

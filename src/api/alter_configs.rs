@@ -28,27 +28,25 @@ impl Handler for AlterConfigs {
     async fn handle(context: Context, request: AlterConfigsRequest) -> Answer<AlterConfigsResponse> {
         let names = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone()));
         let twice: HashSet<_> = repeated(names).into_iter().collect();
-        Answer::Later(Box::pin(async move {
-            let mut responses = Vec::with_capacity(request.resources.len());
-            for resource in request.resources {
-                let (kind, name) = (resource.resource_type, resource.resource_name);
-                let altered = if twice.contains(&(kind, name.clone())) {
-                    Err((ResponseError::InvalidRequest, "Each resource must appear at most once.".to_owned()))
-                } else if kind == BROKER_LOGGER {
-                    Err((ResponseError::InvalidRequest, format!("Unknown resource type {kind}")))
-                } else {
-                    let given = resource.configs.into_iter().map(|config| (config.name, config.value)).collect();
-                    let whole = replacing(&context, kind, &name, given);
-                    incremental_alter_configs::alter(&context, &whole, request.validate_only).await
-                };
-                let answer = AlterConfigsResourceResponse::default().with_resource_type(kind).with_resource_name(name);
-                responses.push(match altered {
-                    Ok(()) => answer.with_error_code(NONE).with_error_message(None),
-                    Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
-                });
-            }
-            AlterConfigsResponse::default().with_responses(responses)
-        }))
+        let mut responses = Vec::with_capacity(request.resources.len());
+        for resource in request.resources {
+            let (kind, name) = (resource.resource_type, resource.resource_name);
+            let altered = if twice.contains(&(kind, name.clone())) {
+                Err((ResponseError::InvalidRequest, "Each resource must appear at most once.".to_owned()))
+            } else if kind == BROKER_LOGGER {
+                Err((ResponseError::InvalidRequest, format!("Unknown resource type {kind}")))
+            } else {
+                let given = resource.configs.into_iter().map(|config| (config.name, config.value)).collect();
+                let whole = replacing(&context, kind, &name, given);
+                incremental_alter_configs::alter(&context, &whole, request.validate_only).await
+            };
+            let answer = AlterConfigsResourceResponse::default().with_resource_type(kind).with_resource_name(name);
+            responses.push(match altered {
+                Ok(()) => answer.with_error_code(NONE).with_error_message(None),
+                Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
+            });
+        }
+        Answer::Now(AlterConfigsResponse::default().with_responses(responses))
     }
 
     fn unsupported() -> AlterConfigsResponse {
@@ -59,8 +57,12 @@ impl Handler for AlterConfigs {
 /// The changes of single settings that make `given` all that is set.
 fn replacing(context: &Context, kind: i8, name: &StrBytes, given: Vec<(StrBytes, Option<StrBytes>)>) -> AlterConfigsResource {
     let set = incremental_alter_configs::set_names(context, kind, name);
-    let gone = set.into_iter().filter(|own| !given.iter().any(|(name, _)| name.as_str() == own));
-    let gone = gone.map(|own| (StrBytes::from_string(own), DELETE, None)).collect::<Vec<_>>();
+    let names: HashSet<&str> = given.iter().map(|(name, _)| name.as_str()).collect();
+    let gone = set
+        .into_iter()
+        .filter(|own| !names.contains(own.as_str()))
+        .map(|own| (StrBytes::from_string(own), DELETE, None))
+        .collect::<Vec<_>>();
     // A null is no value to set, and refused as such (ConfigAdminManager.preprocess).
     let kept = given.into_iter().map(|(name, value)| (name, SET, value));
     let configs = kept.chain(gone).map(|(name, operation, value)| {

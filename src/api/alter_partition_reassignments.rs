@@ -10,12 +10,16 @@ use super::errors::catalog::message;
 use super::errors::{NONE, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
+use crate::catalog::topics::NAME_LENGTH_MAX;
 use kafka_protocol::messages::alter_partition_reassignments_request::ReassignablePartition;
 use kafka_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
 use std::ops::RangeInclusive;
+
+/// Partitions that are told why in words: those are many times as long as the question. The others have their code.
+const EXPLAINED_MAX: usize = 1_000;
 
 pub struct AlterPartitionReassignments;
 
@@ -28,9 +32,15 @@ impl Handler for AlterPartitionReassignments {
         request: AlterPartitionReassignmentsRequest,
     ) -> Answer<AlterPartitionReassignmentsResponse> {
         let node = context.broker.config.server.node_id;
+        let mut explained = 0;
         let responses = request.topics.into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.name);
-            let partitions = asked.partitions.iter().map(|partition| response(topic.as_deref(), partition, node)).collect();
+            let name: String = asked.name.chars().take(NAME_LENGTH_MAX).collect();
+            let partitions = asked.partitions.iter().map(|partition| {
+                explained += 1;
+                response((&name, topic.as_deref()), partition, node, explained <= EXPLAINED_MAX)
+            });
+            let partitions = partitions.collect();
             ReassignableTopicResponse::default().with_name(asked.name).with_partitions(partitions)
         });
         let response =
@@ -46,20 +56,30 @@ impl Handler for AlterPartitionReassignments {
     }
 }
 
-fn response(topic: Option<&Topic>, asked: &ReassignablePartition, node: i32) -> ReassignablePartitionResponse {
+/// `is_explained`: in Kafka's words (ReplicationControlManager.alterPartitionReassignment).
+fn response(
+    topic: (&str, Option<&Topic>),
+    asked: &ReassignablePartition,
+    node: i32,
+    is_explained: bool,
+) -> ReassignablePartitionResponse {
     let answer = ReassignablePartitionResponse::default().with_partition_index(asked.partition_index);
     match refusal(topic, asked, node) {
         None => answer.with_error_code(NONE).with_error_message(None),
-        Some((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
+        Some((error, why)) => answer.with_error_code(error.code()).with_error_message(is_explained.then(|| message(&why))),
     }
 }
 
-fn refusal(topic: Option<&Topic>, asked: &ReassignablePartition, node: i32) -> Option<(ResponseError, String)> {
-    if !topic.is_some_and(|topic| topic.has(asked.partition_index)) {
-        return Some((ResponseError::UnknownTopicOrPartition, "Unable to find such a partition.".to_owned()));
+fn refusal((name, topic): (&str, Option<&Topic>), asked: &ReassignablePartition, node: i32) -> Option<(ResponseError, String)> {
+    let index = asked.partition_index;
+    let Some(topic) = topic else {
+        return Some((ResponseError::UnknownTopicOrPartition, format!("Unable to find a topic named {name}.")));
+    };
+    if !topic.has(index) {
+        return Some((ResponseError::UnknownTopicOrPartition, format!("Unable to find partition {name}:{index}.")));
     }
     let Some(replicas) = &asked.replicas else {
-        return Some((ResponseError::NoReassignmentInProgress, "There is no reassignment to cancel.".to_owned()));
+        return Some((ResponseError::NoReassignmentInProgress, "No partition reassignment is in progress.".to_owned()));
     };
     let replicas: Vec<i32> = replicas.iter().map(|replica| replica.0).collect();
     let why = match replicas.as_slice() {

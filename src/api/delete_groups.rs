@@ -22,16 +22,15 @@ impl Handler for DeleteGroups {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     async fn handle(context: Context, request: DeleteGroupsRequest) -> Answer<DeleteGroupsResponse> {
-        // Stage two: whether a group is a share group is asked for first.
-        Answer::Later(Box::pin(async move {
-            let mut seen = HashSet::new();
-            let mut pending = Vec::new();
-            for group in request.groups_names {
-                if seen.insert(group.clone()) {
-                    let answer = begin(&context, &group).await;
-                    pending.push((group, answer));
-                }
+        let mut seen = HashSet::new();
+        let mut pending = Vec::new();
+        for group in request.groups_names {
+            if seen.insert(group.clone()) {
+                let answer = begin(&context, &group).await;
+                pending.push((group, answer));
             }
+        }
+        Answer::Later(Box::pin(async move {
             let mut results = Vec::with_capacity(pending.len());
             for (group, answer) in pending {
                 let (deleted, has_shares) = match answer {

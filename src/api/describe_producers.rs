@@ -9,7 +9,7 @@
 use super::errors::ResponseError;
 use super::repeated::Once;
 use super::{Answer, Context, Handler};
-use crate::catalog::Topic;
+use crate::catalog::{Topic, check_name};
 use crate::log::ProducerStatus;
 use kafka_protocol::messages::describe_producers_response::{PartitionResponse, ProducerState, TopicResponse};
 use kafka_protocol::messages::{DescribeProducersRequest, DescribeProducersResponse, ProducerId};
@@ -27,10 +27,13 @@ impl Handler for DescribeProducers {
             let mut asked = Once::default();
             for topic in request.topics {
                 let known = context.broker.catalog.topic(&topic.name);
+                let is_possible = known.is_some() || check_name(&topic.name).is_ok();
                 let mut partitions = Vec::with_capacity(topic.partition_indexes.len());
                 for index in topic.partition_indexes {
                     let answer = PartitionResponse::default().with_partition_index(index);
                     let producers = match &known {
+                        // KafkaApis.checkValidTopic.
+                        None if !is_possible => Err(ResponseError::InvalidTopicException),
                         None => Err(ResponseError::UnknownTopicOrPartition),
                         Some(known) => match asked.check((known.id, index)) {
                             Ok(()) => producers(&context, known, index).await,

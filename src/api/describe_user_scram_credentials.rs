@@ -23,7 +23,7 @@ impl Handler for DescribeUserScramCredentials {
 
     async fn handle(_: Context, request: Self::Request) -> Answer<DescribeUserScramCredentialsResponse> {
         let users: Vec<_> = request.users.unwrap_or_default().into_iter().map(|user| user.name).collect();
-        let twice = repeated(users.iter().cloned());
+        let twice: HashSet<_> = repeated(users.iter().cloned()).into_iter().collect();
         let mut answered = HashSet::new();
         let results = users.into_iter().filter(|user| answered.insert(user.clone())).map(|user| {
             let (error, why) = if twice.contains(&user) {

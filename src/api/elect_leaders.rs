@@ -15,6 +15,9 @@ use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaE
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 use std::ops::RangeInclusive;
 
+/// ElectionType.
+const PREFERRED: i8 = 0;
+const UNCLEAN: i8 = 1;
 /// Partitions that are told why in words: those are many times as long as the question. The others have their code.
 const EXPLAINED_MAX: usize = 1_000;
 
@@ -26,22 +29,36 @@ impl Handler for ElectLeaders {
 
     async fn handle(context: Context, request: ElectLeadersRequest) -> Answer<ElectLeadersResponse> {
         let mut explained = 0;
+        let kind = request.election_type;
+        let is_known = (PREFERRED..=UNCLEAN).contains(&kind);
         let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.topic);
             let name: String = asked.topic.chars().take(NAME_LENGTH_MAX).collect();
             let results = asked.partitions.iter().map(|index| {
                 explained += 1;
-                result(&name, topic.as_deref(), *index, explained <= EXPLAINED_MAX)
+                let is_explained = explained <= EXPLAINED_MAX;
+                match is_known {
+                    true => result(&name, topic.as_deref(), *index, is_explained),
+                    false => unknown_election(kind, *index, is_explained),
+                }
             });
             let results = results.collect();
             ReplicaElectionResult::default().with_topic(asked.topic).with_partition_result(results)
         });
-        Answer::Now(ElectLeadersResponse::default().with_error_code(NONE).with_replica_election_results(results.collect()))
+        let code = if is_known { NONE } else { ResponseError::InvalidRequest.code() };
+        Answer::Now(ElectLeadersResponse::default().with_error_code(code).with_replica_election_results(results.collect()))
     }
 
     fn unsupported() -> ElectLeadersResponse {
         ElectLeadersResponse::default().with_error_code(ResponseError::UnsupportedVersion.code())
     }
+}
+
+/// ReplicationControlManager.electionType.
+fn unknown_election(kind: i8, index: i32, is_explained: bool) -> PartitionResult {
+    let why = is_explained.then(|| message(&format!("Unknown election type {kind}")));
+    let answer = PartitionResult::default().with_partition_id(index);
+    answer.with_error_code(ResponseError::InvalidRequest.code()).with_error_message(why)
 }
 
 /// `is_explained`: in Kafka's words (ReplicationControlManager.electLeader).

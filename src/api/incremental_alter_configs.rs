@@ -41,24 +41,22 @@ impl Handler for IncrementalAlterConfigs {
     async fn handle(context: Context, request: IncrementalAlterConfigsRequest) -> Answer<IncrementalAlterConfigsResponse> {
         let names = request.resources.iter().map(|resource| (resource.resource_type, resource.resource_name.clone()));
         let twice: HashSet<_> = repeated(names).into_iter().collect();
-        Answer::Later(Box::pin(async move {
-            let mut responses = Vec::with_capacity(request.resources.len());
-            for resource in request.resources {
-                let answer = AlterConfigsResourceResponse::default()
-                    .with_resource_type(resource.resource_type)
-                    .with_resource_name(resource.resource_name.clone());
-                let is_repeated = twice.contains(&(resource.resource_type, resource.resource_name.clone()));
-                let altered = match is_repeated {
-                    true => invalid("Each resource must appear at most once."),
-                    false => alter(&context, &resource, request.validate_only).await,
-                };
-                responses.push(match altered {
-                    Ok(()) => answer.with_error_code(NONE).with_error_message(None),
-                    Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
-                });
-            }
-            IncrementalAlterConfigsResponse::default().with_responses(responses)
-        }))
+        let mut responses = Vec::with_capacity(request.resources.len());
+        for resource in request.resources {
+            let answer = AlterConfigsResourceResponse::default()
+                .with_resource_type(resource.resource_type)
+                .with_resource_name(resource.resource_name.clone());
+            let is_repeated = twice.contains(&(resource.resource_type, resource.resource_name.clone()));
+            let altered = match is_repeated {
+                true => invalid("Each resource must appear at most once."),
+                false => alter(&context, &resource, request.validate_only).await,
+            };
+            responses.push(match altered {
+                Ok(()) => answer.with_error_code(NONE).with_error_message(None),
+                Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
+            });
+        }
+        Answer::Now(IncrementalAlterConfigsResponse::default().with_responses(responses))
     }
 
     fn unsupported() -> IncrementalAlterConfigsResponse {

@@ -24,6 +24,7 @@ use kafka_protocol::messages::{BrokerId, MetadataRequest, MetadataResponse, Topi
 use kafka_protocol::protocol::StrBytes;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use tracing::debug;
 use uuid::Uuid;
 
 /// The first version whose requests may name topics by id, and then leave the name out.
@@ -147,7 +148,11 @@ async fn create(context: &Context, name: &str, budget: &mut CreationBudget) -> R
     if is_internal(name) || budget.take(partitions).is_err() {
         return Ok(());
     }
-    context.broker.auto_create(name).await.map_err(|error| errors::catalog::code(&error))
+    if let Err(error) = context.broker.auto_create(name).await {
+        // Clients ask again; of an error of its own they would give up (DefaultAutoTopicCreationManager).
+        debug!(topic = name, %error, "a topic was not created for a client that asked for it");
+    }
+    Ok(())
 }
 
 fn found(topic: &Topic, node: BrokerId) -> MetadataResponseTopic {

@@ -10,13 +10,15 @@ use tracing::info;
 /// The topic as it is after `changes`.
 pub(super) fn altered(snapshot: &Snapshot, name: &str, changes: &[Change]) -> Result<Topic, CatalogError> {
     let kafka = snapshot.effective_kafka();
-    let topic = snapshot.topic(name).ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
-    let mut overrides = topic.overrides.clone();
+    let topic = snapshot.topic(name);
+    let mut overrides = topic.as_ref().map(|topic| topic.overrides.clone()).unwrap_or_default();
     for change in changes {
         let default = || properties::topic(&change.name).and_then(|topic| broker_value(topic, kafka)).unwrap_or_default();
         change.apply(&mut overrides, default).map_err(CatalogError::InvalidConfig)?;
     }
     let settings = TopicSettings::resolve(&overrides, kafka).map_err(CatalogError::InvalidConfig)?;
+    // What is wrong with the settings comes first (ConfigurationControlManager.validateAlterConfig).
+    let topic = topic.ok_or_else(|| CatalogError::UnknownTopic(name.to_owned()))?;
     Ok(Topic { overrides, settings: Arc::new(settings), ..Topic::clone(&topic) })
 }
 

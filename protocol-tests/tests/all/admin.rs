@@ -4,15 +4,17 @@
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
+use kafka_protocol::messages::delete_records_request::{DeleteRecordsPartition, DeleteRecordsTopic};
 use kafka_protocol::messages::describe_log_dirs_request::DescribableLogDirTopic;
 use kafka_protocol::messages::elect_leaders_request::TopicPartitions;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, BrokerId, DescribeLogDirsRequest, ElectLeadersRequest,
-    ListConfigResourcesRequest, ListPartitionReassignmentsRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, BrokerId, DeleteRecordsRequest, DescribeLogDirsRequest,
+    ElectLeadersRequest, ListConfigResourcesRequest, ListPartitionReassignmentsRequest, ProduceRequest,
 };
 use protocol_tests::batch::Batch;
 use protocol_tests::frame::{text, topic_name};
 use protocol_tests::later_versions::DescribeLogDirs5;
+use protocol_tests::records::{PRODUCE_BY_NAME, only_produced, produce_request};
 use protocol_tests::server::Server;
 
 const TOPIC: i8 = 2;
@@ -40,6 +42,13 @@ fn a_partition_can_only_be_reassigned_to_where_it_is() {
         let response = client.call(0, &AlterPartitionReassignmentsRequest::default().with_topics(vec![asked]));
         assert_eq!(response.responses[0].partitions[0].error_code.err(), expected, "{shown}");
     }
+    // As many sentences as somebody reads.
+    let partition = |index| ReassignablePartition::default().with_partition_index(index).with_replicas(None);
+    let asked =
+        ReassignableTopic::default().with_name(topic_name("no-such")).with_partitions((0..2_000).map(partition).collect());
+    let response = client.call(0, &AlterPartitionReassignmentsRequest::default().with_topics(vec![asked]));
+    let why: Vec<_> = response.responses[0].partitions.iter().filter_map(|one| one.error_message.as_deref()).collect();
+    assert_eq!(why, ["Unable to find a topic named no-such."; 1_000]);
     let under_way = client.call(0, &ListPartitionReassignmentsRequest::default().with_topics(None));
     assert_eq!((under_way.error_code.err(), under_way.topics.len()), (None, 0));
 }
@@ -60,6 +69,52 @@ fn nobody_needs_an_election() {
     assert_eq!(elect(&topic.name, 0), Some(ResponseError::ElectionNotNeeded));
     let all = client.call(2, &ElectLeadersRequest::default().with_topic_partitions(None));
     assert!(all.replica_election_results.is_empty());
+    let asked = TopicPartitions::default().with_topic(topic_name(&topic.name)).with_partitions(vec![0]);
+    let request = ElectLeadersRequest::default().with_topic_partitions(Some(vec![asked])).with_election_type(7);
+    let odd = client.call(2, &request);
+    let partition = &odd.replica_election_results[0].partition_result[0];
+    let refused = Some(ResponseError::InvalidRequest);
+    assert_eq!((odd.error_code.err(), partition.error_code.err()), (refused, refused));
+    assert_eq!(partition.error_message.as_deref(), Some("Unknown election type 7"));
+}
+
+#[test]
+fn settings_that_are_wrong_are_named_before_a_topic_that_is_not_there() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let mut altered = |value: &str| {
+        let config = AlterableConfig::default().with_name(text("retention.ms")).with_value(Some(text(value)));
+        let resource = AlterConfigsResource::default().with_resource_type(TOPIC).with_resource_name(text("no-such"));
+        let request = AlterConfigsRequest::default().with_resources(vec![resource.with_configs(vec![config])]);
+        client.call(2, &request).responses[0].error_code.err()
+    };
+    assert_eq!(altered("x"), Some(ResponseError::InvalidConfig));
+    assert_eq!(altered("1000"), Some(ResponseError::UnknownTopicOrPartition));
+}
+
+/// Requests of one connection that are under way at once take effect in their order.
+#[test]
+fn records_that_are_produced_behind_a_deletion_stay() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let topic = client.create_topic("trimmed-behind", 1, &[]);
+    let partition = DeleteRecordsPartition::default().with_partition_index(0).with_offset(-1);
+    let all = DeleteRecordsTopic::default().with_name(topic_name(&topic.name)).with_partitions(vec![partition]);
+    let delete = DeleteRecordsRequest::default().with_topics(vec![all]).with_timeout_ms(30_000);
+    for round in 0..50 {
+        let produce = produce_request(&topic, 0, -1, Batch::of(&["a record"]).build());
+        let first = client.send(PRODUCE_BY_NAME, &produce).expect("sent");
+        let deletion = client.send(2, &delete).expect("sent");
+        let second = client.send(PRODUCE_BY_NAME, &produce).expect("sent");
+        for (correlation, offset) in [(first, 2 * round), (second, 2 * round + 1)] {
+            if correlation == second {
+                let deleted = client.receive::<DeleteRecordsRequest>(2, deletion).expect("answered");
+                assert_eq!(deleted.topics[0].partitions[0].low_watermark, 2 * round + 1);
+            }
+            let produced = client.receive::<ProduceRequest>(PRODUCE_BY_NAME, correlation).expect("answered");
+            assert_eq!(only_produced(produced).base_offset, offset);
+        }
+    }
 }
 
 #[test]

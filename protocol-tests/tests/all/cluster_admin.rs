@@ -206,6 +206,12 @@ fn nobody_has_scram_credentials() {
     let twice = ("alice".to_owned(), Some(ResponseError::DuplicateResource));
     assert_eq!(ask(&["alice", "bob", "alice"]), [twice, ("bob".to_owned(), Some(ResponseError::ResourceNotFound))]);
     assert_eq!(ask(&[]), []);
+    // Looking for each among all that came twice would take minutes.
+    let many: Vec<String> = (0..300_000).map(|number| number.to_string()).collect();
+    let named: Vec<&str> = many.iter().chain(&many).map(String::as_str).collect();
+    let answered = ask(&named);
+    assert_eq!(answered.len(), many.len());
+    assert!(answered.iter().all(|(_, error)| *error == Some(ResponseError::DuplicateResource)));
 }
 
 /// As Apache Kafka 4.3 has it, field by field: clients tell failure from success by it (aiokafka, KafkaJS).

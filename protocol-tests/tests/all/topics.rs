@@ -104,6 +104,9 @@ fn a_name_that_metrics_cannot_tell_from_another_is_refused() {
     let name = unique("collide");
     client.create_topic_named(&format!("{name}.a"), 1, &[]);
     refused(&mut client, new_topic(&format!("{name}_a"), 1, &[]), ResponseError::InvalidTopicException);
+    // Who asks for its metadata is not told to give up.
+    let metadata = client.metadata(&[&format!("{name}_a")], true);
+    assert_eq!(metadata.topics[0].error_code.err(), Some(ResponseError::UnknownTopicOrPartition));
 }
 
 #[test]
