@@ -1,7 +1,8 @@
 //! AddPartitionsToTxn, key 24, versions 0-5.
 //!
 //! Behaviour: a producer of the first protocol names partitions before it writes to them; the first begins the transaction, durably. When one
-//! of them does not exist, none is added: it is UNKNOWN_TOPIC_OR_PARTITION, the others OPERATION_NOT_ATTEMPTED.
+//! of them does not exist, none is added: it is UNKNOWN_TOPIC_OR_PARTITION, one of an internal topic TOPIC_AUTHORIZATION_FAILED, the
+//! others OPERATION_NOT_ATTEMPTED.
 //!
 //! Version notes: 2 (KIP-588) may answer PRODUCER_FENCED; 3 is flexible; 4 and 5 (KIP-890) are what brokers of a cluster ask one another:
 //! many transactions at once, or only whether partitions are part of one (`verify_only`); 5 may answer TRANSACTION_ABORTABLE.

@@ -1,7 +1,8 @@
 //! AlterPartitionReassignments, key 45, versions 0-1.
 //!
 //! Behaviour: every partition is on this broker, and can only be there. Asking for that is taken, and done; any other list of replicas is
-//! INVALID_REPLICA_ASSIGNMENT, and there is never a reassignment to cancel: NO_REASSIGNMENT_IN_PROGRESS.
+//! INVALID_REPLICA_ASSIGNMENT, and there is never a reassignment to cancel: NO_REASSIGNMENT_IN_PROGRESS. The first thousand are
+//! told why.
 //!
 //! Version notes: 1 can forbid that the number of replicas changes, which it never does here.
 //! Not implemented: nothing.

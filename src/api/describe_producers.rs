@@ -1,7 +1,8 @@
 //! DescribeProducers, key 61, version 0.
 //!
 //! Behaviour (KIP-664): the idempotent producers that a partition knows, with where an open transaction began: how a hanging one is found.
-//! A partition that a request names again is INVALID_REQUEST: its producers, up to 50,000, are told once.
+//! A partition that a request names again is INVALID_REQUEST: its producers, up to 50,000, are told once. A name that no topic can have
+//! is INVALID_TOPIC_EXCEPTION.
 //!
 //! Version notes: none.
 //! Not implemented: nothing.

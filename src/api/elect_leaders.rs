@@ -1,7 +1,8 @@
 //! ElectLeaders, key 43, versions 0-2.
 //!
 //! Behaviour: one node leads everything, so no partition that exists needs an election: ELECTION_NOT_NEEDED for those that are named, and
-//! nothing at all for a request that names none, as Kafka answers where all is well. Unclean elections are the same here.
+//! nothing at all for a request that names none, as Kafka answers where all is well. Unclean elections are the same here; other
+//! kinds are INVALID_REQUEST.
 //!
 //! Version notes: 1 (KIP-460) brings the kind of election and an error of the whole; 2 is flexible.
 //! Not implemented: nothing.

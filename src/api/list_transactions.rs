@@ -1,7 +1,7 @@
 //! ListTransactions, key 66, versions 0-2.
 //!
 //! Behaviour (KIP-664): all transactional ids with their producers and states; optionally those of certain states or producers, those whose
-//! transaction has been open for some time, and those whose id matches an expression. Unknown states are named back.
+//! transaction has been open for some time (or who never began one), and those whose id matches an expression. Unknown states are named back.
 //!
 //! Version notes: 1 (KIP-994) adds the duration; 2 (KIP-1152) the expression (RE2), which must match the whole id.
 //! Not implemented: nothing.

@@ -2,7 +2,8 @@
 //!
 //! A handler takes a [`Context`] and a request *value* and gives an [`Answer`]; none sees a socket. `handle().await` is **stage
 //! one**: it fixes order (offsets assigned, event queued) and is quick. [`Answer::Later`] is **stage two**: it only waits. The
-//! connection awaits stage one in request order, so five produces in flight share a group commit and still answer in order.
+//! connection awaits stage one in request order, so five produces in flight share a group commit and still answer in order. Administration (of topics, settings,
+//! quotas) is carried out in stage one, disk and all: what follows on its connection finds it done.
 //!
 //! A new API key is one new file and two lines here: its `mod` and its row in [`TABLE`].
 
@@ -110,7 +111,7 @@ pub trait Handler: 'static {
     const BEFORE_AUTH: bool = false;
     /// Whether ApiVersions tells clients of it.
     const LISTED: bool = true;
-    /// Stage one. Never blocks for durability: that is what [`Answer::Later`] is for.
+    /// Stage one. But for administration it never blocks for durability: that is what [`Answer::Later`] is for.
     fn handle(context: Context, request: Self::Request) -> impl Future<Output = Answer<ResponseOf<Self>>> + Send;
     /// The version in whose format a version outside [`Handler::VERSIONS`] is refused.
     const UNSUPPORTED_IN: i16 = *Self::VERSIONS.end();

@@ -51,6 +51,10 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
     let mut partitions = Partitions::new();
     for (topic_at, data) in request.topic_data.iter().enumerate() {
         let Ok(topic) = produce::find(context, &data.name, data.topic_id) else { continue };
+        if topic.internal {
+            // Refused when it is appended; as part of the transaction it would get its marker.
+            continue;
+        }
         for (partition_at, data) in data.partition_data.iter().enumerate() {
             // What does not parse is refused when it is appended.
             let Some(header) = data.records.as_ref().and_then(|records| BatchHeader::parse(records).ok()) else { continue };

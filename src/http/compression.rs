@@ -29,8 +29,7 @@ pub fn places() -> Arc<Semaphore> {
 
 /// Gives an answer that is worth it a place, if there is one, until it has left.
 pub async fn take_place(State(places): State<Arc<Semaphore>>, request: Request, next: Next) -> Response {
-    // Any at all: the layer weighs them.
-    let is_asked = request.headers().contains_key(ACCEPT_ENCODING);
+    let is_asked = takes_gzip(request.headers());
     let mut response = next.run(request).await;
     if !is_asked || !is_worth_it(&response) {
         return response;
@@ -46,6 +45,16 @@ pub async fn take_place(State(places): State<Arc<Semaphore>>, request: Request, 
     })
 }
 
+/// Whether the layer may choose gzip. What it does not compress takes no place, and keeps its length.
+fn takes_gzip(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT_ENCODING).into_iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).any(|coding| {
+        let (name, weight) = coding.split_once(';').unwrap_or((coding, ""));
+        let is_refused = weight.trim().strip_prefix("q=").is_some_and(|weight| weight.trim().parse() == Ok(0.0));
+        matches!(name.trim().to_ascii_lowercase().as_str(), "gzip" | "x-gzip") && !is_refused
+    })
+}
+
 fn is_worth_it(response: &Response) -> bool {
     // A live stream is to arrive as it comes, not when there is enough to compress.
     let kinds = NotForContentType::const_new("text/event-stream").and(NotForContentType::const_new("application/x-ndjson"));
@@ -56,4 +65,28 @@ fn is_worth_it(response: &Response) -> bool {
 pub fn layer() -> CompressionLayer<impl Predicate> {
     let is_placed = |_: StatusCode, _: Version, _: &HeaderMap, extensions: &Extensions| extensions.get::<Placed>().is_some();
     CompressionLayer::new().gzip(true).compress_when(is_placed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::HeaderValue;
+
+    #[test]
+    fn who_does_not_ask_for_gzip_takes_no_place() {
+        for (value, takes) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("x-gzip ; q=1", true),
+            ("identity", false),
+            ("gzip;q=0", false),
+            ("br, gzip; q=0.000", false),
+            ("*", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT_ENCODING, HeaderValue::from_static(value))]);
+            assert_eq!(takes_gzip(&headers), takes, "{value:?}");
+        }
+        assert!(!takes_gzip(&HeaderMap::new()));
+    }
 }

@@ -11,7 +11,7 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A piece leaves when it has as much.
+/// A piece leaves when it has as much, or less where memory is scarce.
 const PIECE_BYTES: usize = 16 * PERMIT_BYTES;
 /// Between two looks for room.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -24,9 +24,9 @@ pub fn answer<I>(shared: Arc<Shared>, field: &str, items: I) -> Result<Response,
 where
     I: Iterator<Item: Serialize> + Send + 'static,
 {
-    let room = Room::take_all(&shared, PIECE_BYTES)?;
+    let room = Room::take(&shared, PIECE_BYTES)?;
     let mut list = List { begun: format!("{{\"{field}\":[").into_bytes(), items, is_first: true, is_done: false };
-    let first = list.piece().map_err(|error| HttpError::new(Refusal::Internal, format!("the answer: {error}")))?;
+    let first = list.piece(room.bytes).map_err(|error| HttpError::new(Refusal::Internal, format!("the answer: {error}")))?;
     let first = room.hold(&shared, first);
     let body = if list.is_done { Body::from(first) } else { Body::from_stream(pieces(shared, first, list)) };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
@@ -47,7 +47,7 @@ where
                 return None;
             }
             let room = room_for_piece(&shared).await;
-            let piece = list.piece().map(|piece| room.hold(&shared, piece));
+            let piece = list.piece(room.bytes).map(|piece| room.hold(&shared, piece));
             Some((piece, (None, list)))
         }
     })
@@ -56,7 +56,7 @@ where
 /// Whoever reads nothing gives its room back in the end (`stall.rs`).
 async fn room_for_piece(shared: &Shared) -> Room {
     loop {
-        if let Ok(room) = Room::take_all(shared, PIECE_BYTES) {
+        if let Ok(room) = Room::take(shared, PIECE_BYTES) {
             return room;
         }
         tokio::time::sleep(PAUSE).await;
@@ -72,9 +72,10 @@ struct List<I> {
 }
 
 impl<I: Iterator<Item: Serialize>> List<I> {
-    fn piece(&mut self) -> serde_json::Result<Vec<u8>> {
+    /// The next piece: `bytes`, and what is left of its last item.
+    fn piece(&mut self, bytes: usize) -> serde_json::Result<Vec<u8>> {
         let mut json = std::mem::take(&mut self.begun);
-        while json.len() < PIECE_BYTES {
+        while json.len() < bytes {
             let Some(item) = self.items.next() else {
                 json.extend_from_slice(b"]}");
                 self.is_done = true;
@@ -98,7 +99,7 @@ mod tests {
         let mut list = List { begun: b"{\"names\":[".to_vec(), items: items.into_iter(), is_first: true, is_done: false };
         let mut pieces = Vec::new();
         while !list.is_done {
-            pieces.push(list.piece().expect("strings"));
+            pieces.push(list.piece(PIECE_BYTES).expect("strings"));
         }
         pieces
     }

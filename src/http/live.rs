@@ -1,4 +1,5 @@
-//! Live streams: events as they come, as server-sent events or as lines of JSON, until the reader goes away or the broker stops.
+//! Live streams: events as they come, as server-sent events or as lines of JSON, until the reader goes away, or takes nothing for
+//! five minutes, or the broker stops.
 //!
 //! Each event carries an id, which sent back as `Last-Event-ID` goes on exactly behind it. The next page is read when the socket has taken
 //! the one before: a slow reader costs a page, and nothing else.

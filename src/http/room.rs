@@ -1,5 +1,5 @@
-//! Room for bodies and answers, out of the budget of all requests (`http.memory_bytes`): taken or refused, never waited for, and held until the
-//! answer has left.
+//! Room for bodies and answers, out of the budget of all requests (`http.memory_bytes`): taken or refused, and held until the
+//! answer has left. Only the next piece of an answer that has begun waits for it.
 
 use super::errors::{HttpError, Refusal};
 use super::{PERMIT_BYTES, Shared};

@@ -5,7 +5,6 @@ use super::errors::{ErrorBody, HttpError, Refusal};
 use super::input::{Body, Name};
 use super::json::rfc3339;
 use super::list as answer_list;
-
 use super::records::name_of;
 use crate::api::create_topics::CreateTopics;
 use crate::api::delete_topics::DeleteTopics;

@@ -270,6 +270,18 @@ fn long_lists_leave_in_pieces_and_short_ones_with_their_length() {
 }
 
 #[test]
+fn only_who_asks_for_gzip_is_answered_without_a_length() {
+    let server = launch().start();
+    let mut client = connect(&server);
+    for (coding, is_compressed) in [("identity", false), ("br", false), ("gzip;q=0", false), ("gzip, br", true)] {
+        let answer = client.call_with("GET", "/openapi.json", &[("Accept-Encoding", coding)], None);
+        assert_eq!(answer.header("content-encoding"), is_compressed.then_some("gzip"), "{coding}");
+        assert_eq!(answer.header("content-length").is_some(), !is_compressed, "{coding}");
+        assert_eq!(answer.body.starts_with(b"{"), !is_compressed, "{coding}");
+    }
+}
+
+#[test]
 fn answers_that_nobody_reads_do_not_each_keep_an_encoder() {
     // HTTP/2 with a window of nothing, and a hundred answers on each connection that are compressed for nobody.
     let server = launch().start();

@@ -203,6 +203,16 @@ fn records_of_a_partition_that_was_not_added_are_refused_in_the_first_protocol()
 }
 
 #[test]
+fn topics_of_the_house_are_part_of_no_transaction() {
+    let server = Server::shared();
+    let mut producer = Producer::new(&server, &unique("id"));
+    let internal = Topic { name: "__transaction_state".to_owned(), ..producer.client.create_topic("any", 1, &[]) };
+    // In the second protocol a batch would add its partition.
+    assert_eq!(producer.send(&internal, 12, "x"), Err(ResponseError::InvalidTopicException));
+    assert_eq!(producer.state(), "Empty");
+}
+
+#[test]
 fn offsets_of_a_group_without_a_name_belong_to_no_transaction() {
     let server = Server::shared();
     let mut producer = Producer::new(&server, &unique("id"));

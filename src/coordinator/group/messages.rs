@@ -423,7 +423,7 @@ pub struct ConsumerMember {
     pub client_host: String,
     pub topics: Vec<String>,
     pub regex: Option<String>,
-    /// What it owns, what it still has to give up included.
+    /// Without what it still has to give up.
     pub assignment: Partitions,
     pub target: Partitions,
     /// Whether it speaks the classic protocol (KIP-848's migration).

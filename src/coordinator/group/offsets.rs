@@ -13,6 +13,7 @@ use crate::coordinator::ProducerIdAndEpoch;
 use crate::ids::{ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Bound::{Included, Unbounded};
 
 /// Topic → partition → offset.
 pub type GroupOffsets = BTreeMap<String, BTreeMap<i32, Committed>>;
@@ -152,7 +153,8 @@ impl Offsets {
         let is_asked = |name: &str| topic.is_none_or(|topic| topic == name);
         let mut stale = BTreeSet::new();
         for (group, topics) in &self.groups {
-            for (name, partitions) in topics.iter().filter(|(name, _)| is_asked(name)) {
+            let range = topic.map_or((Unbounded, Unbounded), |topic| (Included(topic), Included(topic)));
+            for (name, partitions) in topics.range::<str, _>(range) {
                 let own = partitions.iter().filter(|(_, committed)| is_stale(committed));
                 stale.extend(own.map(|(partition, _)| (group.as_str(), name.as_str(), *partition)));
             }
