@@ -9,18 +9,15 @@
 
 use super::errors::catalog::message;
 use super::errors::{NONE, ResponseError};
+use super::explained::{Explained, quoted};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
-use crate::catalog::topics::NAME_LENGTH_MAX;
 use kafka_protocol::messages::alter_partition_reassignments_request::ReassignablePartition;
 use kafka_protocol::messages::alter_partition_reassignments_response::{
     ReassignablePartitionResponse, ReassignableTopicResponse,
 };
 use kafka_protocol::messages::{AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
 use std::ops::RangeInclusive;
-
-/// Partitions that are told why in words: those are many times as long as the question. The others have their code.
-const EXPLAINED_MAX: usize = 1_000;
 
 pub struct AlterPartitionReassignments;
 
@@ -33,15 +30,12 @@ impl Handler for AlterPartitionReassignments {
         request: AlterPartitionReassignmentsRequest,
     ) -> Answer<AlterPartitionReassignmentsResponse> {
         let node = context.broker.config.server.node_id;
-        let mut explained = 0;
+        let mut explained = Explained::default();
         let responses = request.topics.into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.name);
-            let name: String = asked.name.chars().take(NAME_LENGTH_MAX).collect();
-            let partitions = asked.partitions.iter().map(|partition| {
-                explained += 1;
-                response((&name, topic.as_deref()), partition, node, explained <= EXPLAINED_MAX)
-            });
-            let partitions = partitions.collect();
+            let name = quoted(&asked.name);
+            let told = |partition| response((&name, topic.as_deref()), partition, node, explained.one_more());
+            let partitions = asked.partitions.iter().map(told).collect();
             ReassignableTopicResponse::default().with_name(asked.name).with_partitions(partitions)
         });
         let response =

@@ -9,9 +9,9 @@
 
 use super::errors::catalog::message;
 use super::errors::{NONE, ResponseError};
+use super::explained::{Explained, quoted};
 use super::{Answer, Context, Handler};
 use crate::catalog::Topic;
-use crate::catalog::topics::NAME_LENGTH_MAX;
 use kafka_protocol::messages::elect_leaders_response::{PartitionResult, ReplicaElectionResult};
 use kafka_protocol::messages::{ElectLeadersRequest, ElectLeadersResponse};
 use std::ops::RangeInclusive;
@@ -19,8 +19,6 @@ use std::ops::RangeInclusive;
 /// ElectionType.
 const PREFERRED: i8 = 0;
 const UNCLEAN: i8 = 1;
-/// Partitions that are told why in words: those are many times as long as the question. The others have their code.
-const EXPLAINED_MAX: usize = 1_000;
 
 pub struct ElectLeaders;
 
@@ -29,15 +27,14 @@ impl Handler for ElectLeaders {
     const VERSIONS: RangeInclusive<i16> = 0..=2;
 
     async fn handle(context: Context, request: ElectLeadersRequest) -> Answer<ElectLeadersResponse> {
-        let mut explained = 0;
+        let mut explained = Explained::default();
         let kind = request.election_type;
         let is_known = (PREFERRED..=UNCLEAN).contains(&kind);
         let results = request.topic_partitions.unwrap_or_default().into_iter().map(|asked| {
             let topic = context.broker.catalog.topic(&asked.topic);
-            let name: String = asked.topic.chars().take(NAME_LENGTH_MAX).collect();
+            let name = quoted(&asked.topic);
             let results = asked.partitions.iter().map(|index| {
-                explained += 1;
-                let is_explained = explained <= EXPLAINED_MAX;
+                let is_explained = explained.one_more();
                 match is_known {
                     true => result(&name, topic.as_deref(), *index, is_explained),
                     false => unknown_election(kind, *index, is_explained),

@@ -53,6 +53,7 @@ pub mod describe_user_scram_credentials;
 pub mod elect_leaders;
 pub mod end_txn;
 pub mod errors;
+pub mod explained;
 pub mod features;
 pub mod fetch;
 pub mod fetch_sessions;

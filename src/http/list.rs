@@ -6,7 +6,7 @@ use super::{PERMIT_BYTES, Shared};
 use axum::body::{Body, Bytes};
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use futures_util::stream;
+use futures_util::stream::{self, Stream, StreamExt};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,28 +28,23 @@ where
     let mut list = List { begun: format!("{{\"{field}\":[").into_bytes(), items, is_first: true, is_done: false };
     let first = list.piece(room.bytes).map_err(|error| HttpError::new(Refusal::Internal, format!("the answer: {error}")))?;
     let first = room.hold(&shared, first);
-    let body = if list.is_done { Body::from(first) } else { Body::from_stream(pieces(shared, first, list)) };
+    let body =
+        if list.is_done { Body::from(first) } else { Body::from_stream(stream::iter([Ok(first)]).chain(pieces(shared, list))) };
     Ok(([(CONTENT_TYPE, "application/json")], body).into_response())
 }
 
-/// `first`, and what is left of `list`.
-fn pieces<I>(shared: Arc<Shared>, first: Bytes, list: List<I>) -> impl stream::Stream<Item = serde_json::Result<Bytes>> + Send
+/// What is left of `list`.
+fn pieces<I>(shared: Arc<Shared>, list: List<I>) -> impl Stream<Item = serde_json::Result<Bytes>> + Send
 where
     I: Iterator<Item: Serialize> + Send + 'static,
 {
-    stream::unfold((Some(first), list), move |(first, mut list)| {
-        let shared = shared.clone();
-        async move {
-            if first.is_some() {
-                return first.map(|piece| (Ok(piece), (None, list)));
-            }
-            if list.is_done {
-                return None;
-            }
-            let room = room_for_piece(&shared).await;
-            let piece = list.piece(room.bytes).map(|piece| room.hold(&shared, piece));
-            Some((piece, (None, list)))
+    stream::unfold((shared, list), |(shared, mut list)| async move {
+        if list.is_done {
+            return None;
         }
+        let room = room_for_piece(&shared).await;
+        let piece = list.piece(room.bytes).map(|piece| room.hold(&shared, piece));
+        Some((piece, (shared, list)))
     })
 }
 

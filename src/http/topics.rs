@@ -4,7 +4,7 @@ use super::caller::Caller;
 use super::errors::{ErrorBody, HttpError, Refusal};
 use super::input::{Body, Name};
 use super::json::rfc3339;
-use super::list as answer_list;
+use super::list;
 use super::records::name_of;
 use crate::api::create_topics::CreateTopics;
 use crate::api::delete_topics::DeleteTopics;
@@ -146,7 +146,7 @@ pub async fn list(caller: Caller) -> Result<Response, HttpError> {
     let overviews = Overviews::new(&caller.context(CREATE, None), caller.prefix());
     let shown = overviews.filter(|one| !is_hidden(&one.name));
     let shared = caller.shared.clone();
-    answer_list::answer(shared, "topics", shown.filter_map(move |one| Some(Topic::of(caller.http_name(&one.name)?, &one))))
+    list::answer(shared, "topics", shown.filter_map(move |one| Some(Topic::of(caller.http_name(&one.name)?, &one))))
 }
 
 /// One topic.
