@@ -21,36 +21,52 @@ pub struct Env {
 
 #[derive(Clone)]
 enum Clock {
-    System,
-    /// Milliseconds since 1970, moved by hand.
-    Manual(Arc<AtomicI64>),
+    /// When the broker began, on both clocks.
+    System { began: Instant, began_at: Timestamp },
+    /// Moved by hand.
+    Manual(Arc<Manual>),
+}
+
+struct Manual {
+    /// Milliseconds since 1970.
+    passed: AtomicI64,
+    /// How far the clock was set forward since the start; negative: back.
+    set_by: AtomicI64,
 }
 
 impl Env {
     /// The system's clock, and a generator seeded by the system.
     #[must_use]
     pub fn system() -> Env {
-        Env { clock: Clock::System, random: Arc::new(Mutex::new(SmallRng::from_rng(&mut rand::rng()))) }
+        let clock = Clock::System { began: Instant::now(), began_at: system_time() };
+        Env { clock, random: Arc::new(Mutex::new(SmallRng::from_rng(&mut rand::rng()))) }
     }
 
     /// A clock that stands at `start` until [`Env::advance_ms`], and a generator that repeats itself for the same `seed`.
     #[must_use]
     pub fn manual(start: Timestamp, seed: u64) -> Env {
         Env {
-            clock: Clock::Manual(Arc::new(AtomicI64::new(start.0))),
+            clock: Clock::Manual(Arc::new(Manual { passed: AtomicI64::new(start.0), set_by: AtomicI64::new(0) })),
             random: Arc::new(Mutex::new(SmallRng::seed_from_u64(seed))),
         }
     }
 
-    /// The time now, for timestamps, sessions and retention.
+    /// The time now, for timestamps and retention.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         match &self.clock {
-            Clock::System => {
-                let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
-                Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
-            }
-            Clock::Manual(ms) => Timestamp(ms.load(Ordering::SeqCst)),
+            Clock::System { .. } => system_time(),
+            Clock::Manual(manual) => Timestamp(manual.passed.load(Ordering::SeqCst) + manual.set_by.load(Ordering::SeqCst)),
+        }
+    }
+
+    /// The time that it would be if nobody had set the clock since the start: for how long something may last that no restart survives (leases,
+    /// sessions). Not to be shown, nor written down.
+    #[must_use]
+    pub fn steady(&self) -> Timestamp {
+        match &self.clock {
+            Clock::System { began, began_at } => began_at.plus_ms(i64::try_from(began.elapsed().as_millis()).unwrap_or(i64::MAX)),
+            Clock::Manual(manual) => Timestamp(manual.passed.load(Ordering::SeqCst)),
         }
     }
 
@@ -60,13 +76,20 @@ impl Env {
         Instant::now()
     }
 
-    /// Moves a manual clock; panics on the system's clock, which nobody can move.
+    /// Lets time pass on a manual clock; panics on the system's clock, which nobody can move.
     pub fn advance_ms(&self, ms: i64) {
+        self.moved_by_hand().passed.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Sets a manual clock forward (back, when negative), while no time passes; panics as [`Env::advance_ms`].
+    pub fn set_clock_by_ms(&self, ms: i64) {
+        self.moved_by_hand().set_by.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    fn moved_by_hand(&self) -> &Manual {
         match &self.clock {
-            Clock::System => panic!("the system clock cannot be advanced; build the broker with Env::manual"),
-            Clock::Manual(now) => {
-                now.fetch_add(ms, Ordering::SeqCst);
-            }
+            Clock::System { .. } => panic!("the system clock cannot be moved; build the broker with Env::manual"),
+            Clock::Manual(manual) => manual,
         }
     }
 
@@ -83,7 +106,7 @@ impl Env {
         let mut bytes = [0; N];
         match &self.clock {
             // The small generator's next numbers follow from those that it has given; the thread's is made for this.
-            Clock::System => rand::rng().fill(&mut bytes[..]),
+            Clock::System { .. } => rand::rng().fill(&mut bytes[..]),
             Clock::Manual(_) => self.random.lock().unwrap_or_else(PoisonError::into_inner).fill(&mut bytes[..]),
         }
         bytes
@@ -96,5 +119,25 @@ impl Env {
             return 0;
         }
         self.random.lock().unwrap_or_else(PoisonError::into_inner).random_range(0..bound)
+    }
+}
+
+fn system_time() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_clock_that_is_set_does_not_move_the_steady_one() {
+        let env = Env::manual(Timestamp(1_000), 1);
+        env.set_clock_by_ms(-600);
+        env.advance_ms(50);
+        assert_eq!((env.now(), env.steady()), (Timestamp(450), Timestamp(1_050)));
+        let system = Env::system();
+        assert!(system.steady().ms_since(system.now()).abs() < 60_000, "they begin together");
     }
 }

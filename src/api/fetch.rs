@@ -139,7 +139,7 @@ fn open(context: &Context, request: &fetch::Head) -> Result<Turn, SessionError> 
     });
     // Sessions came with version 7; before it, every fetch is a full one.
     let (id, epoch) = if context.version >= 7 { (request.session_id, request.session_epoch) } else { (0, -1) };
-    context.sessions.open(id, epoch, by_id, asked.into_vec(), forgotten.collect(), context.broker.env.now())
+    context.sessions.open(id, epoch, by_id, asked.into_vec(), forgotten.collect(), context.broker.env.steady())
 }
 
 fn find(context: &Context, topic: &TopicKey) -> Result<Arc<Topic>, ResponseError> {

@@ -50,6 +50,9 @@ pub trait StateMachine: Send + 'static {
     /// The log was replayed: rebuilds what is not in it and starts the timers.
     fn loaded(&mut self, now: Timestamp) -> EffectsOf<Self>;
 
+    /// Somebody has set the clock, forward or (negative) back. Timers move by themselves; deadlines that the machine keeps beside them are moved here.
+    fn clock_set(&mut self, _by_ms: i64) {}
+
     /// All that is durable, as the fewest records that replay to it: a checkpoint.
     fn checkpoint(&self) -> Vec<Self::Record>;
 }

@@ -64,6 +64,8 @@ const NO_SEQUENCE: i32 = -1;
 const RETRY: Duration = Duration::from_secs(1);
 /// The longest sleep: a clock that was set forward is noticed this soon.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// What the clock and a steady one differ by more or less than before, when somebody has set the clock: what is below may be the time between two looks.
+const CLOCK_SET_MS_MIN: i64 = 1000;
 /// Timers give way to events that are waiting, which may well be the heartbeats that they are about, but only this long.
 const TIMER_PATIENCE_MS: i64 = 1000;
 
@@ -269,7 +271,9 @@ struct Actor<M: StateMachine> {
     /// The last offset that was appended.
     last: Offset,
     growth: Growth,
-    /// When the last step began.
+    /// How far the clock is ahead of a steady one.
+    ahead_ms: i64,
+    /// When the last step began, on a steady clock.
     stepped: Timestamp,
     /// Events that came while the shard was held up, and go before timers: heartbeats that were in time. `None`: it was not.
     owed: Option<usize>,
@@ -312,12 +316,26 @@ impl<M: StateMachine> Actor<M> {
         debug!(log = %partition.log(), bytes, %end, "a coordinator shard has replayed its log");
         let growth = Growth::after_loading(bytes, &machine, env.now());
         let (timers, parked) = (Timers::default(), VecDeque::new());
-        let stepped = env.now();
-        Ok(Actor { partition, env, machine, outside, timers, parked, last: end.previous(), growth, stepped, owed: None })
+        let stepped = env.steady();
+        let ahead_ms = env.now().ms_since(stepped);
+        Ok(Actor {
+            partition,
+            env,
+            machine,
+            outside,
+            timers,
+            parked,
+            last: end.previous(),
+            growth,
+            ahead_ms,
+            stepped,
+            owed: None,
+        })
     }
 
     async fn start(&mut self) -> Result<(), Left> {
-        let effects = self.machine.loaded(self.env.now());
+        let now = self.now();
+        let effects = self.machine.loaded(now);
         self.carry_out(effects).await
     }
 
@@ -332,14 +350,28 @@ impl<M: StateMachine> Actor<M> {
         }
     }
 
+    /// The time. When somebody has set the clock, what is due moves with it: a session that had ten seconds left keeps them.
+    fn now(&mut self) -> Timestamp {
+        let now = self.env.now();
+        let ahead_ms = now.ms_since(self.env.steady());
+        let by_ms = ahead_ms - self.ahead_ms;
+        if by_ms.abs() >= CLOCK_SET_MS_MIN {
+            info!(log = %self.partition.log(), by_ms, "the clock was set; deadlines move with it");
+            self.ahead_ms = ahead_ms;
+            self.timers.shift(by_ms);
+            self.machine.clock_set(by_ms);
+        }
+        now
+    }
+
     /// Waits for the next thing to do, and does it. `false`: there will be no more events.
     async fn step(&mut self, events: &mut mpsc::Receiver<M::Event>) -> Result<bool, Left> {
-        let now = self.env.now();
-        if self.owed.is_none() && now.ms_since(self.stepped) > TIMER_PATIENCE_MS {
+        let (now, steady) = (self.now(), self.env.steady());
+        if self.owed.is_none() && steady.ms_since(self.stepped) > TIMER_PATIENCE_MS {
             // By the disk, as a rule.
             self.owed = Some(events.len());
         }
-        self.stepped = now;
+        self.stepped = steady;
         if self.owed.is_none_or(|owed| owed == 0) {
             let patience = if events.is_empty() { 0 } else { TIMER_PATIENCE_MS };
             if let Some(timer) = self.timers.pop_due(now.plus_ms(-patience)) {
@@ -363,7 +395,8 @@ impl<M: StateMachine> Actor<M> {
             event = events.recv() => match event {
                 Some(event) => {
                     self.owed = self.owed.map(|owed| owed.saturating_sub(1));
-                    let effects = self.machine.handle(event, self.env.now());
+                    let now = self.now();
+                    let effects = self.machine.handle(event, now);
                     self.carry_out(effects).await?;
                     Ok(true)
                 }
@@ -388,7 +421,8 @@ impl<M: StateMachine> Actor<M> {
         let mut requests = VecDeque::from(self.write(effects).await?);
         while let Some(request) = requests.pop_front() {
             let Some(event) = (self.outside)(request).await else { continue };
-            let effects = self.machine.handle(event, self.env.now());
+            let now = self.now();
+            let effects = self.machine.handle(event, now);
             let more = self.write(effects).await?;
             // What follows from a request comes before what else was asked for.
             more.into_iter().rev().for_each(|request| requests.push_front(request));

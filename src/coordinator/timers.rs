@@ -32,6 +32,13 @@ impl<K: Clone + Eq + Ord + Hash> Timers<K> {
         }
     }
 
+    /// Moves all deadlines, to later or (negative) earlier.
+    pub fn shift(&mut self, by_ms: i64) {
+        let moved = |at: Timestamp| at.plus_ms(by_ms);
+        self.by_key.values_mut().for_each(|at| *at = moved(*at));
+        self.by_time = std::mem::take(&mut self.by_time).into_iter().map(|(at, key)| (moved(at), key)).collect();
+    }
+
     /// The earliest deadline.
     #[must_use]
     pub fn next(&self) -> Option<Timestamp> {
@@ -65,5 +72,18 @@ mod tests {
         timers.set("a", None);
         assert_eq!(timers.pop_due(Timestamp(40)), None);
         assert_eq!(timers.next(), None);
+    }
+
+    #[test]
+    fn all_of_them_move() {
+        let mut timers = Timers::default();
+        timers.set("a", Some(Timestamp(10)));
+        timers.set("b", Some(Timestamp(20)));
+        timers.shift(100);
+        timers.set("a", Some(Timestamp(130)));
+        assert_eq!(timers.pop_due(Timestamp(119)), None);
+        assert_eq!(timers.pop_due(Timestamp(120)), Some("b"));
+        timers.shift(-120);
+        assert_eq!((timers.next(), timers.pop_due(Timestamp(10))), (Some(Timestamp(10)), Some("a")));
     }
 }

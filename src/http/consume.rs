@@ -251,7 +251,7 @@ async fn of_group(caller: &Caller, source: &Source, ask: Ask<'_>, auto_commit: b
         // Whoever else is in the group goes on meanwhile.
         drop((group, consumed));
         let until_expiry = expiry.map_or(NAP, |at| {
-            Duration::from_millis(u64::try_from(at.ms_since(caller.shared.broker.env.now())).unwrap_or(0).max(1))
+            Duration::from_millis(u64::try_from(at.ms_since(caller.shared.broker.env.steady())).unwrap_or(0).max(1))
         });
         let nap = NAP.min(until_expiry).min(ask.deadline - now);
         wait(caller, &waiting, nap, source.is_pattern().then_some(&mut feed)).await;
@@ -295,7 +295,7 @@ async fn hand_out(
     topics: &[Arc<Topic>],
     ask: Ask<'_>,
 ) -> Result<(Charged<Consumed>, bool), HttpError> {
-    let now = caller.shared.broker.env.now();
+    let now = caller.shared.broker.env.steady();
     let mut ranges = Vec::new();
     for (topic, partition) in source.partitions(topics) {
         let leases = group.partitions.get(&(topic.id, partition));
@@ -335,7 +335,7 @@ async fn hand_out(
 
 /// What a long poll waits for: records behind what was handed out, and the first lease that comes back.
 fn outlook(caller: &Caller, group: &Group, source: &Source, topics: &[Arc<Topic>]) -> (Vec<Wanted>, Option<Timestamp>) {
-    let now = caller.shared.broker.env.now();
+    let now = caller.shared.broker.env.steady();
     let mut waiting = Vec::new();
     let mut expiry: Option<Timestamp> = None;
     for (topic, partition) in source.partitions(topics) {

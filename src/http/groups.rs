@@ -76,7 +76,7 @@ impl Groups {
     /// # Errors
     /// [`Refusal::Busy`] when too many groups have leases; [`Refusal::Unavailable`] when others keep it for too long.
     pub async fn lock(&self, caller: &Caller, id: &str) -> Result<OwnedMutexGuard<Group>, HttpError> {
-        let now = caller.shared.broker.env.now();
+        let now = caller.shared.broker.env.steady();
         let group = {
             let key = (caller.prefix().to_owned(), id.to_owned());
             let mut by_id = self.by_id.lock().unwrap_or_else(PoisonError::into_inner);

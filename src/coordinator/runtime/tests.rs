@@ -226,6 +226,28 @@ async fn timers_follow_the_environments_clock() {
     sleeper.await.expect("a minute has passed");
 }
 
+/// A step of the clock (a machine that slept, a first answer of NTP) is no time that has passed.
+#[tokio::test]
+async fn deadlines_move_with_a_clock_that_is_set() {
+    const HOUR_MS: i64 = 3_600_000;
+    for set_by in [HOUR_MS, -HOUR_MS] {
+        let env = env();
+        let (_logs, _partition, shard, _task) = started(MemoryStore::new(), &env).await;
+        let (caller, mut sleeper) = Caller::pair();
+        shard.send(Event::Wake(env.now().plus_ms(60_000), caller)).await.expect("the shard is active");
+        get(&shard, "a").await.await.expect("the wake-up call was handled before");
+        env.set_clock_by_ms(set_by);
+        env.advance_ms(59_000);
+        // It looks once a second, and once more for each of these.
+        for _ in 0..3 {
+            get(&shard, "a").await.await.expect("answered");
+        }
+        assert!(sleeper.try_recv().is_err(), "{set_by}: a minute has not passed");
+        env.advance_ms(1_000);
+        sleeper.await.expect("a minute has passed");
+    }
+}
+
 /// While the disk hangs, heartbeats pile up in the mailbox. Their members are alive: no session has ended before they are read.
 #[tokio::test]
 async fn what_came_while_the_shard_was_held_up_goes_before_its_timers() {

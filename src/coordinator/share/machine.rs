@@ -313,6 +313,13 @@ impl StateMachine for ShareShard {
         Out::default()
     }
 
+    fn clock_set(&mut self, by_ms: i64) {
+        for soft in self.soft.values_mut() {
+            soft.held.change_all(|held| held.until = held.until.plus_ms(by_ms));
+            soft.timer = soft.timer.map(|timer| timer.plus_ms(by_ms));
+        }
+    }
+
     fn checkpoint(&self) -> Vec<Record> {
         let all = self.durable.iter();
         all.map(|(key, durable)| Record::Snapshot { key: key.clone(), value: Some(durable.snapshot()) }).collect()

@@ -75,6 +75,11 @@ impl<T: Clone + PartialEq> Ranges<T> {
         self.by_first.insert(first, (last, value));
     }
 
+    /// Changes each value; what was equal has to stay so, and what was not, too.
+    pub fn change_all(&mut self, change: impl Fn(&mut T)) {
+        self.by_first.values_mut().for_each(|(_, value)| change(value));
+    }
+
     /// Takes the value from all of `span`.
     pub fn clear(&mut self, span: Span) {
         if span.is_empty() {

@@ -277,6 +277,21 @@ fn a_lock_ends_and_can_be_renewed() {
 }
 
 #[test]
+fn a_lock_lasts_as_long_when_the_clock_is_set() {
+    for set_by in [10 * LOCK_MS, -10 * LOCK_MS] {
+        let mut shard = Harness::new();
+        shard.fetch("a", &[(0, 1)], 100);
+        shard.now = shard.now.plus_ms(set_by);
+        shard.timers.shift(set_by);
+        shard.shard.clock_set(set_by);
+        shard.advance(LOCK_MS - 1);
+        shard.acknowledge("a", 0, 0, &[Accept]).expect("its own");
+        shard.advance(1);
+        assert_eq!(shard.fetch("b", &[(1, 1)], 100), [(1, 1, 2)], "{set_by}");
+    }
+}
+
+#[test]
 fn a_record_is_given_up_after_its_last_delivery() {
     let mut shard = Harness::new();
     for count in 1..=5 {

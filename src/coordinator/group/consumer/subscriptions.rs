@@ -163,7 +163,8 @@ impl Change<'_, '_> {
             return Resolved::Alike;
         }
         let now = self.ctx.now;
-        let age_ms = self.soft.resolved_at.map_or(i64::MAX, |at| now.ms_since(at));
+        // A clock that was set back would have it wait for that long: then it is due as well.
+        let age_ms = self.soft.resolved_at.map(|at| now.ms_since(at)).filter(|age_ms| *age_ms >= 0).unwrap_or(i64::MAX);
         let is_due = age_ms >= self.ctx.settings.regex_refresh_interval_ms || (is_new_catalog && age_ms >= REFRESH_MS_MIN);
         if is_due {
             self.soft.resolved_at = Some(now);

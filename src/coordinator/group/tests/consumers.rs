@@ -343,6 +343,17 @@ fn a_topic_that_comes_right_after_the_expressions_were_resolved_is_not_forgotten
 }
 
 #[test]
+fn a_clock_that_is_set_back_does_not_keep_expressions_from_being_resolved() {
+    let mut shard = shard_with(&[("other", 1)]);
+    let mut member = Consumer::matching("a", "orders.*");
+    member.beat(&mut shard);
+    shard.now = shard.now.plus_ms(-3_600_000);
+    shard.topics(&[("other", 1), ("orders", 2)]);
+    member.beat(&mut shard);
+    assert_eq!((member.epoch, member.count()), (2, 2));
+}
+
+#[test]
 fn a_static_member_that_leaves_for_a_while_is_not_late_to_give_up_partitions() {
     let mut shard = shard_with(&[("t", 4)]);
     let mut first = Consumer { instance_id: Some("i".to_owned()), ..Consumer::of("a", &["t"]) };
