@@ -27,7 +27,7 @@ impl Handler for AlterShareGroupOffsets {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: AlterShareGroupOffsetsRequest) -> Answer<AlterShareGroupOffsetsResponse> {
-        Answer::Later(Box::pin(async move { alter(&context, request).await.unwrap_or_else(|refused| refused) }))
+        Answer::Now(alter(&context, request).await.unwrap_or_else(|refused| refused))
     }
 
     fn unsupported() -> AlterShareGroupOffsetsResponse {

@@ -20,7 +20,7 @@ impl Handler for DeleteShareGroupOffsets {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: DeleteShareGroupOffsetsRequest) -> Answer<DeleteShareGroupOffsetsResponse> {
-        Answer::Later(Box::pin(async move { delete(&context, request).await.unwrap_or_else(|refused| refused) }))
+        Answer::Now(delete(&context, request).await.unwrap_or_else(|refused| refused))
     }
 
     fn unsupported() -> DeleteShareGroupOffsetsResponse {

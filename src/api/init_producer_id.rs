@@ -47,12 +47,11 @@ impl Handler for InitProducerId {
             (id, epoch) => Some(ProducerIdAndEpoch::of(id, epoch)),
         };
         let request = InitRequest { id: id.to_string(), timeout_ms: request.transaction_timeout_ms, expected };
-        Answer::Later(Box::pin(async move {
-            match context.broker.transactions.init(request).await {
-                Ok(producer) => none_ongoing().with_producer_id(ProducerId(producer.id.0)).with_producer_epoch(producer.epoch.0),
-                Err(error) => refused(errors::transaction::code_at(&error, context.version, FENCING)),
-            }
-        }))
+        // Whatever follows on its connection finds the earlier producer fenced.
+        Answer::Now(match context.broker.transactions.init(request).await {
+            Ok(producer) => none_ongoing().with_producer_id(ProducerId(producer.id.0)).with_producer_epoch(producer.epoch.0),
+            Err(error) => refused(errors::transaction::code_at(&error, context.version, FENCING)),
+        })
     }
 
     fn unsupported() -> InitProducerIdResponse {

@@ -9,10 +9,12 @@ use kafka_protocol::messages::alter_share_group_offsets_request::{
     AlterShareGroupOffsetsRequestPartition, AlterShareGroupOffsetsRequestTopic,
 };
 use kafka_protocol::messages::delete_share_group_offsets_request::DeleteShareGroupOffsetsRequestTopic;
-use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, DeleteGroupsRequest, DeleteShareGroupOffsetsRequest};
+use kafka_protocol::messages::{
+    AlterShareGroupOffsetsRequest, DeleteGroupsRequest, DeleteShareGroupOffsetsRequest, ShareGroupHeartbeatRequest,
+};
 use protocol_tests::batch::Batch as Records;
 use protocol_tests::client::Client;
-use protocol_tests::frame::{group_id, topic_name};
+use protocol_tests::frame::{group_id, text, topic_name};
 use protocol_tests::now_ms;
 use protocol_tests::server::{Launch, Server};
 use protocol_tests::shares::{
@@ -412,6 +414,36 @@ fn offsets_of_a_share_group_are_shown_altered_and_forgotten() {
     assert_eq!(described(&mut client, &group, Some(&[&topic.name])), [(topic.name.clone(), 0, -1, -1)]);
     let mut again = ShareMember::of(&server, &group, &topic.name);
     assert_eq!(again.acquire(topic.id), [(0, 9, 1)], "a group of the same name is another one");
+}
+
+/// Requests of one connection that are under way at once take effect in their order: a member that joins behind an alteration is not in its way.
+#[test]
+fn who_joins_behind_an_alteration_finds_it_done() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let (topic, group) = prepared(&mut client, 10);
+    ShareMember::of(&server, &group, &topic.name).leave();
+    let partition = AlterShareGroupOffsetsRequestPartition::default().with_partition_index(0).with_start_offset(4);
+    let alter =
+        AlterShareGroupOffsetsRequestTopic::default().with_topic_name(topic_name(&topic.name)).with_partitions(vec![partition]);
+    let alter = AlterShareGroupOffsetsRequest::default().with_group_id(group_id(&group)).with_topics(vec![alter]);
+    let delete = DeleteShareGroupOffsetsRequestTopic::default().with_topic_name(topic_name(&topic.name));
+    let delete = DeleteShareGroupOffsetsRequest::default().with_group_id(group_id(&group)).with_topics(vec![delete]);
+    for round in 0..20 {
+        let member = format!("joins-behind-{round}");
+        let mut beat = ShareGroupHeartbeatRequest::default().with_group_id(group_id(&group)).with_member_id(text(&member));
+        beat = beat.with_subscribed_topic_names(Some(vec![topic_name(&topic.name)]));
+        let altered = client.send(0, &alter).expect("sent");
+        let deleted = client.send(0, &delete).expect("sent");
+        let joined = client.send(1, &beat).expect("sent");
+        let altered = client.receive::<AlterShareGroupOffsetsRequest>(0, altered).expect("answered");
+        assert_eq!((altered.error_code.err(), altered.responses[0].partitions[0].error_code.err()), (None, None), "{round}");
+        let deleted = client.receive::<DeleteShareGroupOffsetsRequest>(0, deleted).expect("answered");
+        assert_eq!((deleted.error_code.err(), deleted.responses[0].error_code.err()), (None, None), "{round}");
+        let joined = client.receive::<ShareGroupHeartbeatRequest>(1, joined).expect("answered");
+        assert_eq!(joined.error_code.err(), None, "{round}");
+        assert_eq!(client.call(1, &beat.with_member_epoch(-1)).error_code.err(), None, "{round}");
+    }
 }
 
 #[test]
