@@ -198,10 +198,10 @@ fn client_metrics(own: Option<&BTreeMap<String, String>>) -> Vec<Described> {
         let synonym = |value: &str, source| Synonym { name: property.name.to_owned(), value: Some(value.to_owned()), source };
         let own = own.and_then(|own| own.get(property.name)).map(|value| property.canonical(value));
         let own = own.map(|value| synonym(&value, Source::ClientMetrics));
-        // One way only, as in Kafka.
-        let only = own.or_else(|| property.default.map(|default| synonym(default, Source::Default)));
-        let synonyms: Vec<_> = only.into_iter().collect();
-        describe::by_synonyms(property, synonyms)
+        let default = property.default.map(|default| synonym(default, Source::Default));
+        // What was set is a synonym of itself; the default is none, as in Kafka.
+        let synonyms = own.clone().into_iter().collect();
+        Described { synonyms, ..describe::by_synonyms(property, own.or(default).into_iter().collect()) }
     };
     properties::CLIENT_METRICS.iter().map(described).collect()
 }
@@ -313,7 +313,9 @@ mod tests {
         );
         let metrics = map("metrics", "a. , b.");
         let metrics = client_metrics(Some(&metrics)).into_iter().find(|config| config.name == "metrics").expect("known");
-        assert_eq!(metrics.value.as_deref(), Some("a.,b."));
+        assert_eq!((metrics.value.as_deref(), metrics.synonyms.len()), (Some("a.,b."), 1));
+        let interval = client_metrics(None).into_iter().find(|config| config.name == "interval.ms").expect("known");
+        assert_eq!((interval.value.as_deref(), interval.source, interval.synonyms.len()), (Some("300000"), Source::Default, 0));
     }
 
     #[test]

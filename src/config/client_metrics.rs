@@ -23,9 +23,9 @@ const COMPILED_BYTES_MAX: usize = 10 << 20;
 /// Why a subscription may not be as it is asked for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Refusal {
-    /// A name or an interval that is not possible.
+    /// A name that there is not, or an interval out of bounds.
     Request(String),
-    /// A pattern that does not parse.
+    /// What is no number, no list or no pattern.
     Config(String),
 }
 
@@ -37,14 +37,13 @@ pub fn check(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
     if let Some(unknown) = overrides.keys().find(|name| properties::client_metrics(name).is_none()) {
         return Err(Refusal::Request(format!("Unknown client metrics configuration: {unknown}")));
     }
-    if let Some(interval) = overrides.get("interval.ms") {
-        let ms = interval.trim().parse::<i32>().map_err(|_| {
-            Refusal::Request(format!("Invalid value {interval} for configuration interval.ms: Not a number of type INT"))
-        })?;
-        if !(100..=3_600_000).contains(&ms) {
-            let why = format!("Invalid value {ms} for interval.ms, interval must be between 100 and 3600000 (1 hour)");
-            return Err(Refusal::Request(why));
-        }
+    for property in properties::CLIENT_METRICS {
+        overrides.get(property.name).map_or(Ok(()), |value| property.check(value)).map_err(Refusal::Config)?;
+    }
+    let interval = overrides.get("interval.ms").and_then(|value| value.trim().parse::<i32>().ok());
+    if let Some(ms) = interval.filter(|ms| !(100..=3_600_000).contains(ms)) {
+        let why = format!("Invalid value {ms} for interval.ms, interval must be between 100 and 3600000 (1 hour)");
+        return Err(Refusal::Request(why));
     }
     let patterns = overrides.get("match").map(String::as_str).unwrap_or_default();
     let count = items(patterns).count();
@@ -53,7 +52,8 @@ pub fn check(overrides: &BTreeMap<String, String>) -> Result<(), Refusal> {
         return Err(Refusal::Config(why));
     }
     for pattern in items(patterns) {
-        let is_valid = pattern.split_once('=').is_some_and(|(label, expression)| {
+        // As Java splits: equals signs at the end are none.
+        let is_valid = pattern.trim_end_matches('=').split_once('=').is_some_and(|(label, expression)| {
             LABELS.contains(&label.trim()) && !expression.contains('=') && is_regex(expression.trim(), COMPILED_BYTES_MAX / count)
         });
         if !is_valid {
@@ -81,8 +81,17 @@ mod tests {
         assert_eq!(checked("nonsense", "1"), request("Unknown client metrics configuration: nonsense"));
         let range = "Invalid value 99 for interval.ms, interval must be between 100 and 3600000 (1 hour)";
         assert_eq!(checked("interval.ms", "99"), request(range));
-        assert!(checked("interval.ms", "x").is_err() && checked("interval.ms", "100").is_ok());
-        for wrong in ["client_id", "client=a", "client_id=a=b", "client_id=(", "client_id=a,b"] {
+        let config = |why: &str| Err(Refusal::Config(why.to_owned()));
+        assert_eq!(
+            checked("interval.ms", "x"),
+            config("Invalid value x for configuration interval.ms: Not a number of type INT")
+        );
+        assert_eq!(checked("interval.ms", " 100 "), Ok(()));
+        for list in ["metrics", "match"] {
+            assert_eq!(checked(list, "a,,b"), config(&format!("Configuration '{list}' values must not be empty.")));
+            assert_eq!(checked(list, " "), Ok(()));
+        }
+        for wrong in ["client_id", "client=a", "client_id=a=b", "client_id=(", "client_id=a,b", "client_id=", "=a", "="] {
             assert!(matches!(checked("match", wrong), Err(Refusal::Config(_))), "{wrong}");
         }
         let (many, long) = ([r"client_id=\w{9}"; 33].join(","), format!("client_id={}", "x".repeat(5_000)));
@@ -90,6 +99,7 @@ mod tests {
             assert!(matches!(checked("match", wrong), Err(Refusal::Config(_))), "{}", &wrong[..20]);
         }
         assert_eq!(checked("match", "client_id=app.*, client_software_name = apache-kafka-java"), Ok(()));
+        assert_eq!(checked("match", "client_id=a="), Ok(()), "as Java splits it");
         assert_eq!(checked("match", r"client_instance_id=\w{8}-\w{4}-\w{4}-\w{4}-\w{12}"), Ok(()), "a UUID");
         assert_eq!(checked("metrics", "org.apache.kafka.consumer.,x"), Ok(()));
     }

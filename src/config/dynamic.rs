@@ -30,6 +30,9 @@ const REMOTE_THREADS: [&str; 4] = [
     "remote.log.reader.threads",
 ];
 
+/// Of one listener, what Kafka takes for all brokers, too (DynamicListenerConfig, SocketServer: ClusterLevelListenerConfigs).
+const CLUSTER_LEVEL_OF_LISTENER: [&str; 3] = ["max.connections", "max.connection.creation.rate", "num.network.threads"];
+
 /// For which brokers properties are set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
@@ -53,7 +56,8 @@ pub fn check(scope: Scope, overrides: &BTreeMap<String, String>, effective: &Kaf
     };
     refuse("Cannot update these configs dynamically", &is_read_only)?;
     for (name, value) in overrides {
-        if let Some(property) = properties::broker(name) {
+        let limit = own_of_listener(name).filter(|own| CLUSTER_LEVEL_OF_LISTENER.contains(own));
+        if let Some(property) = properties::broker(limit.unwrap_or(name)) {
             property.check(value)?;
         }
     }
@@ -72,8 +76,13 @@ fn is_read_only(name: &str) -> bool {
         || properties::broker(name).is_some_and(|property| property.mutability == Mutability::ReadOnly)
 }
 
+/// What of one listener `name` sets: `max.connections` of `listener.name.{listener}.max.connections`.
+fn own_of_listener(name: &str) -> Option<&str> {
+    name.strip_prefix("listener.name.")?.split_once('.').map(|(_, own)| own)
+}
+
 fn is_per_broker(name: &str) -> bool {
-    name.starts_with("listener.name.")
+    own_of_listener(name).is_some_and(|own| !CLUSTER_LEVEL_OF_LISTENER.contains(&own))
         || properties::broker(name).is_some_and(|property| property.mutability == Mutability::PerBroker)
 }
 
@@ -220,6 +229,15 @@ mod tests {
             why(AllBrokers, &[("listeners", "PLAINTEXT://:9092"), ("listener.name.in.ssl.key.password", "secret")]),
             format!("{per_broker}: [listener.name.in.ssl.key.password, listeners]")
         );
+        let listeners_connections = "listener.name.in.max.connections";
+        let of_listener = [(listeners_connections, "9"), ("listener.name.in.num.network.threads", "4")];
+        assert_eq!(why(AllBrokers, &of_listener), "");
+        for scope in [AllBrokers, ThisBroker] {
+            assert_eq!(
+                why(scope, &[(listeners_connections, "many")]),
+                "Invalid value many for configuration max.connections: Not a number of type INT"
+            );
+        }
         assert_eq!(why(AllBrokers, &[("cordoned.log.dirs", "/data")]), format!("{per_broker}: [cordoned.log.dirs]"));
         assert_eq!(why(ThisBroker, &[("cordoned.log.dirs", "/data")]), "");
         let linger = [("group.coordinator.append.linger.ms", "5")];
