@@ -12,6 +12,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
+/// What the clock and the steady one may drift apart between two looks without anybody having set the clock: it may be the time between reading one and
+/// the other.
+const CLOCK_SET_MS_MIN: i64 = 1000;
+
 /// The clock and the source of randomness of one broker.
 #[derive(Clone)]
 pub struct Env {
@@ -122,6 +126,31 @@ impl Env {
     }
 }
 
+/// Notices that somebody has set the clock: for whoever keeps moments to come on it.
+#[derive(Debug)]
+pub struct ClockWatch {
+    ahead_ms: i64,
+}
+
+impl ClockWatch {
+    #[must_use]
+    pub fn new(env: &Env) -> ClockWatch {
+        ClockWatch { ahead_ms: env.now().ms_since(env.steady()) }
+    }
+
+    /// The time, and by how much the clock was set forward (negative: back) since the last look, when it was.
+    pub fn look(&mut self, env: &Env) -> (Timestamp, Option<i64>) {
+        let now = env.now();
+        let ahead_ms = now.ms_since(env.steady());
+        let by_ms = ahead_ms - self.ahead_ms;
+        if by_ms.abs() < CLOCK_SET_MS_MIN {
+            return (now, None);
+        }
+        self.ahead_ms = ahead_ms;
+        (now, Some(by_ms))
+    }
+}
+
 fn system_time() -> Timestamp {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO);
     Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
@@ -139,5 +168,18 @@ mod tests {
         assert_eq!((env.now(), env.steady()), (Timestamp(450), Timestamp(1_050)));
         let system = Env::system();
         assert!(system.steady().ms_since(system.now()).abs() < 60_000, "they begin together");
+    }
+
+    #[test]
+    fn a_watch_tells_once_of_a_clock_that_was_set() {
+        let env = Env::manual(Timestamp(1_000_000), 1);
+        let mut watch = ClockWatch::new(&env);
+        env.advance_ms(5_000);
+        assert_eq!(watch.look(&env), (Timestamp(1_005_000), None));
+        env.set_clock_by_ms(-600);
+        assert_eq!(watch.look(&env).1, None, "too little to tell from the time between two looks");
+        env.set_clock_by_ms(-600);
+        assert_eq!(watch.look(&env), (Timestamp(1_003_800), Some(-1_200)));
+        assert_eq!(watch.look(&env).1, None);
     }
 }

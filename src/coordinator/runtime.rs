@@ -25,7 +25,7 @@
 
 use super::timers::Timers;
 use super::{Effects, EffectsOf, Envelope, LogRecord, MalformedRecord, ProducerIdAndEpoch, Reply, StateMachine};
-use crate::env::Env;
+use crate::env::{ClockWatch, Env};
 use crate::ids::{Offset, ProducerEpoch, Timestamp};
 use crate::log::{AppendError, LogStopped, Origin, Partition, ReadError};
 use crate::records::control::EndTransaction;
@@ -64,8 +64,6 @@ const NO_SEQUENCE: i32 = -1;
 const RETRY: Duration = Duration::from_secs(1);
 /// The longest sleep: a clock that was set forward is noticed this soon.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
-/// What the clock and a steady one differ by more or less than before, when somebody has set the clock: what is below may be the time between two looks.
-const CLOCK_SET_MS_MIN: i64 = 1000;
 /// Timers give way to events that are waiting, which may well be the heartbeats that they are about, but only this long.
 const TIMER_PATIENCE_MS: i64 = 1000;
 
@@ -271,8 +269,7 @@ struct Actor<M: StateMachine> {
     /// The last offset that was appended.
     last: Offset,
     growth: Growth,
-    /// How far the clock is ahead of a steady one.
-    ahead_ms: i64,
+    clock: ClockWatch,
     /// When the last step began, on a steady clock.
     stepped: Timestamp,
     /// Events that came while the shard was held up, and go before timers: heartbeats that were in time. `None`: it was not.
@@ -316,21 +313,8 @@ impl<M: StateMachine> Actor<M> {
         debug!(log = %partition.log(), bytes, %end, "a coordinator shard has replayed its log");
         let growth = Growth::after_loading(bytes, &machine, env.now());
         let (timers, parked) = (Timers::default(), VecDeque::new());
-        let stepped = env.steady();
-        let ahead_ms = env.now().ms_since(stepped);
-        Ok(Actor {
-            partition,
-            env,
-            machine,
-            outside,
-            timers,
-            parked,
-            last: end.previous(),
-            growth,
-            ahead_ms,
-            stepped,
-            owed: None,
-        })
+        let (clock, stepped) = (ClockWatch::new(&env), env.steady());
+        Ok(Actor { partition, env, machine, outside, timers, parked, last: end.previous(), growth, clock, stepped, owed: None })
     }
 
     async fn start(&mut self) -> Result<(), Left> {
@@ -352,12 +336,9 @@ impl<M: StateMachine> Actor<M> {
 
     /// The time. When somebody has set the clock, what is due moves with it: a session that had ten seconds left keeps them.
     fn now(&mut self) -> Timestamp {
-        let now = self.env.now();
-        let ahead_ms = now.ms_since(self.env.steady());
-        let by_ms = ahead_ms - self.ahead_ms;
-        if by_ms.abs() >= CLOCK_SET_MS_MIN {
+        let (now, set_by_ms) = self.clock.look(&self.env);
+        if let Some(by_ms) = set_by_ms {
             info!(log = %self.partition.log(), by_ms, "the clock was set; deadlines move with it");
-            self.ahead_ms = ahead_ms;
             self.timers.shift(by_ms);
             self.machine.clock_set(by_ms);
         }

@@ -21,6 +21,7 @@ use super::scope::Scope;
 use super::shared::{Memory, Shared};
 use super::slots::{SLOW_MAX, Window};
 use super::wanted::{EVENTS_TOPIC, takes};
+use crate::env::ClockWatch;
 use crate::ids::Timestamp;
 use crate::tasks::{self, Owned};
 use crate::telemetry::metrics::{Gauge, level};
@@ -90,6 +91,7 @@ pub struct Dispatcher {
     has_failed: bool,
     /// Replays that are not durable yet: those that the commit under way is for, and later ones.
     replayed: Replayed,
+    clock: ClockWatch,
     /// Its lanes are open: before, what is known of them is not all that there is.
     is_open: bool,
     last_commit: tokio::time::Instant,
@@ -117,6 +119,7 @@ impl Dispatcher {
         let mut dispatcher = Dispatcher {
             window: Window::new(1, shared.history.standing(&endpoint.record.id)),
             unsettled: shared.meters.unsettled(&endpoint.record.id),
+            clock: ClockWatch::new(&shared.handlers.broker.env),
             shared,
             scope,
             endpoint: endpoint.clone(),
@@ -158,6 +161,7 @@ impl Dispatcher {
                 are_topics_stale = !self.follow_topics().await;
                 reading = None;
             }
+            self.follow_clock();
             self.start_due(&jobs);
             self.unsettled.set(level(self.progress.unsettled()));
             reading = reading.or_else(|| self.next_read());
@@ -196,6 +200,14 @@ impl Dispatcher {
         }
         drop((jobs, reading));
         self.farewell(committing, is_deleted).await;
+    }
+
+    /// What waits for its next attempt waits for as long when somebody sets the clock.
+    fn follow_clock(&mut self) {
+        if let (_, Some(by_ms)) = self.clock.look(&self.shared.handlers.broker.env) {
+            self.progress.shift(by_ms);
+            self.not_before = self.not_before.map(|time| time.plus_ms(by_ms));
+        }
     }
 
     fn now(&self) -> Timestamp {

@@ -223,6 +223,13 @@ impl Progress {
         found.into_iter().map(|(_, place)| place).collect()
     }
 
+    /// Moves what is due, to later or (negative) earlier.
+    pub fn shift(&mut self, by_ms: i64) {
+        for one in self.lanes.values_mut().flat_map(|lane| lane.unsettled.values_mut()) {
+            one.due = one.due.plus_ms(by_ms);
+        }
+    }
+
     /// Whether an earlier event of the same order failed, or is waited for.
     #[must_use]
     pub fn is_held_back(&self, place: Place, now: Timestamp) -> bool {

@@ -42,6 +42,17 @@ fn what_is_settled_out_of_order_is_committed_when_the_rest_is() {
 }
 
 #[test]
+fn what_waits_moves_with_the_clock() {
+    let mut progress = reading(2, |_| None);
+    progress.start(at(0));
+    progress.retry(at(0), NOW.plus_ms(50));
+    progress.shift(-600);
+    assert_eq!(progress.next_due(), Some(NOW.plus_ms(-600)));
+    assert_eq!(offsets(progress.startable(NOW.plus_ms(-551), 10)), [1]);
+    assert_eq!(offsets(progress.startable(NOW.plus_ms(-550), 10)), [1, 0]);
+}
+
+#[test]
 fn a_failed_event_waits_and_holds_back_its_own_key_only() {
     // Keys: even and odd offsets.
     let mut progress = reading(6, |offset| Some(offset.rem_euclid(2).unsigned_abs()));
