@@ -29,10 +29,12 @@ pub(super) fn run(sources: &Sources, on_damage: OnDamage) -> ExitCode {
             println!("ok: {} opens", config.storage.path.display());
             ExitCode::SUCCESS
         }
-        Err(error @ OpenError::Damaged { .. }) if on_damage == OnDamage::Refuse => fail(
+        Err(OpenError::Damaged { file, position, why, commits, bytes }) => fail(
             EXIT_FAILED,
             &format!(
-                "{error}; fbf repair --yes would give up everything from there to the journal's end, in all topics: copy the directory first"
+                "{} is damaged at position {position}: {why}. fbf repair --yes would give up everything from there to the journal's end, in all \
+                 topics: at least {commits} commits of {bytes} bytes together, which still read. Copy the directory first.",
+                file.display()
             ),
         ),
         Err(error) => fail(EXIT_FAILED, &error.to_string()),

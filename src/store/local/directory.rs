@@ -29,8 +29,12 @@ pub enum OpenError {
          choose another directory with --data or storage.path", .dir.display()
     )]
     OfKafka { dir: PathBuf },
+    /// A place in the journal from which on it can be given up: `commits` of `bytes` together are still to be seen behind it.
     #[error("{} is damaged at position {position}: {why}; restore it from a backup, or cut the journal there with `fbf repair`, which says first what that gives up", .file.display())]
-    Damaged { file: PathBuf, position: u64, why: String },
+    Damaged { file: PathBuf, position: u64, why: String, commits: usize, bytes: u64 },
+    /// What no cut mends.
+    #[error("{}: {why}; bring the file back, or the whole directory from a backup: `fbf repair` cannot mend this", .file.display())]
+    Lost { file: PathBuf, why: String },
     #[error("{0}")]
     Io(String),
 }
@@ -102,7 +106,7 @@ fn check_format(dir: &Path) -> Result<(), OpenError> {
         Some(found) => Err(OpenError::NewerFormat { dir: dir.to_owned(), found, known: FORMAT }),
         None => {
             let why = format!("it should read {FORMAT_PREFIX:?} and a number");
-            Err(OpenError::Damaged { file: path, position: 0, why })
+            Err(OpenError::Lost { file: path, why })
         }
     }
 }

@@ -130,7 +130,8 @@ impl LocalOptions {
 
     fn bounded(mut self) -> LocalOptions {
         self.segment_bytes = self.segment_bytes.clamp(MIB, SEGMENT_BYTES_MAX).next_multiple_of(4096).min(SEGMENT_BYTES_MAX);
-        self.queue_bytes = self.queue_bytes.clamp(PERMIT_BYTES, Semaphore::MAX_PERMITS.min(u32::MAX as usize));
+        self.queue_bytes =
+            self.queue_bytes.clamp(PERMIT_BYTES, Semaphore::MAX_PERMITS.min(u32::MAX as usize).saturating_mul(PERMIT_BYTES));
         self
     }
 
@@ -180,8 +181,10 @@ impl LocalStore {
         let env = Env::system();
         // Nobody else looks for room before the index has used it.
         preparer::leave_index_room(&options.dir.join("journal"));
-        let index = Index::open(&options.dir.join("index"), &env)
-            .map_err(|error| OpenError::Io(format!("index in {}: {error}", options.dir.display())))?;
+        let index = Index::open(&options.dir.join("index"), &env).map_err(|error| {
+            let advice = "if it is damaged, bring the directory back from a backup: `fbf repair` cannot mend this";
+            OpenError::Io(format!("index in {}: {error}; {advice}", options.dir.display()))
+        })?;
         // The index made a folder of its own.
         segment::sync_dir(&options.dir).map_err(|error| OpenError::file(&options.dir, &error))?;
         let recovered = recovery::recover(&options, &index, &env)?;

@@ -105,7 +105,7 @@ fn load_accounts(dir: &Path, listing: &Listing, index: &Index, state: JournalSta
     for (seq, account) in &segments {
         if account.live() > 0 && !listing.segments.contains_key(seq) {
             let why = format!("it is missing, and holds {} bytes of batches", account.live());
-            return Err(OpenError::Damaged { file: segment_path(dir, *seq), position: 0, why });
+            return Err(OpenError::Lost { file: segment_path(dir, *seq), why });
         }
     }
     segments.retain(|seq, _| listing.segments.contains_key(seq));
@@ -139,15 +139,13 @@ impl Recovery<'_> {
     /// Follows the chain of commits from what was durable, enters those that the index lacks, and answers where it ends.
     fn replay(&mut self, state: JournalState) -> Result<Position, OpenError> {
         let why = match self.listing.segments.get(&state.durable.seq) {
-            None => Some("it is missing, and was known to be on disk up to there"),
-            Some(bytes) if bytes.next_multiple_of(ALIGNMENT) < state.durable.at => {
-                Some("it is shorter than what was known to be on disk")
-            }
+            None => Some("it is missing"),
+            Some(bytes) if bytes.next_multiple_of(ALIGNMENT) < state.durable.at => Some("it is too short"),
             Some(_) => None,
         };
         if let Some(why) = why {
-            let file = segment_path(self.dir, state.durable.seq);
-            return Err(OpenError::Damaged { file, position: state.durable.at, why: why.to_owned() });
+            let why = format!("{why}, and was known to be on disk up to position {}", state.durable.at);
+            return Err(OpenError::Lost { file: segment_path(self.dir, state.durable.seq), why });
         }
         let ledger = Mutex::new(Ledger::default());
         let mut end = state.durable;
@@ -186,23 +184,27 @@ impl Recovery<'_> {
 
     /// Looks for commits behind `end`: answers where they are, unless one proves that what was at `end` had been durable.
     fn judge_tail(&mut self, end: Position) -> Result<Vec<Position>, OpenError> {
-        let mut stale = Vec::new();
+        let (mut stale, mut bytes, mut proof) = (Vec::new(), 0, None);
         let later: Vec<u64> = self.listing.segments.range(end.seq..).map(|(seq, _)| *seq).collect();
         for seq in later {
             let from = if seq == end.seq { end.at } else { SEGMENT_HEADER_BYTES };
             let file_error = self.file_error(seq);
             let headers = self.reader(seq)?.search(from).map_err(file_error)?;
             for header in headers {
-                if header.durable > end && self.on_damage == OnDamage::Refuse {
-                    let proof = header.at;
-                    let why = format!(
-                        "what was acknowledged there does not read back (the commit at {:016x}:{} says that it was on disk)",
-                        proof.seq, proof.at
-                    );
-                    return Err(OpenError::Damaged { file: segment_path(self.dir, end.seq), position: end.at, why });
+                if header.durable > end {
+                    proof = proof.or(Some(header.at));
                 }
                 stale.push(header.at);
+                bytes += header.total;
             }
+        }
+        if let Some(proof) = proof.filter(|_| self.on_damage == OnDamage::Refuse) {
+            let why = format!(
+                "what was acknowledged there does not read back (the commit at {:016x}:{} says that it was on disk)",
+                proof.seq, proof.at
+            );
+            let file = segment_path(self.dir, end.seq);
+            return Err(OpenError::Damaged { file, position: end.at, why, commits: stale.len(), bytes });
         }
         if !stale.is_empty() && self.on_damage == OnDamage::Cut {
             let commits = stale.len();

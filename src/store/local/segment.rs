@@ -73,7 +73,7 @@ impl Segment {
         let salt = match read_header(&file) {
             Ok(Some((found, salt))) if found == seq => salt,
             Ok(_) => {
-                return Err(OpenError::Damaged { file: path, position: 0, why: "its header is not that of this segment".into() });
+                return Err(OpenError::Lost { file: path, why: "its header is not that of this segment".into() });
             }
             Err(error) => return Err(OpenError::file(&path, &error)),
         };

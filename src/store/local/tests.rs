@@ -238,8 +238,8 @@ async fn damaged_middle_is_refused_with_file_and_position() {
     let error = LocalStore::open(options(dir.path())).err().expect("the store refuses");
     let path = segment_path(&dir.path().join("journal"), 1);
     assert!(
-        matches!(&error, OpenError::Damaged { file, position, .. } if *file == path && *position == damaged.at.at),
-        "{error}"
+        matches!(&error, OpenError::Damaged { file, position, commits: 5, bytes, .. } if *file == path && *position == damaged.at.at && *bytes > 5 * 2_000),
+        "{error:?}"
     );
     let text = error.to_string();
     assert!(text.contains("fbf repair") && text.contains(&path.display().to_string()), "{text}");
@@ -642,7 +642,31 @@ fn directory_of_a_newer_format_is_refused() {
     assert_eq!(error, OpenError::NewerFormat { dir: dir.path().to_owned(), found: 3, known: 2 });
     std::fs::write(dir.path().join("VERSION"), "something else").expect("written");
     let error = LocalStore::open(options(dir.path())).err().expect("refused");
-    assert!(matches!(error, OpenError::Damaged { .. }), "{error}");
+    assert!(matches!(error, OpenError::Lost { .. }), "{error}");
+}
+
+/// What no cut mends does not send anybody to `fbf repair`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_segment_that_is_gone_cannot_be_cut_away() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..6 {
+        put_one(&store, &told, LOG, first, 400_000).await;
+    }
+    store.close().await.expect("closes");
+    drop(store);
+    let path = segment_path(&dir.path().join("journal"), 1);
+    let header = std::fs::read(&path).expect("there");
+    std::fs::remove_file(&path).expect("removed");
+    for on_damage in [OnDamage::Refuse, OnDamage::Cut] {
+        let error = LocalStore::open(LocalOptions { on_damage, ..options(dir.path()) }).err().expect("refused");
+        assert!(matches!(&error, OpenError::Lost { file, .. } if *file == path), "{error:?}");
+        assert!(error.to_string().contains("cannot mend"), "{error}");
+    }
+    std::fs::write(&path, header).expect("brought back");
+    let (store, _told) = open(options(dir.path()));
+    assert_eq!(store.open(LOG, F0).await.expect("opens").next, Offset(6));
 }
 
 #[test]

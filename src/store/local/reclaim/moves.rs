@@ -193,7 +193,7 @@ impl Worker {
     fn move_living(&mut self, seq: u64) -> Result<bool, StoreError> {
         let segment = match Segment::open(self.shared.segments.dir(), seq, Access::Read) {
             Ok(segment) => segment,
-            Err(error) => return Ok(self.leave(seq, &error, matches!(error, OpenError::Damaged { .. }))),
+            Err(error) => return Ok(self.leave(seq, &error, matches!(error, OpenError::Lost { .. }))),
         };
         let mut reader = SegmentReader::new(segment);
         match self.is_room_for(&mut reader, seq)? {
