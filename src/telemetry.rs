@@ -49,6 +49,18 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
     reads.then_some(()).ok_or_else(|| format!("one of {}, or module=level pairs with commas between", LEVELS.join(", ")))
 }
 
+/// `FBF_LOG`, where it is set.
+///
+/// # Errors
+/// When it holds no filter.
+pub fn variable() -> Result<Option<String>, String> {
+    let variable = std::env::var(FILTER_VARIABLE).ok().filter(|value| !value.is_empty());
+    if let Some(value) = &variable {
+        check_filter(value).map_err(|valid| format!("{FILTER_VARIABLE} = {value:?} is not valid: expected {valid}"))?;
+    }
+    Ok(variable)
+}
+
 /// Starts writing events, and sends panics there too. Once per process.
 ///
 /// `filter`: see [`check_filter`]; the environment's `FBF_LOG` wins over it.
@@ -56,10 +68,7 @@ pub fn check_filter(filter: &str) -> Result<(), String> {
 /// # Errors
 /// When `FBF_LOG` holds no filter, or something else writes events already.
 pub fn init(filter: &str, format: Format) -> Result<(), String> {
-    let variable = std::env::var(FILTER_VARIABLE).ok().filter(|value| !value.is_empty());
-    if let Some(value) = &variable {
-        check_filter(value).map_err(|valid| format!("{FILTER_VARIABLE} = {value:?} is not valid: expected {valid}"))?;
-    }
+    let variable = variable()?;
     let given = variable.as_deref().unwrap_or(filter);
     let filter = EnvFilter::try_new(given).map_err(|error| error.to_string())?;
     // Nobody may read the log any more, or its disk be full: no reason not to serve. The errors' own messages would go to the same place, and panic.

@@ -2,11 +2,20 @@
 
 use super::{EXIT_USAGE, fail};
 use crate::config::{self, Sources};
+use crate::telemetry;
 use std::process::ExitCode;
 
 pub(super) fn run(sources: &Sources) -> ExitCode {
+    if let Err(error) = telemetry::variable() {
+        return fail(EXIT_USAGE, &error);
+    }
     match config::load(sources) {
         Ok((config, warnings)) => {
+            if let Some(file) = &config.hooks.ca_file
+                && let Err(error) = std::fs::File::open(file)
+            {
+                return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} cannot be read: {error}"));
+            }
             for warning in warnings {
                 println!("warning: {warning}");
             }

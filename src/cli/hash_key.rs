@@ -2,13 +2,16 @@
 
 use super::{EXIT_FAILED, EXIT_USAGE, fail};
 use sha2::{Digest, Sha256};
-use std::io::Read;
+use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
 
 const LENGTH_ADVISED: usize = 16;
 const LENGTH_MAX: u64 = 4096;
 
 pub(super) fn run() -> ExitCode {
+    if std::io::stdin().is_terminal() {
+        eprintln!("type the key, and end with Ctrl-D on a line of its own");
+    }
     let mut key = String::new();
     if let Err(error) = std::io::stdin().lock().take(LENGTH_MAX).read_to_string(&mut key) {
         return fail(EXIT_FAILED, &format!("the key cannot be read from standard input: {error}"));

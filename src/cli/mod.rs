@@ -52,7 +52,7 @@ enum Command {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Reads a configuration as `serve` would, and says whether it is right
-    Check(ConfigArgs),
+    Check(ServeArgs),
 }
 
 #[derive(Debug, Args)]

@@ -49,8 +49,13 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
 }
 
 async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
-    // Until the broker is open a signal simply ends the process: the store recovers from that as from a crash.
-    let broker = Broker::open(Arc::new(config), Env::system()).await?;
+    let (first, second) = (Signals::new()?, Signals::new()?);
+    let opening = Signals::new()?;
+    let broker = tokio::select! {
+        broker = Broker::open(Arc::new(config), Env::system()) => broker?,
+        // The store recovers from that as from a crash. Whoever is process 1 of a container has to end by himself: the kernel does not do it.
+        () = opening.wait(1) => std::process::exit(0),
+    };
     let hooks = match tasks::on(over_http, "open webhooks", Hooks::open(broker.clone())).await {
         Ok(hooks) => hooks,
         Err(error) => {
@@ -65,7 +70,6 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
             return Err(error);
         }
     };
-    let (first, second) = (Signals::new()?, Signals::new()?);
     let http_addresses = [http.address(), http.registry_address()];
     say(&banner::text(&broker.config, &server.addresses(), http_addresses));
     let serving = async {
