@@ -80,6 +80,7 @@ impl Draft {
             ));
         }
         self.config.http.check(self.config.schema.address())?;
+        self.config.hooks.check()?;
         if self.config.kafka.explicit != self.explicit {
             self.config.kafka = KafkaSettings::new(self.explicit.clone())?;
         }

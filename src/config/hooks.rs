@@ -43,6 +43,29 @@ pub struct Hooks {
     pub deliveries_retention_ms: i64,
 }
 
+impl Hooks {
+    /// What only the settings together can show to be wrong.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let pairs = [
+            ("timeout_ms", self.timeout_ms, "timeout_max_ms", self.timeout_max_ms),
+            (
+                "endpoint_concurrency",
+                self.endpoint_concurrency as u64,
+                "endpoint_concurrency_max",
+                self.endpoint_concurrency_max as u64,
+            ),
+        ];
+        for (name, own, most_name, most) in pairs {
+            if own > most {
+                return Err(format!(
+                    "hooks.{name} ({own}) is above hooks.{most_name} ({most}), which no endpoint may exceed; set both"
+                ));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// A key of 32 bytes that no message shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKey(pub [u8; 32]);

@@ -87,6 +87,10 @@ impl Http {
             ));
         }
         match self.auth {
+            HttpAuth::None if !self.projects.is_empty() => Err(
+                "[http.projects.…] have no effect with http.auth = \"none\": anybody could use all topics; set http.auth = \"keys\", or take the projects out"
+                    .to_owned(),
+            ),
             HttpAuth::None => {
                 let addresses = [("http.listen", self.address()), ("schema.listen", registry)];
                 match addresses.into_iter().find(|(_, address)| !address.is_empty() && !is_loopback(address)) {

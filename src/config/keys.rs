@@ -34,7 +34,8 @@ pub(super) static KEYS: &[Key] = &[
     Key {
         name: "server.listen",
         apply: |config, given| {
-            config.server.listen = given.list(|address| split_address(address).map(drop))?;
+            config.server.listen =
+                given.list(|address| split_address(address).map(drop).map_err(|reason| format!("addresses, but {reason}")))?;
             Ok(())
         },
     },
@@ -271,11 +272,17 @@ fn address_or_none(given: &Given<'_>) -> Result<String, String> {
     Ok(address)
 }
 
+/// Browsers send a scheme and a host in lower case, a port when it is not the scheme's own, and nothing behind it (RFC 6454); it is compared as it stands.
 fn check_origin(origin: &str) -> Result<(), String> {
-    let is_origin =
-        origin == "*" || origin.split_once("://").is_some_and(|(scheme, host)| !scheme.is_empty() && !host.is_empty());
-    let is_plain = origin.bytes().all(|byte| byte.is_ascii_graphic());
-    if is_origin && is_plain { Ok(()) } else { Err(format!("{origin:?} is no origin; write https://app.example.org, or \"*\"")) }
+    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', '@', '\\']);
+    let is_origin = origin == "*" || origin.split_once("://").is_some_and(|(scheme, host)| !scheme.is_empty() && is_host(host));
+    let is_plain = origin.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase());
+    if is_origin && is_plain {
+        return Ok(());
+    }
+    Err(format!(
+        "origins, but {origin:?} is none as browsers send them; write https://app.example.org (in lower case, nothing behind it), or \"*\""
+    ))
 }
 
 /// The sections that the file may have.
@@ -358,7 +365,7 @@ impl Given<'_> {
         };
         let texts = texts.filter(|texts| !texts.is_empty()).ok_or("a list of strings, with at least one")?;
         for text in &texts {
-            check(text).map_err(|reason| format!("addresses, but {reason}"))?;
+            check(text)?;
         }
         Ok(texts)
     }

@@ -86,13 +86,25 @@ fn bad_values_name_source_key_value_and_what_is_valid() {
         ("[kafka]\n\"log.cleaner.dedupe.buffer.size\" = 1048576", "must be at least 1MB per cleaner thread"),
         ("[kafka]\n\"group.coordinator.rebalance.protocols\" = \"consumer\"", "must name classic: it cannot be turned off"),
         ("[kafka]\n\"group.consumer.assignors\" = \"range,range\"", "group.consumer.assignors names range twice"),
+        ("[http]\ncors_origins = [\"https://app.example.org/\"]", "expected origins, but \"https://app.example.org/\" is none"),
+        ("[http]\ncors_origins = [\"https://App.example.org\"]", "is none as browsers send them"),
         ("[server\n", "not valid TOML"),
     ];
     for (toml, expected) in cases {
         let error = error(Some(toml), None, &[]);
         assert!(error.contains("fbf.toml: ") && error.contains(expected), "{toml}: {error}");
     }
-    let error = error(None, None, &["limits.request_bytes=1000000000"]);
+    let origins = "[http]\ncors_origins = [\"https://app.example.org\", \"http://localhost:3000\", \"*\"]";
+    assert_eq!(loaded(Some(origins), None, &[]).0.http.cors_origins.len(), 3);
+    let project = "[http.projects.shop]\ntopic_prefix = \"shop.\"";
+    assert!(error(Some(project), None, &[]).contains("have no effect with http.auth = \"none\""));
+    let error = |set: &str| error(None, None, &[set]);
+    assert!(error("hooks.timeout_max_ms=5000").contains("hooks.timeout_ms (15000) is above hooks.timeout_max_ms (5000)"));
+    assert!(
+        error("hooks.endpoint_concurrency_max=4")
+            .contains("hooks.endpoint_concurrency (16) is above hooks.endpoint_concurrency_max (4)")
+    );
+    let error = error("limits.request_bytes=1000000000");
     assert!(error.contains("limits.memory_bytes (536870912) is below limits.request_bytes (1000000000)"), "{error}");
 }
 

@@ -1,12 +1,17 @@
 //! The API's description: as OpenAPI, and as a page for people that needs nothing from elsewhere.
 
+use crate::config::HttpAuth;
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{ObjectBuilder, Type};
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr, Required};
 
+const API_KEY: &str = "api_key";
+/// What is answered without a key.
+const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+
 /// Adds what the routes themselves cannot say: the project in the path, and how one shows an API key.
-pub fn complete(document: &mut OpenApi, project: &str) {
+pub fn complete(document: &mut OpenApi, project: &str, auth: HttpAuth) {
     for (path, item) in &mut document.paths.paths {
         if !path.starts_with(project) {
             continue;
@@ -21,7 +26,16 @@ pub fn complete(document: &mut OpenApi, project: &str) {
     }
     let bearer = HttpBuilder::new().scheme(HttpAuthScheme::Bearer).description(Some("an API key of the project")).build();
     let components = document.components.get_or_insert_default();
-    components.add_security_scheme("api_key", SecurityScheme::Http(bearer));
+    components.add_security_scheme(API_KEY, SecurityScheme::Http(bearer));
+    if auth == HttpAuth::Keys {
+        document.security = Some(vec![SecurityRequirement::new(API_KEY, [""; 0])]);
+        for path in OPEN {
+            if let Some(operation) = document.paths.paths.get_mut(path).and_then(|item| item.get.as_mut()) {
+                // One that asks for nothing.
+                operation.security = Some(vec![SecurityRequirement::default()]);
+            }
+        }
+    }
 }
 
 fn project_id() -> Parameter {

@@ -64,7 +64,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(health::readyz))
         .routes(routes!(metrics::scrape))
         .split_for_parts();
-    docs::complete(&mut document, PROJECT);
+    docs::complete(&mut document, PROJECT, shared.broker.config.http.auth);
     let http = &shared.broker.config.http;
     // One copy for all who ask at once.
     let (text, page) = (Bytes::from(docs::json(&document)), Bytes::from(docs::page(&document)));

@@ -219,7 +219,13 @@ impl Reader {
     }
 
     fn unreadable(&self, error: &FrameError) -> End {
-        if matches!(error, FrameError::Impossible(_) | FrameError::TooLarge { .. }) {
+        let why = match error {
+            FrameError::Impossible(_) => Some(Refused::Malformed),
+            FrameError::TooLarge { .. } => Some(Refused::TooLarge),
+            FrameError::Closed | FrameError::Io(_) => None,
+        };
+        if let Some(why) = why {
+            self.shared.meters.refused(why);
             info!(peer = %self.connection.peer, %error, "closing");
         }
         End::silent(error)

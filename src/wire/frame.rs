@@ -47,7 +47,9 @@ pub enum FrameError {
     #[error("frame size {0} is not possible; is this a Kafka client?")]
     Impossible(i32),
     /// The announced size is above the limit that holds for this connection now.
-    #[error("frame of {size} bytes is above the limit of {limit}")]
+    #[error(
+        "frame of {size} bytes is above the limit of {limit} (limits.request_bytes); or the client begins with TLS or HTTP, which are not spoken here"
+    )]
     TooLarge { size: i32, limit: usize },
     #[error(transparent)]
     Io(#[from] std::io::Error),

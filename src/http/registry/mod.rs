@@ -82,7 +82,7 @@ pub fn router(shared: Arc<Shared>) -> Router {
         .merge(of_project())
         .nest(PROJECT, of_project())
         .split_for_parts();
-    docs::complete(&mut document, PROJECT);
+    docs::complete(&mut document, PROJECT, shared.broker.config.http.auth);
     let (text, page) = (docs::json(&document), docs::page(&document));
     routes
         .route("/openapi.json", get(move || async move { ([(CONTENT_TYPE, "application/json")], text) }))
