@@ -104,9 +104,10 @@ export interface StreamRecord<Value = unknown> {
   value: Value;
   /** RFC 3339, UTC. */
   timestamp: string;
-  /** A key or header that is no UTF-8, written by a Kafka client, is a {@link Base64Value} all the same. */
-  key?: string;
-  headers?: { [name: string]: string };
+  /** What a Kafka client wrote may be no UTF-8: a {@link Base64Value} then. */
+  key?: string | Base64Value;
+  /** As the key; `null` is a header without a value, which only a Kafka client writes. */
+  headers?: { [name: string]: string | Base64Value | null };
 }
 
 /** A record of {@link Topics.stream}. */
