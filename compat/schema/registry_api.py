@@ -70,8 +70,18 @@ def answers_are_as_curl_sees_them(broker):
     expect_equal(sorted(registry.get("/schemas/types")), ["AVRO", "JSON", "PROTOBUF"], "types")
     expect_equal(registry.get(f"/config/{subject}", defaultToGlobal=True)["compatibilityLevel"], "BACKWARD", "level when the global one will do")
     expect_equal(registry.get(f"/mode/{subject}", defaultToGlobal=True)["mode"], "READWRITE", "mode when the global one will do")
+    expect_equal(registry.get(f"/subjects/{subject}/versions", limit=0), [1], "a limit of 0 is none")
+    registry.put(f"/config/{subject}", {"normalize": True})
+    own = {"compatibilityLevel": "BACKWARD", "normalize": True}
+    expect_equal(registry.get(f"/config/{subject}"), own, "a configuration without a level of its own")
+    expect_equal(registry.delete(f"/config/{subject}"), {"normalize": True}, "what was set")
+    for setting in ["config", "mode"]:
+        expect_refused(registry.call("DELETE", f"/{setting}/{subject}"), 40401, what=f"{setting}: nothing to take back")
     registry.delete(f"/subjects/{subject}")
     expect_equal(registry.get("/subjects", subjectPrefix=subject, deletedOnly=True), [subject], "deleted subjects only")
+    for deleted, expected in [(True, [subject]), (False, [])]:
+        holders = registry.get(f"/schemas/ids/{schema_id}/subjects", subject=subject, deleted=deleted)
+        expect_equal(holders, expected, f"who has the schema, deleted={deleted}")
 
 
 @suite.test

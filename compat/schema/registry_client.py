@@ -442,7 +442,7 @@ def the_latest_version_with_some_metadata_is_found(client):
     found = client().get_latest_with_metadata(subject, {"owner": "sales"})
     expect_equal((found.version, found.schema.metadata.properties.properties), (1, {"owner": "sales"}), "version and properties")
     expect_equal(client().get_latest_with_metadata(subject, {"owner": "audit"}).version, 2, "version of the other")
-    expect_error(40402, client().get_latest_with_metadata, subject, {"owner": "nobody"})
+    expect_error(40403, client().get_latest_with_metadata, subject, {"owner": "nobody"})
 
 
 @both_clients

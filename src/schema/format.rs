@@ -141,6 +141,15 @@ impl Parsed {
         }
     }
 
+    /// The full name of the Protobuf message that `value` is, whose index it begins with; see [`ProtobufSchema::message_name`].
+    #[must_use]
+    pub fn message_name(&self, value: &[u8]) -> Option<&str> {
+        match self {
+            Parsed::Protobuf(schema) => schema.message_name(value),
+            Parsed::Avro(_) | Parsed::Json(_) => None,
+        }
+    }
+
     /// Why `self` cannot read what `writer` wrote; empty: it can.
     #[must_use]
     pub fn incompatibilities(&self, writer: &Parsed) -> Vec<Incompatibility> {

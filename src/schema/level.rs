@@ -49,23 +49,34 @@ impl Level {
         matches!(self, Level::Forward | Level::ForwardTransitive | Level::Full | Level::FullTransitive)
     }
 
-    /// Why `new` does not go with `earlier` versions, the oldest first; empty: it does. Stops at the first version that it does not go with.
-    #[must_use]
-    pub fn conflicts(self, new: &Parsed, earlier: &[Arc<Parsed>]) -> Vec<Incompatibility> {
-        let counted = if self.is_transitive() { earlier.len() } else { earlier.len().min(1) };
-        for old in earlier.iter().rev().take(counted) {
-            let mut conflicts = Vec::new();
+    /// Why `new` does not go with `earlier` versions, the newest first; empty: it does. Stops at the first version that it does not go with, and holds
+    /// one at a time: each may take megabytes.
+    ///
+    /// # Errors
+    /// Of `earlier`.
+    pub fn conflicts<E>(
+        self,
+        new: &Parsed,
+        earlier: impl Iterator<Item = Result<Arc<Parsed>, E>>,
+    ) -> Result<Vec<Incompatibility>, E> {
+        let counted = match self {
+            Level::None => 0,
+            level if level.is_transitive() => usize::MAX,
+            _ => 1,
+        };
+        for old in earlier.take(counted) {
+            let (old, mut conflicts) = (old?, Vec::new());
             if self.reads_old() {
-                conflicts.extend(new.incompatibilities(old));
+                conflicts.extend(new.incompatibilities(&old));
             }
             if self.is_read_by_old() {
                 conflicts.extend(old.incompatibilities(new));
             }
             if !conflicts.is_empty() {
-                return conflicts;
+                return Ok(conflicts);
             }
         }
-        Vec::new()
+        Ok(Vec::new())
     }
 }
 

@@ -30,6 +30,12 @@ impl Registry {
         self.read().config(subject, self.settings.level)
     }
 
+    /// What of all settings counts for `scope`, with a level always.
+    #[must_use]
+    pub fn counting(&self, scope: &Subject) -> Own {
+        self.read().counting(scope, self.settings.level)
+    }
+
     /// What was set for `scope` itself.
     #[must_use]
     pub fn own(&self, scope: &Subject) -> Own {
@@ -45,7 +51,8 @@ impl Registry {
         let subject = state.unaliased(subject);
         let latest = state.latest(&subject, deleted).ok_or_else(|| RegistryError::SubjectNotFound(subject.clone()))?;
         match version {
-            None => Ok(latest),
+            // What is deleted is the latest of nothing.
+            None => state.latest(&subject, Deleted::Hidden).ok_or(RegistryError::VersionNotFound(latest.version)),
             Some(version) => state.version(&subject, version, deleted).ok_or(RegistryError::VersionNotFound(version)),
         }
     }
@@ -141,7 +148,7 @@ impl Registry {
             (Against::Subject, _) => self.conflicts(&subject, &looked.parsed, registration.metadata.as_ref()),
             (_, Some(version)) => {
                 let level = self.config(&subject).level;
-                Ok(level.conflicts(&looked.parsed, &[self.parsed(&version.schema)?]))
+                level.conflicts(&looked.parsed, std::iter::once_with(|| self.parsed(&version.schema)))
             }
             (_, None) => Ok(Vec::new()),
         }
@@ -160,21 +167,13 @@ impl Registry {
             let versions: Vec<Version> = state.versions(subject, Deleted::Hidden).collect();
             (config, versions)
         };
-        if config.level == super::Level::None {
-            return Ok(Vec::new());
-        }
         let group = |metadata: Option<&Value>| {
             let property = config.compatibility_group.as_deref()?;
             metadata?.get("properties")?.get(property).cloned()
         };
         let own = group(metadata);
-        let mut counted = versions.iter().filter(|version| group(version.schema.metadata.as_ref()) == own);
+        let counted = versions.iter().rev().filter(|version| group(version.schema.metadata.as_ref()) == own);
         // Only what the level looks at is parsed.
-        let counted: Vec<&Version> = match config.level.is_transitive() {
-            true => counted.collect(),
-            false => counted.next_back().into_iter().collect(),
-        };
-        let earlier = counted.into_iter().map(|version| self.parsed(&version.schema)).collect::<Result<Vec<_>, _>>()?;
-        Ok(config.level.conflicts(parsed, &earlier))
+        config.level.conflicts(parsed, counted.map(|version| self.parsed(&version.schema)))
     }
 }

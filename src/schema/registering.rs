@@ -25,6 +25,10 @@ impl Registry {
     pub(super) fn plan(&self, subject: &Subject, registration: &Registration) -> Result<Planned, RegistryError> {
         let subject = self.read().unaliased(subject);
         let mode = self.read().mode(&subject);
+        let with_text = (mode != Mode::Import && registration.text.trim().is_empty())
+            .then(|| self.with_text_of_latest(&subject, registration))
+            .transpose()?;
+        let registration = with_text.as_ref().unwrap_or(registration);
         // What is there already may be asked for whatever the mode: producers register their schema at every start.
         let checked = match self.look(&subject, registration, Defaults::Checked) {
             Ok(looked) => looked,
@@ -90,6 +94,18 @@ impl Registry {
         exact.or_else(|| match registration.normalize {
             true => self.same_normalized(subject, looked, Deleted::Hidden, is_asked),
             false => None,
+        })
+    }
+
+    /// The registration, which has no text, with that of the latest version: who sends rules or metadata alone adds them to the schema that is there.
+    fn with_text_of_latest(&self, subject: &Subject, registration: &Registration) -> Result<Registration, RegistryError> {
+        let latest = self.read().latest(subject, Deleted::Hidden);
+        let Version { schema, .. } = latest.ok_or_else(|| RegistryError::InvalidSchema("Empty schema".to_owned()))?;
+        Ok(Registration {
+            format: schema.format,
+            text: schema.text.to_string(),
+            references: schema.references.clone(),
+            ..registration.clone()
         })
     }
 

@@ -302,7 +302,8 @@ impl Registry {
             }
             let found = match version {
                 Some(version) => state.version(&subject, version, Deleted::Included),
-                None => state.latest(&subject, if deletion == Deletion::Soft { Deleted::Hidden } else { Deleted::Included }),
+                // What is deleted is the latest of nothing.
+                None => state.latest(&subject, Deleted::Hidden),
             };
             let found = found.ok_or_else(|| match version {
                 Some(version) => RegistryError::VersionNotFound(version),
@@ -387,11 +388,21 @@ impl Registry {
                 (context, true) => subject.context == context,
                 (_, false) => *subject == scope,
             };
-            if mode == Some(Mode::Import) && !is_forced && state.subjects(Deleted::Hidden).any(is_concerned) {
-                return Err(RegistryError::NotPermitted("Cannot import since found existing subjects".to_owned()));
+            let mut changes = Vec::new();
+            if mode == Some(Mode::Import) && !is_forced && state.mode(&scope) != Mode::Import {
+                if state.subjects(Deleted::Hidden).any(is_concerned) {
+                    return Err(RegistryError::NotPermitted("Cannot import since found existing subjects".to_owned()));
+                }
+                // What is deleted softly would be in the way of what is imported under its number.
+                let subjects: Vec<Subject> =
+                    state.subjects(Deleted::Only).filter(|subject| is_concerned(subject)).cloned().collect();
+                let gone: Vec<Version> = subjects.iter().flat_map(|subject| state.versions(subject, Deleted::Included)).collect();
+                check_unreferenced(state, &gone, Deletion::Permanent)?;
+                changes = deletions(state, &gone, Deletion::Permanent);
             }
             let before = old.mode;
-            Ok((before, vec![Change::Own(scope, Own { mode, ..old })]))
+            changes.push(Change::Own(scope, Own { mode, ..old }));
+            Ok((before, changes))
         })
         .await
     }

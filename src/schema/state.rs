@@ -3,7 +3,7 @@
 use super::level::Level;
 use super::mode::Mode;
 use super::stored::{Assigned, Identity, Own, Reference, Schema};
-use super::subject::{DEFAULT_CONTEXT, Subject};
+use super::subject::Subject;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 use std::sync::Arc;
@@ -140,14 +140,6 @@ impl State {
         ids.filter(move |(context, id)| self.holders(context, *id, holders).next().is_some())
     }
 
-    /// The contexts that have subjects; the default one always.
-    #[must_use]
-    pub fn contexts(&self) -> BTreeSet<&str> {
-        let mut contexts: BTreeSet<&str> = self.subjects.keys().map(|subject| subject.context.as_str()).collect();
-        contexts.insert(DEFAULT_CONTEXT);
-        contexts
-    }
-
     /// The id that the next new schema of a context gets.
     #[must_use]
     pub fn next_id(&self, context: &str) -> i32 {
@@ -186,6 +178,18 @@ impl State {
             level: self.chain(subject).find_map(|own| own.level).unwrap_or(default),
             normalize: self.chain(subject).find_map(|own| own.normalize).unwrap_or(false),
             compatibility_group: self.chain(subject).find_map(|own| own.compatibility_group.clone()),
+        }
+    }
+
+    /// What of a subject's own settings, and of those that it has from others, counts for it; an alias is its own only.
+    #[must_use]
+    pub fn counting(&self, subject: &Subject, default: Level) -> Own {
+        Own {
+            level: Some(self.config(subject, default).level),
+            normalize: self.chain(subject).find_map(|own| own.normalize),
+            alias: self.own(subject).and_then(|own| own.alias.clone()),
+            compatibility_group: self.chain(subject).find_map(|own| own.compatibility_group.clone()),
+            mode: None,
         }
     }
 

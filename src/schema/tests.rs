@@ -208,12 +208,57 @@ async fn modes_say_who_may_write() {
 }
 
 #[tokio::test]
+async fn import_may_be_set_again_and_begins_without_what_was_deleted_softly() {
+    let (_store, registry) = new().await;
+    let import = || registry.set_mode(subject("a"), Some(Mode::Import), false);
+    register(&registry, "a", text("\"int\"")).await.expect("taken");
+    assert!(matches!(import().await, Err(RegistryError::NotPermitted(_))), "there is a schema");
+    registry.delete_subject(subject("a"), Deletion::Soft).await.expect("deleted");
+    import().await.expect("nothing is there");
+    let imported = Registration { id: Some(70), version: Some(1), ..text("\"string\"") };
+    assert_eq!(register(&registry, "a", imported).await.expect("taken"), (1, 70));
+    import().await.expect("it is set already");
+    assert_eq!(registry.version(&subject("a"), None, Deleted::Included).expect("there").schema.id, 70);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_the_latest_of_nothing() {
+    let (_store, registry) = new().await;
+    let name = subject("a");
+    registry.set_config(name.clone(), Own { level: Some(Level::None), ..Own::default() }).await.expect("set");
+    for schema in ["\"int\"", "\"string\""] {
+        register(&registry, "a", text(schema)).await.expect("taken");
+    }
+    registry.delete_version(name.clone(), Some(2), Deletion::Soft).await.expect("deleted");
+    assert_eq!(registry.version(&name, None, Deleted::Included).expect("there").version, 1);
+    let refused = registry.delete_version(name.clone(), None, Deletion::Permanent).await.expect_err("version 1 is not deleted");
+    assert!(matches!(refused, RegistryError::VersionNotSoftDeleted(_, 1)), "{refused}");
+    registry.delete_version(name.clone(), None, Deletion::Soft).await.expect("version 1");
+    assert!(matches!(registry.version(&name, None, Deleted::Included), Err(RegistryError::VersionNotFound(_))));
+    assert_eq!(registry.version(&name, Some(2), Deleted::Included).expect("there").version, 2);
+}
+
+#[tokio::test]
+async fn a_registration_without_text_adds_to_the_latest_version() {
+    let (_store, registry) = new().await;
+    let owned = Registration { metadata: Some(serde_json::json!({ "properties": { "owner": "sales" } })), ..text(" ") };
+    let refused = register(&registry, "a", owned.clone()).await.expect_err("there is none");
+    assert_eq!(refused.to_string(), "Empty schema");
+    register(&registry, "a", json(r#"{"type":"object"}"#)).await.expect("taken");
+    assert_eq!(register(&registry, "a", owned.clone()).await.expect("taken"), (2, 2));
+    let latest = registry.version(&subject("a"), None, Deleted::Hidden).expect("there").schema;
+    assert_eq!((latest.format, &*latest.text, &latest.metadata), (Format::Json, r#"{"type":"object"}"#, &owned.metadata));
+    assert_eq!(register(&registry, "a", owned).await.expect("there already"), (2, 2));
+}
+
+#[tokio::test]
 async fn contexts_have_ids_of_their_own() {
     let (_store, registry) = new().await;
     assert_eq!(register(&registry, "a", text("\"int\"")).await.expect("taken"), (1, 1));
     assert_eq!(register(&registry, ":.x:a", text("\"long\"")).await.expect("taken"), (1, 1));
     assert_eq!(&*registry.schema(".x", 1).expect("there").text, "\"long\"");
-    assert_eq!(registry.with(|state| state.contexts().len()), 2);
+    let shown = |state: &State| state.subjects(Deleted::Hidden).map(ToString::to_string).collect::<Vec<_>>();
+    assert_eq!(registry.with(shown), ["a", ":.x:a"]);
 }
 
 #[tokio::test]
@@ -523,6 +568,10 @@ fn framed(id: i32, payload: &[u8]) -> Vec<u8> {
     [&[0], &id.to_be_bytes()[..], payload].concat()
 }
 
+fn protobuf(schema: &str) -> Registration {
+    Registration { format: Format::Protobuf, ..text(schema) }
+}
+
 fn json(schema: &str) -> Registration {
     Registration { format: Format::Json, ..text(schema) }
 }
@@ -599,6 +648,19 @@ async fn record_names_find_their_subjects() {
     assert_eq!(judged(&registry, &by("RecordNameStrategy"), &[&framed(id, b"")]), [""]);
     let said = judged(&registry, &by("TopicRecordNameStrategy"), &[&framed(id, b"")]);
     assert!(said[0].contains("under subject orders-shop.Order"), "{said:?}");
+    // A file has many messages; each has a subject of its own, to which the serializer registers the whole file.
+    let file = "syntax = \"proto3\"; package shop; message A { int32 a = 1; } message B { message C { string c = 1; } }";
+    let (_, id) = register(&registry, "shop.B", protobuf(file)).await.expect("taken");
+    register(&registry, "shop.B.C", protobuf(file)).await.expect("taken");
+    let depths = ["id", "full"]
+        .map(|depth| rules(&[("value.schema.validation", depth), ("value.schema.subject.name.strategy", "RecordNameStrategy")]));
+    for rules in depths {
+        // Message indexes [1] and [1, 0]; then [0], which is shop.A.
+        let values = [framed(id, b"\x02\x02"), framed(id, b"\x04\x02\x00\x0a\x01c"), framed(id, b"\x00\x08\x01")];
+        let said = judged(&registry, &rules, &values.each_ref().map(Vec::as_slice));
+        assert_eq!(said[..2], ["", ""]);
+        assert!(said[2].contains("under subject shop.A"), "{said:?}");
+    }
 }
 
 #[tokio::test]

@@ -87,9 +87,9 @@ pub struct Validation<'a> {
     topic: &'a str,
     partition: i32,
     /// What was found out about schema ids in this batch, for keys and for values.
-    known: [HashMap<Named, Result<Arc<Found>, Complaint>>; 2],
+    known: [HashMap<Key, Result<Arc<Found>, Complaint>>; 2],
     /// The schema of the record before.
-    last: [Option<(Named, Arc<Found>)>; 2],
+    last: [Option<(Key, Arc<Found>)>; 2],
 }
 
 /// How a value says which schema it has.
@@ -99,6 +99,13 @@ enum Named {
     Guid(Uuid),
     /// Not at all.
     Plain,
+}
+
+/// What decides which subject counts: the schema, and with Protobuf, whose schemas have many messages, which of them it is (where the subject has its name).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    named: Named,
+    message: Option<Box<str>>,
 }
 
 /// A schema that a record is held against.
@@ -175,54 +182,80 @@ impl<'a> Validation<'a> {
             (None, Some(([MAGIC, a, b, c, d], payload))) => (Named::Id(i32::from_be_bytes([*a, *b, *c, *d])), payload),
             (None, _) => (Named::Plain, bytes),
         };
+        let message = match rule.subject {
+            SubjectName::Record | SubjectName::TopicRecord => {
+                self.message_of(named, in_header.map(|(_, indexes)| indexes), payload)
+            }
+            SubjectName::Fixed(_) | SubjectName::Topic => None,
+        };
+        let key = Key { named, message };
         let found = match &self.last[part as usize] {
             // Records of one batch mostly have one schema.
-            Some((last, found)) if *last == named => found,
+            Some((last, found)) if *last == key => found,
             _ => {
-                let found = self.find_known(part, rule, named)?;
-                &self.last[part as usize].insert((named, found)).1
+                let found = self.find_known(part, rule, &key)?;
+                &self.last[part as usize].insert((key, found)).1
             }
         };
         let Some(parsed) = &found.parsed else { return Ok(()) };
         let checked = match in_header {
-            // Which message it is stands in the header as well; without a word it is the first.
+            // Which message it is stands in the header as well.
             Some((_, indexes)) if parsed.format() == Format::Protobuf => {
-                let indexes = if indexes.is_empty() { &[0] } else { indexes };
-                parsed.check_value(&[indexes, payload].concat())
+                parsed.check_value(&[or_first(indexes), payload].concat())
             }
             _ => parsed.check_value(payload),
         };
         checked.map_err(|error| mismatch(part, &error, found))
     }
 
-    fn find_known(&mut self, part: Part, rule: &Rule, named: Named) -> Result<Arc<Found>, Complaint> {
-        if let Some(found) = self.known[part as usize].get(&named) {
+    /// The full name of the Protobuf message that a record is. `None`: it is none, or its index leads nowhere, which is said when it is looked at.
+    fn message_of(&self, named: Named, in_header: Option<&[u8]>, payload: &[u8]) -> Option<Box<str>> {
+        let id = match named {
+            Named::Id(id) => id,
+            Named::Guid(guid) => self.id_of(guid, DEFAULT_CONTEXT)?,
+            Named::Plain => return None,
+        };
+        let schema = self.registry.with(|state| state.schema(DEFAULT_CONTEXT, id).cloned())?;
+        if schema.format != Format::Protobuf {
+            return None;
+        }
+        let parsed = self.registry.parsed(&schema).ok()?;
+        parsed.message_name(in_header.map_or(payload, or_first)).map(Box::from)
+    }
+
+    fn id_of(&self, guid: Uuid, context: &str) -> Option<i32> {
+        self.registry.with(|state| state.ids_of_guid(guid).find(|(own, _)| *own == context).map(|(_, id)| id))
+    }
+
+    fn find_known(&mut self, part: Part, rule: &Rule, key: &Key) -> Result<Arc<Found>, Complaint> {
+        if let Some(found) = self.known[part as usize].get(key) {
             return found.clone();
         }
-        let found = self.find(part, rule, named).map(Arc::new);
+        let found = self.find(part, rule, key).map(Arc::new);
         let known = &mut self.known[part as usize];
         // A batch that names another schema in every record is hostile: it is told so each time, and nothing more is kept.
         if known.len() < KNOWN_MAX {
-            known.insert(named, found.clone());
+            known.insert(key.clone(), found.clone());
         }
         found
     }
 
-    fn find(&self, part: Part, rule: &Rule, named: Named) -> Result<Found, Complaint> {
-        match named {
-            Named::Id(id) => self.find_by_id(part, rule, id),
+    fn find(&self, part: Part, rule: &Rule, key: &Key) -> Result<Found, Complaint> {
+        let message = key.message.as_deref();
+        match key.named {
+            Named::Id(id) => self.find_by_id(part, rule, id, message),
             Named::Guid(guid) => {
                 let fixed = self.fixed_subject(part, rule);
                 let context = fixed.map_or_else(|| DEFAULT_CONTEXT.to_owned(), |subject| subject.context);
-                let id = self.registry.with(|state| state.ids_of_guid(guid).find(|(own, _)| *own == context).map(|(_, id)| id));
+                let id = self.id_of(guid, &context);
                 let unknown = || complaint(Reason::UnknownSchema, format!("{part}: schema {guid} is not registered"));
-                self.find_by_id(part, rule, id.ok_or_else(unknown)?)
+                self.find_by_id(part, rule, id.ok_or_else(unknown)?, message)
             }
             Named::Plain => self.find_for_plain(part, rule),
         }
     }
 
-    fn find_by_id(&self, part: Part, rule: &Rule, id: i32) -> Result<Found, Complaint> {
+    fn find_by_id(&self, part: Part, rule: &Rule, id: i32, message: Option<&str>) -> Result<Found, Complaint> {
         let fixed = self.fixed_subject(part, rule);
         let context = fixed.as_ref().map_or(DEFAULT_CONTEXT, |subject| subject.context.as_str()).to_owned();
         let context = context.as_str();
@@ -238,7 +271,7 @@ impl<'a> Validation<'a> {
         let subject = match fixed {
             Some(subject) => subject,
             None => {
-                let name = parsed.as_ref().and_then(|parsed| parsed.record_name().map(str::to_owned));
+                let name = message.or_else(|| parsed.as_ref().and_then(|parsed| parsed.record_name())).map(str::to_owned);
                 let name = name.ok_or_else(|| {
                     complaint(Reason::UnknownSchema, format!("{part}: schema id {id} has no record name to find its subject by"))
                 })?;
@@ -314,6 +347,11 @@ fn in_header<'a>(part: Part, record: RawRecord<'a>) -> Option<(Named, &'a [u8])>
         }
         _ => None,
     }
+}
+
+/// The message indexes that a header has; without a word it is the first message.
+fn or_first(indexes: &[u8]) -> &[u8] {
+    if indexes.is_empty() { &[0] } else { indexes }
 }
 
 fn complaint(reason: Reason, message: String) -> Complaint {

@@ -4,12 +4,15 @@ use super::errors::{Failure, Problem};
 use super::input::{Options, Visitor};
 use super::texts::Answer;
 use crate::http::room::Room;
+use crate::schema::Deleted;
 use crate::schema::export::Export;
+use crate::schema::subject::DEFAULT_CONTEXT;
 use crate::tasks;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeSet;
 use utoipa::ToSchema;
 
 /// Nothing, which says that a registry is there.
@@ -18,11 +21,15 @@ pub async fn root() -> Answer<Map<String, Value>> {
     Answer(Map::new())
 }
 
-/// The contexts that have subjects.
+/// The contexts that have subjects; the default one always.
 #[utoipa::path(get, path = "/contexts", tag = "about", params(Options), responses(
     (status = 200, body = Vec<String>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub async fn contexts(visitor: Visitor, options: Options) -> Answer<Vec<String>> {
-    let contexts = visitor.registry.with(|state| state.contexts().into_iter().map(str::to_owned).collect::<Vec<_>>());
+    let contexts = visitor.registry.with(|state| {
+        let own =
+            state.subjects(Deleted::Included).filter(|subject| visitor.may_see(subject)).map(|subject| subject.context.clone());
+        own.chain([DEFAULT_CONTEXT.to_owned()]).collect::<BTreeSet<String>>()
+    });
     Answer(options.page(contexts.into_iter()))
 }
 

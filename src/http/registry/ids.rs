@@ -149,7 +149,12 @@ fn holders(visitor: &Visitor, id: i32, options: &Options) -> Result<Vec<SubjectA
         let all = all.filter(|(subject, _)| wanted.as_ref().is_none_or(|wanted| wanted == *subject));
         all.map(|(subject, version)| SubjectAndVersion { subject: subject.to_string(), version }).collect()
     });
-    if holders.is_empty() {
+    // One whose versions are all deleted is held by nobody; of one that only others hold, they need not know.
+    if holders.is_empty()
+        && !visitor
+            .registry
+            .with(|state| state.holders(&context, id, Deleted::Included).any(|(subject, _)| visitor.may_see(subject)))
+    {
         return Err(RegistryError::IdNotFound(id).into());
     }
     Ok(holders)

@@ -187,10 +187,10 @@ fn flag<'de, D: Deserializer<'de>>(deserializer: D) -> Result<bool, D::Error> {
     Ok(String::deserialize(deserializer)?.eq_ignore_ascii_case("true"))
 }
 
-/// A page of what is listed: `offset` and `limit`, where a negative limit is none.
+/// A page of what is listed: `offset` and `limit`, where only a limit above 0 is one.
 impl Options {
     pub fn page<T>(&self, all: impl Iterator<Item = T>) -> Vec<T> {
-        let limit = self.limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
+        let limit = self.limit.filter(|limit| *limit > 0).and_then(|limit| usize::try_from(limit).ok()).unwrap_or(usize::MAX);
         all.skip(self.offset.unwrap_or(0)).take(limit).collect()
     }
 

@@ -84,6 +84,14 @@ fn read(own: Own) -> ConfigRead {
     }
 }
 
+/// Who has nothing to take back is not there, as Confluent's registry says it.
+fn nothing_to_delete(error: RegistryError) -> RegistryError {
+    match error {
+        RegistryError::NoOwnConfig(scope) | RegistryError::NoOwnMode(scope) => RegistryError::SubjectNotFound(scope),
+        other => other,
+    }
+}
+
 fn everything() -> Subject {
     Subject::plain("")
 }
@@ -92,8 +100,7 @@ fn everything() -> Subject {
 #[utoipa::path(get, path = "/config", tag = "settings", responses(
     (status = 200, body = ConfigRead), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub async fn config(visitor: Visitor) -> Answer<ConfigRead> {
-    let own = visitor.registry.own(&everything());
-    Answer(read(Own { level: Some(visitor.registry.config(&everything()).level), ..own }))
+    Answer(read(visitor.registry.counting(&everything())))
 }
 
 /// Sets what counts where nothing else is set.
@@ -105,13 +112,14 @@ pub async fn set_config(visitor: Visitor, Body(given): Body<ConfigSet>) -> Resul
     set(visitor, everything(), given).await
 }
 
-/// Takes it back.
+/// Takes it back, and answers what counted before.
 #[utoipa::path(delete, path = "/config", tag = "settings", responses(
     (status = 200, body = ConfigRead), (status = 401, body = Problem), (status = 403, body = Problem), (status = 422, body = Problem)))]
 pub async fn delete_config(visitor: Visitor) -> Result<Answer<ConfigRead>, Failure> {
     visitor.check_everything()?;
+    let before = visitor.registry.counting(&everything());
     visitor.registry.delete_config(everything()).await?;
-    Ok(config(visitor).await)
+    Ok(Answer(read(before)))
 }
 
 /// What is set for a subject; with `defaultToGlobal=true`, what counts for it.
@@ -119,15 +127,15 @@ pub async fn delete_config(visitor: Visitor) -> Result<Answer<ConfigRead>, Failu
     (status = 200, body = ConfigRead), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem),
     (status = 404, body = Problem), (status = 422, body = Problem)))]
 pub async fn config_of(visitor: Visitor, Scope(scope): Scope, options: Options) -> Result<Answer<ConfigRead>, Failure> {
-    let own = visitor.registry.own(&scope);
-    let counting = visitor.registry.config(&scope);
+    let (own, counting) = (visitor.registry.own(&scope), visitor.registry.counting(&scope));
     if options.default_to_global {
-        return Ok(Answer(read(Own { level: Some(counting.level), ..own })));
+        return Ok(Answer(read(counting)));
     }
     if own.level.is_none() && own.normalize.is_none() && own.alias.is_none() && own.compatibility_group.is_none() {
         return Err(RegistryError::NoOwnConfig(scope).into());
     }
-    Ok(Answer(read(own)))
+    // A level is there always, as clients expect.
+    Ok(Answer(read(Own { level: own.level.or(counting.level), ..own })))
 }
 
 /// Sets what counts for a subject.
@@ -158,7 +166,7 @@ async fn set(visitor: Visitor, scope: Subject, given: ConfigSet) -> Result<Answe
     (status = 200, body = ConfigRead), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
     (status = 422, body = Problem)))]
 pub async fn delete_config_of(visitor: Visitor, Scope(scope): Scope) -> Result<Answer<ConfigRead>, Failure> {
-    Ok(Answer(read(visitor.registry.delete_config(scope).await?)))
+    Ok(Answer(read(visitor.registry.delete_config(scope).await.map_err(nothing_to_delete)?)))
 }
 
 /// The mode where nothing else is set.
@@ -178,13 +186,13 @@ pub async fn set_mode(visitor: Visitor, options: Options, Body(given): Body<Mode
     put_mode(visitor, everything(), options, given).await
 }
 
-/// Takes it back.
+/// Takes it back, and answers the one before.
 #[utoipa::path(delete, path = "/mode", tag = "settings", responses(
     (status = 200, body = ModeBody), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub async fn delete_mode(visitor: Visitor) -> Result<Answer<ModeBody>, Failure> {
     visitor.check_everything()?;
-    visitor.registry.set_mode(everything(), None, false).await?;
-    Ok(mode(visitor).await)
+    let before = visitor.registry.set_mode(everything(), None, false).await?;
+    Ok(Answer(ModeBody { mode: before.unwrap_or_default().to_string() }))
 }
 
 /// The mode of a subject; with `defaultToGlobal=true`, the one that counts for it.
@@ -230,6 +238,6 @@ async fn put_mode(visitor: Visitor, scope: Subject, options: Options, given: Mod
     (status = 200, body = ModeBody), (status = 401, body = Problem), (status = 403, body = Problem), (status = 404, body = Problem),
     (status = 422, body = Problem)))]
 pub async fn delete_mode_of(visitor: Visitor, Scope(scope): Scope) -> Result<Answer<ModeBody>, Failure> {
-    let before = visitor.registry.set_mode(scope.clone(), None, false).await?;
+    let before = visitor.registry.set_mode(scope, None, false).await.map_err(nothing_to_delete)?;
     Ok(Answer(ModeBody { mode: before.unwrap_or_default().to_string() }))
 }

@@ -161,7 +161,7 @@ pub async fn referenced_by(
     let found = visitor.registry.version(&subject, version, Deleted::Included)?;
     let ids = visitor
         .registry
-        .with(|state| state.referring(&found.subject, found.version, Deleted::Hidden).map(|(_, id)| id).collect::<Vec<_>>());
+        .with(|state| state.referring(&found.subject, found.version, options.which()).map(|(_, id)| id).collect::<Vec<_>>());
     Ok(Answer(options.page(ids.into_iter())))
 }
 
@@ -192,8 +192,8 @@ pub async fn with_metadata(
         Some(found) => found,
         // The subject first: that it is not there is another answer.
         None => {
-            let latest = visitor.registry.version(&subject, None, options.which())?;
-            return Err(RegistryError::VersionNotFound(latest.version).into());
+            let is_there = visitor.registry.with(|state| state.latest(&state.unaliased(&subject), options.which()).is_some());
+            return Err(if is_there { RegistryError::SchemaNotFound } else { RegistryError::SubjectNotFound(subject) }.into());
         }
     };
     shown(&visitor, found, &options).await.map(Answer)

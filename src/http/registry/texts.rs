@@ -40,6 +40,8 @@ fn latest() -> i32 {
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct NewSchema {
+    /// Without one, the latest version's is registered anew, with this metadata and these rules.
+    #[serde(default)]
     pub schema: String,
     /// AVRO without.
     #[schema(example = "JSON")]

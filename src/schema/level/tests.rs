@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::schema::Format;
+use std::convert::Infallible;
 
 /// A change from one version to the next.
 struct Change {
@@ -87,6 +88,31 @@ fn parse(format: Format, text: &str) -> Arc<Parsed> {
     Arc::new(Parsed::parse(format, text, &[]).unwrap_or_else(|error| panic!("{text}: {error}")))
 }
 
+/// `earlier`: the oldest first.
+fn conflicts(level: Level, new: &Parsed, earlier: &[Arc<Parsed>]) -> Vec<Incompatibility> {
+    let Ok(found) = level.conflicts::<Infallible>(new, earlier.iter().rev().cloned().map(Ok));
+    found
+}
+
+/// Each may take megabytes: they are made when it is their turn, and no more of them than there need be.
+#[test]
+fn earlier_versions_are_looked_at_one_after_the_other() {
+    let int = parse(Format::Avro, r#""int""#);
+    let text = || parse(Format::Avro, r#""string""#);
+    let made = std::cell::Cell::new(0);
+    let versions = || {
+        (0..100).map(|number| {
+            made.set(made.get() + 1);
+            Ok::<_, Infallible>(if number < 3 { int.clone() } else { text() })
+        })
+    };
+    for (level, expected) in [(Level::None, 0), (Level::Backward, 1), (Level::FullTransitive, 4)] {
+        made.set(0);
+        let Ok(_) = level.conflicts(&int, versions());
+        assert_eq!(made.get(), expected, "{level}");
+    }
+}
+
 #[test]
 fn each_level_decides_on_each_change_in_each_format() {
     let mut wrong = Vec::new();
@@ -99,7 +125,7 @@ fn each_level_decides_on_each_change_in_each_format() {
                 Level::Forward | Level::ForwardTransitive => is_read_by_old,
                 Level::Full | Level::FullTransitive => reads_old && is_read_by_old,
             };
-            let conflicts = level.conflicts(&new, std::slice::from_ref(&old));
+            let conflicts = conflicts(level, &new, std::slice::from_ref(&old));
             if conflicts.is_empty() != expected {
                 wrong.push(format!("{format}, {what}, {level}: expected {expected}: {conflicts:?}"));
             }
@@ -121,7 +147,7 @@ fn transitive_levels_look_at_all_versions_and_the_others_at_the_last() {
     ] {
         let [first, second, third] = texts.map(|text| parse(format, &text));
         let versions = [first, second];
-        let conflicts = |level: Level| !level.conflicts(&third, &versions).is_empty();
+        let conflicts = |level: Level| !conflicts(level, &third, &versions).is_empty();
         assert!(!conflicts(Level::None) && !conflicts(Level::Full), "{format}");
         // Forward: what is new must be read by all; in Protobuf both ways break.
         assert!(conflicts(Level::FullTransitive) && conflicts(Level::ForwardTransitive), "{format}");

@@ -1,7 +1,7 @@
 //! Whether one schema reads what another one wrote: Confluent's rules for Protobuf (docs.confluent.io, "Schema Evolution and
 //! Compatibility"; the names of the rules are those of its registry, version 8).
 //!
-//! Messages meet by name, fields by number. What may change freely has no rule here: packages, enums and their constants, names of
+//! Messages meet by name, fields by number. What may change freely has no rule here: packages of imports, enums and their constants, names of
 //! fields, fields that are optional, order, the labels of messages and texts.
 
 use super::types::{Field, Kind, Label, Message, MessageId, Types};
@@ -82,7 +82,12 @@ pub(super) fn incompatibilities(reader: &Types, writer: &Types) -> Vec<Incompati
         next += 1;
     }
     comparison.spread();
-    let mut found: Vec<Incompatibility> = removed.into_iter().map(message_removed).collect();
+    let mut found = Vec::new();
+    if reader.package() != writer.package() {
+        let message = format!("the package is {:?}, and was {:?}", reader.package(), writer.package());
+        found.push(Incompatibility { rule: "PACKAGE_CHANGED", path: "#/".to_owned(), message });
+    }
+    found.extend(removed.into_iter().map(message_removed));
     if comparison.has_too_many_pairs {
         let message = format!("the schemas have too many messages to compare them all (more than {PAIRS_MAX})");
         found.push(Incompatibility { rule: "FIELD_NAMED_TYPE_CHANGED", path: "#/".to_owned(), message });

@@ -120,6 +120,12 @@ impl ProtobufSchema {
         self.types.roots().first().map(|id| &*self.types.message(*id).full_name)
     }
 
+    /// The full name of the message that a value is: `value` begins with its index. `None`: the index leads nowhere.
+    #[must_use]
+    pub fn message_name(&self, value: &[u8]) -> Option<&str> {
+        value::message_name(&self.types, value)
+    }
+
     /// Why `self` cannot read what `writer` wrote; empty: it can. At most 100 are told.
     #[must_use]
     pub fn incompatibilities(&self, writer: &ProtobufSchema) -> Vec<Incompatibility> {

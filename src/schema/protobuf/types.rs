@@ -14,6 +14,8 @@ pub(super) struct Types {
     messages: Vec<Message>,
     /// The outermost messages of the schema itself, in its order.
     roots: Vec<MessageId>,
+    /// The schema's own; empty: none.
+    package: Box<str>,
 }
 
 #[derive(Debug, Default)]
@@ -93,6 +95,7 @@ impl Types {
     pub(super) fn of(file: &FileDescriptor) -> Types {
         let mut builder =
             Builder { file: file.name().to_owned(), types: Types::default(), ids: HashMap::new(), open: Vec::new() };
+        builder.types.package = file.package_name().into();
         builder.types.roots = file.messages().map(|message| builder.id(message)).collect();
         while let Some((id, message)) = builder.open.pop() {
             builder.fill(id, &message);
@@ -106,6 +109,10 @@ impl Types {
 
     pub(super) fn roots(&self) -> &[MessageId] {
         &self.roots
+    }
+
+    pub(super) fn package(&self) -> &str {
+        &self.package
     }
 
     /// The message that the indexes of a value lead to.

@@ -34,6 +34,14 @@ struct Seen {
     more: Vec<bool>,
 }
 
+/// The full name of the message that what follows magic and schema id is; where clients count differently, of the one that most of them mean.
+pub(super) fn message_name<'t>(types: &'t Types, value: &[u8]) -> Option<&'t str> {
+    let mut indexes = [0; INDEXES_MAX];
+    let indexes = message_indexes(&mut Reader::new(value), &mut indexes).ok()?;
+    let found = types.at(indexes, Counting::All).or_else(|_| types.at(indexes, Counting::Written)).ok()?;
+    Some(&*types.message(found).full_name)
+}
+
 /// Checks what follows magic and schema id.
 ///
 /// # Errors
