@@ -68,10 +68,8 @@ async fn alter(
         let answer = AlterShareGroupOffsetsResponseTopic::default();
         topics.push(answer.with_topic_name(topic.topic_name).with_topic_id(id.0).with_partitions(partitions));
     }
+    // What the group is comes before what its topics are.
     let wanted = wanted.into_vec();
-    if wanted.is_empty() {
-        return Ok(AlterShareGroupOffsetsResponse::default().with_responses(topics));
-    }
     let mut partitions = Partitions::new();
     for (topic, index, _) in &wanted {
         partitions.entry(*topic).or_default().insert(*index);

@@ -8,10 +8,15 @@
 use super::errors::{self, ResponseError, catalog::message};
 use super::{Answer, Context, Handler, share_fetch};
 use crate::coordinator::group::GroupError;
+use crate::coordinator::shards::Pending;
+use crate::coordinator::share::ShareError;
 use crate::coordinator::share::records::Key;
+use crate::ids::TopicId;
 use kafka_protocol::messages::delete_share_group_offsets_response::DeleteShareGroupOffsetsResponseTopic;
 use kafka_protocol::messages::{DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse};
+use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 
 pub struct DeleteShareGroupOffsets;
 
@@ -52,14 +57,19 @@ async fn delete(
         .into_iter()
         .map(|topic| (context.broker.catalog.topic(&topic.topic_name).map(|topic| topic.id), topic.topic_name))
         .collect();
+    let ids: BTreeSet<TopicId> = named.iter().filter_map(|(id, _)| *id).collect();
     // The state goes first: when a crash comes between, the group starts anew there, which is what was asked for.
-    for topic in named.iter().filter_map(|(id, _)| *id) {
+    let name: Arc<str> = group.as_str().into();
+    let mut pending = Vec::new();
+    for topic in ids.iter().copied() {
         for partition in initialized.get(&topic).into_iter().flatten() {
-            let key = Key { group: group.as_str().into(), topic, partition: *partition };
-            forget(context, &key).await.map_err(|error| refused(error, None))?;
+            let key = Key { group: name.clone(), topic, partition: *partition };
+            pending.extend(forget(context, &key).await.map_err(|error| refused(error, None))?);
         }
     }
-    let ids = named.iter().filter_map(|(id, _)| *id).collect();
+    for forgotten in pending {
+        forgotten.wait().await.map_err(|error| refused(errors::shard(&error), None))?;
+    }
     let forgotten = groups.share_forget(group.to_string(), ids).await.map_err(of_group)?.wait().await.map_err(of_group)?;
     let forgotten = forgotten.map_err(|why| refused(errors::group::code(&why.error), Some(&why.message)))?;
     let topics = named.into_iter().map(|(id, name)| {
@@ -77,12 +87,12 @@ async fn delete(
     Ok(DeleteShareGroupOffsetsResponse::default().with_responses(topics.collect()))
 }
 
-async fn forget(context: &Context, key: &Key) -> Result<(), ResponseError> {
-    use crate::coordinator::share::ShareError;
+/// `None`: there is nothing to wait for.
+async fn forget(context: &Context, key: &Key) -> Result<Option<Pending<()>>, ResponseError> {
     match context.broker.share_partitions.delete(key).await {
-        Ok(pending) => pending.wait().await.map_err(|error| errors::shard(&error)),
+        Ok(pending) => Ok(Some(pending)),
         // Nobody has read anything yet.
-        Err(ShareError::NotInitialised) => Ok(()),
+        Err(ShareError::NotInitialised) => Ok(None),
         Err(error) => Err(errors::share::code(&error)),
     }
 }

@@ -37,7 +37,8 @@ impl Handler for DescribeShareGroupOffsets {
     async fn handle(context: Context, request: DescribeShareGroupOffsetsRequest) -> Answer<DescribeShareGroupOffsetsResponse> {
         Answer::Later(Box::pin(async move {
             let mut groups = Vec::with_capacity(request.0.groups.len());
-            for group in request.0.groups {
+            // What a group has is much more than its name: it is told once.
+            for group in once_each(request.0.groups, |group| group.group_id.clone()) {
                 let id = group.group_id.0.clone();
                 groups.push(match describe(&context, group).await {
                     Ok(topics) => DescribedGroup { id, topics, ..DescribedGroup::default() },

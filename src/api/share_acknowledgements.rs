@@ -7,7 +7,7 @@ use super::{Context, errors::share};
 use crate::config::group::ShareGroupSettings;
 use crate::coordinator::shards::Pending;
 use crate::coordinator::share::ShareError;
-use crate::coordinator::share::messages::{Acknowledgement, Policy, Verdict};
+use crate::coordinator::share::messages::{Acknowledgement, GROUP_BYTES_MAX, Policy, Verdict};
 use crate::coordinator::share::ranges::Span;
 use crate::coordinator::share::records::Key;
 use crate::ids::{Offset, TopicId};
@@ -30,10 +30,10 @@ pub struct Renewals {
 /// Whose request it is.
 ///
 /// # Errors
-/// INVALID_REQUEST when group or member is not said.
+/// INVALID_REQUEST when group or member is not said, or the group's id is longer than any group has.
 pub fn member_of(group: Option<&StrBytes>, member: Option<&StrBytes>) -> Result<Member, ResponseError> {
     let id = member.filter(|id| is_member_id(id));
-    match (group, id) {
+    match (group.filter(|group| group.len() <= GROUP_BYTES_MAX), id) {
         (Some(group), Some(id)) => Ok(Member { group: group.as_str().into(), id: id.as_str().into() }),
         _ => Err(ResponseError::InvalidRequest),
     }

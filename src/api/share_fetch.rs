@@ -9,7 +9,7 @@
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};
-use super::fetch::{WAIT_MAX, charge, room};
+use super::fetch::{charge, max_wait, room};
 use super::share_acknowledgements::{self, Outcome, Renewals, by_topic, member_of};
 use super::share_group_heartbeat::is_enabled;
 use super::share_sessions::{Kind, Member, Part, ShareSessionError, Told, Turn};
@@ -20,7 +20,7 @@ use crate::config::group::ShareGroupSettings;
 use crate::coordinator::share::messages::{AcquireMode, Next};
 use crate::ids::TopicId;
 use crate::log::Waiter;
-use crate::log::fetch::Sleeping;
+use crate::log::fetch::{LOOKS_SPARED, PAUSE_MIN, Sleeping};
 use crate::span::Span;
 use crate::wire::frame::Frame;
 use crate::wire::message::DecodeError;
@@ -130,7 +130,7 @@ fn limits(context: &Context, request: &ShareFetchRequest) -> Limits {
         // More than fits into the answer would be waited for in vain.
         min_bytes: bytes(request.min_bytes).min(max_bytes),
         max_bytes,
-        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
+        max_wait: max_wait(context, request.max_wait_ms),
         wanted: Wanted {
             records: i64::from(request.max_records),
             range_records: i64::from(request.batch_size),
@@ -158,9 +158,11 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
     let sleeping = Sleeping::register(sources.iter().map(|source| source.partition.clone()).collect());
     let deadline = tokio::time::Instant::now() + limits.max_wait;
     loop {
+        let began = tokio::time::Instant::now();
         let look = Look { context, member, settings, limits };
         let (found, bytes, is_enough) = look.read(&sources, sleeping.waiter()).await;
-        let is_last = tokio::time::Instant::now() >= deadline;
+        // Who asks for no bytes does not wait for any.
+        let is_last = limits.min_bytes == 0 || tokio::time::Instant::now() >= deadline;
         if is_enough || (is_last && bytes > 0) {
             // Before anything is acquired: a lock runs while its member waits for the answer.
             let memory = charge(context, bytes).await;
@@ -178,7 +180,12 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
             fetched.extend(sources.iter().map(|source| (source.part, Ok(Got::default()))));
             return fetched;
         }
-        let _ = tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await;
+        let pause = began.elapsed().saturating_mul(LOOKS_SPARED);
+        let has_news = tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_ok();
+        // Each look asks the group's shard for each partition, and finds all again that was there before.
+        if has_news && bytes > 0 {
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause.max(PAUSE_MIN))).await;
+        }
     }
 }
 

@@ -4,8 +4,8 @@
 //!  epoch 0: a new session, in place of an older one of the same member    epoch n: its n-th turn    epoch −1: its end
 //! ```
 //! A session ends with the connection that opened it, too; who ends it releases what its member has acquired.
-//! Owner: one map under a short mutex, no await inside. Bound: `group.share.max.share.sessions` sessions, each as large as the partitions that
-//! its member named; when all are taken, new ones are refused. Source: ShareSessionCache, ShareSession, SharePartitionManager.newContext.
+//! Owner: one map under a short mutex, no await inside. Bound: `group.share.max.share.sessions` sessions and [`BYTES_MAX`]; what would take more is
+//! refused. Source: ShareSessionCache, ShareSession, SharePartitionManager.newContext.
 
 use crate::ids::TopicId;
 use std::collections::{HashMap, HashSet};
@@ -13,6 +13,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
+/// What all sessions may remember: two million partitions, some.
+const BYTES_MAX: usize = 64 << 20;
+/// Of one session, beside names and partitions.
+const SESSION_BYTES: usize = 256;
 
 /// A partition of a topic.
 pub type Part = (TopicId, i32);
@@ -74,20 +78,28 @@ struct Session {
 #[derive(Debug, Default)]
 pub struct ShareSessions {
     slots: usize,
-    sessions: Mutex<HashMap<Member, Session>>,
+    bytes_max: usize,
+    sessions: Mutex<Sessions>,
+}
+
+#[derive(Debug, Default)]
+struct Sessions {
+    by_member: HashMap<Member, Session>,
+    /// Of all sessions together.
+    bytes: usize,
 }
 
 impl ShareSessions {
     /// At most `slots` sessions.
     #[must_use]
     pub fn new(slots: usize) -> ShareSessions {
-        ShareSessions { slots, sessions: Mutex::default() }
+        ShareSessions { slots, bytes_max: BYTES_MAX, sessions: Mutex::default() }
     }
 
     /// Opens or continues the session of `member`, and says what to read now. `acknowledges`: whether the request acknowledges anything.
     ///
     /// # Errors
-    /// [`ShareSessionError`]; what session there is, is as before, but for [`ShareSessionError::LimitReached`].
+    /// [`ShareSessionError`]; what session there is, is as before, but for [`ShareSessionError::LimitReached`] with epoch 0.
     pub fn fetch(
         &self,
         member: &Member,
@@ -99,29 +111,36 @@ impl ShareSessions {
     ) -> Result<Turn, ShareSessionError> {
         let mut sessions = self.lock();
         match epoch {
-            FINAL_EPOCH if sessions.contains_key(member) => Ok(Turn { kind: Kind::Last, parts: Vec::new() }),
+            FINAL_EPOCH if sessions.by_member.contains_key(member) => Ok(Turn { kind: Kind::Last, parts: Vec::new() }),
             FINAL_EPOCH => Err(ShareSessionError::NotFound),
             INITIAL_EPOCH if acknowledges => Err(ShareSessionError::AcknowledgesBeforeFetching),
             INITIAL_EPOCH => {
                 sessions.remove(member);
-                if sessions.len() >= self.slots {
+                // Before anything is built. What is named twice counts twice: nobody does that.
+                if sessions.by_member.len() >= self.slots || sessions.bytes + bytes_of(member, asked.len()) > self.bytes_max {
                     return Err(ShareSessionError::LimitReached);
                 }
                 let mut session = Session { epoch: 1, connection, parts: Vec::new() };
                 session.change(asked, &[], false);
-                let parts = session.parts.iter().map(|(part, _)| *part).collect();
-                sessions.insert(member.clone(), session);
+                let parts = session.parts();
+                sessions.bytes += bytes_of(member, session.parts.len());
+                sessions.by_member.insert(member.clone(), session);
                 Ok(Turn { kind: Kind::First, parts })
             }
             _ => {
-                let session = sessions.get_mut(member).ok_or(ShareSessionError::NotFound)?;
-                if session.epoch != epoch {
-                    return Err(ShareSessionError::WrongEpoch);
-                }
-                session.epoch = next_epoch(epoch);
-                session.change(asked, forgotten, true);
-                let parts = session.parts.iter().map(|(part, _)| *part).collect();
-                Ok(Turn { kind: Kind::Later, parts })
+                let more = asked.len() * PART_BYTES;
+                let is_full = sessions.bytes + more > self.bytes_max;
+                sessions.with(member, |session| {
+                    if session.epoch != epoch {
+                        return Err(ShareSessionError::WrongEpoch);
+                    }
+                    if is_full && more > 0 {
+                        return Err(ShareSessionError::LimitReached);
+                    }
+                    session.epoch = next_epoch(epoch);
+                    session.change(asked, forgotten, true);
+                    Ok(Turn { kind: Kind::Later, parts: session.parts() })
+                })
             }
         }
     }
@@ -134,34 +153,34 @@ impl ShareSessions {
         if epoch == INITIAL_EPOCH {
             return Err(ShareSessionError::WrongEpoch);
         }
-        let mut sessions = self.lock();
-        let session = sessions.get_mut(member).ok_or(ShareSessionError::NotFound)?;
-        if epoch == FINAL_EPOCH {
-            return Ok(());
-        }
-        if session.epoch != epoch {
-            return Err(ShareSessionError::WrongEpoch);
-        }
-        session.epoch = next_epoch(epoch);
-        Ok(())
+        self.lock().with(member, |session| {
+            if epoch == FINAL_EPOCH {
+                return Ok(());
+            }
+            if session.epoch != epoch {
+                return Err(ShareSessionError::WrongEpoch);
+            }
+            session.epoch = next_epoch(epoch);
+            Ok(())
+        })
     }
 
     /// Ends a session, and says what its member has read.
     #[must_use]
     pub fn close(&self, member: &Member) -> Vec<Part> {
-        let closed = self.lock().remove(member);
-        closed.map(|session| session.parts.into_iter().map(|(part, _)| part).collect()).unwrap_or_default()
+        self.lock().remove(member).map(|session| session.parts()).unwrap_or_default()
     }
 
     /// Ends the sessions that were opened over a connection which is gone.
     #[must_use]
     pub fn connection_closed(&self, connection: u64) -> Vec<(Member, Vec<Part>)> {
         let mut sessions = self.lock();
-        if sessions.is_empty() {
+        if sessions.by_member.is_empty() {
             return Vec::new();
         }
-        let gone = sessions.extract_if(|_, session| session.connection == connection);
-        gone.map(|(member, session)| (member, session.parts.into_iter().map(|(part, _)| part).collect())).collect()
+        let gone: Vec<_> = sessions.by_member.extract_if(|_, session| session.connection == connection).collect();
+        sessions.bytes -= gone.iter().map(|(member, session)| bytes_of(member, session.parts.len())).sum::<usize>();
+        gone.into_iter().map(|(member, session)| (member, session.parts())).collect()
     }
 
     /// Which answers of a turn the member needs to hear, in the order of `answers`, and remembers that it was told. What had records is read
@@ -169,17 +188,59 @@ impl ShareSessions {
     /// Source: CachedSharePartition.maybeUpdateResponseData.
     #[must_use]
     pub fn news(&self, member: &Member, turn: &Turn, answers: &[(Part, Told)]) -> Vec<bool> {
-        let mut sessions = self.lock();
-        let Some(session) = sessions.get_mut(member) else { return vec![true; answers.len()] };
-        session.forget(answers.iter().filter(|(_, told)| told.is_unknown).map(|(part, _)| part));
+        let heard = self.lock().with(member, |session| Ok(session.news(turn, answers)));
+        heard.unwrap_or_else(|_| vec![true; answers.len()])
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Sessions> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a session of `member` with so many partitions takes.
+fn bytes_of(member: &Member, parts: usize) -> usize {
+    SESSION_BYTES + member.group.len() + member.id.len() + parts * PART_BYTES
+}
+
+const PART_BYTES: usize = size_of::<(Part, bool)>();
+
+impl Sessions {
+    fn remove(&mut self, member: &Member) -> Option<Session> {
+        let session = self.by_member.remove(member)?;
+        self.bytes -= bytes_of(member, session.parts.len());
+        Some(session)
+    }
+
+    /// Changes the session of `member`, and counts what it takes then.
+    fn with<T>(
+        &mut self,
+        member: &Member,
+        change: impl FnOnce(&mut Session) -> Result<T, ShareSessionError>,
+    ) -> Result<T, ShareSessionError> {
+        let session = self.by_member.get_mut(member).ok_or(ShareSessionError::NotFound)?;
+        let before = session.parts.len() * PART_BYTES;
+        let changed = change(session);
+        self.bytes = self.bytes - before + session.parts.len() * PART_BYTES;
+        changed
+    }
+}
+
+impl Session {
+    fn parts(&self) -> Vec<Part> {
+        self.parts.iter().map(|(part, _)| *part).collect()
+    }
+
+    /// See [`ShareSessions::news`].
+    fn news(&mut self, turn: &Turn, answers: &[(Part, Told)]) -> Vec<bool> {
+        self.forget(answers.iter().filter(|(_, told)| told.is_unknown).map(|(part, _)| part));
         if turn.kind == Kind::First {
             return vec![true; answers.len()];
         }
-        let places: HashMap<Part, usize> = session.parts.iter().enumerate().map(|(at, (part, _))| (*part, at)).collect();
+        let places: HashMap<Part, usize> = self.parts.iter().enumerate().map(|(at, (part, _))| (*part, at)).collect();
         let mut served = HashSet::new();
         let mut news = Vec::with_capacity(answers.len());
         for (part, told) in answers {
-            let known = places.get(part).and_then(|at| session.parts.get_mut(*at));
+            let known = places.get(part).and_then(|at| self.parts.get_mut(*at));
             // After an error, and for a partition that is new, the next good answer is news, too.
             news.push(told.has_records || told.is_error || known.as_ref().is_none_or(|(_, is_awaited)| *is_awaited));
             if let Some((_, is_awaited)) = known {
@@ -189,16 +250,10 @@ impl ShareSessions {
                 served.insert(*part);
             }
         }
-        session.parts.sort_by_key(|(part, _)| served.contains(part));
+        self.parts.sort_by_key(|(part, _)| served.contains(part));
         news
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Member, Session>> {
-        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Session {
     fn change(&mut self, asked: Vec<Part>, forgotten: &[Part], is_awaited: bool) {
         let mut known: HashSet<Part> = self.parts.iter().map(|(part, _)| *part).collect();
         self.parts.extend(asked.into_iter().filter(|part| known.insert(*part)).map(|part| (part, is_awaited)));
@@ -250,6 +305,26 @@ mod tests {
         assert_eq!(sessions.acknowledge(&member("a"), 5), Err(ShareSessionError::WrongEpoch));
         assert_eq!(fetch(&sessions, "b", 1, vec![]), Err(ShareSessionError::NotFound), "a session is one member's");
         assert!(fetch(&sessions, "a", 1, vec![]).is_ok(), "a refused request changes nothing");
+    }
+
+    #[test]
+    fn sessions_take_so_much_memory_and_no_more() {
+        let mut sessions = ShareSessions::new(10);
+        sessions.bytes_max = 2 * bytes_of(&member("a"), 3);
+        let parts = |count| (0..count).map(part).collect::<Vec<_>>();
+        fetch(&sessions, "a", 0, parts(3)).expect("opened");
+        fetch(&sessions, "b", 0, parts(1)).expect("opened");
+        assert_eq!(fetch(&sessions, "c", 0, vec![]), Err(ShareSessionError::LimitReached));
+        assert_eq!(fetch(&sessions, "b", 1, parts(4)), Err(ShareSessionError::LimitReached));
+        assert_eq!(fetch(&sessions, "b", 1, vec![part(5), part(6)]).expect("as before").parts, [part(0), part(5), part(6)]);
+        let unknown = Told { is_unknown: true, ..Told::default() };
+        let turn = fetch(&sessions, "b", 2, vec![]).expect("full, and nothing more is asked for");
+        let _ = sessions.news(&member("b"), &turn, &[(part(5), unknown), (part(6), unknown)]);
+        fetch(&sessions, "b", 3, parts(3)).expect("what was forgotten made room");
+        assert_eq!(sessions.close(&member("a")), parts(3));
+        fetch(&sessions, "c", 0, parts(3)).expect("a place is free");
+        assert_eq!(sessions.connection_closed(7).len(), 2);
+        assert_eq!(sessions.lock().bytes, 0);
     }
 
     #[test]
@@ -323,7 +398,7 @@ mod tests {
             let new = *asked.last().expect("it asks");
             assert!(sessions.news(&member("a"), &turn, &[(part(0), Told::default()), (new, unknown)])[1]);
             assert_eq!(fetch(&sessions, "a", epoch + 1, vec![]).map(|turn| turn.parts), Ok(left));
-            sessions.lock().get_mut(&member("a")).expect("open").epoch = epoch + 1;
+            sessions.lock().by_member.get_mut(&member("a")).expect("open").epoch = epoch + 1;
         }
     }
 }

@@ -202,7 +202,9 @@ fn bytes_of(subtopology: &wire::Subtopology) -> usize {
             |info: &streams::TopicInfo| info.configs.iter().map(|pair| pair.key.len() + pair.value.len() + 3).sum::<usize>();
         infos.iter().map(|info| info.name.len() + configs(info) + 9).sum::<usize>()
     };
-    let places = |group: &wire::CopartitionGroup| 2 * (group.source_topics.len() + group.repartition_source_topics.len()) + 4;
+    let places = |group: &wire::CopartitionGroup| {
+        2 * (group.source_topics.len() + group.source_topic_regex.len() + group.repartition_source_topics.len()) + 4
+    };
     subtopology.subtopology_id.len()
         + strings(&subtopology.source_topics)
         + strings(&subtopology.repartition_sink_topics)

@@ -13,8 +13,9 @@ use std::time::Duration;
 
 /// Each look at what has arrived reads all of it again, so a fetch that waits for more than there is does not look each time that something
 /// comes, but after this pause, or after [`LOOKS_SPARED`] times as long as the last look took.
-const PAUSE_MIN: Duration = Duration::from_millis(1);
-const LOOKS_SPARED: u32 = 4;
+pub const PAUSE_MIN: Duration = Duration::from_millis(1);
+/// See [`PAUSE_MIN`].
+pub const LOOKS_SPARED: u32 = 4;
 /// A read that ends where the log does.
 const NO_END: Offset = Offset(i64::MAX);
 

@@ -393,6 +393,11 @@ fn offsets_of_a_share_group_are_shown_altered_and_forgotten() {
         "two of seven behind the start are settled"
     );
     assert_eq!(altered(&mut client, &group, &topic.name, &[(0, 1)]).0, Some(ResponseError::NonEmptyGroup));
+    assert_eq!(
+        altered(&mut client, &group, "no-such-topic", &[(0, 1)]).0,
+        Some(ResponseError::NonEmptyGroup),
+        "before what its topics are"
+    );
     assert_eq!(deleted(&mut client, &group, &topic.name).0, Some(ResponseError::NonEmptyGroup));
     member.leave();
     assert_eq!(altered(&mut client, &group, &topic.name, &[(0, 4), (7, 0)]), (None, vec![None, unknown]));

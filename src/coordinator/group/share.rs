@@ -65,14 +65,18 @@ pub struct ShareGroup {
     pub(super) states: States,
 }
 
+const NOT_ASSIGNED: TargetEpochValue = TargetEpochValue { epoch: FIRST_EPOCH, time: Timestamp(0) };
+/// 0 means "joining".
+const FIRST_EPOCH: i32 = 1;
+
 impl Default for ShareGroup {
-    /// A group that nobody has joined: it has not assigned anything, and its first epoch is 1, because 0 means "joining" (ModernGroup).
+    /// A group that nobody has joined, and whose assignment of nothing is of this epoch (ModernGroup).
     fn default() -> ShareGroup {
         ShareGroup {
-            epoch: 1,
+            epoch: FIRST_EPOCH,
             metadata_hash: 0,
-            assignment_epoch: 0,
-            assignment_time: Timestamp(0),
+            assignment_epoch: NOT_ASSIGNED.epoch,
+            assignment_time: NOT_ASSIGNED.time,
             members: BTreeMap::new(),
             targets: BTreeMap::new(),
             states: States::default(),
@@ -122,7 +126,7 @@ impl ShareGroup {
                 (self.epoch, self.metadata_hash) = (value.epoch, value.metadata_hash);
             }
             ShareRecord::TargetEpoch(value) => {
-                let value = value.unwrap_or(TargetEpochValue { epoch: 0, time: Timestamp(0) });
+                let value = value.unwrap_or(NOT_ASSIGNED);
                 (self.assignment_epoch, self.assignment_time) = (value.epoch, value.time);
             }
             ShareRecord::Member { id, value: Some(metadata) } => {

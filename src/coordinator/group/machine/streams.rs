@@ -90,7 +90,7 @@ impl GroupShard {
     pub(super) fn describe_streams(&self, group_id: &str) -> Result<StreamsDescribed, Refused> {
         match (self.live.get(group_id), self.durable.streams.get(group_id)) {
             (Some(Group::Streams(soft)), Some(group)) => Ok(group.describe(soft)),
-            (Some(Group::Classic(_) | Group::Consumer(_)), _) => {
+            (Some(Group::Classic(_) | Group::Consumer(_) | Group::Share(_)), _) => {
                 Err(not_found(format!("Group {group_id} is not a streams group.")))
             }
             _ => Err(not_found(format!("Group {group_id} not found."))),

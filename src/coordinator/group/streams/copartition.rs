@@ -51,6 +51,9 @@ fn enforce_group(
     agreed: &mut Option<i32>,
     counts: &mut Counts,
 ) -> Result<(), Wrong> {
+    if group.is_empty() {
+        return Ok(());
+    }
     let (mut repartition, mut external) = (BTreeMap::new(), BTreeMap::new());
     for topic in group {
         let side = if fixed.contains(topic) || flexible.contains(topic) { &mut repartition } else { &mut external };

@@ -358,6 +358,8 @@ fn administrators_set_and_forget_positions_of_empty_groups_only() {
     assert!(answered(shard.ask(|caller| Event::List { caller })).is_empty());
     let one = Partitions::from([(topic_id("t"), set(&[1]))]);
     assert_eq!(shard.alter(one.clone()), Ok(1));
+    let group = shard.share_described();
+    assert_eq!((group.epoch, group.assignment_epoch), (1, 1), "nothing is assigned to nobody");
     assert_eq!(shard.initialized(), one);
     assert_eq!(shard.restarted().initialized(), one);
     let mut member = Sharer::of("m", &["t"]);
