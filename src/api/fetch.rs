@@ -19,7 +19,7 @@ use crate::ids::{Offset, TopicId};
 use crate::log::fetch::{Fetched, Isolation, Limits, Target, total};
 use crate::log::{self, Aborted};
 use crate::wire::fetch::{self, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic};
-use crate::wire::frame::Frame;
+use crate::wire::frame::{FIRST_BYTES, Frame};
 use crate::wire::message::DecodeError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
@@ -36,7 +36,8 @@ const READ_COMMITTED: i8 = 1;
 const BYTES_AT_LEAST: usize = 64 << 10;
 
 /// The longest poll: a peer that has gone without a word is not waited for longer.
-pub(super) const WAIT_MAX: Duration = Duration::from_secs(300);
+const WAIT_MAX: Duration = Duration::from_secs(300);
+const LARGE_WAIT_MAX: Duration = Duration::from_secs(1);
 
 pub struct Fetch;
 
@@ -175,9 +176,16 @@ fn limits(context: &Context, request: &fetch::Head) -> Limits {
         // More than fits into the answer would be waited for in vain (ReplicaManager.fetchMessages).
         min_bytes: bytes(request.min_bytes).min(max_bytes),
         max_bytes,
-        max_wait: Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0)).min(WAIT_MAX),
+        max_wait: max_wait(context, request.max_wait_ms),
         isolation: if request.isolation_level == READ_COMMITTED { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
     }
+}
+
+/// How long an answer may be waited for. A request that names very many partitions keeps its memory until it is answered, from all that others' requests
+/// have: it comes again sooner.
+pub(super) fn max_wait(context: &Context, asked_ms: i32) -> Duration {
+    let most = if context.frame_bytes > FIRST_BYTES { LARGE_WAIT_MAX } else { WAIT_MAX };
+    Duration::from_millis(u64::try_from(asked_ms).unwrap_or(0)).min(most)
 }
 
 /// How large an answer may be now: half of the memory that is free for answers, so that they shrink as it fills up, and a little

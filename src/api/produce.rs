@@ -83,8 +83,10 @@ impl Handler for Produce {
 
 /// Both stages of a request, which have until `deadline` together.
 async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -> Answer<ProduceResponse> {
-    if request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>() > PARTITIONS_MAX {
-        return Answer::Close("a produce request names more than 100,000 partitions");
+    // Each has an answer of its own.
+    let named = request.topic_data.len() + request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>();
+    if named > PARTITIONS_MAX {
+        return Answer::Close("a produce request names more than 100,000 topics and partitions");
     }
     let acks = request.acks;
     let mut refusal = refusal_of_all(&request);

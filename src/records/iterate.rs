@@ -245,7 +245,8 @@ fn name<T>(named: &mut Vec<T>, record: T) {
 }
 
 /// The first record of a batch that is at or after `time` and not before offset `from`; `None` when there is none. Decompresses to at most
-/// `limit` bytes, and nothing where the header says that all records are older. Source: FileRecords.searchForTimestamp.
+/// `limit` bytes, and nothing where the header says that all records are older; one that has more answers with its first offset and its largest
+/// timestamp. Source: FileRecords.searchForTimestamp.
 pub fn first_at_time(
     batch: &Bytes,
     limit: usize,
@@ -257,26 +258,40 @@ pub fn first_at_time(
     if header.max_timestamp >= header.base_timestamp && header.max_timestamp < time {
         return Ok(None);
     }
-    let mut iter = records(batch, limit)?;
-    while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
-        if found.1 >= time && found.0 >= from {
-            return Ok(Some(found));
+    let look = || {
+        let mut iter = records(batch, limit)?;
+        while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
+            if found.1 >= time && found.0 >= from {
+                return Ok(Some(found));
+            }
         }
+        Ok(None)
+    };
+    match look() {
+        Err(RecordError::TooLarge { .. }) => {
+            Ok(Some((header.base_offset.max(from), header.max_timestamp)).filter(|found| found.1 >= time))
+        }
+        found => found,
     }
-    Ok(None)
 }
 
 /// The first record with the largest timestamp of a batch; a batch that compaction emptied answers with its last offset and max
-/// timestamp. Decompresses to at most `limit` bytes. Source: KIP-734; RecordBatch.offsetOfMaxTimestamp.
+/// timestamp, and one of more than `limit` bytes once decompressed with its first offset and that. Source: KIP-734; RecordBatch.offsetOfMaxTimestamp.
 pub fn max_at(batch: &Bytes, limit: usize) -> Result<(Offset, Timestamp), RecordError> {
-    let mut iter = records(batch, limit)?;
-    let mut latest: Option<(Offset, Timestamp)> = None;
-    while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
-        if latest.is_none_or(|latest| found.1 > latest.1) {
-            latest = Some(found);
+    let look = || {
+        let mut iter = records(batch, limit)?;
+        let mut latest: Option<(Offset, Timestamp)> = None;
+        while let Some(found) = iter.advance(|raw, _| (raw.offset, raw.timestamp))? {
+            if latest.is_none_or(|latest| found.1 > latest.1) {
+                latest = Some(found);
+            }
         }
+        Ok(latest.unwrap_or((iter.header.last_offset(), iter.header.max_timestamp)))
+    };
+    match look() {
+        Err(RecordError::TooLarge { .. }) => BatchHeader::parse(batch).map(|header| (header.base_offset, header.max_timestamp)),
+        found => found,
     }
-    Ok(latest.unwrap_or((iter.header.last_offset(), iter.header.max_timestamp)))
 }
 
 /// A record whose fields still lie in the batch.

@@ -398,3 +398,15 @@ fn what_is_left_of_a_batch_keeps_its_offsets_and_sequences() {
         }
     }
 }
+
+/// Consumers read it: a look-up by time that leads to it is answered, early rather than never.
+#[test]
+fn a_batch_that_unpacks_to_too_much_is_found_by_its_header() {
+    let value = vec![0_u8; 2 * LIMIT];
+    let batch = BatchBuilder::new(Timestamp(10)).compression(Compression::Zstd);
+    let batch = batch.record_at(Timestamp(10), None, Some(&value), &[]).record_at(Timestamp(90), None, Some(b"x"), &[]).build();
+    assert_eq!(first_at_time(&batch, LIMIT, Timestamp(50), Offset(0)), Ok(Some((Offset(0), Timestamp(90)))));
+    assert_eq!(first_at_time(&batch, LIMIT, Timestamp(50), Offset(1)), Ok(Some((Offset(1), Timestamp(90)))));
+    assert_eq!(first_at_time(&batch, LIMIT, Timestamp(91), Offset(0)), Ok(None));
+    assert_eq!(max_at(&batch, LIMIT), Ok((Offset(0), Timestamp(90))));
+}

@@ -6,7 +6,8 @@
 //! Owner: the reader task owns the read half, the writer task the write half; between them is a queue of
 //! `limits.responses_per_connection` answers. When it is full the reader stops reading, and TCP tells the client to wait. Answers leave in
 //! request order because the writer awaits stage two in that order. The frame's room in memory is held until the answer is written; for
-//! Produce through stage one only: what outlives that is charged to the store's queue.
+//! Produce through stage one only: what outlives that is charged to the store's queue. Of requests above [`FIRST_BYTES`] that are not answered yet, one
+//! connection has at most as much as the largest one of all keys but Produce, or it could take the memory of everybody.
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
 use super::Shared;
@@ -16,7 +17,7 @@ use super::outgoing::{self, Outgoing};
 use crate::api::context::{Connection, Held};
 use crate::api::{self, Answer, Context, Encoded, Row};
 use crate::tasks;
-use crate::wire::frame::{self, Frame, FrameError};
+use crate::wire::frame::{self, FIRST_BYTES, Frame, FrameError};
 use crate::wire::header::{self, Prefix};
 use bytes::{BufMut, Bytes, BytesMut};
 use std::future::Future;
@@ -27,7 +28,7 @@ use std::task::Poll;
 use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::net::tcp::OwnedWriteHalf;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tracing::{debug, info};
 
 /// Produce, the one key whose requests may be large.
@@ -52,7 +53,10 @@ async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Sh
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
-    let mut reader = Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue };
+    let large_kib = (shared.broker.config.limits.admin_request_bytes / 1024).clamp(1, Semaphore::MAX_PERMITS);
+    let large = Arc::new(Semaphore::new(large_kib));
+    let mut reader =
+        Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue, large, large_kib };
     let is_answered = tokio::select! {
         end = reader.run() => {
             debug!(connection = id, reason = %end.reason, "connection ends");
@@ -97,6 +101,9 @@ struct Reader {
     client_id: Arc<str>,
     shared: Arc<Shared>,
     queue: mpsc::Sender<Queued>,
+    /// What large requests may take together until they are answered, in KiB.
+    large: Arc<Semaphore>,
+    large_kib: usize,
 }
 
 impl Reader {
@@ -120,6 +127,8 @@ impl Reader {
         let idle = Duration::from_millis(limits.idle_ms);
         let next = tokio::time::timeout(idle, frame::read_size(&mut self.stream, limits.request_bytes)).await;
         let size = next.map_err(|_| End::answered("idle"))?.map_err(|error| self.unreadable(&error))?;
+        // Before anything of it is read: what waits here waits for this connection's own answers.
+        let place = if size > FIRST_BYTES { Some(self.place_among_large(size).await?) } else { None };
         let mut room = self.shared.request_memory.begin(size).await.map_err(End::silent)?;
         let body = match self.stream.take_whole(size) {
             Some(body) => body,
@@ -137,10 +146,10 @@ impl Reader {
         let answer = self.dispatch(body, held.clone()).await;
         if is_produce {
             // What it carried is charged to the store's queue by now.
-            drop(room);
+            drop((room, place));
         } else {
             // What such a request asks for may live until it is answered.
-            room.into_permits().for_each(|permit| held.keep(permit));
+            room.into_permits().chain(place).for_each(|permit| held.keep(permit));
         }
         match answer {
             Ok(Answer::Silent) => {}
@@ -149,6 +158,11 @@ impl Reader {
             Err(end) => return Err(end),
         }
         if self.connection.is_over() { Err(End::answered("what it has sent has to be sent again, in order")) } else { Ok(()) }
+    }
+
+    async fn place_among_large(&self, size: usize) -> Result<OwnedSemaphorePermit, End> {
+        let kib = u32::try_from((size / 1024).min(self.large_kib)).unwrap_or(u32::MAX);
+        self.large.clone().acquire_many_owned(kib).await.map_err(End::silent)
     }
 
     async fn dispatch(&mut self, mut body: Bytes, held: Held) -> Result<Encoded, End> {

@@ -9,13 +9,14 @@
 use kafka_protocol::messages::ApiVersionsRequest;
 use kafka_protocol::messages::MetadataRequest;
 use kafka_protocol::messages::ProduceRequest;
+use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::protocol::Request;
 use protocol_tests::batch::Batch;
 use protocol_tests::client::Client;
 use protocol_tests::descriptors;
 use protocol_tests::frame;
 use protocol_tests::pipeline::accepted;
-use protocol_tests::records::{PRODUCE_BY_NAME, produce_request};
+use protocol_tests::records::{FETCH_BY_NAME, Fetch, PRODUCE_BY_NAME, produce_request};
 use protocol_tests::samples::{SAMPLES, Sample};
 use protocol_tests::server::{Launch, Server};
 use std::net::SocketAddr;
@@ -226,6 +227,36 @@ fn announced_bytes_cost_nothing_until_they_arrive() {
     assert!(server.is_running());
     let grown = server.peak_memory_bytes() - before;
     assert!(grown < GROWTH_BYTES_MAX, "{} MiB for bytes that never came", grown / MIB);
+}
+
+/// Goal: one connection cannot take the memory of everybody. Method: large requests behind a long poll, which are answered when it is; together they
+/// would be more than there is.
+#[test]
+fn large_requests_behind_a_long_poll_leave_room_for_others() {
+    const LARGE: usize = 30;
+    let launch = Launch::new().set("limits.memory_bytes", &(32 * MIB).to_string());
+    let launch =
+        launch.set("limits.request_bytes", &(4 * MIB).to_string()).set("limits.admin_request_bytes", &(4 * MIB).to_string());
+    let server = launch.start();
+    let topic = server.connect().create_topic("empty", 1, &[]);
+    let mut greedy = server.connect();
+    greedy.set_write_patience(Duration::from_secs(2));
+    let poll = Fetch::of(&topic, 0, 0).waiting(60_000, 1).request();
+    greedy.send(FETCH_BY_NAME, &poll).expect("sent");
+    // Of one partition that is not there, again and again.
+    let partitions = vec![FetchPartition::default().with_partition(7); 60_000];
+    let mut large = poll.clone();
+    large.topics[0].partitions.extend(partitions);
+    for _ in 0..LARGE {
+        // The server stops reading at some time.
+        if greedy.send(FETCH_BY_NAME, &large).is_err() {
+            break;
+        }
+    }
+    let mut client = server.connect();
+    client.set_patience(Duration::from_secs(10));
+    client.assert_alive("large requests that nobody has answered");
+    client.create_topic("another", 1, &[]);
 }
 
 /// Goal: large frames that come at once hold no more than is given to requests, whatever they announce, also when the allocator has pages at hand that

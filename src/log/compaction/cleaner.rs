@@ -30,7 +30,7 @@ pub struct Cleaner {
     now: Timestamp,
     /// What `delete.retention.ms` makes of now.
     horizon: Timestamp,
-    /// See [`Uncleaned::TooLarge`].
+    /// The first batch that is [`Uncleaned`].
     batch_bytes_max: usize,
     /// The first batch that is too large to be put back, of this pass or one before.
     pub uncleaned: Option<Offset>,
@@ -66,17 +66,21 @@ impl Cleaner {
     /// # Errors
     /// [`Uncleaned`]: it stays as it is, though something in it should go.
     pub fn clean(&mut self, batch: &Batch) -> Result<Option<Replacement>, Uncleaned> {
-        let replacement = self.replacement(batch)?;
-        let bytes = match &replacement {
-            Some(Replacement::Rewrite { batch, .. }) => batch.bytes.len(),
-            Some(Replacement::Remove { .. }) | None => 0,
-        };
-        if bytes > self.batch_bytes_max {
-            // Without the tombstones behind it, what they deleted in it would be there again.
+        let cleaned = self.replacement(batch).map_err(Uncleaned::from).and_then(|replacement| self.fitting(replacement));
+        if cleaned.is_err() {
+            // Readers may make more of it than we do: without the tombstones behind it, what they deleted in it would be there again.
             self.uncleaned.get_or_insert(batch.first);
-            return Err(Uncleaned::TooLarge { bytes, limit: self.batch_bytes_max });
         }
-        Ok(replacement)
+        cleaned
+    }
+
+    fn fitting(&self, replacement: Option<Replacement>) -> Result<Option<Replacement>, Uncleaned> {
+        match &replacement {
+            Some(Replacement::Rewrite { batch, .. }) if batch.bytes.len() > self.batch_bytes_max => {
+                Err(Uncleaned::TooLarge { bytes: batch.bytes.len(), limit: self.batch_bytes_max })
+            }
+            _ => Ok(replacement),
+        }
     }
 
     fn replacement(&mut self, batch: &Batch) -> Result<Option<Replacement>, RecordError> {

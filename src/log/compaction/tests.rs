@@ -284,6 +284,16 @@ async fn a_batch_that_does_not_read_stays_and_holds_nothing_up() {
     assert_eq!((compacted.cleaned, compacted.left.map(|one| one.at)), (Offset(3), Some(Offset(1))));
     let batches = house.partition.read(Offset(0), 1 << 20, Offset(i64::MAX)).await.expect("readable");
     assert_eq!(batches.iter().map(|batch| batch.first.0).collect::<Vec<_>>(), [1, 2, 3]);
+    // Somebody may be able to read it: what it has of a key that is deleted behind it must not be there again.
+    house.put("a", None).await;
+    house.put("c", Some("5")).await;
+    for _ in 0..3 {
+        house.compact().await;
+        house.env.advance_ms(house.partition.settings().delete_retention_ms + 1);
+        house.put("d", Some("6")).await;
+    }
+    let batches = house.partition.read(Offset(0), 1 << 20, Offset(i64::MAX)).await.expect("readable");
+    assert!(batches.iter().any(|batch| batch.first == Offset(4)), "the tombstone stays: {batches:?}");
 }
 
 /// A batch of before a start with smaller segments. What is deleted in it is deleted by a tombstone that stays for as long as it does.
