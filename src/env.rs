@@ -12,8 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-/// What the clock and the steady one may drift apart between two looks without anybody having set the clock: it may be the time between reading one and
-/// the other.
+/// What the clock may be ahead of the steady one, or behind it, without being told of: it may be the time between reading one and the other.
 const CLOCK_SET_MS_MIN: i64 = 1000;
 
 /// The clock and the source of randomness of one broker.
@@ -138,7 +137,7 @@ impl ClockWatch {
         ClockWatch { ahead_ms: env.now().ms_since(env.steady()) }
     }
 
-    /// The time, and by how much the clock was set forward (negative: back) since the last look, when it was.
+    /// The time, and by how much the clock was set forward (negative: back) since that was told last; `None`: by less than a second.
     pub fn look(&mut self, env: &Env) -> (Timestamp, Option<i64>) {
         let now = env.now();
         let ahead_ms = now.ms_since(env.steady());

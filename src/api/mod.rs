@@ -112,7 +112,7 @@ pub trait Handler: 'static {
     const BEFORE_AUTH: bool = false;
     /// Whether ApiVersions tells clients of it.
     const LISTED: bool = true;
-    /// Stage one. But for administration it never blocks for durability: that is what [`Answer::Later`] is for.
+    /// Stage one. But for administration and InitProducerId it never blocks for durability: that is what [`Answer::Later`] is for.
     fn handle(context: Context, request: Self::Request) -> impl Future<Output = Answer<ResponseOf<Self>>> + Send;
     /// The version in whose format a version outside [`Handler::VERSIONS`] is refused.
     const UNSUPPORTED_IN: i16 = *Self::VERSIONS.end();

@@ -128,13 +128,13 @@ impl ShareSessions {
                 Ok(Turn { kind: Kind::First, parts })
             }
             _ => {
-                let more = asked.len() * PART_BYTES;
-                let is_full = sessions.bytes + more > self.bytes_max;
+                let room = self.bytes_max.saturating_sub(sessions.bytes) / PART_BYTES;
                 sessions.with(member, |session| {
                     if session.epoch != epoch {
                         return Err(ShareSessionError::WrongEpoch);
                     }
-                    if is_full && more > 0 {
+                    // Partitions are also named to acknowledge what was read of them: that takes no room.
+                    if asked.len() > room && session.lacks(&asked) > room {
                         return Err(ShareSessionError::LimitReached);
                     }
                     session.epoch = next_epoch(epoch);
@@ -228,6 +228,12 @@ impl Sessions {
 impl Session {
     fn parts(&self) -> Vec<Part> {
         self.parts.iter().map(|(part, _)| *part).collect()
+    }
+
+    /// How many of `asked` it does not have.
+    fn lacks(&self, asked: &[Part]) -> usize {
+        let known: HashSet<&Part> = self.parts.iter().map(|(part, _)| part).collect();
+        asked.iter().filter(|part| !known.contains(part)).count()
     }
 
     /// See [`ShareSessions::news`].

@@ -12,7 +12,7 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     match config::load(sources) {
         Ok((config, warnings)) => {
             if let Some(file) = &config.hooks.ca_file
-                && let Err(error) = std::fs::File::open(file)
+                && let Err(error) = std::fs::read(file)
             {
                 return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} cannot be read: {error}"));
             }

@@ -33,7 +33,7 @@ pub(super) fn run(sources: &Sources, on_damage: OnDamage) -> ExitCode {
             EXIT_FAILED,
             &format!(
                 "{} is damaged at position {position}: {why}. fbf repair --yes would give up everything from there to the journal's end, in all \
-                 topics: at least {commits} commits of {bytes} bytes together, which still read. Copy the directory first.",
+                 topics: {commits} commits of {bytes} bytes together are still to be seen there. Copy the directory first.",
                 file.display()
             ),
         ),

@@ -202,7 +202,7 @@ impl Dispatcher {
         self.farewell(committing, is_deleted).await;
     }
 
-    /// What waits for its next attempt waits for as long when somebody sets the clock.
+    /// What waits for its next attempt waits for as long when somebody sets the clock: to be called before anything is made to wait from now on.
     fn follow_clock(&mut self) {
         if let (_, Some(by_ms)) = self.clock.look(&self.shared.handlers.broker.env) {
             self.progress.shift(by_ms);
@@ -350,6 +350,7 @@ impl Dispatcher {
     /// Takes over what was read; whether some topic is gone.
     async fn take_in(&mut self, read: Pages) -> bool {
         let Pages { wanted, pages, mut room } = read;
+        self.follow_clock();
         let now = self.now();
         let may_send = self.may_send();
         let mut is_stale = false;

@@ -8,7 +8,7 @@ use utoipa::openapi::{OpenApi, RefOr, Required};
 
 const API_KEY: &str = "api_key";
 /// What is answered without a key.
-const OPEN: [&str; 2] = ["/healthz", "/readyz"];
+const OPEN: [&str; 3] = ["/healthz", "/readyz", "/"];
 
 /// Adds what the routes themselves cannot say: the project in the path, and how one shows an API key.
 pub fn complete(document: &mut OpenApi, project: &str, auth: HttpAuth) {

@@ -141,12 +141,12 @@ impl Parsed {
         }
     }
 
-    /// The full name of the Protobuf message that `value` is, whose index it begins with; see [`ProtobufSchema::message_name`].
+    /// The full names that the Protobuf message of `value` may have, whose index it begins with; see [`ProtobufSchema::message_names`].
     #[must_use]
-    pub fn message_name(&self, value: &[u8]) -> Option<&str> {
+    pub fn message_names(&self, value: &[u8]) -> Vec<Box<str>> {
         match self {
-            Parsed::Protobuf(schema) => schema.message_name(value),
-            Parsed::Avro(_) | Parsed::Json(_) => None,
+            Parsed::Protobuf(schema) => schema.message_names(value),
+            Parsed::Avro(_) | Parsed::Json(_) => Vec::new(),
         }
     }
 

@@ -398,7 +398,10 @@ impl Registry {
                     state.subjects(Deleted::Only).filter(|subject| is_concerned(subject)).cloned().collect();
                 let gone: Vec<Version> = subjects.iter().flat_map(|subject| state.versions(subject, Deleted::Included)).collect();
                 check_unreferenced(state, &gone, Deletion::Permanent)?;
-                changes = deletions(state, &gone, Deletion::Permanent);
+                // Subjects come in the order of their contexts.
+                let contexts = gone.chunk_by(|one, next| one.subject.context == next.subject.context);
+                changes = contexts.flat_map(|gone| deletions(state, gone, Deletion::Permanent)).collect();
+                changes.extend(subjects.iter().filter(|subject| **subject != scope).map(nothing_set));
             }
             let before = old.mode;
             changes.push(Change::Own(scope, Own { mode, ..old }));
@@ -468,7 +471,7 @@ fn check_unreferenced(state: &State, gone: &[Version], deletion: Deletion) -> Re
     }
 }
 
-/// The changes that delete these versions of one subject, and the schemas that nobody has then.
+/// The changes that delete these versions, all of one context, and the schemas that nobody has then.
 fn deletions(state: &State, gone: &[Version], deletion: Deletion) -> Vec<Change> {
     if deletion == Deletion::Soft {
         return gone

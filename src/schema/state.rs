@@ -184,11 +184,12 @@ impl State {
     /// What of a subject's own settings, and of those that it has from others, counts for it; an alias is its own only.
     #[must_use]
     pub fn counting(&self, subject: &Subject, default: Level) -> Own {
+        let Config { level, compatibility_group, .. } = self.config(subject, default);
         Own {
-            level: Some(self.config(subject, default).level),
+            level: Some(level),
             normalize: self.chain(subject).find_map(|own| own.normalize),
             alias: self.own(subject).and_then(|own| own.alias.clone()),
-            compatibility_group: self.chain(subject).find_map(|own| own.compatibility_group.clone()),
+            compatibility_group,
             mode: None,
         }
     }

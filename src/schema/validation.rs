@@ -90,6 +90,8 @@ pub struct Validation<'a> {
     known: [HashMap<Key, Result<Arc<Found>, Complaint>>; 2],
     /// The schema of the record before.
     last: [Option<(Key, Arc<Found>)>; 2],
+    /// Protobuf schemas that records name, where the subject has the message's name; `None`: it is none, or cannot be used.
+    protobuf: HashMap<Named, Option<Arc<Parsed>>>,
 }
 
 /// How a value says which schema it has.
@@ -105,7 +107,8 @@ enum Named {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Key {
     named: Named,
-    message: Option<Box<str>>,
+    /// Full names: one, or two where clients count messages differently.
+    messages: Vec<Box<str>>,
 }
 
 /// A schema that a record is held against.
@@ -127,7 +130,7 @@ struct Complaint {
 impl<'a> Validation<'a> {
     #[must_use]
     pub fn new(registry: &'a Registry, topic: &'a str, partition: i32) -> Validation<'a> {
-        Validation { registry, topic, partition, known: Default::default(), last: Default::default() }
+        Validation { registry, topic, partition, known: Default::default(), last: Default::default(), protobuf: HashMap::new() }
     }
 
     /// Holds every record of a batch against `rules`; decompresses to at most `limit` bytes.
@@ -182,13 +185,13 @@ impl<'a> Validation<'a> {
             (None, Some(([MAGIC, a, b, c, d], payload))) => (Named::Id(i32::from_be_bytes([*a, *b, *c, *d])), payload),
             (None, _) => (Named::Plain, bytes),
         };
-        let message = match rule.subject {
+        let messages = match rule.subject {
             SubjectName::Record | SubjectName::TopicRecord => {
-                self.message_of(named, in_header.map(|(_, indexes)| indexes), payload)
+                self.messages_of(named, in_header.map(|(_, indexes)| indexes), payload)
             }
-            SubjectName::Fixed(_) | SubjectName::Topic => None,
+            SubjectName::Fixed(_) | SubjectName::Topic => Vec::new(),
         };
-        let key = Key { named, message };
+        let key = Key { named, messages };
         let found = match &self.last[part as usize] {
             // Records of one batch mostly have one schema.
             Some((last, found)) if *last == key => found,
@@ -208,19 +211,29 @@ impl<'a> Validation<'a> {
         checked.map_err(|error| mismatch(part, &error, found))
     }
 
-    /// The full name of the Protobuf message that a record is. `None`: it is none, or its index leads nowhere, which is said when it is looked at.
-    fn message_of(&self, named: Named, in_header: Option<&[u8]>, payload: &[u8]) -> Option<Box<str>> {
+    /// The full names that the Protobuf message of a record may have. Empty: it is none, or its index leads nowhere, which is said when it is looked at.
+    fn messages_of(&mut self, named: Named, in_header: Option<&[u8]>, payload: &[u8]) -> Vec<Box<str>> {
+        let parsed = match self.protobuf.get(&named) {
+            Some(known) => known.clone(),
+            None => {
+                let parsed = self.protobuf_named(named);
+                if self.protobuf.len() < KNOWN_MAX {
+                    self.protobuf.insert(named, parsed.clone());
+                }
+                parsed
+            }
+        };
+        parsed.map(|parsed| parsed.message_names(in_header.map_or(payload, or_first))).unwrap_or_default()
+    }
+
+    fn protobuf_named(&self, named: Named) -> Option<Arc<Parsed>> {
         let id = match named {
             Named::Id(id) => id,
             Named::Guid(guid) => self.id_of(guid, DEFAULT_CONTEXT)?,
             Named::Plain => return None,
         };
         let schema = self.registry.with(|state| state.schema(DEFAULT_CONTEXT, id).cloned())?;
-        if schema.format != Format::Protobuf {
-            return None;
-        }
-        let parsed = self.registry.parsed(&schema).ok()?;
-        parsed.message_name(in_header.map_or(payload, or_first)).map(Box::from)
+        if schema.format == Format::Protobuf { self.registry.parsed(&schema).ok() } else { None }
     }
 
     fn id_of(&self, guid: Uuid, context: &str) -> Option<i32> {
@@ -241,21 +254,20 @@ impl<'a> Validation<'a> {
     }
 
     fn find(&self, part: Part, rule: &Rule, key: &Key) -> Result<Found, Complaint> {
-        let message = key.message.as_deref();
         match key.named {
-            Named::Id(id) => self.find_by_id(part, rule, id, message),
+            Named::Id(id) => self.find_by_id(part, rule, id, &key.messages),
             Named::Guid(guid) => {
                 let fixed = self.fixed_subject(part, rule);
                 let context = fixed.map_or_else(|| DEFAULT_CONTEXT.to_owned(), |subject| subject.context);
                 let id = self.id_of(guid, &context);
                 let unknown = || complaint(Reason::UnknownSchema, format!("{part}: schema {guid} is not registered"));
-                self.find_by_id(part, rule, id.ok_or_else(unknown)?, message)
+                self.find_by_id(part, rule, id.ok_or_else(unknown)?, &key.messages)
             }
             Named::Plain => self.find_for_plain(part, rule),
         }
     }
 
-    fn find_by_id(&self, part: Part, rule: &Rule, id: i32, message: Option<&str>) -> Result<Found, Complaint> {
+    fn find_by_id(&self, part: Part, rule: &Rule, id: i32, messages: &[Box<str>]) -> Result<Found, Complaint> {
         let fixed = self.fixed_subject(part, rule);
         let context = fixed.as_ref().map_or(DEFAULT_CONTEXT, |subject| subject.context.as_str()).to_owned();
         let context = context.as_str();
@@ -268,22 +280,31 @@ impl<'a> Validation<'a> {
             |error: &RegistryError| complaint(Reason::BrokenSchema, format!("{part}: schema id {id} cannot be used: {error}"));
         let needs_parsed = rule.depth == Depth::Full || fixed.is_none();
         let parsed = needs_parsed.then(|| self.registry.parsed(&schema)).transpose().map_err(|error| broken(&error))?;
-        let subject = match fixed {
-            Some(subject) => subject,
+        let subjects = match fixed {
+            Some(subject) => vec![subject],
             None => {
-                let name = message.or_else(|| parsed.as_ref().and_then(|parsed| parsed.record_name())).map(str::to_owned);
-                let name = name.ok_or_else(|| {
-                    complaint(Reason::UnknownSchema, format!("{part}: schema id {id} has no record name to find its subject by"))
-                })?;
-                let name = if rule.subject == SubjectName::Record { name } else { format!("{}-{name}", self.topic) };
-                Subject::plain(name)
+                let of_schema = || parsed.as_ref().and_then(|parsed| parsed.record_name()).into_iter().collect();
+                let names: Vec<&str> =
+                    if messages.is_empty() { of_schema() } else { messages.iter().map(|name| &**name).collect() };
+                let subject_of = |name: &str| match rule.subject {
+                    SubjectName::Record => Subject::plain(name),
+                    _ => Subject::plain(format!("{}-{name}", self.topic)),
+                };
+                names.into_iter().map(subject_of).collect()
             }
         };
-        let version = self.registry.with(|state| {
-            let subject = state.unaliased(&subject);
-            state.holders(context, id, Deleted::Hidden).find(|(holder, _)| **holder == subject).map(|(_, version)| version)
-        });
-        let version = version.ok_or_else(|| unknown(Some(&subject)))?;
+        let Some(first) = subjects.first() else {
+            let why = format!("{part}: schema id {id} has no record name to find its subject by");
+            return Err(complaint(Reason::UnknownSchema, why));
+        };
+        let version_of = |subject: &Subject| {
+            self.registry.with(|state| {
+                let subject = state.unaliased(subject);
+                state.holders(context, id, Deleted::Hidden).find(|(holder, _)| **holder == subject).map(|(_, version)| version)
+            })
+        };
+        let found = subjects.iter().find_map(|subject| Some((subject.clone(), version_of(subject)?)));
+        let (subject, version) = found.ok_or_else(|| unknown(Some(first)))?;
         Ok(Found { id, subject, version, parsed: parsed.filter(|_| rule.depth == Depth::Full) })
     }
 

@@ -53,7 +53,7 @@ async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Sh
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
-    let large_kib = (shared.broker.config.limits.admin_request_bytes / 1024).clamp(1, Semaphore::MAX_PERMITS);
+    let large_kib = (shared.broker.config.limits.admin_request_bytes / 1024).max(1);
     let large = Arc::new(Semaphore::new(large_kib));
     let mut reader =
         Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue, large, large_kib };

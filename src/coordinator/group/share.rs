@@ -122,7 +122,7 @@ impl ShareGroup {
     pub fn apply(&mut self, change: ShareRecord) {
         match change {
             ShareRecord::Epoch(value) => {
-                let value = value.unwrap_or(EpochValue { epoch: 1, metadata_hash: 0 });
+                let value = value.unwrap_or(EpochValue { epoch: FIRST_EPOCH, metadata_hash: 0 });
                 (self.epoch, self.metadata_hash) = (value.epoch, value.metadata_hash);
             }
             ShareRecord::TargetEpoch(value) => {

@@ -16,6 +16,7 @@ use tracing::{debug, info, warn};
 impl Dispatcher {
     /// What becomes of an event after something was done for it.
     pub(super) fn done(&mut self, (place, began, done): Ended, jobs: &Jobs) {
+        self.follow_clock();
         if let Done::Answered { answer, .. } = &done {
             self.shared.meters.attempted(answer);
         }

@@ -144,18 +144,12 @@ fn holders(visitor: &Visitor, id: i32, options: &Options) -> Result<Vec<SubjectA
     let context = options.context();
     visitor.registry.schema(&context, id)?;
     let wanted = options.subject.as_deref().and_then(Subject::parse);
-    let holders: Vec<SubjectAndVersion> = visitor.registry.with(|state| {
-        let all = state.holders(&context, id, options.which()).filter(|(subject, _)| visitor.may_see(subject));
-        let all = all.filter(|(subject, _)| wanted.as_ref().is_none_or(|wanted| wanted == *subject));
-        all.map(|(subject, version)| SubjectAndVersion { subject: subject.to_string(), version }).collect()
+    let (is_known, holders) = visitor.registry.with(|state| {
+        let seen = |deleted| state.holders(&context, id, deleted).filter(|(subject, _)| visitor.may_see(subject));
+        let asked = seen(options.which()).filter(|(subject, _)| wanted.as_ref().is_none_or(|wanted| wanted == *subject));
+        let asked = asked.map(|(subject, version)| SubjectAndVersion { subject: subject.to_string(), version }).collect();
+        (seen(Deleted::Included).next().is_some(), asked)
     });
-    // One whose versions are all deleted is held by nobody; of one that only others hold, they need not know.
-    if holders.is_empty()
-        && !visitor
-            .registry
-            .with(|state| state.holders(&context, id, Deleted::Included).any(|(subject, _)| visitor.may_see(subject)))
-    {
-        return Err(RegistryError::IdNotFound(id).into());
-    }
-    Ok(holders)
+    // One whose versions are all deleted is held by nobody; of one that only others hold, the visitor need not know.
+    if is_known { Ok(holders) } else { Err(RegistryError::IdNotFound(id).into()) }
 }

@@ -30,9 +30,9 @@ pub struct Cleaner {
     now: Timestamp,
     /// What `delete.retention.ms` makes of now.
     horizon: Timestamp,
-    /// The first batch that is [`Uncleaned`].
+    /// See [`Uncleaned::TooLarge`].
     batch_bytes_max: usize,
-    /// The first batch that is too large to be put back, of this pass or one before.
+    /// The first batch that is [`Uncleaned`], of this pass or one before.
     pub uncleaned: Option<Offset>,
 }
 

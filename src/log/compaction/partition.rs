@@ -32,7 +32,7 @@ impl Partition {
         (state.cleaned.max(start), end.min(state.segment.base))
     }
 
-    /// The first batch that is too large to put back: what deletes records in it has to stay.
+    /// The first batch that stays although something in it should go: what deletes records in it has to stay.
     pub(in crate::log) fn uncleaned(&self) -> Option<Offset> {
         self.lock().uncleaned
     }

@@ -120,10 +120,11 @@ impl ProtobufSchema {
         self.types.roots().first().map(|id| &*self.types.message(*id).full_name)
     }
 
-    /// The full name of the message that a value is: `value` begins with its index. `None`: the index leads nowhere.
+    /// The full names that the message of a value may have: `value` begins with its index. Two where clients count differently, none where it leads
+    /// nowhere.
     #[must_use]
-    pub fn message_name(&self, value: &[u8]) -> Option<&str> {
-        value::message_name(&self.types, value)
+    pub fn message_names(&self, value: &[u8]) -> Vec<Box<str>> {
+        value::message_names(&self.types, value)
     }
 
     /// Why `self` cannot read what `writer` wrote; empty: it can. At most 100 are told.

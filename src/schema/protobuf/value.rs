@@ -34,12 +34,14 @@ struct Seen {
     more: Vec<bool>,
 }
 
-/// The full name of the message that what follows magic and schema id is; where clients count differently, of the one that most of them mean.
-pub(super) fn message_name<'t>(types: &'t Types, value: &[u8]) -> Option<&'t str> {
+/// The full names that the message may have of which what follows magic and schema id is.
+pub(super) fn message_names(types: &Types, value: &[u8]) -> Vec<Box<str>> {
     let mut indexes = [0; INDEXES_MAX];
-    let indexes = message_indexes(&mut Reader::new(value), &mut indexes).ok()?;
-    let found = types.at(indexes, Counting::All).or_else(|_| types.at(indexes, Counting::Written)).ok()?;
-    Some(&*types.message(found).full_name)
+    let Ok(indexes) = message_indexes(&mut Reader::new(value), &mut indexes) else { return Vec::new() };
+    let found = [Counting::All, Counting::Written].into_iter().filter_map(|counting| types.at(indexes, counting).ok());
+    let mut names: Vec<Box<str>> = found.map(|id| types.message(id).full_name.clone()).collect();
+    names.dedup();
+    names
 }
 
 /// Checks what follows magic and schema id.
