@@ -1,7 +1,7 @@
 //! ConsumerGroupDescribe, key 69, versions 0-1.
 //!
-//! Behaviour (KIP-848): a group of the consumer protocol with its epochs, and each member with what it is assigned (without what it still
-//! has to give up) and what it should be assigned. Topics that no longer exist are left out.
+//! Behaviour (KIP-848): a group of the consumer protocol with its epochs, and each member with what it owns (what it still has to give up
+//! included, as Kafka's ConsumerGroupDescribeRequestTest wants it) and what it should own. Topics that no longer exist are left out.
 //!
 //! Version notes: 1 tells members of the classic protocol (type 0) from those of the consumer protocol (1) (KIP-1099).
 //! A group that the request names twice is answered once.

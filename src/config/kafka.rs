@@ -276,6 +276,11 @@ impl MigrationPolicy {
     }
 
     #[must_use]
+    pub fn is_enabled(self) -> bool {
+        self != MigrationPolicy::Disabled
+    }
+
+    #[must_use]
     pub fn allows_upgrade(self) -> bool {
         matches!(self, MigrationPolicy::Upgrade | MigrationPolicy::Bidirectional)
     }

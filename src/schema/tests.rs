@@ -219,6 +219,7 @@ async fn import_may_be_set_again_and_begins_without_what_was_deleted_softly() {
     assert_eq!(register(&registry, "a", imported).await.expect("taken"), (1, 70));
     import().await.expect("it is set already");
     registry.set_mode(subject("a"), None, false).await.expect("taken back");
+    registry.delete_subject(subject("a"), Deletion::Soft).await.expect("deleted");
     for name in ["a", ":.x:a", ":.x:b"] {
         register(&registry, name, text("\"long\"")).await.expect("taken");
         registry.delete_subject(subject(name), Deletion::Soft).await.expect("deleted");

@@ -298,7 +298,7 @@ impl ConsumerGroup {
         let members = self.members.iter().rev().map(|(id, member)| {
             let Member { metadata, current } = member;
             let mut assignment = Partitions::new();
-            for (topic, partition) in partitions_of(&current.assigned) {
+            for (topic, partition) in partitions_of(&current.assigned).chain(partitions_of(&current.revoking)) {
                 assignment.entry(topic).or_default().insert(partition);
             }
             ConsumerMember {

@@ -26,6 +26,10 @@ impl ConsumerGroup {
     /// Whether a classic member may join.
     fn admit_classic(&self, request: &JoinRequest, settings: &GroupSettings) -> Result<(), GroupError> {
         let id = request.member_id.as_str();
+        // Kafka's ConsumerProtocolMigrationTest wants it so.
+        if !settings.migration.is_enabled() {
+            return Err(GroupError::InconsistentProtocol);
+        }
         if !self.members.contains_key(id) && self.members.len() >= settings.consumer_members_max {
             return Err(GroupError::MaxSizeReached);
         }

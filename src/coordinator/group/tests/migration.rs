@@ -72,12 +72,11 @@ fn where_the_policy_forbids_it_a_group_keeps_its_protocol() {
 }
 
 #[test]
-fn a_classic_member_may_join_a_group_of_the_consumer_protocol_whatever_the_policy_is() {
+fn a_classic_member_may_not_join_a_group_of_the_consumer_protocol_where_the_policy_is_disabled() {
     let mut shard = Harness::with(GroupSettings { migration: MigrationPolicy::Disabled, ..settings() });
     shard.topics(&[("t", 2)]);
     shard.beat(Consumer::of("b", &["t"]).request()).expect("the first member");
-    let id = refused(shard.join(classic("a", "", &[]))).member_id;
-    assert_eq!(joined(shard.join(classic("a", &id, &[]))).member_id, id);
+    assert_eq!(refused(shard.join(classic("a", "", &[]))).error, GroupError::InconsistentProtocol);
 }
 
 #[test]
