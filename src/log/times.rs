@@ -17,7 +17,7 @@ impl Partition {
     /// # Errors
     /// What reading answers.
     pub async fn offset_for_time(&self, time: Timestamp) -> Result<Option<(Offset, Timestamp)>, ReadError> {
-        let Some(mut from) = self.store().at_time(self.log(), time).await? else { return Ok(None) };
+        let Some(mut from) = self.store().at_time(self.log(), self.start(), time).await? else { return Ok(None) };
         from = from.max(self.start());
         // The store knows a batch a moment before the watermark passes it.
         if from >= self.watermark() {
@@ -63,7 +63,7 @@ impl Partition {
         if let Some(cutoff) = super::retention_cutoff(&settings, now) {
             // Read before the look-up: what is committed while it runs is newer than what it saw, and stays.
             let end = self.watermark();
-            let live = self.store().at_time(self.log(), cutoff).await?.unwrap_or(end);
+            let live = self.store().at_time(self.log(), keep, cutoff).await?.unwrap_or(end);
             keep = keep.max(live);
         }
         if settings.cleanup.delete

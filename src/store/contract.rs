@@ -215,7 +215,7 @@ async fn log_that_is_not_open_is_unknown(h: Harness) {
     unknown(h.store.read(LOG, Offset(0), END, ALL).await.expect_err("not open"));
     unknown(h.store.trim(LOG, F0, Offset(1)).await.expect_err("not open"));
     unknown(h.store.get_snapshot(LOG).await.expect_err("not open"));
-    unknown(h.store.at_time(LOG, Timestamp(0)).await.expect_err("not open"));
+    unknown(h.store.at_time(LOG, Offset(0), Timestamp(0)).await.expect_err("not open"));
     assert_eq!(h.store.size(LOG), 0);
 }
 
@@ -328,7 +328,7 @@ async fn commits_are_told_in_order(h: Harness) {
 
 async fn time_finds_the_first_batch_that_reaches_it(h: Harness) {
     h.store.open(LOG, F0).await.expect("opens");
-    assert_eq!(h.store.at_time(LOG, Timestamp(0)).await.expect("an empty log"), None);
+    assert_eq!(h.store.at_time(LOG, Offset(0), Timestamp(0)).await.expect("an empty log"), None);
     assert_eq!(h.store.max_time(LOG).await.expect("an empty log"), None);
     // Timestamps of producers are not in order.
     for (number, time) in [50, 20, 90, 90, 10, 70, -1].into_iter().enumerate() {
@@ -337,8 +337,13 @@ async fn time_finds_the_first_batch_that_reaches_it(h: Harness) {
     }
     let expected = [(0, Some(0)), (50, Some(0)), (51, Some(20)), (90, Some(20)), (91, None)];
     for (time, offset) in expected {
-        let found = h.store.at_time(LOG, Timestamp(time)).await.expect("found");
+        let found = h.store.at_time(LOG, Offset(0), Timestamp(time)).await.expect("found");
         assert_eq!(found, offset.map(Offset), "time {time}");
+    }
+    // Behind a larger one; a batch that ends at or behind the offset counts.
+    for (from, time, offset) in [(39, 60, Some(30)), (40, 60, Some(50)), (55, 60, Some(50)), (60, 60, None), (40, 5, Some(40))] {
+        let found = h.store.at_time(LOG, Offset(from), Timestamp(time)).await.expect("found");
+        assert_eq!(found, offset.map(Offset), "time {time} from {from} on");
     }
     assert_eq!(h.store.max_time(LOG).await.expect("found"), Some((Offset(20), Timestamp(90))));
 }
@@ -351,8 +356,8 @@ async fn times_of_trimmed_batches_do_not_count(h: Harness) {
     }
     h.store.trim(LOG, F0, Offset(10)).await.expect("trims");
     assert_eq!(h.store.max_time(LOG).await.expect("found"), Some((Offset(20), Timestamp(40))));
-    assert_eq!(h.store.at_time(LOG, Timestamp(30)).await.expect("found"), Some(Offset(20)));
-    assert_eq!(h.store.at_time(LOG, Timestamp(41)).await.expect("found"), None);
+    assert_eq!(h.store.at_time(LOG, Offset(0), Timestamp(30)).await.expect("found"), Some(Offset(20)));
+    assert_eq!(h.store.at_time(LOG, Offset(0), Timestamp(41)).await.expect("found"), None);
 }
 
 async fn kept_bytes_are_whole_batches_and_never_fewer(h: Harness) {

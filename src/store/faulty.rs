@@ -219,8 +219,8 @@ impl LogStore for FaultyStore {
         self.inner.find_mark(id)
     }
 
-    fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {
-        self.inner.at_time(log, time)
+    fn at_time(&self, log: LogId, from: Offset, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {
+        self.inner.at_time(log, from, time)
     }
 
     fn max_time(&self, log: LogId) -> BoxFuture<'_, Result<Option<(Offset, Timestamp)>, StoreError>> {

@@ -342,9 +342,10 @@ impl LogStore for MemoryStore {
         self.with(|kept| Ok(kept.marks.get(&id).copied()))
     }
 
-    fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {
+    fn at_time(&self, log: LogId, from: Offset, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {
         ready(self.with(|kept| {
-            let found = kept.log(log)?.living().find(|batch| batch.max_timestamp >= time).map(|batch| batch.first);
+            let found =
+                kept.log(log)?.living().find(|batch| batch.last >= from && batch.max_timestamp >= time).map(|batch| batch.first);
             Ok(found)
         }))
     }

@@ -183,8 +183,9 @@ pub trait LogStore: Send + Sync {
     /// page cache: called where nothing may wait for long.
     fn find_mark(&self, id: u128) -> Result<Option<Marked>, StoreError>;
 
-    /// The first batch at or after the log's start whose largest timestamp is at least `time`: its first offset; `None` when there is none.
-    fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>>;
+    /// The first batch that ends at or after `from`, of those of the log, whose largest timestamp is at least `time`: its first offset; `None` when there is
+    /// none.
+    fn at_time(&self, log: LogId, from: Offset, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>>;
 
     /// Offset and largest timestamp of the batch (its first offset) that holds the log's largest timestamp; `None` when empty.
     fn max_time(&self, log: LogId) -> BoxFuture<'_, Result<Option<(Offset, Timestamp)>, StoreError>>;

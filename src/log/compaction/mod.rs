@@ -136,9 +136,9 @@ impl Partition {
         }
         let (from, mut end) = self.dirty();
         if settings.min_compaction_lag_ms > 0 {
-            // The first batch that is too young, and all behind it.
+            // The first dirty batch that is too young, and all behind it.
             let young = now.plus_ms(1 - settings.min_compaction_lag_ms);
-            end = end.min(self.store().at_time(self.log(), young).await?.unwrap_or(end));
+            end = end.min(self.store().at_time(self.log(), from, young).await?.unwrap_or(end));
         }
         if from >= end {
             return Ok(None);

@@ -247,6 +247,18 @@ async fn lags_and_ratio_decide_when_a_pass_is_due() {
     lag.env.advance_ms(4_000);
     assert_eq!(lag.compact().await.cleaned, Offset(2), "the last one is in the active segment");
 
+    // One of a clock that went wrong, compacted before anybody asked for a lag.
+    let ahead = House::new(1, &[]).await;
+    let far = Timestamp(NOW.0 + 1_000_000_000_000);
+    ahead.append(BatchBuilder::new(far).record_at(far, Some(b"far"), Some(b"v"), &[]).build()).await;
+    ahead.put("a", Some("v")).await;
+    assert_eq!(ahead.compact().await.cleaned, Offset(1));
+    ahead.partition.set_settings(Arc::new(settings(&[("min.compaction.lag.ms", "5000")])));
+    ahead.put("a", Some("w")).await;
+    ahead.env.advance_ms(6_000);
+    ahead.put("a", Some("x")).await;
+    assert_eq!(ahead.compact().await.cleaned, Offset(3), "what is compacted already holds nothing up");
+
     let ratio = House::new(1, &[("min.cleanable.dirty.ratio", "0.6"), ("max.compaction.lag.ms", "60000")]).await;
     ratio.put("a", Some("v")).await;
     ratio.put("b", Some("v")).await;

@@ -91,7 +91,7 @@ pub(super) async fn replaced_logs_are_still_searched_by_time_and_size(h: Harness
     // What is left: 0 (10 bytes, time 0), 20 (100, 20), 30 (100, 30), 40 (50, 25).
     assert_eq!(h.store.max_time(LOG).await.expect("found"), Some((Offset(30), Timestamp(30))));
     for (time, found) in [(0, Some(0)), (1, Some(20)), (25, Some(30)), (31, None), (40, None)] {
-        assert_eq!(h.store.at_time(LOG, Timestamp(time)).await.expect("searched"), found.map(Offset), "time {time}");
+        assert_eq!(h.store.at_time(LOG, Offset(0), Timestamp(time)).await.expect("searched"), found.map(Offset), "time {time}");
     }
     let expected = [(0, 50), (1, 40), (50, 40), (51, 30), (150, 30), (151, 20), (250, 20), (251, 0), (260, 0), (9_999, 0)];
     for (bytes, offset) in expected {

@@ -382,10 +382,10 @@ impl LogStore for LocalStore {
         self.shared.index()?.mark(id)
     }
 
-    fn at_time(&self, log: LogId, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {
+    fn at_time(&self, log: LogId, from: Offset, time: Timestamp) -> BoxFuture<'_, Result<Option<Offset>, StoreError>> {
         Box::pin(self.reading(move |shared, index| {
             let state = *lock(&shared.ledger).log(log)?;
-            search::at_time(index, log, &state, time)
+            search::at_time(index, log, &state, from, time)
         }))
     }
 

@@ -9,13 +9,19 @@ use super::ledger::LogState;
 use crate::ids::{LogId, Offset, Timestamp};
 use crate::store::StoreError;
 
-/// The first offset of the first batch whose largest timestamp is at least `time`.
-pub(super) fn at_time(index: &Index, log: LogId, state: &LogState, time: Timestamp) -> Result<Option<Offset>, StoreError> {
+/// The first offset of the first batch that ends at or after `from` and whose largest timestamp is at least `time`.
+pub(super) fn at_time(
+    index: &Index,
+    log: LogId,
+    state: &LogState,
+    from: Offset,
+    time: Timestamp,
+) -> Result<Option<Offset>, StoreError> {
     let mut cursor = index.cursor(log, state.start);
     let found = first_where(&mut cursor, state, |entry| entry.running_max >= time)?;
-    // In a log whose maximum was not trimmed this loop ends at once.
+    // In a log whose maximum was not trimmed, nor lies before `from`, this loop ends at once.
     let mut candidate = match found {
-        Some(found) => cursor.seek(found.last)?,
+        Some(found) => cursor.seek(found.last.max(from))?,
         None => None,
     };
     while let Some(located) = candidate {
