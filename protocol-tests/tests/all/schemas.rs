@@ -140,7 +140,7 @@ fn the_registry_takes_nonsense_and_lives() {
         assert!(matches!(answer.status, 200 | 409 | 422), "{kind} {shown}: {}", answer.status);
     }
     for (method, path, body) in [
-        ("POST", "/subjects/s/versions", Some("{}")),
+        ("POST", "/subjects/nobody/versions", Some("{}")),
         ("POST", "/subjects/s/versions", Some("[")),
         ("PUT", "/config", Some(r#"{"compatibility":"UP"}"#)),
         ("PUT", "/mode", Some(r#"{"mode":"UP"}"#)),
