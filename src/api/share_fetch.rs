@@ -20,7 +20,7 @@ use crate::config::group::ShareGroupSettings;
 use crate::coordinator::share::messages::{AcquireMode, Next};
 use crate::ids::TopicId;
 use crate::log::Waiter;
-use crate::log::fetch::{LOOKS_SPARED, PAUSE_MIN, Sleeping};
+use crate::log::fetch::{Sleeping, pause_after};
 use crate::span::Span;
 use crate::wire::frame::Frame;
 use crate::wire::message::DecodeError;
@@ -180,11 +180,11 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
             fetched.extend(sources.iter().map(|source| (source.part, Ok(Got::default()))));
             return fetched;
         }
-        let pause = began.elapsed().saturating_mul(LOOKS_SPARED);
+        let pause = pause_after(began.elapsed());
         let has_news = tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_ok();
         // Each look asks the group's shard for each partition, and finds all again that was there before.
         if has_news && bytes > 0 {
-            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause.max(PAUSE_MIN))).await;
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;
         }
     }
 }

@@ -56,7 +56,7 @@ pub fn check(scope: Scope, overrides: &BTreeMap<String, String>, effective: &Kaf
     };
     refuse("Cannot update these configs dynamically", &is_read_only)?;
     for (name, value) in overrides {
-        let limit = own_of_listener(name).filter(|own| CLUSTER_LEVEL_OF_LISTENER.contains(own));
+        let limit = properties::own_of_listener(name).filter(|own| CLUSTER_LEVEL_OF_LISTENER.contains(own));
         if let Some(property) = properties::broker(limit.unwrap_or(name)) {
             property.check(value)?;
         }
@@ -76,13 +76,8 @@ fn is_read_only(name: &str) -> bool {
         || properties::broker(name).is_some_and(|property| property.mutability == Mutability::ReadOnly)
 }
 
-/// What of one listener `name` sets: `max.connections` of `listener.name.{listener}.max.connections`.
-fn own_of_listener(name: &str) -> Option<&str> {
-    name.strip_prefix("listener.name.")?.split_once('.').map(|(_, own)| own)
-}
-
 fn is_per_broker(name: &str) -> bool {
-    own_of_listener(name).is_some_and(|own| !CLUSTER_LEVEL_OF_LISTENER.contains(&own))
+    properties::own_of_listener(name).is_some_and(|own| !CLUSTER_LEVEL_OF_LISTENER.contains(&own))
         || properties::broker(name).is_some_and(|property| property.mutability == Mutability::PerBroker)
 }
 

@@ -13,9 +13,8 @@ use std::time::Duration;
 
 /// Each look at what has arrived reads all of it again, so a fetch that waits for more than there is does not look each time that something
 /// comes, but after this pause, or after [`LOOKS_SPARED`] times as long as the last look took.
-pub const PAUSE_MIN: Duration = Duration::from_millis(1);
-/// See [`PAUSE_MIN`].
-pub const LOOKS_SPARED: u32 = 4;
+const PAUSE_MIN: Duration = Duration::from_millis(1);
+const LOOKS_SPARED: u32 = 4;
 /// A read that ends where the log does.
 const NO_END: Offset = Offset(i64::MAX);
 
@@ -68,16 +67,22 @@ pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
         // Read again after registering: what arrived in between has woken nobody.
         let began = tokio::time::Instant::now();
         let (fetched, found) = read_all(targets, limits).await;
-        let pause = began.elapsed().saturating_mul(LOOKS_SPARED);
+        let pause = pause_after(began.elapsed());
         // The time first: something may always have arrived meanwhile.
         let is_over = found == Found::Enough || began >= deadline;
         if is_over || tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
             return fetched;
         }
         if found == Found::Some || pause > PAUSE_MIN {
-            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause.max(PAUSE_MIN))).await;
+            tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;
         }
     }
+}
+
+/// How long a fetch does not look again after a look that took `look` and did not find enough; see [`PAUSE_MIN`].
+#[must_use]
+pub fn pause_after(look: Duration) -> Duration {
+    look.saturating_mul(LOOKS_SPARED).max(PAUSE_MIN)
 }
 
 /// What a look at all partitions came to.

@@ -21,6 +21,7 @@ use crate::store::json::{put, read};
 use crate::store::{MetaChange, MetaCompare, MetaStore, StoreError};
 use crate::tasks;
 use serde_json::Value;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use tokio::sync::Mutex;
 use tracing::info;
@@ -398,9 +399,7 @@ impl Registry {
                     state.subjects(Deleted::Only).filter(|subject| is_concerned(subject)).cloned().collect();
                 let gone: Vec<Version> = subjects.iter().flat_map(|subject| state.versions(subject, Deleted::Included)).collect();
                 check_unreferenced(state, &gone, Deletion::Permanent)?;
-                // Subjects come in the order of their contexts.
-                let contexts = gone.chunk_by(|one, next| one.subject.context == next.subject.context);
-                changes = contexts.flat_map(|gone| deletions(state, gone, Deletion::Permanent)).collect();
+                changes = deletions(state, &gone, Deletion::Permanent);
                 changes.extend(subjects.iter().filter(|subject| **subject != scope).map(nothing_set));
             }
             let before = old.mode;
@@ -471,7 +470,7 @@ fn check_unreferenced(state: &State, gone: &[Version], deletion: Deletion) -> Re
     }
 }
 
-/// The changes that delete these versions, all of one context, and the schemas that nobody has then.
+/// The changes that delete these versions, and the schemas that nobody has then.
 fn deletions(state: &State, gone: &[Version], deletion: Deletion) -> Vec<Change> {
     if deletion == Deletion::Soft {
         return gone
@@ -481,16 +480,12 @@ fn deletions(state: &State, gone: &[Version], deletion: Deletion) -> Vec<Change>
     }
     let mut changes: Vec<Change> =
         gone.iter().map(|version| Change::NoVersion(version.subject.clone(), version.version)).collect();
-    let mut ids: Vec<i32> = gone.iter().map(|version| version.schema.id).collect();
-    ids.sort_unstable();
-    ids.dedup();
-    for id in ids {
-        let Some(context) = gone.first().map(|version| &version.subject.context) else { break };
-        let is_kept = state
-            .holders(context, id, Deleted::Included)
-            .any(|(subject, version)| !gone.iter().any(|one| one.subject == *subject && one.version == version));
-        if !is_kept {
-            changes.push(Change::NoSchema(context.clone(), id));
+    let going: HashSet<(&Subject, i32)> = gone.iter().map(|version| (&version.subject, version.version)).collect();
+    let schemas: BTreeSet<(&str, i32)> =
+        gone.iter().map(|version| (version.subject.context.as_str(), version.schema.id)).collect();
+    for (context, id) in schemas {
+        if state.holders(context, id, Deleted::Included).all(|holder| going.contains(&holder)) {
+            changes.push(Change::NoSchema(context.to_owned(), id));
         }
     }
     changes

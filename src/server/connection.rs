@@ -14,6 +14,7 @@ use super::Shared;
 use super::incoming::Incoming;
 use super::metrics::{Asked, Refused};
 use super::outgoing::{self, Outgoing};
+use super::request_memory::permits;
 use crate::api::context::{Connection, Held};
 use crate::api::{self, Answer, Context, Encoded, Row};
 use crate::tasks;
@@ -161,8 +162,7 @@ impl Reader {
     }
 
     async fn place_among_large(&self, size: usize) -> Result<OwnedSemaphorePermit, End> {
-        let kib = u32::try_from((size / 1024).min(self.large_kib)).unwrap_or(u32::MAX);
-        self.large.clone().acquire_many_owned(kib).await.map_err(End::silent)
+        self.large.clone().acquire_many_owned(permits((size / 1024).min(self.large_kib))).await.map_err(End::silent)
     }
 
     async fn dispatch(&mut self, mut body: Bytes, held: Held) -> Result<Encoded, End> {

@@ -143,7 +143,7 @@ fn kib(bytes: usize) -> usize {
     bytes.div_ceil(1024)
 }
 
-fn permits(kib: usize) -> u32 {
+pub(super) fn permits(kib: usize) -> u32 {
     u32::try_from(kib).unwrap_or(u32::MAX)
 }
 

@@ -126,9 +126,15 @@ pub fn broker(name: &str) -> Option<&'static Property> {
 #[must_use]
 pub fn broker_or_listener(name: &str) -> Option<&'static Property> {
     broker(name).or_else(|| {
-        let (_, own) = name.strip_prefix("listener.name.")?.split_once('.')?;
+        let own = own_of_listener(name)?;
         broker(own).or_else(|| broker(own.split_once('.')?.1))
     })
+}
+
+/// What of one listener `name` sets: `max.connections` of `listener.name.{listener}.max.connections`.
+#[must_use]
+pub fn own_of_listener(name: &str) -> Option<&str> {
+    name.strip_prefix("listener.name.")?.split_once('.').map(|(_, own)| own)
 }
 
 /// The setting `name` of client metrics subscriptions.

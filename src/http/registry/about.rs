@@ -26,9 +26,9 @@ pub async fn root() -> Answer<Map<String, Value>> {
     (status = 200, body = Vec<String>), (status = 400, body = Problem), (status = 401, body = Problem), (status = 403, body = Problem)))]
 pub async fn contexts(visitor: Visitor, options: Options) -> Answer<Vec<String>> {
     let contexts = visitor.registry.with(|state| {
-        let own =
-            state.subjects(Deleted::Included).filter(|subject| visitor.may_see(subject)).map(|subject| subject.context.clone());
-        own.chain([DEFAULT_CONTEXT.to_owned()]).collect::<BTreeSet<String>>()
+        let seen = state.subjects(Deleted::Included).filter(|subject| visitor.may_see(subject));
+        let contexts: BTreeSet<&str> = seen.map(|subject| subject.context.as_str()).chain([DEFAULT_CONTEXT]).collect();
+        contexts.into_iter().map(str::to_owned).collect::<Vec<_>>()
     });
     Answer(options.page(contexts.into_iter()))
 }
