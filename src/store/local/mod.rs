@@ -180,7 +180,7 @@ impl LocalStore {
         let held = directory::claim(&options.dir)?;
         let env = Env::system();
         // Nobody else looks for room before the index has used it.
-        preparer::leave_index_room(&options.dir.join("journal"));
+        preparer::leave_room(&options.dir.join("journal"), options.segment_bytes);
         let index = Index::open(&options.dir.join("index"), &env).map_err(|error| {
             let advice = "if it is damaged, bring the directory back from a backup: `fbf repair` cannot mend this";
             OpenError::Io(format!("index in {}: {error}; {advice}", options.dir.display()))

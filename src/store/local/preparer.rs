@@ -7,7 +7,8 @@
 //! quarter full, so a fresh directory costs no zeros. Filling keeps pace with the committer ([`Preparer::allow`]) and is done when the
 //! current segment is three quarters full: a burst of zeros would sit in the device's cache, and each sync waits for what is there. A committer that
 //! comes early gets the file as far as it is.
-//! Bound: one ready segment, [`SPARES_MAX`] recycled files; more are unlinked.
+//! Bound: one ready segment, and recycled files as [`spares_of`] says; more are unlinked. A recycled file costs neither zeros nor, often, pages that memory does
+//! not have yet: where a topic's deletion makes many free at once, the next ones are written to for half of what new files would cost.
 //!
 //! Of the disk, [`INDEX_BYTES`] are left to the index, and as much and one segment to moves (see `reclaim.rs`): where appends would use that they wait, until
 //! something else makes room, or moves do, which take one segment and give more back. Spares count as room, but none is kept that the index lacks.
@@ -17,6 +18,7 @@ use super::segment::Segment;
 use super::{Shared, segment};
 use crate::store::StoreError;
 use crate::tasks;
+use rustix::io::Errno;
 use std::fmt::Display;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -24,10 +26,16 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// Recycled files kept; with the default size 512 MiB.
-pub(super) const SPARES_MAX: usize = 4;
+/// Recycled files that are kept in any case; with the default size 512 MiB.
+pub(super) const SPARES_MIN: usize = 4;
+/// Recycled files that are kept at most; with the default size 4 GiB.
+const SPARES_MAX: usize = 32;
+/// Above [`SPARES_MIN`], recycled files may take one part in so many of what the disk has free: whoever deletes topics wants room.
+const SPARES_SHARE: u64 = 16;
 /// What is left to the index: whoever makes room (a deletion, a trim, the removal of keys) writes there.
 const INDEX_BYTES: u64 = 64 * 1024 * 1024;
+/// Between two attempts to make a segment while too many files are open.
+const FILES_PAUSE: Duration = Duration::from_millis(200);
 /// Between two mebibytes of zeros, so that commits get their share of the disk.
 const PAUSE: Duration = Duration::from_millis(1);
 /// What a segment is divided into to say how far it is: one share is one mebibyte of a segment of the default size.
@@ -132,15 +140,14 @@ impl Preparer {
         }
     }
 
-    /// Whether one more spare is of use.
-    pub fn has_place(&self) -> bool {
-        lock(&self.state).spares.len() < SPARES_MAX
+    /// Whether one more spare of `bytes` is of use.
+    pub fn has_place(&self, dir: &Path, bytes: u64) -> bool {
+        lock(&self.state).spares.len() < spares_max(dir, bytes)
     }
 
     /// Takes a file that is free, for which there is place: reclaim alone brings any.
     pub fn offer(&self, spare: PathBuf) {
         let mut state = lock(&self.state);
-        debug_assert!(state.spares.len() < SPARES_MAX);
         state.spares.push(spare);
     }
 
@@ -157,15 +164,15 @@ impl Preparer {
 
     /// A file to make a segment from, `None` for a new one.
     fn take_spare(&self, dir: &Path, bytes: u64, usage: Usage) -> Result<Option<PathBuf>, NoRoom> {
-        self.leave_index_room(dir);
+        self.leave_room(dir, bytes);
         let mut state = lock(&self.state);
         if state.has_room(dir, bytes, usage) { Ok(state.spares.pop()) } else { Err(NoRoom) }
     }
 
-    /// Unlinks spares while the index lacks room.
-    fn leave_index_room(&self, dir: &Path) {
+    /// Unlinks spares of `bytes` while they are too many for what the disk has free by now.
+    fn leave_room(&self, dir: &Path, bytes: u64) {
         let mut state = lock(&self.state);
-        while lacks_index_room(dir)
+        while state.spares.len() > spares_max(dir, bytes)
             && let Some(spare) = state.spares.pop()
         {
             if let Err(error) = std::fs::remove_file(&spare) {
@@ -196,6 +203,13 @@ impl Preparer {
             state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
         state.is_urgent || state.is_closed
+    }
+
+    /// Lets some time pass; answers whether to try again.
+    fn pause(&self, pause: Duration) -> bool {
+        let state = lock(&self.state);
+        let closed = self.work.wait_timeout_while(state, pause, |state| !state.is_closed);
+        !closed.unwrap_or_else(PoisonError::into_inner).0.is_closed
     }
 
     fn finish(&self, segment: Result<Segment, Unprepared>) {
@@ -233,14 +247,31 @@ pub(super) fn start(shared: &Arc<Shared>) -> JoinHandle<()> {
 
 fn make(shared: &Shared, seq: u64, usage: Usage) -> Result<Segment, Unprepared> {
     let bytes = shared.options.segment_bytes;
-    let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
-    let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
     let dir = shared.segments.dir();
     let spare = shared.preparer.take_spare(dir, bytes, usage).map_err(|NoRoom| no_room(shared, seq, usage))?;
-    Segment::create(dir, seq, bytes, salt(&shared.env), spare, filling).map_err(|error| {
-        let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-        unprepared(shared, seq, &error, is_disk_full)
-    })
+    let mut has_warned = false;
+    loop {
+        let mut should_stop = |filled: u64| shared.preparer.rest(filled * SHARES / bytes);
+        let filling: Option<&mut dyn FnMut(u64) -> bool> = if shared.options.zero_ahead { Some(&mut should_stop) } else { None };
+        match Segment::create(dir, seq, bytes, salt(&shared.env), spare.clone(), filling) {
+            Err(error) if lacks_files(&error) && shared.preparer.pause(FILES_PAUSE) => {
+                if !std::mem::replace(&mut has_warned, true) {
+                    tracing::warn!(%error, "the next journal segment cannot be opened yet; producers wait (ulimit -n)");
+                }
+            }
+            made => {
+                return made.map_err(|error| {
+                    let is_disk_full = matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+                    unprepared(shared, seq, &error, is_disk_full)
+                });
+            }
+        }
+    }
+}
+
+/// Whether too many files are open, in this process or on the machine: that passes, and nothing was written.
+fn lacks_files(error: &std::io::Error) -> bool {
+    matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// What is told of segment `seq` while the disk has no room for it.
@@ -265,15 +296,24 @@ pub(super) fn free_bytes(dir: &Path) -> u64 {
     }
 }
 
-/// Whether less is free than what is left to the index: then no spare is kept.
-pub(super) fn lacks_index_room(dir: &Path) -> bool {
-    free_bytes(dir) < INDEX_BYTES
+/// How many spares of `bytes` may be kept on the disk of `dir`.
+pub(super) fn spares_max(dir: &Path, bytes: u64) -> usize {
+    spares_of(free_bytes(dir), bytes)
 }
 
-/// Unlinks spares in `dir`, the journal's, while the index lacks room.
-pub(super) fn leave_index_room(dir: &Path) {
+/// How many spares of `bytes` may be kept beside `free` bytes: none that the index lacks.
+fn spares_of(free: u64, bytes: u64) -> usize {
+    if free < INDEX_BYTES {
+        return 0;
+    }
+    let share = free / SPARES_SHARE / bytes.max(1);
+    usize::try_from(share).unwrap_or(SPARES_MAX).clamp(SPARES_MIN, SPARES_MAX)
+}
+
+/// Unlinks spares of `bytes` in `dir`, the journal's, that are too many for what the disk has free.
+pub(super) fn leave_room(dir: &Path, bytes: u64) {
     let spares = segment::list(dir).map_or_else(|_| Vec::new(), |listing| listing.spares);
-    Preparer::new(spares).leave_index_room(dir);
+    Preparer::new(spares).leave_room(dir, bytes);
 }
 
 /// A number that no former life of a file, and no client, knows.
@@ -296,6 +336,31 @@ mod tests {
             assert_eq!(lock(&preparer.state).allowed, allowed, "{used} shares used");
         }
         assert!(!preparer.rest(127));
+    }
+
+    #[test]
+    fn spares_take_a_share_of_what_is_free_and_nothing_that_the_index_lacks() {
+        const MIB: u64 = 1024 * 1024;
+        let free_and_spares = [(63, 0), (64, 4), (10 * 1024, 5), (40 * 1024, 20), (1024 * 1024, 32)];
+        for (free, spares) in free_and_spares {
+            assert_eq!(spares_of(free * MIB, 128 * MIB), spares, "{free} MiB free");
+        }
+        assert_eq!(spares_of(u64::MAX, 1), SPARES_MAX);
+    }
+
+    #[test]
+    fn spares_that_are_too_many_are_given_back() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let names = |count: usize| (0..count).map(|number| dir.path().join(format!("{number:016x}.spare"))).collect::<Vec<_>>();
+        for name in names(6) {
+            std::fs::write(name, b"").expect("written");
+        }
+        // Of spares as large as all that is free, the least are kept.
+        leave_room(dir.path(), free_bytes(dir.path()));
+        let left = segment::list(dir.path()).expect("listed").spares;
+        assert_eq!(left.len(), SPARES_MIN);
+        let has_place = |count| Preparer::new(names(count)).has_place(dir.path(), free_bytes(dir.path()));
+        assert_eq!((has_place(SPARES_MIN - 1), has_place(SPARES_MIN)), (true, false), "nor are more taken");
     }
 
     #[test]

@@ -19,7 +19,6 @@
 //! is lost: rows say what must go, and [`Worker::sweep`] compares them.
 
 use super::index::Index;
-use super::preparer::lacks_index_room;
 use super::segment::{Afterwards, Retired, segment_path};
 use super::{Shared, lock};
 use crate::ids::{LogId, Offset};
@@ -336,7 +335,7 @@ impl Worker {
         let io_error = |error: std::io::Error| StoreError::Io(format!("{}: {error}", path.display()));
         let preparer = &self.shared.preparer;
         let has_right_size = bytes == self.shared.options.segment_bytes;
-        let is_wanted = has_right_size && preparer.has_place() && !lacks_index_room(self.shared.segments.dir());
+        let is_wanted = has_right_size && preparer.has_place(self.shared.segments.dir(), bytes);
         let afterwards = if is_wanted { Afterwards::Spare } else { Afterwards::Nothing };
         if let Retired::Spare(spare) = self.shared.segments.retire(seq, afterwards).map_err(io_error)? {
             preparer.offer(spare);

@@ -19,7 +19,7 @@
 use super::index::{Index, JournalState};
 use super::journal::{ALIGNMENT, Commit, SegmentReader};
 use super::ledger::{self, Account, Accounts, Applying, Ledger, Placed};
-use super::preparer::{SPARES_MAX, salt};
+use super::preparer::{SPARES_MIN, salt, spares_max};
 use super::segment::{self, Access, Listing, Position, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
 use super::{LocalOptions, OnDamage, OpenError};
 use crate::env::Env;
@@ -320,7 +320,8 @@ fn placed(commit: &Commit) -> Vec<Placed> {
 /// Files to make segments from: spares, and segments behind the end, which were prepared or cut. What does not fit is unlinked.
 ///
 /// Of what was closed (`was_closed`) none can have been lent. Otherwise one that was cut may have been by the process before, whose sockets the kernel may still
-/// be emptying: then all are parted from their pages, also those that an open which was killed had made spares of.
+/// be emptying: then all are parted from their pages, also those that an open which was killed had made spares of. That takes some milliseconds each, so that fewer
+/// are kept then.
 fn collect_spares(
     dir: &Path,
     listing: &Listing,
@@ -336,6 +337,7 @@ fn collect_spares(
     }
     candidates.sort();
     candidates.dedup();
+    let most = if was_closed { spares_max(dir, segment_bytes) } else { SPARES_MIN };
     let mut spares = Vec::new();
     for path in candidates {
         let bytes = match std::fs::metadata(&path) {
@@ -344,7 +346,7 @@ fn collect_spares(
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
-        let fits = spares.len() < SPARES_MAX && bytes == segment_bytes;
+        let fits = spares.len() < most && bytes == segment_bytes;
         if fits && (was_closed || segment::leave_pages(&path).is_ok()) {
             spares.push(path);
         } else {

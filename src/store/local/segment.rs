@@ -93,7 +93,8 @@ impl Segment {
     ) -> io::Result<Segment> {
         let is_spare = spare.is_some();
         let unready = spare.unwrap_or_else(|| spare_path(dir, seq));
-        let made = Segment::make(dir, (seq, bytes, salt), &unready, is_spare, should_stop);
+        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&unready)?;
+        let made = Segment::make(dir, (seq, bytes, salt), file, &unready, is_spare, should_stop);
         if made.is_err() {
             // It would take room of a disk that may be full, and nobody would know of it before the next open.
             let _ = std::fs::remove_file(&unready);
@@ -104,11 +105,11 @@ impl Segment {
     fn make(
         dir: &Path,
         (seq, bytes, salt): (u64, u64, u64),
+        file: File,
         unready: &Path,
         is_spare: bool,
         should_stop: Option<&mut dyn FnMut(u64) -> bool>,
     ) -> io::Result<Segment> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(unready)?;
         let is_recycled = is_spare && file.metadata()?.len() == bytes;
         if !is_recycled {
             // A leftover of another size under this name must not make the segment longer than it says.
