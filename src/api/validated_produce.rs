@@ -187,7 +187,7 @@ impl Validated {
             Some(topic) => topic,
             None => {
                 let partitions = i32::try_from(self.topic.logs.len()).unwrap_or(1);
-                let new = NewTopic { partitions, ..NewTopic::with_defaults(&name, &broker.config.kafka) };
+                let new = NewTopic { partitions, ..NewTopic::of_ours(&name, &broker.config.kafka) };
                 match broker.create_topic(new).await {
                     Ok(topic) => topic,
                     Err(error) => broker.catalog.topic(&name).ok_or_else(|| {

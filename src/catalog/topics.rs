@@ -64,6 +64,12 @@ impl NewTopic {
             overrides: BTreeMap::new(),
         }
     }
+
+    /// A topic that the server makes for itself: whatever a `default.replication.factor` of a larger cluster says, it needs no other broker.
+    #[must_use]
+    pub fn of_ours(name: &str, kafka: &KafkaSettings) -> NewTopic {
+        NewTopic { replication_factor: 1, ..NewTopic::with_defaults(name, kafka) }
+    }
 }
 
 /// What a new topic becomes, with the defaults filled in.

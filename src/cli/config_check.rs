@@ -2,6 +2,7 @@
 
 use super::{EXIT_USAGE, fail};
 use crate::config::{self, Sources};
+use crate::hooks::authorities;
 use crate::telemetry;
 use std::process::ExitCode;
 
@@ -11,10 +12,14 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     }
     match config::load(sources) {
         Ok((config, warnings)) => {
-            if let Some(file) = &config.hooks.ca_file
-                && let Err(error) = std::fs::read(file)
-            {
-                return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} cannot be read: {error}"));
+            if let Some(file) = &config.hooks.ca_file {
+                let pem = match std::fs::read(file) {
+                    Ok(pem) => pem,
+                    Err(error) => return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} cannot be read: {error}")),
+                };
+                if let Err(error) = authorities(&pem) {
+                    return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} holds no certificates in PEM: {error:#}"));
+                }
             }
             for warning in warnings {
                 println!("warning: {warning}");

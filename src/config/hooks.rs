@@ -5,6 +5,9 @@ use base64::prelude::BASE64_STANDARD;
 use std::fmt;
 use std::path::PathBuf;
 
+/// What `POST /webhooks` publishes, behind the project's prefix.
+pub const EVENTS_TOPIC: &str = "webhooks.events";
+
 /// See the file's header.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Hooks {
@@ -61,6 +64,13 @@ impl Hooks {
                     "hooks.{name} ({own}) is above hooks.{most_name} ({most}), which no endpoint may exceed; set both"
                 ));
             }
+        }
+        // Names that differ in '.' and '_' only are the same (Topic.hasCollision).
+        if self.dead_letter_topic.replace('_', ".") == EVENTS_TOPIC {
+            return Err(format!(
+                "hooks.dead_letter_topic ({:?}) is where `POST /webhooks` publishes: what is given up would be sent again; name another topic",
+                self.dead_letter_topic
+            ));
         }
         Ok(())
     }

@@ -244,8 +244,11 @@ pub(super) static KEYS: &[Key] = &[
         apply: |config, given| {
             let name = given.text()?;
             let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
-            if name.is_empty() || name.len() > 149 || name.starts_with("__") || !name.bytes().all(is_legal) {
-                return Err("a topic's name of 1 to 149 characters that does not begin with \"__\"".to_owned());
+            let is_reserved = name.starts_with("__") || name == "." || name == "..";
+            if name.is_empty() || name.len() > 149 || is_reserved || !name.bytes().all(is_legal) {
+                return Err(
+                    "a topic's name of 1 to 149 characters that does not begin with \"__\" and is not \".\" or \"..\"".to_owned()
+                );
             }
             config.hooks.dead_letter_topic = name;
             Ok(())

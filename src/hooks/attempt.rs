@@ -13,8 +13,9 @@ use super::reading::{Limits, Read, Wanted, read};
 use super::scope::Scope;
 use super::shared::{Memory, Room, Shared};
 use super::slots::{SLOW, Standing};
-use super::wanted::{ENDPOINT_ID, EVENTS_TOPIC, SOURCE_TOPIC};
+use super::wanted::{ENDPOINT_ID, SOURCE_TOPIC};
 use crate::catalog::Topic;
+use crate::config::hooks::EVENTS_TOPIC;
 use crate::ids::Timestamp;
 use bytes::Bytes;
 use reqwest::Url;
@@ -22,9 +23,6 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
-
-/// What a dead letter may have beside its event: headers with the last answer's reason, and the batch around it.
-const LETTER_EXTRA_BYTES: usize = 64 * 1024;
 
 /// A message in memory, and its room there.
 #[derive(Debug)]
@@ -245,9 +243,8 @@ async fn write_letter(
     }
     let name = scope.kafka_name(&shared.settings().dead_letter_topic);
     let handlers = &shared.handlers;
-    let bytes = topic.settings.max_message_bytes.max(shared.settings().body_bytes).saturating_add(LETTER_EXTRA_BYTES);
-    let bytes = bytes.min(i32::MAX as usize);
-    let overrides = BTreeMap::from([("max.message.bytes".to_owned(), bytes.to_string())]);
+    // Whatever its first letter is like, later ones are of other topics, with other limits.
+    let overrides = BTreeMap::from([("max.message.bytes".to_owned(), i32::MAX.to_string())]);
     let dead_letters = publishing::topic(handlers, &name, None, overrides).await?;
     // Letters of one key stay in order.
     let partitions = u64::try_from(dead_letters.logs.len()).unwrap_or(1).max(1);

@@ -11,10 +11,10 @@ use crate::env::Env;
 use crate::tasks;
 use anyhow::Context;
 use bytes::Bytes;
-use reqwest::Url;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
 use reqwest::redirect::Policy;
+use reqwest::{Certificate, Url};
 use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
@@ -32,6 +32,17 @@ const IDLE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Look-ups of names at once: each takes a thread of the blocking pool, for as long as a resolver is silent.
 const LOOKUPS_MAX: usize = 16;
+
+/// The certificates of a file in PEM, `hooks.ca_file`.
+///
+/// # Errors
+/// When there is none, or one does not decode.
+pub fn authorities(pem: &[u8]) -> anyhow::Result<Vec<Certificate>> {
+    let all = Certificate::from_pem_bundle(pem)?;
+    // What is not PEM at all, and keys, are passed over.
+    anyhow::ensure!(!all.is_empty(), "no BEGIN CERTIFICATE in it");
+    Ok(all)
+}
 
 /// One request.
 #[derive(Debug, Clone)]
@@ -70,9 +81,7 @@ impl Client {
             let shown = path.display().to_string();
             let pem = tasks::blocking("read hooks.ca_file", move || std::fs::read(path)).await;
             let pem = pem.with_context(|| format!("hooks.ca_file {shown:?} cannot be read"))?;
-            let all = reqwest::Certificate::from_pem_bundle(&pem);
-            let all = all.with_context(|| format!("hooks.ca_file {shown:?} holds no certificates in PEM"))?;
-            for one in all {
+            for one in authorities(&pem).with_context(|| format!("hooks.ca_file {shown:?} holds no certificates in PEM"))? {
                 builder = builder.add_root_certificate(one);
             }
         }
@@ -175,6 +184,13 @@ mod tests {
 
     fn addresses(list: &[&str]) -> Vec<SocketAddr> {
         list.iter().map(|text| SocketAddr::new(text.parse().expect("an address"), 0)).collect()
+    }
+
+    #[test]
+    fn a_file_without_certificates_is_refused() {
+        for none in [&b"\x30\x82\x01\x0a"[..], b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
+            assert!(authorities(none).is_err(), "{none:?}");
+        }
     }
 
     #[test]

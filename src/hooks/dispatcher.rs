@@ -20,7 +20,8 @@ use super::reading::{Limits, Page, Wanted, read_in};
 use super::scope::Scope;
 use super::shared::{Memory, Shared};
 use super::slots::{SLOW_MAX, Window};
-use super::wanted::{EVENTS_TOPIC, takes};
+use super::wanted::takes;
+use crate::config::hooks::EVENTS_TOPIC;
 use crate::env::ClockWatch;
 use crate::ids::Timestamp;
 use crate::tasks::{self, Owned};
@@ -252,7 +253,7 @@ impl Dispatcher {
     }
 
     fn is_active(&self) -> bool {
-        self.endpoint.record.enabled && !self.is_gone && self.url.is_some()
+        self.endpoint.is_enabled() && !self.is_gone && self.url.is_some()
     }
 
     /// Follows the catalog; whether it worked.

@@ -76,6 +76,9 @@ pub struct Previous {
     pub until: Timestamp,
 }
 
+/// Why an endpoint is disabled whose secret cannot be read.
+pub const SEALED: &str = "its secret was encrypted with another key; rotate the secret, then enable it";
+
 /// An endpoint as it is used.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Endpoint {
@@ -84,7 +87,7 @@ pub struct Endpoint {
     pub previous: Vec<(Secret, Timestamp)>,
     /// Those of `events` that are patterns, and those that are names.
     pub patterns: Vec<Pattern>,
-    /// Its secret was sealed with another key: it is disabled until it gets a new one.
+    /// Its secret was sealed with another key: it is disabled until it gets a new one, or the server the right key.
     pub is_sealed: bool,
 }
 
@@ -183,20 +186,26 @@ impl Record {
 impl Endpoint {
     /// The endpoint of a stored record.
     #[must_use]
-    pub fn open(mut record: Record, vault: &Vault) -> Endpoint {
+    pub fn open(record: Record, vault: &Vault) -> Endpoint {
         let opened = vault.open(&record.id, &record.secret);
         let is_sealed = opened.is_none();
-        if is_sealed {
-            record.enabled = false;
-            record.disabled_reason =
-                Some("its secret was encrypted with another key; rotate the secret, then enable it".to_owned());
-        }
         let secret = opened.unwrap_or_else(|| Secret::of_bytes(Vec::new()));
         let previous = record.previous_secrets.iter();
         let previous = previous.filter_map(|one| Some((vault.open(&record.id, &one.secret)?, one.until))).collect();
         // They were checked when they were stored.
         let patterns = record.settings.events.iter().filter_map(|event| Pattern::parse(event).ok()).collect();
         Endpoint { record, secret, previous, patterns, is_sealed }
+    }
+
+    /// Whether it is sent anything. One whose secret cannot be read is not, whatever its record says: with the right key it goes on.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.record.enabled && !self.is_sealed
+    }
+
+    #[must_use]
+    pub fn disabled_reason(&self) -> Option<&str> {
+        if self.is_sealed { Some(SEALED) } else { self.record.disabled_reason.as_deref() }
     }
 
     /// The secrets that sign now.
@@ -244,6 +253,8 @@ impl Endpoint {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::config::hooks::SecretKey;
+    use crate::env::Env;
 
     pub(in crate::hooks) fn settings() -> Settings {
         Settings {
@@ -256,6 +267,28 @@ pub(super) mod tests {
             timeout_ms: None,
             concurrency: None,
         }
+    }
+
+    /// Its record is stored again with each change: what only the key is to blame for must not be in it.
+    #[test]
+    fn an_endpoint_whose_secret_cannot_be_read_is_disabled_and_its_record_is_not() {
+        let vault = |key| Vault::new(&SecretKey([key; 32]), Env::system());
+        let (right, wrong) = (vault(1), vault(2));
+        let record = Record {
+            id: "ep_1".to_owned(),
+            project: None,
+            name: "crm".to_owned(),
+            settings: settings(),
+            enabled: true,
+            disabled_reason: None,
+            created: Timestamp(0),
+            secret: right.seal("ep_1", &Secret::of_bytes(vec![7; 24])),
+            previous_secrets: Vec::new(),
+        };
+        let sealed = Endpoint::open(record.clone(), &wrong);
+        assert!(sealed.is_sealed && !sealed.is_enabled() && sealed.disabled_reason() == Some(SEALED));
+        let opened = Endpoint::open(sealed.record, &right);
+        assert!(opened.is_enabled() && opened.disabled_reason().is_none() && opened.record == record);
     }
 
     #[test]

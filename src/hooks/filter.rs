@@ -4,6 +4,7 @@ use crate::records::json;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use std::collections::BTreeMap;
 
 /// Conditions of one endpoint.
@@ -66,8 +67,12 @@ impl Filters {
         if self.data.is_empty() || value.is_some_and(|value| json::has_more_values(value, PARTS_MAX)) {
             return true;
         }
-        let Some(value) = value.and_then(|value| serde_json::from_slice::<Value>(value).ok()) else { return false };
-        self.data.iter().all(|(pointer, wanted)| value.pointer(pointer) == Some(wanted))
+        let Some(bytes) = value else { return false };
+        match serde_json::from_slice::<Value>(bytes) {
+            Ok(value) => self.data.iter().all(|(pointer, wanted)| value.pointer(pointer) == Some(wanted)),
+            // JSON that cannot be looked into (nested too deeply, a number that is out of range) is wanted, rather than lost.
+            Err(_) => serde_json::from_slice::<&RawValue>(bytes).is_ok(),
+        }
     }
 }
 
@@ -103,6 +108,14 @@ mod tests {
         assert!(wanted.take(&[], Some(br#"{"a": null}"#)));
         assert!(Filters::default().take(&[], None), "no condition");
         assert!(!filters(r#"{"headers": {"a": ""}}"#).take(&[header("a", None)], None), "a null is not empty");
+    }
+
+    #[test]
+    fn what_cannot_be_looked_into_is_wanted_rather_than_lost() {
+        let deep = format!(r#"{{"kind": "a", "x": {}1{}}}"#, "[".repeat(200), "]".repeat(200));
+        assert!(filters(r#"{"data": {"/kind": "a"}}"#).take(&[], Some(deep.as_bytes())));
+        assert!(filters(r#"{"data": {"/kind": "a"}}"#).take(&[], Some(br#"{"kind": "b", "x": 1e999}"#)));
+        assert!(!filters(r#"{"data": {"/kind": "a"}}"#).take(&[], Some(&deep.as_bytes()[1..])), "what is no JSON is not");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use super::offsets::{self, EARLIEST, LATEST};
 use super::publishing::{self, NewRecord};
 use super::reading::{Limits, Wanted, read};
 use super::slots::Standing;
+use crate::catalog::dynamic::{Change, Edit};
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -138,6 +139,23 @@ impl History {
         self.rings().remove(endpoint);
     }
 
+    /// Gives the topic of a start before what the configuration says now. Where that fails it is said in the log: nothing is delivered by it.
+    pub async fn follow_settings(&self) {
+        let broker = &self.handlers.broker;
+        let Some(topic) = broker.catalog.topic(TOPIC) else { return };
+        let changes: Vec<Change> = self
+            .overrides()
+            .into_iter()
+            .filter(|(name, value)| topic.overrides.get(name) != Some(value))
+            .map(|(name, value)| Change { name, edit: Edit::Set(value) })
+            .collect();
+        if !changes.is_empty()
+            && let Err(error) = broker.alter_topic(TOPIC, changes).await
+        {
+            warn!(topic = TOPIC, %error, "the settings of the history of webhooks' deliveries could not be changed");
+        }
+    }
+
     /// Reads the end of the topic back. What cannot be read is left out: it is history, and nothing is delivered by it.
     pub async fn load(&self, is_known: impl Fn(&str) -> bool) {
         let Some(topic) = self.handlers.broker.catalog.topic(TOPIC) else { return };
@@ -187,12 +205,21 @@ impl History {
             if batch.is_empty() {
                 return Ok(());
             }
-            let retention_ms = self.handlers.broker.config.hooks.deliveries_retention_ms;
-            let overrides = BTreeMap::from([("retention.ms".to_owned(), retention_ms.to_string())]);
-            let topic = publishing::topic(&self.handlers, TOPIC, Some(1), overrides).await?;
+            let topic = publishing::topic(&self.handlers, TOPIC, Some(1), self.overrides()).await?;
             let now = self.handlers.broker.env.now();
             publishing::publish(&self.handlers, &topic, PARTITION, &batch, now).await?;
         }
+    }
+
+    /// The topic's settings, whatever those of topics are by default: its records have no keys.
+    fn overrides(&self) -> BTreeMap<String, String> {
+        let retention_ms = self.handlers.broker.config.hooks.deliveries_retention_ms;
+        let settings = [
+            ("retention.ms", retention_ms.to_string()),
+            ("cleanup.policy", "delete".to_owned()),
+            ("max.message.bytes", i32::MAX.to_string()),
+        ];
+        settings.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     fn next_batch(&self) -> Vec<NewRecord> {

@@ -118,7 +118,7 @@ impl Hooks {
     pub fn measure(&self) {
         let metrics = &self.shared.meters.metrics;
         let all = self.all();
-        let enabled = all.iter().filter(|endpoint| endpoint.record.enabled).count();
+        let enabled = all.iter().filter(|endpoint| endpoint.is_enabled()).count();
         for (state, count) in [("enabled", enabled), ("disabled", all.len() - enabled)] {
             metrics.webhook_endpoints.of([state]).set(level(count));
         }

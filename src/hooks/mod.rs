@@ -68,6 +68,7 @@ mod target;
 mod vault;
 mod wanted;
 
+pub use client::authorities;
 pub use delivery::{Delivery, Status, Totals};
 pub use endpoint::{Endpoint, Settings};
 pub use error::HooksError;
@@ -191,6 +192,7 @@ impl Hooks {
         let hooks = self.clone();
         let start = tasks::spawn("start webhooks", async move {
             let known: std::collections::HashSet<String> = hooks.all().iter().map(|one| one.record.id.clone()).collect();
+            hooks.shared.history.follow_settings().await;
             hooks.shared.history.load(|id| known.contains(id)).await;
             for endpoint in hooks.all() {
                 // In its turn, as it is then: one that is deleted meanwhile must not be started.

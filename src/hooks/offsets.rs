@@ -30,6 +30,8 @@ const OFFSET_FETCH: i16 = 8;
 const LIST_OFFSETS: i16 = 6;
 const DELETE_GROUPS: i16 = 2;
 const READ_COMMITTED: i8 = 1;
+/// Partitions that one request commits: the coordinator writes it as a whole, and takes 16 MiB.
+const COMMITTED_AT_ONCE: usize = 10_000;
 /// The metadata of our commits.
 const MARK: &str = "webhooks";
 
@@ -77,14 +79,37 @@ pub async fn committed(
     Ok(found)
 }
 
-/// Commits offsets for `group`, which has no members. Durable when it returns.
+/// Commits offsets for `group`, which has no members. Durable when it returns; after an error some may be.
 ///
 /// # Errors
 /// What the coordinator answers: somebody has joined the group, for one. Partitions that are gone are no error.
 pub async fn commit(handlers: &Handlers, group: &str, offsets: &Offsets) -> Result<(), HooksError> {
-    if offsets.is_empty() {
-        return Ok(());
+    for piece in pieces(offsets, COMMITTED_AT_ONCE) {
+        commit_piece(handlers, group, &piece).await?;
     }
+    Ok(())
+}
+
+/// `offsets` by at most so many.
+fn pieces(offsets: &Offsets, most: usize) -> Vec<Offsets> {
+    let mut pieces = Vec::new();
+    let mut left = most;
+    for (topic, partitions) in offsets {
+        for (partition, offset) in partitions {
+            if pieces.is_empty() || left == 0 {
+                pieces.push(Offsets::new());
+                left = most;
+            }
+            left -= 1;
+            if let Some(piece) = pieces.last_mut() {
+                piece.entry(*topic).or_default().insert(*partition, *offset);
+            }
+        }
+    }
+    pieces
+}
+
+async fn commit_piece(handlers: &Handlers, group: &str, offsets: &Offsets) -> Result<(), HooksError> {
     let topics = offsets.iter().map(|(topic, partitions)| {
         let partitions = partitions.iter().map(|(partition, offset)| {
             OffsetCommitRequestPartition::default()
@@ -158,4 +183,25 @@ pub fn name_of(topic: &str) -> TopicName {
 
 fn group_id(id: &str) -> GroupId {
     GroupId(StrBytes::from_string(id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_offsets_are_committed_in_pieces() {
+        let (a, b) = (TopicId(Uuid::from_u128(1)), TopicId(Uuid::from_u128(2)));
+        let offsets = Offsets::from([(a, (0..3).map(|partition| (partition, 7)).collect()), (b, BTreeMap::from([(0, 8)]))]);
+        let counts =
+            |most| pieces(&offsets, most).iter().map(|piece| piece.values().map(BTreeMap::len).sum()).collect::<Vec<usize>>();
+        assert_eq!((counts(1), counts(2), counts(3), counts(4)), (vec![1; 4], vec![2, 2], vec![3, 1], vec![4]));
+        let together: Vec<_> = pieces(&offsets, 2)
+            .into_iter()
+            .flatten()
+            .flat_map(|(topic, own)| own.into_iter().map(move |one| (topic, one)))
+            .collect();
+        assert_eq!(together, [(a, (0, 7)), (a, (1, 7)), (a, (2, 7)), (b, (0, 8))]);
+        assert!(pieces(&Offsets::new(), 2).is_empty());
+    }
 }

@@ -35,7 +35,7 @@ impl NewRecord {
     }
 }
 
-/// The topic `name`, made with the broker's defaults, or with `partitions` and `overrides`, if it is not there.
+/// The topic `name`, made with one replica and otherwise the broker's defaults, or with `partitions` and `overrides`, if it is not there.
 ///
 /// # Errors
 /// When it cannot be made.
@@ -48,7 +48,7 @@ pub async fn topic(
     if let Some(topic) = handlers.broker.catalog.topic(name) {
         return Ok(topic);
     }
-    let defaults = NewTopic::with_defaults(name, &handlers.broker.config.kafka);
+    let defaults = NewTopic::of_ours(name, &handlers.broker.config.kafka);
     let new = NewTopic { partitions: partitions.unwrap_or(defaults.partitions), overrides, ..defaults };
     let there = |name: &str| handlers.broker.catalog.topic(name);
     match handlers.broker.create_topic(new).await {

@@ -2,7 +2,7 @@
 //!
 //! A change that has begun runs to its end even if whoever asked goes away. Each commit compares the record's revision, so that a second writer is noticed.
 
-use super::endpoint::{Endpoint, PREVIOUS_SECRETS_MAX, Previous, Record, Settings, check_endpoint_name};
+use super::endpoint::{Endpoint, PREVIOUS_SECRETS_MAX, Previous, Record, SEALED, Settings, check_endpoint_name};
 use super::error::HooksError;
 use super::offsets::{self, LATEST, Offsets};
 use super::saver::or_fatal;
@@ -29,7 +29,7 @@ pub struct NewEndpoint {
 }
 
 /// What a change does to an endpoint's settings.
-pub type Change = Box<dyn FnOnce(&mut Settings, &mut bool) + Send>;
+pub type Change = Box<dyn FnOnce(&mut Settings, &mut Option<bool>) + Send>;
 
 impl Hooks {
     /// The endpoint of this name.
@@ -103,11 +103,13 @@ impl Hooks {
             let mut turn = hooks.turn.lock().await;
             let before = hooks.get(&scope, &name)?;
             let mut record = before.record.clone();
-            let mut enabled = record.enabled;
+            let mut enabled = None;
             change(&mut record.settings, &mut enabled);
             record.settings.check_change(&before.record.settings, hooks.shared.settings())?;
             hooks.shared.rules.check(&record.settings.url).map_err(HooksError::Invalid)?;
-            set_enabled(&before, &mut record, enabled, None)?;
+            if let Some(enabled) = enabled {
+                set_enabled(&before, &mut record, enabled, None)?;
+            }
             let endpoint = Endpoint::open(record, &hooks.vault);
             let known = hooks.topics_of(&scope, &before);
             let topics = hooks.topics_of(&scope, &endpoint);
@@ -172,6 +174,10 @@ impl Hooks {
             if overlap_ms == 0 || before.is_sealed {
                 // It leaked, or cannot be read.
                 record.previous_secrets.clear();
+                if before.is_sealed {
+                    // Its receiver does not know the new secret yet.
+                    (record.enabled, record.disabled_reason) = (false, Some(SEALED.to_owned()));
+                }
             } else {
                 record.previous_secrets.retain(|one| now < one.until);
                 record.previous_secrets.insert(0, Previous { secret: record.secret, until: now.plus_ms(overlap_ms) });

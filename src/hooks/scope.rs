@@ -1,4 +1,4 @@
-//! Whose an endpoint is: a project, and the topics that are the project's.
+//! Whose topics are whose: a project, and the names that are the project's. Both HTTP and webhooks ask here, and nowhere else.
 
 use crate::config::{Http, HttpAuth};
 
@@ -24,6 +24,12 @@ impl Scope {
         let all = http.projects.values().map(|project| &project.topic_prefix);
         let others = all.filter(|other| other.len() > prefix.len() && other.starts_with(&prefix)).cloned().collect();
         Some(Scope { project: Some(id.to_owned()), prefix, others })
+    }
+
+    /// Whether every topic is the project's.
+    #[must_use]
+    pub fn has_all(&self) -> bool {
+        self.prefix.is_empty() && self.others.is_empty()
     }
 
     /// The Kafka topic that the project calls `name`.

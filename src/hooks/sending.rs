@@ -13,7 +13,7 @@ use super::offsets;
 use super::publishing::{self, NewRecord};
 use super::scope::Scope;
 use super::slots::{SLOW, Standing};
-use super::wanted::EVENTS_TOPIC;
+use crate::config::hooks::EVENTS_TOPIC;
 use crate::ids::Timestamp;
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -97,7 +97,7 @@ impl Hooks {
         let offset = publishing::publish(&self.shared.handlers, &topic, partition, &[record], now).await?;
         let deliveries: Vec<(String, Arc<Endpoint>)> =
             endpoints.into_iter().map(|one| (one.message_id(topic.id, partition, offset), one)).collect();
-        for (id, endpoint) in &deliveries {
+        for (id, endpoint) in deliveries.iter().filter(|(_, endpoint)| self.now(endpoint).is_some()) {
             // It may have been delivered already.
             let origin = Origin { topic: EVENTS_TOPIC.to_owned(), partition, offset };
             let delivery = Delivery::new(id.clone(), event_type.to_owned(), Some(origin), now);
@@ -151,7 +151,10 @@ impl Hooks {
         let status = if answer.verdict() == Verdict::Success { Status::Success } else { Status::Failed };
         let delivery = Delivery::new(message.id, message.event_type, None, now).answered(status, 1, &answer);
         let delivery = Delivery { updated: env.now(), ..delivery };
-        self.shared.history.record(&endpoint.record.id, delivery.clone());
+        // An endpoint that was deleted meanwhile has no history any more, and nobody would forget it again.
+        if self.now(&endpoint).is_some() {
+            self.shared.history.record(&endpoint.record.id, delivery.clone());
+        }
         Ok(delivery)
     }
 

@@ -6,11 +6,10 @@ use super::reading::Read;
 use super::scope::Scope;
 use crate::catalog::patterns::{Pattern, Patterns, is_hidden};
 use crate::catalog::{Catalog, Topic};
+use crate::config::hooks::EVENTS_TOPIC;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// What `POST /webhooks` publishes to, as the project calls it.
-pub const EVENTS_TOPIC: &str = "webhooks.events";
 /// The header of a dead letter that says whose it was.
 pub const ENDPOINT_ID: &str = "webhook-endpoint-id";
 /// The header of a dead letter that says which topic its event is of, as the project calls it.

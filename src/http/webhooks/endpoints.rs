@@ -152,8 +152,8 @@ impl EndpointView {
             url: settings.url,
             secret: endpoint.secret.reveal(),
             events: settings.events,
-            enabled: record.enabled,
-            disabled_reason: record.disabled_reason.clone(),
+            enabled: endpoint.is_enabled(),
+            disabled_reason: endpoint.disabled_reason().map(str::to_owned),
             created_at: rfc3339(record.created),
             description: settings.description,
             metadata: settings.metadata,
@@ -238,7 +238,7 @@ pub async fn update_endpoint(
     Name(name): Name,
     Body(change): Body<EndpointChange>,
 ) -> Result<Json<EndpointView>, HttpError> {
-    let apply = move |settings: &mut Settings, enabled: &mut bool| {
+    let apply = move |settings: &mut Settings, enabled: &mut Option<bool>| {
         let EndpointChange { url, events, description, metadata, filters, ordered, timeout_ms, concurrency, .. } = change;
         set(&mut settings.url, url);
         set(&mut settings.events, events);
@@ -248,7 +248,7 @@ pub async fn update_endpoint(
         set(&mut settings.ordered, ordered);
         set(&mut settings.timeout_ms, timeout_ms);
         set(&mut settings.concurrency, concurrency);
-        set(enabled, change.enabled);
+        *enabled = change.enabled;
     };
     let endpoint = caller.shared.hooks.update(caller.scope(), name, Box::new(apply)).await;
     shown(&caller, endpoint)
