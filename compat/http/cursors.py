@@ -135,6 +135,17 @@ def reading_leases_and_commits_nothing(broker):
 
 
 @suite.test
+def a_topic_that_was_made_anew_is_read_from_its_beginning(broker):
+    client, topic = filled(broker, 10)
+    cursor = read_from(client, topic, "earliest", limit=5)["cursor"]
+    client.delete(topic_path(topic))
+    client.create(topic, partitions=1)
+    for number in range(10):
+        client.produce(topic, f"anew {number}")
+    expect_equal(rest(client, topic, client.consume(topic, cursor=cursor)), [f"anew {number}" for number in range(10)], "with its cursor")
+
+
+@suite.test
 def reading_may_wait(broker):
     client, topic = filled(broker, 3)
     for query in [{"from": "latest"}, {"cursor": read_from(client, topic, "latest")["cursor"]}]:

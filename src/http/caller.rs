@@ -30,46 +30,38 @@ const CLIENT_ID: &str = "http";
 pub struct Caller {
     pub shared: Arc<Shared>,
     connection: Arc<Connection>,
-    /// `None` without API keys: there is one project, which everything belongs to.
-    project: Option<Arc<str>>,
-    /// Names of the project's topics begin with this.
-    prefix: Arc<str>,
-    /// Longer prefixes of other projects that begin so: what begins with one of them is theirs.
-    others: Arc<[String]>,
+    /// Whose topics it may use.
+    scope: Arc<Scope>,
 }
 
 impl Caller {
     /// The Kafka topic that HTTP calls `name`.
     #[must_use]
     pub fn kafka_name(&self, name: &str) -> String {
-        format!("{}{name}", self.prefix)
+        self.scope.kafka_name(name)
     }
 
     /// What HTTP calls the Kafka topic `name`; `None`: it is not the project's.
     #[must_use]
     pub fn http_name<'a>(&self, name: &'a str) -> Option<&'a str> {
-        if self.others.iter().any(|other| name.starts_with(other.as_str())) {
-            return None;
-        }
-        name.strip_prefix(&*self.prefix)
+        self.scope.own_name(name)
     }
 
     #[must_use]
     pub fn prefix(&self) -> &str {
-        &self.prefix
+        &self.scope.prefix
     }
 
-    /// The project, as webhooks know it.
+    /// Whose topics it may use, as webhooks are told.
     #[must_use]
     pub fn scope(&self) -> Scope {
-        let project = self.project.as_ref().map(ToString::to_string);
-        Scope { project, prefix: self.prefix.to_string(), others: self.others.to_vec() }
+        Scope::clone(&self.scope)
     }
 
     /// Whether every topic is this project's.
     #[must_use]
     pub fn owns_everything(&self) -> bool {
-        self.prefix.is_empty() && self.others.is_empty()
+        self.scope.has_all()
     }
 
     /// Asks a handler, as a connection of a Kafka client would, and waits for the answer.
@@ -129,21 +121,17 @@ impl FromRequestParts<Arc<Shared>> for Caller {
         let connection = connection.ok_or_else(|| HttpError::new(Refusal::Internal, "a request without a connection"))?;
         let asked = path_param(parts, shared, "project_id").await?;
         let http = &shared.broker.config.http;
-        let (id, prefix, others) = match http.auth {
+        let project = match http.auth {
             HttpAuth::None => {
                 check_host(parts)?;
                 check_site(parts, &http.cors_origins)?;
-                (None, "", Vec::new())
+                None
             }
-            HttpAuth::Keys => {
-                let (id, own) = project(parts, &http.projects, asked.as_deref())?;
-                let prefix = own.topic_prefix.as_str();
-                let all = http.projects.values().map(|project| &project.topic_prefix);
-                let others = all.filter(|other| other.len() > prefix.len() && other.starts_with(prefix)).cloned().collect();
-                (Some(Arc::from(id.as_str())), prefix, others)
-            }
+            HttpAuth::Keys => Some(project(parts, &http.projects, asked.as_deref())?.0.as_str()),
         };
-        Ok(Caller { shared: shared.clone(), connection, project: id, prefix: Arc::from(prefix), others: Arc::from(others) })
+        let scope =
+            Scope::of(http, project).ok_or_else(|| HttpError::new(Refusal::Internal, "a project that is not configured"))?;
+        Ok(Caller { shared: shared.clone(), connection, scope: Arc::new(scope) })
     }
 }
 

@@ -48,7 +48,8 @@ pub struct ConsumeParams {
     wait_ms: Option<u64>,
     /// Acknowledge first what this worker was handed before.
     auto_commit: Option<bool>,
-    /// Who asks, of several that share the group.
+    /// Who asks, of several that share the group: a name for one run of a process. What comes back under the name of one that crashed acknowledges what that
+    /// one was handed, too.
     #[param(max_length = 255)]
     worker: Option<String>,
     /// Without a group: `earliest`, `latest`, an RFC 3339 time, or an offset.
@@ -80,6 +81,7 @@ pub struct Commit {
     /// The next event that is to be read: `next_offset`.
     #[schema(minimum = 0)]
     pub offset: i64,
+    /// The name under which the events were handed out.
     #[schema(max_length = 255)]
     pub worker: Option<String>,
 }
@@ -401,7 +403,7 @@ async fn replay(
         if has_records || nap.is_zero() || caller.shared.is_stopping() {
             let fallback = pages.first().map_or(0, |page| page.next);
             let consumed = answer(caller, &wanted, &pages, fallback);
-            let cursor = Some(cursor::encode(&positions.offsets));
+            let cursor = Some(cursor::encode(&positions.places));
             return Ok(Charged { value: Consumed { cursor, ..consumed }, room });
         }
         drop((room, pages));

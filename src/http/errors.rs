@@ -8,6 +8,11 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+/// What a message may take. It names what was wrong, which may be all of a request, and an answer that is an error is charged to nothing.
+const MESSAGE_BYTES_MAX: usize = 2048;
+/// The same for one record of many.
+const RECORD_MESSAGE_BYTES_MAX: usize = 512;
+
 /// What a client is told to wait before it tries again.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("1");
 
@@ -70,7 +75,7 @@ pub struct HttpError {
 impl HttpError {
     #[must_use]
     pub fn new(refusal: Refusal, message: impl Into<String>) -> HttpError {
-        HttpError { refusal, message: message.into(), records: Vec::new() }
+        HttpError { refusal, message: cut(message.into(), MESSAGE_BYTES_MAX), records: Vec::new() }
     }
 
     #[must_use]
@@ -86,13 +91,15 @@ impl HttpError {
             Some(message) => format!("{what}: {message}"),
             None => format!("{what}: {error}"),
         };
-        HttpError { refusal, message, records: Vec::new() }
+        HttpError::new(refusal, message)
     }
 
     /// Events of the request do not fit.
     #[must_use]
     pub fn invalid_records(message: impl Into<String>, records: Vec<RecordProblem>) -> HttpError {
-        HttpError { refusal: Refusal::InvalidRecord, message: message.into(), records }
+        let cut_one = |one: RecordProblem| RecordProblem { message: cut(one.message, RECORD_MESSAGE_BYTES_MAX), ..one };
+        let records = records.into_iter().map(cut_one).collect();
+        HttpError { records, ..HttpError::new(Refusal::InvalidRecord, message) }
     }
 
     #[must_use]
@@ -114,6 +121,17 @@ impl From<HooksError> for HttpError {
         };
         HttpError::new(refusal, error.to_string())
     }
+}
+
+/// `text`, or its beginning and how long it was.
+fn cut(mut text: String, most: usize) -> String {
+    let bytes = text.len();
+    if bytes > most {
+        text.truncate((0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0));
+        text.push_str(&format!("… ({bytes} bytes)"));
+        text.shrink_to_fit();
+    }
+    text
 }
 
 fn refusal_of(error: ResponseError) -> Refusal {

@@ -164,7 +164,7 @@ impl Reader {
         }
         if !std::mem::replace(&mut self.has_begun, true) && self.format == Format::ServerSentEvents {
             // An id without data is no event; it lets a reader that is cut off before the first one go on exactly here.
-            return Some(format!("id: {}\n\n", cursor::encode(&self.positions.offsets)).into());
+            return Some(format!("id: {}\n\n", cursor::encode(&self.positions.places)).into());
         }
         match self.page().await {
             Ok(page) => page,
@@ -207,16 +207,24 @@ impl Reader {
             return Ok(None);
         };
         let limits = Limits { records: PAGE_RECORDS, bytes: room.bytes, wait: Duration::ZERO };
-        let pages = read(&self.caller, &wanted, limits).await?;
-        let has_ids = cursor::encode(&self.positions.offsets).len() <= ID_BYTES_FOR_ALL;
+        let pages = match read(&self.caller, &wanted, limits).await {
+            // Nor is this: there was no room for what the next batch decompresses to, which is known once that is done. So it is not done often.
+            Err(error) if error.refusal == Refusal::Busy => {
+                drop(room);
+                tokio::time::sleep(NAP).await;
+                return Ok(None);
+            }
+            pages => pages?,
+        };
+        let has_ids = cursor::encode(&self.positions.places).len() <= ID_BYTES_FOR_ALL;
         let mut left: usize = pages.iter().map(|page| page.records.len()).sum();
         let mut out = Vec::new();
         for (one, page) in wanted.iter().zip(&pages) {
             let Some(name) = self.caller.http_name(&one.topic.name).map(str::to_owned) else { continue };
             for event in &page.records {
                 left -= 1;
-                self.positions.advance(&name, one.partition, event.offset.0 + 1);
-                let id = (has_ids || left == 0).then(|| cursor::encode(&self.positions.offsets));
+                self.positions.advance(&name, &one.topic, one.partition, event.offset.0 + 1);
+                let id = (has_ids || left == 0).then(|| cursor::encode(&self.positions.places));
                 self.format.put(&mut out, &Record { id, ..Record::of(&name, one.partition, event) });
             }
         }

@@ -1,10 +1,10 @@
 //! Where events are read from: the topics behind a name or a pattern, and from which point of them on.
 
 use super::caller::Caller;
-use super::cursor;
+use super::cursor::{self, Place, Places, TopicTag};
 use super::errors::HttpError;
 use super::json::parse_rfc3339;
-use super::records::{EARLIEST, LATEST, Offsets, Page, Wanted, offset_at};
+use super::records::{EARLIEST, LATEST, Page, Wanted, offset_at};
 use super::topics;
 use crate::catalog::Topic;
 use crate::catalog::patterns::Pattern;
@@ -119,8 +119,7 @@ impl Source {
 #[derive(Debug, Clone)]
 pub struct Positions {
     source: Source,
-    /// By HTTP's names.
-    pub offsets: Offsets,
+    pub places: Places,
     /// Whose turn it is to be read first.
     turn: usize,
 }
@@ -131,40 +130,40 @@ impl Positions {
     /// # Errors
     /// As [`Source::topics`], and what looking offsets up answers.
     pub async fn begin(caller: &Caller, source: Source, from: &From) -> Result<Positions, HttpError> {
-        let mut offsets = Offsets::new();
-        let topics = source.topics(caller)?;
-        for (topic, partition) in source.partitions(&topics) {
+        let mut positions = Positions { source, places: Places::new(), turn: 0 };
+        let topics = positions.source.topics(caller)?;
+        for (topic, partition) in positions.source.clone().partitions(&topics) {
             let Some(name) = caller.http_name(&topic.name) else { continue };
             let mut offset = from.offset(caller, topic, partition).await?;
             if matches!(from, From::Offset(_)) {
                 // Behind the end there is nothing, and what comes there is not what was meant.
                 offset = offset.min(From::Latest.offset(caller, topic, partition).await?);
             }
-            offsets.entry(name.to_owned()).or_default().insert(partition, offset);
+            positions.advance(name, topic, partition, offset);
         }
-        Ok(Positions { source, offsets, turn: 0 })
+        Ok(positions)
     }
 
-    /// Goes on where a cursor says; what it says of other topics is left out.
+    /// Goes on where a cursor says; what it says of other topics, and of one that was there under the same name, is left out.
     ///
     /// # Errors
     /// When the cursor is none; as [`Source::topics`].
     pub fn resume(caller: &Caller, source: Source, cursor: &str) -> Result<Positions, HttpError> {
         let said = cursor::decode(cursor).map_err(HttpError::invalid)?;
-        let mut offsets = Offsets::new();
-        let topics = source.topics(caller)?;
-        for (topic, partition) in source.partitions(&topics) {
+        let mut positions = Positions { source, places: Places::new(), turn: 0 };
+        let topics = positions.source.topics(caller)?;
+        for (topic, partition) in positions.source.clone().partitions(&topics) {
             let Some(name) = caller.http_name(&topic.name) else { continue };
-            if let Some(offset) = said.get(name).and_then(|own| own.get(&partition)) {
-                offsets.entry(name.to_owned()).or_default().insert(partition, *offset);
+            if let Some(offset) = said.get(name).filter(|own| own.is_in(topic.id)).and_then(|own| own.offsets.get(&partition)) {
+                positions.advance(name, topic, partition, *offset);
             }
         }
         // A reader that comes back with a cursor each time has its turns, too: whose it is differs as what it has read does. Mixed (Fibonacci hashing), since
         // pages of a hundred records would else come to the same turn again and again.
-        let read =
-            offsets.values().flat_map(|own| own.values()).fold(0_u64, |sum, offset| sum.wrapping_add(offset.unsigned_abs()));
-        let turn = usize::try_from(read.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).unwrap_or(0);
-        Ok(Positions { source, offsets, turn })
+        let offsets = positions.places.values().flat_map(|own| own.offsets.values());
+        let read = offsets.fold(0_u64, |sum, offset| sum.wrapping_add(offset.unsigned_abs()));
+        positions.turn = usize::try_from(read.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 33).unwrap_or(0);
+        Ok(positions)
     }
 
     #[must_use]
@@ -179,8 +178,8 @@ impl Positions {
     pub fn wanted(&self, caller: &Caller) -> Result<Vec<Wanted>, HttpError> {
         let topics = self.source.topics(caller)?;
         let wanted = self.source.partitions(&topics).map(|(topic, partition)| {
-            let own = caller.http_name(&topic.name).and_then(|name| self.offsets.get(name));
-            let from = own.and_then(|own| own.get(&partition)).copied().unwrap_or(0);
+            let own = caller.http_name(&topic.name).and_then(|name| self.places.get(name)).filter(|own| own.is_in(topic.id));
+            let from = own.and_then(|own| own.offsets.get(&partition)).copied().unwrap_or(0);
             Wanted { topic: topic.clone(), partition, from, to: i64::MAX }
         });
         let mut wanted: Vec<Wanted> = wanted.collect();
@@ -198,16 +197,21 @@ impl Positions {
         self.turn = self.turn.wrapping_add(1);
         for (one, page) in wanted.iter().zip(pages) {
             let Some(name) = caller.http_name(&one.topic.name) else { continue };
-            // A log that ends before what was read of it is another one: the topic was made anew.
+            // A log that ends before what was read of it is another one: the topic was made anew, and the cursor did not say which it is of.
             let next = if page.is_beyond { 0 } else { page.next };
             has_advanced |= next != one.from;
-            self.advance(name, one.partition, next);
+            self.advance(name, &one.topic, one.partition, next);
         }
         has_advanced
     }
 
-    /// Everything before `next` was read.
-    pub fn advance(&mut self, topic: &str, partition: i32, next: i64) {
-        self.offsets.entry(topic.to_owned()).or_default().insert(partition, next);
+    /// Everything before `next` was read of `topic`, which HTTP calls `name`.
+    pub fn advance(&mut self, name: &str, topic: &Topic, partition: i32, next: i64) {
+        let place = self.places.entry(name.to_owned()).or_default();
+        if !place.is_in(topic.id) {
+            *place = Place::default();
+        }
+        place.topic = Some(TopicTag::of(topic.id));
+        place.offsets.insert(partition, next);
     }
 }
