@@ -11,7 +11,7 @@
 use super::errors::{self, ResponseError};
 use super::repeated::once_each;
 use super::{Answer, Context, Handler};
-use crate::coordinator::group::messages::{FetchReply, FetchRequest, FetchTopic, FetchedTopic};
+use crate::coordinator::group::messages::{FetchOffsetsReply, FetchOffsetsRequest, FetchOffsetsTopic, FetchedOffsets};
 use crate::coordinator::group::records::Committed;
 use crate::coordinator::group::{GroupError, Pending};
 use crate::ids::TopicId;
@@ -58,8 +58,8 @@ async fn handle_single(context: Context, request: OffsetFetchRequest) -> Answer<
     let named = asked.clone();
     let topics = asked.map(|topics| topics.into_iter().map(|topic| by_name(&context, topic)).collect());
     let require_stable = request.head.require_stable;
-    let request = FetchRequest { group_id: request.head.group_id.to_string(), member: None, topics, require_stable };
-    let pending = context.broker.groups.fetch(request).await;
+    let request = FetchOffsetsRequest { group_id: request.head.group_id.to_string(), member: None, topics, require_stable };
+    let pending = context.broker.groups.fetch_offsets(request).await;
     Answer::Later(Box::pin(async move {
         match wait(pending).await {
             Ok(topics) => OffsetFetchResponse::default().with_topics(topics.into_iter().map(single_topic).collect()),
@@ -84,7 +84,7 @@ async fn handle_batched(context: Context, request: OffsetFetchRequest) -> Answer
     }))
 }
 
-type Fetching = Result<Pending<FetchReply>, GroupError>;
+type Fetching = Result<Pending<FetchOffsetsReply>, GroupError>;
 
 /// A group that was asked for, its answer under way.
 struct Asked {
@@ -117,8 +117,8 @@ impl Asked {
         });
         let has_ids = context.version >= TOPIC_IDS;
         let ids = topics.iter().flatten().filter(|_| has_ids).filter_map(|topic| Some(topic.topic_id?.0)).collect();
-        let request = FetchRequest { group_id: group.id.to_string(), member, topics, require_stable };
-        Asked { answer, pending: context.broker.groups.fetch(request).await, ids, unknown }
+        let request = FetchOffsetsRequest { group_id: group.id.to_string(), member, topics, require_stable };
+        Asked { answer, pending: context.broker.groups.fetch_offsets(request).await, ids, unknown }
     }
 
     async fn answer(self, context: &Context) -> OffsetFetchResponseGroup {
@@ -144,18 +144,20 @@ fn topic_of_one(topic: OffsetFetchRequestTopic) -> Named {
     (topic.name, topic.partition_indexes)
 }
 
-fn by_name(context: &Context, (name, partitions): Named) -> FetchTopic {
+fn by_name(context: &Context, (name, partitions): Named) -> FetchOffsetsTopic {
     let topic_id = context.broker.catalog.topic(&name).map(|topic| topic.id);
-    FetchTopic { topic_id, topic: name.to_string(), partitions }
+    FetchOffsetsTopic { topic_id, topic: name.to_string(), partitions }
 }
 
 /// What to ask the group for; `Err` when there is no topic of this id.
-fn find(context: &Context, topic: Topic) -> Result<FetchTopic, Topic> {
+fn find(context: &Context, topic: Topic) -> Result<FetchOffsetsTopic, Topic> {
     if context.version < TOPIC_IDS {
         return Ok(by_name(context, (topic.name, topic.partitions)));
     }
     match context.broker.catalog.topic_by_id(TopicId(topic.id)) {
-        Some(known) => Ok(FetchTopic { topic: known.name.clone(), topic_id: Some(known.id), partitions: topic.partitions }),
+        Some(known) => {
+            Ok(FetchOffsetsTopic { topic: known.name.clone(), topic_id: Some(known.id), partitions: topic.partitions })
+        }
         None => Err(topic),
     }
 }
@@ -171,11 +173,11 @@ fn unknown_topic(topic: &Topic) -> OffsetFetchResponseTopics {
     OffsetFetchResponseTopics::default().with_topic_id(topic.id).with_partitions(partitions.collect())
 }
 
-async fn wait(pending: Fetching) -> FetchReply {
+async fn wait(pending: Fetching) -> FetchOffsetsReply {
     pending?.wait().await?
 }
 
-fn single_topic(topic: FetchedTopic) -> OffsetFetchResponseTopic {
+fn single_topic(topic: FetchedOffsets) -> OffsetFetchResponseTopic {
     let partitions = topic.partitions.into_iter().map(|(index, committed)| {
         let (offset, epoch, metadata, error) = parts(committed);
         OffsetFetchResponsePartition::default()
@@ -191,7 +193,7 @@ fn single_topic(topic: FetchedTopic) -> OffsetFetchResponseTopic {
 /// Topics that were asked for keep the id that they were asked for by: their names may belong to others by now. Where everything was asked
 /// for, names have the ids that they have now, and topics that are gone are left out (KafkaApis.fetchAllOffsetsForGroup).
 fn topics_by_id(
-    topics: Vec<FetchedTopic>,
+    topics: Vec<FetchedOffsets>,
     asked: Vec<Uuid>,
     id_now: impl Fn(&str) -> Option<Uuid>,
 ) -> Vec<OffsetFetchResponseTopics> {
@@ -203,12 +205,12 @@ fn topics_by_id(
     named.collect()
 }
 
-fn topic_by_name(mut topic: FetchedTopic) -> OffsetFetchResponseTopics {
+fn topic_by_name(mut topic: FetchedOffsets) -> OffsetFetchResponseTopics {
     let name = topic_name(std::mem::take(&mut topic.topic));
     OffsetFetchResponseTopics::default().with_name(name).with_partitions(partitions(topic))
 }
 
-fn partitions(topic: FetchedTopic) -> Vec<OffsetFetchResponsePartitions> {
+fn partitions(topic: FetchedOffsets) -> Vec<OffsetFetchResponsePartitions> {
     let partitions = topic.partitions.into_iter().map(|(index, committed)| {
         let (offset, epoch, metadata, error) = parts(committed);
         OffsetFetchResponsePartitions::default()
@@ -273,7 +275,7 @@ mod tests {
     #[test]
     fn a_topic_is_answered_by_the_id_that_was_asked_for_even_if_its_name_has_another_one_by_now() {
         let (then, now) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let fetched = || vec![FetchedTopic { topic: "t".to_owned(), partitions: vec![(0, Ok(None))] }];
+        let fetched = || vec![FetchedOffsets { topic: "t".to_owned(), partitions: vec![(0, Ok(None))] }];
         let ids = |asked: Vec<Uuid>, id_now: Option<Uuid>| {
             let topics = topics_by_id(fetched(), asked, |_| id_now);
             topics.into_iter().map(|topic| topic.topic_id).collect::<Vec<_>>()

@@ -87,6 +87,8 @@ impl Default for ConsumerGroup {
 /// What a group forgets in a crash.
 #[derive(Debug, Default)]
 pub struct Soft {
+    /// When it was last known to have members. `None`: it has had none since the shard was loaded.
+    pub(super) occupied_at: Option<Timestamp>,
     /// The catalog that `metadata_hash` and `regexes` were last compared with.
     seen_version: Option<u64>,
     /// When the regular expressions were last resolved.

@@ -270,7 +270,7 @@ impl StateMachine for GroupShard {
                 out.records.push(Record::Marker { producer, end });
                 out.reply_early(caller, ());
             }
-            Event::Fetch { request, caller } => out.reply(caller, self.fetch(request)),
+            Event::FetchOffsets { request, caller } => out.reply(caller, self.fetch_offsets(request)),
             Event::DeleteOffsets { request, caller } => {
                 let reply = self.delete_offsets(&request, &mut out);
                 out.reply(caller, reply);

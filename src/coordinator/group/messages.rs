@@ -262,18 +262,18 @@ impl CommitOffset {
 }
 
 #[derive(Debug, Clone)]
-pub struct FetchRequest {
+pub struct FetchOffsetsRequest {
     pub group_id: String,
     /// Who asks, with its epoch: checked in groups of the consumer protocol (KIP-848). `None`: an administrator, or an older client.
     pub member: Option<(String, i32)>,
     /// `None`: everything that the group has committed.
-    pub topics: Option<Vec<FetchTopic>>,
+    pub topics: Option<Vec<FetchOffsetsTopic>>,
     /// Whether offsets that an open transaction is about to change are refused rather than answered (KIP-447).
     pub require_stable: bool,
 }
 
 #[derive(Debug, Clone)]
-pub struct FetchTopic {
+pub struct FetchOffsetsTopic {
     pub topic: String,
     /// The topic that has this name now: offsets committed for an earlier one are not answered.
     pub topic_id: Option<TopicId>,
@@ -281,10 +281,10 @@ pub struct FetchTopic {
 }
 
 /// Topics in the order asked for.
-pub type FetchReply = Result<Vec<FetchedTopic>, GroupError>;
+pub type FetchOffsetsReply = Result<Vec<FetchedOffsets>, GroupError>;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FetchedTopic {
+pub struct FetchedOffsets {
     pub topic: String,
     /// `None`: nothing is committed; `Err`: [`GroupError::UnstableOffset`].
     pub partitions: Vec<(i32, Result<Option<Committed>, GroupError>)>,
@@ -474,9 +474,9 @@ pub enum Event {
         end: EndTransaction,
         caller: Caller<()>,
     },
-    Fetch {
-        request: FetchRequest,
-        caller: Caller<FetchReply>,
+    FetchOffsets {
+        request: FetchOffsetsRequest,
+        caller: Caller<FetchOffsetsReply>,
     },
     DeleteOffsets {
         request: DeleteOffsetsRequest,

@@ -24,6 +24,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tracing::{debug, warn};
 
+mod assignment_interval;
 pub mod assignors;
 mod classic;
 mod consumer;
@@ -46,8 +47,8 @@ use context::{Context, GroupSettings, Timer};
 use machine::GroupShard;
 use messages::{
     CommitReply, CommitRequest, ConsumerDescribed, ConsumerHeartbeat, ConsumerReply, DeleteOffsetsReply, DeleteOffsetsRequest,
-    Described, Event, FetchReply, FetchRequest, HeartbeatRequest, Input, JoinReply, JoinRequest, LeaveReply, LeaveRequest,
-    Listed, Partitions, Refused, SyncReply, SyncRequest,
+    Described, Event, FetchOffsetsReply, FetchOffsetsRequest, HeartbeatRequest, Input, JoinReply, JoinRequest, LeaveReply,
+    LeaveRequest, Listed, Partitions, Refused, SyncReply, SyncRequest,
 };
 use share::messages::{Forgotten, ShareDescribed, ShareEvent, ShareHeartbeat, ShareReply};
 use streams::messages::{StreamsDescribed, StreamsHeartbeat, StreamsReply};
@@ -154,9 +155,9 @@ impl Groups {
     }
 
     /// What a group has committed, every commit before this call included.
-    pub async fn fetch(&self, request: FetchRequest) -> Result<Pending<FetchReply>, GroupError> {
+    pub async fn fetch_offsets(&self, request: FetchOffsetsRequest) -> Result<Pending<FetchOffsetsReply>, GroupError> {
         let group_id = request.group_id.clone();
-        self.ask(&group_id, |caller| Event::Fetch { request, caller }).await
+        self.ask(&group_id, |caller| Event::FetchOffsets { request, caller }).await
     }
 
     /// Forgets single offsets. The empty group id is none that could have been consumed by, and is refused as Kafka refuses it.

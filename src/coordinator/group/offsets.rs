@@ -6,7 +6,8 @@
 //!
 //! **Expiry** (KIP-211): `offsets.retention.minutes` count from the moment when a group became empty; for groups that were never
 //! rebalanced (partitions assigned by hand) from each commit; for topics that a stable consumer group no longer subscribes to, from the
-//! commit as well. An offset that was committed with its own retention time expires at that time instead.
+//! commit as well. Groups of the consumer protocol and of Streams have no record of when they became empty: what is known is forgotten with the shard, and then
+//! their offsets' retention counts from the commit, too (in Apache Kafka it always does). An offset that was committed with its own retention time expires at that time instead.
 
 use super::records::{Committed, Record};
 use crate::coordinator::ProducerIdAndEpoch;
@@ -241,7 +242,17 @@ impl Offsets {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetentionStart {
     At(Timestamp),
+    /// Each from its commit, and none from before this moment.
+    NotBefore(Timestamp),
     Commit,
+}
+
+impl RetentionStart {
+    /// Of a group without members that had some at `occupied_at`. `None`: it has members, which keep what they subscribe to, or it is not known when it had any.
+    #[must_use]
+    pub fn of(occupied_at: Option<Timestamp>) -> RetentionStart {
+        occupied_at.map_or(RetentionStart::Commit, RetentionStart::NotBefore)
+    }
 }
 
 impl Committed {
@@ -253,6 +264,7 @@ impl Committed {
         }
         let start = match start {
             RetentionStart::At(at) => at,
+            RetentionStart::NotBefore(at) => at.max(self.commit_time),
             RetentionStart::Commit => self.commit_time,
         };
         now.ms_since(start) >= retention_ms

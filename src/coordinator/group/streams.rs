@@ -107,6 +107,8 @@ impl Default for StreamsGroup {
 /// What a group forgets in a crash.
 #[derive(Debug, Default)]
 pub struct Soft {
+    /// When it was last known to have members. `None`: it has had none since the shard was loaded.
+    pub(super) occupied_at: Option<Timestamp>,
     /// The catalog that the group's metadata hash was last compared with.
     seen_version: Option<u64>,
     /// The topology, held against the topics that exist.

@@ -225,9 +225,9 @@ impl Harness {
     }
 
     fn committed(&mut self, topic: &str) -> Option<i64> {
-        let topics = Some(vec![FetchTopic { topic: topic.to_owned(), topic_id: None, partitions: vec![0] }]);
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: false };
-        let fetched = answered(self.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
+        let topics = Some(vec![FetchOffsetsTopic { topic: topic.to_owned(), topic_id: None, partitions: vec![0] }]);
+        let request = FetchOffsetsRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: false };
+        let fetched = answered(self.ask(|caller| Event::FetchOffsets { request, caller })).expect("fetched");
         fetched[0].partitions[0].1.as_ref().expect("stable").as_ref().map(|committed| committed.offset)
     }
 

@@ -254,10 +254,6 @@ impl StateMachine for ShareShard {
                 out.reply_early(caller, ());
             }
             Event::Describe { key, caller } => out.reply(caller, self.durable.get(&key).map(Durable::summary)),
-            Event::DescribeGroup { group, caller } => {
-                let all = self.keys_of_group(&group).map(|(key, durable)| (key.clone(), durable.summary())).collect();
-                out.reply(caller, all);
-            }
             Event::Reset { key, start, state_epoch, caller } => {
                 self.reset(&key, start, state_epoch, now, &mut out);
                 out.reply(caller, ());

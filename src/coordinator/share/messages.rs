@@ -180,11 +180,6 @@ pub enum Event {
         key: Key,
         caller: Caller<Option<Summary>>,
     },
-    /// All partitions of a group that have a state.
-    DescribeGroup {
-        group: Arc<str>,
-        caller: Caller<Vec<(Key, Summary)>>,
-    },
     /// The group starts anew, at `start`, and nothing that was acquired before counts. `None`: where its settings say when it reads next.
     Reset {
         key: Key,

@@ -151,16 +151,6 @@ impl SharePartitions {
         Ok(self.send(key, |key, caller| Event::Describe { key, caller }).await?.wait().await?)
     }
 
-    /// How far a group is in every partition of which it has a state, by topic id and partition.
-    pub async fn describe_group(&self, group: &Arc<str>) -> Result<Vec<(Key, Summary)>, ShareError> {
-        if !self.shards.exist() {
-            return Ok(Vec::new());
-        }
-        let mut all = self.shards.ask_all(|caller| Event::DescribeGroup { group: group.clone(), caller }).await?;
-        all.sort_unstable_by(|(one, _), (other, _)| one.cmp(other));
-        Ok(all)
-    }
-
     /// A group begins anew at `start`; `None`: where its settings say when it reads next. For groups without members.
     /// `state_epoch`: the group's, which is greater than it was when it had members.
     pub async fn reset(&self, key: &Key, start: Option<Offset>, state_epoch: i32) -> Result<Pending<()>, ShareError> {

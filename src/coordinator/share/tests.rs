@@ -394,8 +394,8 @@ fn an_administrator_moves_a_group() {
     shard.carry_out(effects);
     let group = |group: &str| Arc::<str>::from(group);
     shard.ask(|_, _, caller| Event::DeleteGroup { group: group("group"), caller });
-    assert_eq!(shard.ask(|_, _, caller| Event::DescribeGroup { group: group("group"), caller }), []);
-    assert_eq!(shard.ask(|_, _, caller| Event::DescribeGroup { group: group("group2"), caller }).len(), 1);
+    assert_eq!(shard.ask(|key, _, caller| Event::Describe { key, caller }), None);
+    assert!(shard.ask(|_, _, caller| Event::Describe { key: other.clone(), caller }).is_some());
     shard.ask(|_, _, caller| Event::TopicDeleted { topic: other.topic, caller });
     assert!(shard.shard.durable.is_empty() && shard.shard.soft.is_empty());
     assert!(shard.restarted().shard.durable.is_empty());

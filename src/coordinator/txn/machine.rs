@@ -269,10 +269,14 @@ impl TransactionShard {
         Ok(())
     }
 
-    /// Aborts an open transaction in the next epoch, which shuts its producer out.
+    /// Aborts an open transaction in a later epoch, which shuts its producer out. In the second protocol, the next one is what its own end would have come to: it
+    /// would take this for a repeated end, so that here it is the one after that. Source: TransactionMetadata.prepareFenceProducerEpoch and prepareAbortOrCommit.
     fn fence(&mut self, id: &str, now: Timestamp, out: &mut Out) {
         let Some(mut next) = self.durable.get(id).cloned() else { return };
         next.producer.epoch = next_epoch(next.producer.epoch);
+        if next.protocol == Protocol::V2 {
+            next.producer.epoch = next_epoch(next.producer.epoch);
+        }
         self.soft(id).last_epoch = None;
         self.decide(id, next, Marker::Abort, now, out);
     }

@@ -329,16 +329,21 @@ fn a_producer_that_goes_on_after_an_error_may_repeat_itself() {
 
 #[test]
 fn a_transaction_that_takes_too_long_is_aborted_and_its_producer_shut_out() {
-    let mut shard = Harness::new();
-    let producer = shard.init();
-    shard.add(producer, V1).expect("added");
-    shard.advance(i64::from(TIMEOUT_MS) - 1);
-    assert_eq!(shard.status(), Status::Ongoing);
-    for mut shard in [shard.restarted(0), shard] {
-        shard.advance(1);
-        assert_eq!(shard.status(), Status::Complete(Abort));
-        assert_eq!(shard.markers[0].producer, next(producer));
-        assert_eq!(shard.end(producer, Commit, V1), Err(TransactionError::Fenced));
+    for protocol in [V1, V2] {
+        let mut shard = Harness::new();
+        let producer = shard.init();
+        shard.add(producer, protocol).expect("added");
+        shard.advance(i64::from(TIMEOUT_MS) - 1);
+        assert_eq!(shard.status(), Status::Ongoing);
+        for mut shard in [shard.restarted(0), shard] {
+            shard.advance(1);
+            assert_eq!(shard.status(), Status::Complete(Abort));
+            let fenced = if protocol == V1 { next(producer) } else { next(next(producer)) };
+            assert_eq!(shard.markers[0].producer, fenced);
+            for marker in [Commit, Abort] {
+                assert_eq!(shard.end(producer, marker, protocol), Err(TransactionError::Fenced), "{marker:?}, {protocol:?}");
+            }
+        }
     }
 }
 

@@ -5,16 +5,13 @@
 
 use super::reconcile::{self, Towards};
 use super::{Change, ConsumerGroup, Member};
-use crate::config::group::ConsumerGroupSettings;
+use crate::coordinator::group::assignment_interval::{Intervals, heartbeat_interval_ms};
 use crate::coordinator::group::messages::{
     ConsumerBeat, ConsumerHeartbeat, ConsumerReply, GroupError, JOINING, LEAVING_FOR_A_WHILE, Partitions, Refused,
 };
 use crate::coordinator::group::records::consumer::{ConsumerRecord, Current, MemberMetadata, MemberState, Owned};
 use crate::coordinator::group::{GroupSettings, consumer::subscriptions};
 use std::collections::BTreeSet;
-
-/// The shortest heartbeat interval that a member is told.
-const HEARTBEAT_MS_MIN: i32 = 100;
 
 impl ConsumerGroup {
     /// Whether the group takes this heartbeat. Changes nothing.
@@ -169,7 +166,10 @@ impl Change<'_, '_> {
         Ok(ConsumerBeat {
             member_id: id,
             member_epoch: current.epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms(&settings),
+            heartbeat_interval_ms: heartbeat_interval_ms(
+                Intervals { heartbeat_ms: settings.heartbeat_interval_ms, assignment_ms: settings.assignment_interval_ms },
+                self.group.epoch > self.group.assignment_epoch,
+            ),
             assignment: has_news
                 .then(|| current.assigned.iter().map(|(topic, own)| (*topic, own.keys().copied().collect())).collect()),
         })
@@ -232,17 +232,6 @@ impl Change<'_, '_> {
 
     pub(super) fn current(&self, id: &str) -> Current {
         self.group.members.get(id).map(|member| member.current.clone()).unwrap_or_default()
-    }
-
-    /// The configured interval; less while the group waits for its next target, which the heartbeat after that time makes. The same as long
-    /// as nothing changes, so that a repeated request is answered alike.
-    fn heartbeat_interval_ms(&self, settings: &ConsumerGroupSettings) -> i32 {
-        let configured_ms = settings.heartbeat_interval_ms;
-        if self.group.epoch > self.group.assignment_epoch {
-            settings.assignment_interval_ms.max(HEARTBEAT_MS_MIN).min(configured_ms)
-        } else {
-            configured_ms
-        }
     }
 }
 

@@ -5,10 +5,10 @@
 
 use super::{Change, ConsumerGroup};
 use crate::catalog::Snapshot;
+use crate::coordinator::group::assignment_interval;
 use crate::coordinator::group::assignors::{Assignor, Subject, Subjects, Subscriber};
 use crate::coordinator::group::messages::Partitions;
 use crate::coordinator::group::records::consumer::{ConsumerRecord, TargetEpochValue};
-use crate::ids::Timestamp;
 use std::collections::HashMap;
 
 impl ConsumerGroup {
@@ -73,10 +73,6 @@ impl Change<'_, '_> {
     }
 
     fn is_time_to_assign(&self) -> bool {
-        let interval_ms = i64::from(self.settings().assignment_interval_ms);
-        let made = self.group.assignment_time;
-        // A clock that was set back far would hold the group up: then it is time as well.
-        let age_ms = self.ctx.now.ms_since(made);
-        made == Timestamp(0) || !(0..interval_ms).contains(&age_ms)
+        assignment_interval::is_over(self.group.assignment_time, self.settings().assignment_interval_ms, self.ctx.now)
     }
 }

@@ -4,8 +4,8 @@ use super::{ClassicGroup, Group, GroupShard, Out};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::group::consumer::Member;
 use crate::coordinator::group::messages::{
-    COMMIT_BYTES_MAX, CommitOffset, CommitReply, CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, FetchReply,
-    FetchRequest, FetchedTopic, GroupError, NAME_BYTES_MAX,
+    COMMIT_BYTES_MAX, CommitOffset, CommitReply, CommitRequest, DeleteOffsetsReply, DeleteOffsetsRequest, FetchOffsetsReply,
+    FetchOffsetsRequest, FetchedOffsets, GroupError, NAME_BYTES_MAX,
 };
 use crate::coordinator::group::offsets::{GroupOffsets, RetentionStart};
 use crate::coordinator::group::records::{Committed, Record};
@@ -93,7 +93,7 @@ impl GroupShard {
         }
     }
 
-    pub(super) fn fetch(&self, request: FetchRequest) -> FetchReply {
+    pub(super) fn fetch_offsets(&self, request: FetchOffsetsRequest) -> FetchOffsetsReply {
         if request.group_id.len() > NAME_BYTES_MAX {
             // Nothing can be committed under it.
             return Err(GroupError::InvalidGroupId);
@@ -115,7 +115,7 @@ impl GroupShard {
                     true => (*partition, Err(GroupError::UnstableOffset)),
                     false => (*partition, Ok(Some(committed.clone()))),
                 });
-                FetchedTopic { topic: topic.clone(), partitions: partitions.collect() }
+                FetchedOffsets { topic: topic.clone(), partitions: partitions.collect() }
             });
             return Ok(all.collect());
         };
@@ -138,7 +138,7 @@ impl GroupShard {
                 }
             });
             let partitions = partitions.collect();
-            FetchedTopic { topic: asked.topic, partitions }
+            FetchedOffsets { topic: asked.topic, partitions }
         });
         Ok(topics.collect())
     }
@@ -205,13 +205,13 @@ impl GroupShard {
         for (id, group) in &self.live {
             let (start, is_idle) = match group {
                 Group::Classic(group) => (group.retention_start(), group.is_empty() && !group.is_expecting()),
-                Group::Consumer(_) => {
+                Group::Consumer(soft) => {
                     let is_empty = self.durable.consumers.get(id).is_none_or(|group| group.is_empty());
-                    (Some(RetentionStart::Commit), is_empty)
+                    (Some(RetentionStart::of(soft.occupied_at.filter(|_| is_empty))), is_empty)
                 }
-                Group::Streams(_) => {
+                Group::Streams(soft) => {
                     let is_empty = self.durable.streams.get(id).is_none_or(|group| group.is_empty());
-                    (Some(RetentionStart::Commit), is_empty)
+                    (Some(RetentionStart::of(soft.occupied_at.filter(|_| is_empty))), is_empty)
                 }
                 // It has no offsets here, and stays until it is deleted.
                 Group::Share(_) => (None, false),

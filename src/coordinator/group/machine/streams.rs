@@ -73,6 +73,9 @@ impl GroupShard {
     ) -> Option<T> {
         let Some(Group::Streams(soft)) = self.live.get_mut(id) else { return None };
         let group = self.durable.streams.get_mut(id)?;
+        if !group.is_empty() {
+            soft.occupied_at = Some(now);
+        }
         let mut ctx = Context { now, settings: &self.settings, out };
         let id = Arc::from(id);
         Some(work(&mut Change { id: &id, group, soft, catalog: &self.catalog, ctx: &mut ctx }))

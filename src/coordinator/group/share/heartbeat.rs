@@ -6,15 +6,12 @@
 use super::messages::{ShareBeat, ShareHeartbeat};
 use super::target::When;
 use super::{Change, Member, ShareGroup};
-use crate::config::group::ShareGroupSettings;
 use crate::coordinator::group::GroupSettings;
+use crate::coordinator::group::assignment_interval::{Intervals, heartbeat_interval_ms};
 use crate::coordinator::group::consumer::subscriptions;
 use crate::coordinator::group::messages::{GroupError, JOINING, Partitions, Refused};
 use crate::coordinator::group::records::consumer::EpochValue;
 use crate::coordinator::group::records::share::{ShareCurrent, ShareMetadata, ShareRecord};
-
-/// The shortest heartbeat interval that a member is told.
-const HEARTBEAT_MS_MIN: i32 = 100;
 
 impl ShareGroup {
     /// Whether the group takes this heartbeat. Changes nothing.
@@ -92,7 +89,10 @@ impl Change<'_, '_> {
         ShareBeat {
             member_id: id,
             member_epoch: current.epoch,
-            heartbeat_interval_ms: self.heartbeat_interval_ms(&settings),
+            heartbeat_interval_ms: heartbeat_interval_ms(
+                Intervals { heartbeat_ms: settings.heartbeat_interval_ms, assignment_ms: settings.assignment_interval_ms },
+                self.group.epoch > self.group.assignment_epoch,
+            ),
             assignment: has_news.then_some(current.assigned),
             initialized,
         }
@@ -153,16 +153,6 @@ impl Change<'_, '_> {
 
     fn current(&self, id: &str) -> ShareCurrent {
         self.group.members.get(id).map(|member| member.current.clone()).unwrap_or_default()
-    }
-
-    /// The configured interval; less while the group waits for its next target, which the heartbeat after that time makes.
-    fn heartbeat_interval_ms(&self, settings: &ShareGroupSettings) -> i32 {
-        let configured_ms = settings.heartbeat_interval_ms;
-        if self.group.epoch > self.group.assignment_epoch {
-            settings.assignment_interval_ms.max(HEARTBEAT_MS_MIN).min(configured_ms)
-        } else {
-            configured_ms
-        }
     }
 }
 

@@ -8,9 +8,9 @@ use super::assignor::{self, Subject, Subtopology};
 use super::messages::Status;
 use super::topics::Configured;
 use super::{Change, StreamsGroup};
+use crate::coordinator::group::assignment_interval;
 use crate::coordinator::group::records::consumer::TargetEpochValue;
 use crate::coordinator::group::records::streams::{StreamsRecord, Tasks};
-use crate::ids::Timestamp;
 
 /// The setting that the assignor looks at, as the group's record names it.
 pub(super) const STANDBY_REPLICAS: &str = "num.standby.replicas";
@@ -76,10 +76,6 @@ impl Change<'_, '_> {
     }
 
     fn is_time_to_assign(&self) -> bool {
-        let interval_ms = i64::from(self.settings().assignment_interval_ms);
-        let made = self.group.assignment.time;
-        // A clock that was set back far would hold the group up: then it is time as well.
-        let age_ms = self.ctx.now.ms_since(made);
-        made == Timestamp(0) || !(0..interval_ms).contains(&age_ms)
+        assignment_interval::is_over(self.group.assignment.time, self.settings().assignment_interval_ms, self.ctx.now)
     }
 }

@@ -440,14 +440,14 @@ fn commits_are_taken_at_the_members_epoch_or_for_what_it_has_had_since() {
     assert_eq!(shard.commit(commit(&first, 2, 1 - own, true)), Err(GroupError::StaleEpoch));
     assert_eq!(shard.commit(commit(&second, 2, 1 - own, true)), Err(GroupError::StaleEpoch), "assigned at epoch 3");
 
-    let fetch = |member: Option<(&str, i32)>| FetchRequest {
+    let fetch = |member: Option<(&str, i32)>| FetchOffsetsRequest {
         group_id: GROUP.to_owned(),
         member: member.map(|(id, epoch)| (id.to_owned(), epoch)),
         topics: None,
         require_stable: false,
     };
     let mut fetched =
-        |member| answered(shard.ask(|caller| Event::Fetch { request: fetch(member), caller })).map(|topics| topics.len());
+        |member| answered(shard.ask(|caller| Event::FetchOffsets { request: fetch(member), caller })).map(|topics| topics.len());
     assert_eq!(fetched(Some(("x", 1))), Err(GroupError::UnknownMember));
     assert_eq!(fetched(Some(("a", 2))), Err(GroupError::StaleEpoch));
     assert_eq!(fetched(Some(("a", 3))), Ok(1));
@@ -491,6 +491,29 @@ fn an_empty_group_is_deleted_or_expires_with_its_offsets() {
     assert!(shard.restarted().shard.durable.consumers.is_empty());
     expiring.advance(8 * DAY_MS);
     assert!(expiring.shard.durable.consumers.is_empty() && expiring.shard.live.is_empty());
+}
+
+/// Clients commit when there is something new: one of a quiet topic must find its place again, however old that is.
+#[test]
+fn offsets_outlive_the_last_member_by_their_retention() {
+    let mut shard = Harness::with(GroupSettings { retention_ms: 60_000, cleanup_interval_ms: 1000, ..settings() });
+    shard.topics(&[("t", 1)]);
+    let mut member = Consumer::of("a", &["t"]);
+    member.beat(&mut shard);
+    let commit = CommitRequest { member_id: member.id.to_string(), generation: member.epoch, ..by_hand("t", 5) };
+    shard.commit(CommitRequest { offsets: vec![offset("t", 5), offset("other", 5)], ..commit }).expect("taken");
+    for _ in 0..20 {
+        shard.advance(5000);
+        member.beat(&mut shard);
+    }
+    assert_eq!(shard.committed("other"), None, "of a topic that nobody subscribes to, from the commit on");
+    for mut shard in [shard.restarted(), shard] {
+        shard.beat(ConsumerHeartbeat { member_epoch: -1, ..member.request() }).expect("leaves");
+        shard.advance(58_000);
+        assert_eq!(shard.committed("t"), Some(5));
+        shard.advance(3000);
+        assert_eq!(shard.committed("t"), None);
+    }
 }
 
 #[test]

@@ -38,8 +38,8 @@ fn commit(offset: i64) -> CommitRequest {
     by_hand("topic", offset)
 }
 
-fn fetch() -> FetchRequest {
-    FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None, require_stable: false }
+fn fetch() -> FetchOffsetsRequest {
+    FetchOffsetsRequest { group_id: GROUP.to_owned(), member: None, topics: None, require_stable: false }
 }
 
 async fn done<T>(pending: Result<Pending<T>, GroupError>) -> T {
@@ -47,9 +47,9 @@ async fn done<T>(pending: Result<Pending<T>, GroupError>) -> T {
 }
 
 /// Asks again while the shards are loading, as clients do.
-async fn fetched(groups: &Groups) -> Vec<FetchedTopic> {
+async fn fetched(groups: &Groups) -> Vec<FetchedOffsets> {
     loop {
-        match groups.fetch(fetch()).await {
+        match groups.fetch_offsets(fetch()).await {
             Err(GroupError::Loading) => tokio::task::yield_now().await,
             pending => return done(pending).await.expect("fetched"),
         }
@@ -68,11 +68,11 @@ async fn the_topic_is_created_once_at_the_first_need() {
     let groups = house.groups();
     assert_eq!(groups.list().await, Ok(Vec::new()));
     assert!(house.catalog.topic(OFFSETS_TOPIC).is_none(), "asking for groups creates nothing");
-    assert_eq!(groups.fetch(fetch()).await.err(), Some(GroupError::NotCoordinator), "nor does asking for offsets");
+    assert_eq!(groups.fetch_offsets(fetch()).await.err(), Some(GroupError::NotCoordinator), "nor does asking for offsets");
     let (prepared, committed, again) = tokio::join!(groups.prepare(), groups.commit(commit(1)), groups.prepare());
     assert_eq!((prepared, again), (Ok(()), Ok(())));
     assert_eq!(done(committed).await, Ok(vec![Ok(())]));
-    assert!(groups.fetch(fetch()).await.is_ok());
+    assert!(groups.fetch_offsets(fetch()).await.is_ok());
     let topic = house.catalog.topic(OFFSETS_TOPIC).expect("it was created");
     assert_eq!((topic.logs.len(), topic.internal), (3, true));
     groups.close().await;
@@ -96,7 +96,7 @@ async fn a_member_joins_syncs_commits_and_is_found_after_a_restart() {
     assert_eq!(synced.assignment, Bytes::from_static(b"all"));
     let request = CommitRequest { generation: 1, member_id: joined.member_id.clone(), ..commit(7) };
     // Not awaited in between: the fetch is behind the commit all the same.
-    let (committed, seen) = (groups.commit(request).await, groups.fetch(fetch()).await);
+    let (committed, seen) = (groups.commit(request).await, groups.fetch_offsets(fetch()).await);
     assert_eq!(
         done(seen).await.expect("fetched")[0].partitions[0]
             .1
@@ -108,7 +108,7 @@ async fn a_member_joins_syncs_commits_and_is_found_after_a_restart() {
     );
     assert_eq!(done(committed).await, Ok(vec![Ok(())]));
     groups.close().await;
-    assert_eq!(groups.fetch(fetch()).await.err(), Some(GroupError::NotAvailable));
+    assert_eq!(groups.fetch_offsets(fetch()).await.err(), Some(GroupError::NotAvailable));
 
     let groups = house.groups();
     groups.start();

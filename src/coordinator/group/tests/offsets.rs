@@ -81,9 +81,9 @@ fn a_topic_that_was_created_again_starts_over() {
     request.offsets[0].topic_id = Some(old);
     shard.commit(request).expect("committed");
     for (topic_id, expected) in [(Some(old), Some(3)), (None, Some(3)), (Some(new), None)] {
-        let topics = Some(vec![FetchTopic { topic: "topic".to_owned(), topic_id, partitions: vec![0] }]);
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: false };
-        let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
+        let topics = Some(vec![FetchOffsetsTopic { topic: "topic".to_owned(), topic_id, partitions: vec![0] }]);
+        let request = FetchOffsetsRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: false };
+        let fetched = answered(shard.ask(|caller| Event::FetchOffsets { request, caller })).expect("fetched");
         assert_eq!(fetched[0].partitions[0].1.as_ref().expect("stable").as_ref().map(|committed| committed.offset), expected);
     }
 }
@@ -97,8 +97,8 @@ fn everything_is_fetched_without_topics_and_nothing_of_a_deleted_one() {
     let id = TopicId(uuid::Uuid::from_u128(1));
     answered(shard.ask(|caller| Event::TopicDeleted { topic: "topic".to_owned(), id, caller }));
     for shard in [&mut shard.restarted(), &mut shard] {
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics: None, require_stable: false };
-        let fetched = answered(shard.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
+        let request = FetchOffsetsRequest { group_id: GROUP.to_owned(), member: None, topics: None, require_stable: false };
+        let fetched = answered(shard.ask(|caller| Event::FetchOffsets { request, caller })).expect("fetched");
         assert_eq!(fetched.iter().map(|topic| topic.topic.as_str()).collect::<Vec<_>>(), ["other"]);
     }
 }

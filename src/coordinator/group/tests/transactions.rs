@@ -39,9 +39,9 @@ impl Harness {
 
     /// With `require_stable`.
     fn stable_offset(&mut self) -> Result<Option<i64>, GroupError> {
-        let topics = Some(vec![FetchTopic { topic: "topic".to_owned(), topic_id: None, partitions: vec![0] }]);
-        let request = FetchRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: true };
-        let fetched = answered(self.ask(|caller| Event::Fetch { request, caller })).expect("fetched");
+        let topics = Some(vec![FetchOffsetsTopic { topic: "topic".to_owned(), topic_id: None, partitions: vec![0] }]);
+        let request = FetchOffsetsRequest { group_id: GROUP.to_owned(), member: None, topics, require_stable: true };
+        let fetched = answered(self.ask(|caller| Event::FetchOffsets { request, caller })).expect("fetched");
         fetched[0].partitions[0].1.clone().map(|committed| committed.map(|committed| committed.offset))
     }
 }
