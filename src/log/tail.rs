@@ -11,6 +11,9 @@ use crate::store::Batch;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
+/// What a batch takes beside its bytes: the rest of its frame's buffer, which it keeps, and its entries here. A batch of one small record is a third of that.
+const BATCH_OVERHEAD_BYTES: usize = 256;
+
 /// The budget, and which partition's oldest batch goes next.
 #[derive(Debug)]
 pub struct Tail {
@@ -39,7 +42,7 @@ impl Tail {
 
     /// Remembers `batch` as the newest of `partition`. Called in offset order, under the partition's lock.
     pub fn push(&self, partition: &Arc<PartitionTail>, batch: Batch) {
-        let bytes = batch.bytes.len();
+        let bytes = batch.bytes.len() + BATCH_OVERHEAD_BYTES;
         let mut arrivals = self.arrivals.lock().unwrap_or_else(PoisonError::into_inner);
         partition.lock().push_back(batch);
         arrivals.order.push_back((partition.clone(), bytes));
@@ -51,9 +54,7 @@ impl Tail {
             oldest.lock().pop_front();
         }
     }
-}
 
-impl Tail {
     /// Forgets what `partition` remembers from below `end`: the store has something else in its place.
     pub fn forget(&self, partition: &Arc<PartitionTail>, end: Offset) {
         // Mostly nothing: what is compacted is old.

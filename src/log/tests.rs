@@ -715,6 +715,34 @@ async fn producers_of_coordinators_are_forgotten_like_others() {
     assert_eq!(partition.lock().producers.all().iter().map(|one| one.id.0).collect::<Vec<_>>(), [9]);
 }
 
+/// What is queued may be lost in a crash, so nobody sees it; with `read_committed`, neither what a marker ends that is only queued.
+#[tokio::test]
+async fn a_fetch_sees_what_is_durable_and_nothing_else() {
+    for tail_bytes in [0, 1 << 20] {
+        let store = FaultyStore::holding();
+        let options = LogOptions { tail_bytes, producer_expiration_ms: 86_400_000 };
+        let logs = Logs::new(store.clone(), Env::manual(NOW, 1), options);
+        let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens");
+        let seen = async |isolation| {
+            let limits = Limits { isolation, ..limits(1, 1 << 20, 0) };
+            sizes(&fetch(&targets(std::slice::from_ref(&partition), 1 << 20), limits).await)[0]
+        };
+        let verification = partition.verification(ProducerId(7), ProducerEpoch(0), 0).expect("the first of its transaction");
+        let records = transactional(7, 0, 0);
+        let appended = partition.append(records.clone(), Origin::Verified(verification)).await.expect("queued");
+        assert_eq!((seen(Isolation::ReadUncommitted).await, partition.watermark()), (0, Offset(0)), "the batch is queued");
+        store.release(1);
+        partition.wait_committed(appended.last).await.expect("durable");
+        assert_eq!((seen(Isolation::ReadUncommitted).await, seen(Isolation::ReadCommitted).await), (records.len(), 0));
+        let commit = EndTransaction { marker: Marker::Commit, coordinator_epoch: 0 };
+        let marker = partition.append_marker(ProducerId(7), ProducerEpoch(1), commit, true).await.expect("queued").expect("new");
+        assert_eq!((seen(Isolation::ReadCommitted).await, partition.last_stable()), (0, Offset(0)), "the marker is queued");
+        store.release(1);
+        partition.wait_committed(marker).await.expect("durable");
+        assert!(seen(Isolation::ReadCommitted).await > records.len(), "the batch and its marker");
+    }
+}
+
 async fn append_marked(partition: &Partition, id: u128, expires: Timestamp) -> (i64, Option<Timestamp>) {
     let mark = Mark { id, made: NOW, expires, note: 0 };
     let appended = partition.append(batch(2), Origin::Marked(mark)).await.expect("taken");
