@@ -14,9 +14,10 @@
 
 use super::errors::{self, ResponseError};
 use super::recompressed::recompressed;
-use super::transactional_produce::{self, Leave};
+use super::transactional_produce::{self, Clearance};
 use super::validated_produce::{Accepted, Refusal, Validated};
 use super::{Answer, Context, Handler};
+use crate::broker::Broker;
 use crate::catalog::Topic;
 use crate::ids::{Offset, TopicId};
 use crate::log::{AppendError, Appended, Origin, Partition};
@@ -49,12 +50,19 @@ const TIMEOUT_MIN: Duration = Duration::from_secs(25);
 
 pub struct Produce;
 
+/// Where a batch stands in its request, and the answer to it in the response.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Position {
+    pub topic: usize,
+    /// Within the topic; not its index.
+    pub partition: usize,
+}
+
 /// A batch that was appended and is not durable yet.
 struct Pending {
     partition: Arc<Partition>,
     last: Offset,
-    /// Where its answer is: topic and partition, as positions in the response.
-    at: (usize, usize),
+    at: Position,
 }
 
 /// Why a partition's data was not appended.
@@ -89,94 +97,151 @@ async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -
         return Answer::Close("a produce request names more than 100,000 topics and partitions");
     }
     let acks = request.acks;
-    let mut refusal = refusal_of_all(&request);
-    let mut leave = Leave::default();
-    if refusal.is_none() && request.transactional_id.is_some() {
-        // In a box, so that the others' requests carry none of its state.
-        let mut asking = Box::pin(transactional_produce::ask(&context, &request));
-        match within(deadline, asking.as_mut()).await {
-            Some(answer) => leave = answer,
-            None => {
-                refusal = Some(ResponseError::RequestTimedOut);
-                context.connection.end();
+    let mut appending = Appending::begin(context, &request, deadline).await;
+    let mut topics = Vec::with_capacity(request.topic_data.len());
+    for (at, data) in request.topic_data.into_iter().enumerate() {
+        topics.push(appending.topic(at, data).await);
+    }
+    appending.answer(acks, ProduceResponse::default().with_responses(topics))
+}
+
+/// A request in stage one: what came of its batches so far.
+struct Appending {
+    context: Context,
+    deadline: Instant,
+    clearance: Clearance,
+    /// Why none of what is left is appended.
+    refusal: Option<ResponseError>,
+    /// What was appended, for stage two.
+    pending: Vec<Pending>,
+    records: u64,
+    bytes: u64,
+}
+
+impl Appending {
+    /// Looks at the request as a whole, and asks the transaction coordinator where it must be asked.
+    async fn begin(context: Context, request: &ProduceRequest, deadline: Instant) -> Appending {
+        let refusal = refusal_of_all(request);
+        let clearance = Clearance::default();
+        let mut appending = Appending { context, deadline, clearance, refusal, pending: Vec::new(), records: 0, bytes: 0 };
+        if refusal.is_none() && request.transactional_id.is_some() {
+            // In a box, so that the others' requests carry none of its state.
+            let mut asking = Box::pin(transactional_produce::ask(&appending.context, request));
+            let answer = within(deadline, asking.as_mut()).await;
+            drop(asking);
+            match answer {
+                Some(clearance) => appending.clearance = clearance,
+                None => appending.run_out_of_time(),
             }
         }
+        appending
     }
-    let (mut records_count, mut bytes_count) = (0, 0);
-    let mut pending = Vec::new();
-    let mut responses = Vec::with_capacity(request.topic_data.len());
-    for (topic_at, data) in request.topic_data.into_iter().enumerate() {
+
+    /// What is left of the request has no time, and must not slip in: the client sends it again. Nor may the connection's later requests, which may find room.
+    fn run_out_of_time(&mut self) {
+        self.refusal = Some(ResponseError::RequestTimedOut);
+        self.context.connection.end();
+    }
+
+    /// Appends the batches of a topic, in order. `at`: its position in the request.
+    async fn topic(&mut self, at: usize, data: TopicProduceData) -> TopicProduceResponse {
         let TopicProduceData { name, topic_id, partition_data, .. } = data;
-        let topic = find(&context, &name, topic_id);
+        let topic = find(&self.context, &name, topic_id);
         // Not the slice of the frame that the decoder made: the answer may wait long after the frame's memory was given back.
         let name = TopicName(StrBytes::from_string(name.to_string()));
         let mut answers = Vec::with_capacity(partition_data.len());
-        for (partition_at, data) in partition_data.into_iter().enumerate() {
-            let PartitionProduceData { index, records, .. } = data;
-            let bytes = records.as_ref().map_or(0, Bytes::len);
-            let appended = match (refusal, &topic) {
-                (Some(error), _) => Err(error.into()),
-                (None, Err(error)) => Err((*error).into()),
-                (None, Ok(topic)) => match origin(&context, &leave, (topic_at, partition_at), index) {
-                    Ok(origin) => append(&context, topic, index, records, origin, deadline).await,
-                    Err(error) => Err(error.into()),
-                },
-            };
-            if appended.as_ref().is_err_and(|refused| refused.error == ResponseError::RequestTimedOut) {
-                // What is left has no time, and must not slip in: the client sends it again. Nor may its later requests, which may find room.
-                refusal = Some(ResponseError::RequestTimedOut);
-                context.connection.end();
-            }
-            answers.push(match appended {
-                Ok((partition, Accepted { appended, dead_letters })) => {
-                    if !appended.is_repeated {
-                        records_count += count(&appended);
-                        bytes_count += bytes as u64;
-                    }
-                    let at = (topic_at, partition_at);
-                    pending.push(Pending { partition, last: appended.last, at });
-                    pending.extend(dead_letters.map(|(partition, last)| Pending { partition, last, at }));
-                    accepted(index, &appended)
+        for (partition, data) in partition_data.into_iter().enumerate() {
+            answers.push(self.partition(&topic, Position { topic: at, partition }, data).await);
+        }
+        TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers)
+    }
+
+    async fn partition(
+        &mut self,
+        topic: &Result<Arc<Topic>, ResponseError>,
+        at: Position,
+        data: PartitionProduceData,
+    ) -> PartitionProduceResponse {
+        let PartitionProduceData { index, records, .. } = data;
+        let bytes = records.as_ref().map_or(0, Bytes::len);
+        match self.append(topic, at, index, records).await {
+            Ok((partition, Accepted { appended, dead_letters })) => {
+                if !appended.is_repeated {
+                    self.records += count(&appended);
+                    self.bytes += bytes as u64;
                 }
-                Err(refused) => refused.counted(&context.broker.metrics).into_response(index),
-            });
-        }
-        responses.push(TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers));
-    }
-    let metrics = &context.broker.metrics;
-    metrics.produced_records.inc_by(records_count);
-    metrics.produced.inc_by(bytes_count);
-    let response = ProduceResponse::default().with_responses(responses);
-    if acks == 0 {
-        let has_failed = response.responses.iter().flat_map(|topic| &topic.partition_responses).any(|one| one.error_code != 0);
-        return if has_failed { Answer::Close("a produce request with acks=0 failed") } else { Answer::Silent };
-    }
-    if pending.is_empty() {
-        return Answer::Now(response);
-    }
-    let broker = context.broker;
-    Answer::Later(Box::pin(async move {
-        let mut response = response;
-        for one in pending {
-            if let Err(error) = durable(&one, deadline).await {
-                let answer = response.responses.get_mut(one.at.0).and_then(|topic| topic.partition_responses.get_mut(one.at.1));
-                let answer = answer.expect("every pending batch has its answer");
-                let refused = Refused::from(error);
-                // A batch and its dead letters are one.
-                let refused = if answer.error_code == 0 { refused.counted(&broker.metrics) } else { refused };
-                *answer = refused.into_response(answer.index);
+                self.pending.push(Pending { partition, last: appended.last, at });
+                self.pending.extend(dead_letters.map(|(partition, last)| Pending { partition, last, at }));
+                accepted(index, &appended)
+            }
+            Err(refused) => {
+                if refused.error == ResponseError::RequestTimedOut {
+                    self.run_out_of_time();
+                }
+                refused.counted(&self.context.broker.metrics).into_response(index)
             }
         }
-        response
-    }))
+    }
+
+    async fn append(
+        &self,
+        topic: &Result<Arc<Topic>, ResponseError>,
+        at: Position,
+        index: i32,
+        records: Option<Bytes>,
+    ) -> Result<(Arc<Partition>, Accepted), Refused> {
+        if let Some(error) = self.refusal {
+            return Err(error.into());
+        }
+        let topic = topic.as_ref().map_err(|error| *error)?;
+        let origin = self.origin(at, index)?;
+        append(&self.context, topic, index, records, origin, self.deadline).await
+    }
+
+    /// As whom the batch for partition `index` is appended.
+    fn origin(&self, at: Position, index: i32) -> Result<Origin, ResponseError> {
+        match self.context.marks.as_ref().and_then(|marks| marks.get(&index)) {
+            Some(mark) => Ok(Origin::Marked(*mark)),
+            None => self.clearance.at(at),
+        }
+    }
+
+    /// Ends stage one.
+    fn answer(self, acks: i16, response: ProduceResponse) -> Answer<ProduceResponse> {
+        let metrics = &self.context.broker.metrics;
+        metrics.produced_records.inc_by(self.records);
+        metrics.produced.inc_by(self.bytes);
+        if acks == 0 {
+            let all = response.responses.iter().flat_map(|topic| &topic.partition_responses);
+            let has_failed = all.into_iter().any(|one| one.error_code != 0);
+            return if has_failed { Answer::Close("a produce request with acks=0 failed") } else { Answer::Silent };
+        }
+        if self.pending.is_empty() {
+            return Answer::Now(response);
+        }
+        Answer::Later(Box::pin(all_durable(self.context.broker, self.pending, response, self.deadline)))
+    }
 }
 
-/// As whom the batch for partition `index` is appended.
-fn origin(context: &Context, leave: &Leave, position: (usize, usize), index: i32) -> Result<Origin, ResponseError> {
-    match context.marks.as_ref().and_then(|marks| marks.get(&index)) {
-        Some(mark) => Ok(Origin::Marked(*mark)),
-        None => leave.at(position),
+/// Stage two: waits until all that was appended is durable. What is not by `deadline` gets another answer than `response` has for it.
+async fn all_durable(
+    broker: Arc<Broker>,
+    pending: Vec<Pending>,
+    mut response: ProduceResponse,
+    deadline: Instant,
+) -> ProduceResponse {
+    for one in pending {
+        if let Err(error) = durable(&one, deadline).await {
+            let topic = response.responses.get_mut(one.at.topic);
+            let answer = topic.and_then(|topic| topic.partition_responses.get_mut(one.at.partition));
+            let answer = answer.expect("every pending batch has its answer");
+            let refused = Refused::from(error);
+            // A batch and its dead letters are one.
+            let refused = if answer.error_code == 0 { refused.counted(&broker.metrics) } else { refused };
+            *answer = refused.into_response(answer.index);
+        }
     }
+    response
 }
 
 /// The note of the mark `id`, if a batch was appended with it.

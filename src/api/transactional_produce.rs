@@ -5,6 +5,7 @@
 //! to the disk: the batches go behind it, so they are never durable without it.
 
 use super::errors::{self, ResponseError};
+use super::produce::Position;
 use super::{Context, produce};
 use crate::coordinator::ProducerIdAndEpoch;
 use crate::coordinator::txn::TransactionError;
@@ -22,16 +23,16 @@ const ADDS: i16 = 12;
 
 /// As whom each batch of a request may be appended.
 #[derive(Debug, Default)]
-pub struct Leave {
-    /// Those that begin a transaction, by position of topic and partition in the request.
-    verified: HashMap<(usize, usize), Verification>,
+pub struct Clearance {
+    /// Those that begin a transaction, by where they stand in the request.
+    verified: HashMap<Position, Verification>,
     /// Why they may not.
     refusal: Option<ResponseError>,
 }
 
-impl Leave {
+impl Clearance {
     /// The origin of the batch at a position of the request.
-    pub fn at(&self, position: (usize, usize)) -> Result<Origin, ResponseError> {
+    pub(super) fn at(&self, position: Position) -> Result<Origin, ResponseError> {
         match (self.verified.get(&position), self.refusal) {
             (None, _) => Ok(Origin::Client),
             (Some(verification), None) => Ok(Origin::Verified(*verification)),
@@ -40,12 +41,12 @@ impl Leave {
     }
 }
 
-/// Asks the coordinator about the partitions whose batches would begin a transaction. Requests without a transactional id need no leave.
+/// Asks the coordinator about the partitions whose batches would begin a transaction. Requests without a transactional id need none.
 ///
-/// Dropped while it waits for the coordinator, it leaves what it has begun to be asked again, as an answer would that says CONCURRENT_TRANSACTIONS.
-pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
-    let mut leave = Leave::default();
-    let Some(id) = &request.transactional_id else { return leave };
+/// May be dropped while it waits for the coordinator. What it has begun is then asked for again by the producer's next request, as after CONCURRENT_TRANSACTIONS.
+pub async fn ask(context: &Context, request: &ProduceRequest) -> Clearance {
+    let mut clearance = Clearance::default();
+    let Some(id) = &request.transactional_id else { return clearance };
     let mut producer = None;
     let mut asking = Vec::new();
     let mut partitions = Partitions::new();
@@ -63,21 +64,21 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
             let own = ProducerIdAndEpoch::of(producer_id.0, header.producer_epoch);
             if *producer.get_or_insert(own) != own {
                 // ProduceRequest: "Transactional records contained more than one producer ID".
-                leave.refusal = Some(ResponseError::InvalidProducerIdMapping);
+                clearance.refusal = Some(ResponseError::InvalidProducerIdMapping);
             }
             if let Some(verification) = partition.verification(own.id, own.epoch, header.base_sequence) {
-                leave.verified.insert((topic_at, partition_at), verification);
+                clearance.verified.insert(Position { topic: topic_at, partition: partition_at }, verification);
                 partitions.entry(topic.name.clone()).or_default().insert(data.index);
                 asking.push((partition, own.id));
             }
         }
     }
-    if let Some(producer) = producer.filter(|_| leave.refusal.is_none() && !partitions.is_empty()) {
+    if let Some(producer) = producer.filter(|_| clearance.refusal.is_none() && !partitions.is_empty()) {
         let version = context.version;
         let verifies = context.broker.catalog.effective_kafka().transaction_partition_verification_enable;
         let intent = if version >= ADDS { Intent::Add(Protocol::V2) } else { Intent::Verify };
         if intent == Intent::Verify && !verifies {
-            return leave;
+            return clearance;
         }
         let request = PartitionsRequest { id: id.to_string(), producer, partitions, intent };
         let refused = answered(context, request).await.err();
@@ -86,15 +87,15 @@ pub async fn ask(context: &Context, request: &ProduceRequest) -> Leave {
             // producer may be its first.
             asking.clear();
         }
-        leave.refusal = refused.map(|error| {
+        clearance.refusal = refused.map(|error| {
             // It makes clients ask again without looking for another leader.
             errors::transaction::of_partition(&error, version >= ABORTABLE, version >= ADDS, ResponseError::NotEnoughReplicas)
         });
     }
-    if leave.refusal.is_some() {
+    if clearance.refusal.is_some() {
         asking.iter().for_each(|(partition, producer)| partition.refused(*producer));
     }
-    leave
+    clearance
 }
 
 async fn answered(context: &Context, request: PartitionsRequest) -> Result<(), TransactionError> {
