@@ -1,29 +1,30 @@
-//! One of everything: the handles that a request needs, opened and closed in order. No behaviour of its own beyond the glue between
-//! catalog (what exists) and logs (what it holds), which are peers and do not know each other.
+//! One of everything: the handles that a request needs, opened and closed in order, and the glue between catalog (what exists) and logs (what it holds), which are
+//! peers and do not know each other. What runs unasked is in `background.rs`.
 
+mod background;
+mod opening;
+mod stores;
 mod streams_topics;
 
 use crate::catalog::dynamic::{Change, Owner};
 use crate::catalog::{Catalog, CatalogError, Deleted, NewTopic, Topic};
-use crate::config::{Config, Sync};
+use crate::config::Config;
 use crate::coordinator::group::Groups;
 use crate::coordinator::producer_ids::ProducerIds;
 use crate::coordinator::share::SharePartitions;
 use crate::coordinator::txn::Transactions;
 use crate::env::Env;
-use crate::ids::{LogId, TopicId};
-use crate::log::{LogOptions, Logs, Partition, compaction, retention};
+use crate::ids::TopicId;
+use crate::log::{LogOptions, Logs, Partition};
 use crate::records::Compression;
+use crate::schema::Registry;
 use crate::schema::counts::Counts;
-use crate::schema::{Level, Registry, Settings};
-use crate::store::local::{LocalOptions, LocalStore, Meters, OnDamage, SyncPolicy};
-use crate::store::memory::MemoryStore;
-use crate::store::{LogStore, MetaStore, StoreError};
+use crate::store::{MetaStore, StoreError};
 use crate::tasks;
 use crate::telemetry::metrics::Metrics;
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
-use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use futures_util::stream::TryStreamExt;
+use opening::Opening;
+use std::sync::Arc;
 use std::time::Duration;
 use streams_topics::StreamsTopics;
 use tokio::sync::Semaphore;
@@ -32,16 +33,6 @@ use tracing::warn;
 
 /// One permit of [`Broker::fetch_memory`].
 pub const FETCH_PERMIT_BYTES: usize = 1024;
-/// How often logs that grew enough save what recovery would otherwise read.
-const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(10);
-/// How often it is looked at whether all logs together grew by too much before that.
-const SNAPSHOT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
-/// From the start to the first look at what is too old or too much.
-const FIRST_RETENTION: Duration = Duration::from_secs(30);
-/// Between two looks at what is to be compacted, whatever `log.cleaner.backoff.ms` says.
-const COMPACTION_REST_MIN: Duration = Duration::from_millis(10);
-/// Logs of one topic that are opened at once.
-const OPENED_AT_ONCE: usize = 16;
 /// Compressed batches that are unpacked at a time, for validation or another codec: each may take 100 MiB.
 const UNPACKED_MAX: usize = 4;
 
@@ -71,54 +62,6 @@ pub struct Broker {
     background: Vec<JoinHandle<()>>,
 }
 
-/// Opens logs, and sees to it that they have their topics' newest settings.
-#[derive(Clone)]
-struct Opening {
-    logs: Arc<Logs>,
-    catalog: Arc<Catalog>,
-    /// Held while settings are read and handed to logs, so that older ones never follow newer ones.
-    turn: Arc<Mutex<()>>,
-}
-
-impl Opening {
-    async fn open(&self, topic: &Topic, log: LogId) -> Result<Arc<Partition>, StoreError> {
-        let partition = self.logs.open(log, topic.settings.clone()).await?;
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // They may have changed while the log was being opened.
-        if let Some(newest) = self.catalog.topic_by_id(topic.id)
-            && !Arc::ptr_eq(&newest.settings, &partition.settings())
-        {
-            partition.set_settings(newest.settings.clone());
-        }
-        Ok(partition)
-    }
-
-    /// Opens every partition of `topic`, some at once: one after the other, the hand-overs to the blocking threads would cost ten times what
-    /// is done there.
-    fn open_all<'a>(&'a self, topic: &'a Topic) -> impl Stream<Item = Result<Arc<Partition>, (LogId, StoreError)>> + 'a {
-        let one = move |log: LogId| async move { self.open(topic, log).await.map_err(|error| (log, error)) };
-        stream::iter(topic.logs.iter().copied()).map(one).buffer_unordered(OPENED_AT_ONCE)
-    }
-
-    fn settings_changed(&self, topic: &Topic) {
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        // Not those of one change: a later one may have come in between.
-        let Some(newest) = self.catalog.topic_by_id(topic.id) else { return };
-        for partition in newest.logs.iter().filter_map(|log| self.logs.get(*log)) {
-            partition.set_settings(newest.settings.clone());
-        }
-    }
-
-    /// After a change of the brokers' properties, which has changed the settings of `topics`.
-    fn brokers_changed(&self, topics: &[Arc<Topic>]) {
-        for topic in topics {
-            self.settings_changed(topic);
-        }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
-        self.logs.set_producer_expiration_ms(self.catalog.effective_kafka().producer_id_expiration_ms);
-    }
-}
-
 impl Broker {
     /// Opens store, catalog, logs and coordinators, in this order, and starts the background tasks.
     ///
@@ -128,9 +71,9 @@ impl Broker {
         let metrics = Arc::new(Metrics::default());
         metrics.build_info.of([env!("CARGO_PKG_VERSION")]).set(1);
         metrics.start_time.set(env.now().0 / 1000);
-        let (log_store, meta_store) = open_store(&config, &metrics).await?;
+        let (log_store, meta_store) = stores::open_store(&config, &metrics).await?;
         let kafka = Arc::new(config.kafka.clone());
-        let schemas = Registry::open(meta_store.clone(), registry_settings(&config)).await?;
+        let schemas = Registry::open(meta_store.clone(), stores::registry_settings(&config)).await?;
         let catalog = Arc::new(Catalog::open(meta_store.clone(), env.clone(), kafka, config.server.cluster_id.clone()).await?);
         let producer_expiration_ms = catalog.effective_kafka().producer_id_expiration_ms;
         let options = LogOptions { tail_bytes: config.limits.tail_bytes, producer_expiration_ms };
@@ -143,14 +86,8 @@ impl Broker {
         transactions.start();
         let share_partitions = SharePartitions::new(logs.clone(), catalog.clone(), env.clone(), config.clone());
         share_partitions.start();
-        let opening = Opening { logs: logs.clone(), catalog: catalog.clone(), turn: Arc::default() };
-        let background = vec![
-            tasks::spawn("finish deletions", finish_deletions(logs.clone(), catalog.clone())),
-            tasks::spawn("open logs", open_all(opening.clone())),
-            tasks::spawn("retention", sweep_retention(logs.clone(), config.kafka.log_retention_check_interval_ms)),
-            tasks::spawn("compaction", compact(logs.clone(), catalog.clone())),
-            tasks::spawn("producer snapshots", save_snapshots(logs.clone())),
-        ];
+        let opening = Opening::new(logs.clone(), catalog.clone());
+        let background = background::start(&config, &logs, &catalog, &opening);
         Ok(Arc::new(Broker {
             producer_ids,
             schemas,
@@ -274,7 +211,7 @@ impl Broker {
 
     async fn delete_topic(&self, name: &str, only: Option<TopicId>) -> Result<Arc<Topic>, CatalogError> {
         let topic = self.catalog.delete_topic(name, only).await?;
-        purge(&self.logs, &self.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
+        background::purge(&self.logs, &self.catalog, &Deleted { id: topic.id, logs: topic.logs.clone() }).await?;
         self.invalid_records.forget(topic.id);
         Ok(topic)
     }
@@ -355,121 +292,5 @@ impl Broker {
         self.share_partitions.close().await;
         self.groups.close().await;
         self.logs.close().await
-    }
-}
-
-fn registry_settings(config: &Config) -> Settings {
-    let schema = &config.schema;
-    Settings {
-        level: schema.compatibility.parse::<Level>().unwrap_or_default(),
-        memory_bytes: schema.memory_bytes,
-        cache_bytes: schema.cache_bytes,
-    }
-}
-
-/// The store that the configuration asks for, as its two halves.
-async fn open_store(config: &Config, metrics: &Metrics) -> anyhow::Result<(Arc<dyn LogStore>, Arc<dyn MetaStore>)> {
-    if config.storage.ephemeral {
-        let store = MemoryStore::new();
-        return Ok((store.clone(), store));
-    }
-    let storage = &config.storage;
-    let options = LocalOptions {
-        dir: storage.path.clone(),
-        segment_bytes: storage.segment_bytes,
-        queue_bytes: storage.queue_bytes,
-        sync: match storage.sync {
-            Sync::Commit => SyncPolicy::Commit,
-            Sync::Interval => SyncPolicy::Interval(Duration::from_millis(storage.sync_interval_ms)),
-            Sync::Os => SyncPolicy::Os,
-        },
-        zero_ahead: true,
-        on_damage: OnDamage::Refuse,
-        meters: Meters::new(metrics),
-    };
-    let store = tasks::blocking("open the store", move || LocalStore::open(options)).await?;
-    Ok((store.clone(), store))
-}
-
-/// Removes what a deleted topic left in the store, and then the note about it.
-async fn purge(logs: &Logs, catalog: &Catalog, deleted: &Deleted) -> Result<(), CatalogError> {
-    logs.delete(&deleted.logs).await.map_err(CatalogError::Store)?;
-    catalog.forget_deleted(deleted.id).await
-}
-
-/// Finishes deletions that a crash cut short.
-async fn finish_deletions(logs: Arc<Logs>, catalog: Arc<Catalog>) {
-    for deleted in catalog.unfinished_deletions() {
-        if let Err(error) = purge(&logs, &catalog, deleted).await {
-            warn!(topic_id = %deleted.id, %error, "a deleted topic's logs are still there; the next start tries again");
-        }
-    }
-}
-
-/// Opens every log once, so that first requests find them open and retention reaches them.
-async fn open_all(opening: Opening) {
-    for topic in opening.catalog.snapshot().topics.values() {
-        let mut opened = pin!(opening.open_all(topic));
-        while let Some(opened) = opened.next().await {
-            if let Err((log, error)) = opened {
-                warn!(topic = topic.name, %log, %error, "a log could not be opened; it is tried again when it is asked for");
-            }
-        }
-    }
-}
-
-async fn sweep_retention(logs: Arc<Logs>, interval_ms: i64) {
-    let interval = Duration::from_millis(u64::try_from(interval_ms).unwrap_or(1).max(1));
-    // A disk that was full needs room soon (LogManager.InitialTaskDelayMs).
-    tokio::time::sleep(interval.min(FIRST_RETENTION)).await;
-    loop {
-        retention::sweep(&logs).await;
-        tokio::time::sleep(interval).await;
-    }
-}
-
-/// Compacts the topics that ask for it. Not the coordinators' own: they write their state anew instead, which their shards read back by order of
-/// the log, not by key.
-async fn compact(logs: Arc<Logs>, catalog: Arc<Catalog>) {
-    let limits = || {
-        let kafka = catalog.effective_kafka();
-        compaction::Limits {
-            keys_bytes: kafka.log_cleaner_dedupe_buffer_size,
-            bytes_per_second: kafka.log_cleaner_io_max_bytes_per_second,
-        }
-    };
-    loop {
-        rest_from_compaction(&catalog).await;
-        if !catalog.effective_kafka().log_cleaner_enable {
-            continue;
-        }
-        let snapshot = catalog.snapshot();
-        let compacted = snapshot.topics.values().filter(|topic| topic.settings.cleanup.compact && !topic.internal);
-        let partitions = compacted.flat_map(|topic| &topic.logs).filter_map(|log| logs.get(*log)).collect();
-        compaction::sweep(partitions, &limits).await;
-    }
-}
-
-/// Waits for as long as `log.cleaner.backoff.ms` says, which may change meanwhile.
-async fn rest_from_compaction(catalog: &Catalog) {
-    let since = tokio::time::Instant::now();
-    loop {
-        let backoff_ms = u64::try_from(catalog.effective_kafka().log_cleaner_backoff_ms).unwrap_or(0);
-        let left = Duration::from_millis(backoff_ms).max(COMPACTION_REST_MIN).saturating_sub(since.elapsed());
-        if left.is_zero() {
-            return;
-        }
-        tokio::time::sleep(left.min(Duration::from_secs(1))).await;
-    }
-}
-
-async fn save_snapshots(logs: Arc<Logs>) {
-    let mut last = tokio::time::Instant::now();
-    loop {
-        tokio::time::sleep(SNAPSHOT_LOOK_INTERVAL).await;
-        if last.elapsed() >= SNAPSHOT_INTERVAL || logs.is_much_unsaved() {
-            retention::save_snapshots(&logs).await;
-            last = tokio::time::Instant::now();
-        }
     }
 }
