@@ -32,7 +32,7 @@ impl ListenError {
 }
 
 /// Binds `host` and `port` (0: a free one). `localhost` means both loopback addresses, and `*`, nothing, `0.0.0.0` or `::` every address of both families,
-/// because clients may resolve a name to either family first (trap 6); IPv6 is optional where the machine has none, but not where somebody else
+/// because clients may resolve a name to either family first; IPv6 is optional where the machine has none, but not where somebody else
 /// listens there: half of the clients would talk to them.
 ///
 /// # Errors

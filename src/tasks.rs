@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle as ThreadHandle;
 use tokio::runtime::Handle;
@@ -13,23 +12,10 @@ use tokio::task::JoinHandle;
 
 pub mod deadline;
 
-/// What happens when something that must not fail has failed.
-type Fatal = Box<dyn Fn(&str) + Send + Sync>;
-static ON_FATAL: OnceLock<Fatal> = OnceLock::new();
-
-/// Replaces "exit the process" by `handler`, once; for tests that show that a failure is fatal.
-pub fn on_fatal(handler: impl Fn(&str) + Send + Sync + 'static) {
-    // A second handler is ignored: the first test to install one keeps it.
-    let _ = ON_FATAL.set(Box::new(handler));
-}
-
-/// Stops the process: `what` must say what failed and what the operator can do. Returns only where a test installed a handler.
-pub fn fatal(what: &str) {
+/// Stops the process: `what` must say what failed and what the operator can do.
+pub fn fatal(what: &str) -> ! {
     tracing::error!("{what}; stopping, because nothing after this could be trusted");
-    match ON_FATAL.get() {
-        Some(handler) => handler(what),
-        None => std::process::exit(70),
-    }
+    std::process::exit(70)
 }
 
 /// Runs `work` on the runtime under `name`; a panic is fatal.

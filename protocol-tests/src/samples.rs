@@ -57,7 +57,7 @@ mod transactions;
 pub struct Sample {
     pub key: i16,
     pub name: &'static str,
-    /// The versions that the messages have: what the server is expected to advertise (Produce: from 0 on, see traps).
+    /// The versions that the messages have: what the server is expected to advertise (Produce: from 0 on, as Kafka does for librdkafka, KAFKA-18659).
     pub min: i16,
     pub max: i16,
     /// Whether the server tells clients of it.

@@ -1,6 +1,6 @@
 //! Which Kafka error code an error of the lower layers becomes: the only place that chooses one.
 //!
-//! Never UNKNOWN_SERVER_ERROR (−1) on Produce: clients turn it into duplicates, and Streams threads die of it (traps: never −1).
+//! Never UNKNOWN_SERVER_ERROR (−1) on Produce: clients turn it into duplicates, and Streams threads die of it.
 
 use crate::coordinator::shards::ShardError;
 use crate::log::{AppendError, ProducerError, ReadError};

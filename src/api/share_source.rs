@@ -149,7 +149,7 @@ impl Source {
         let end = Offset(from.0.saturating_add(i64::from(settings.partition_max_record_locks)).saturating_add(records));
         let mut fetched = read_one(&target, end, room, isolation, is_first).await;
         if fetched.stretches.as_ref().is_ok_and(Vec::is_empty) {
-            // What compaction removed may be more than that: the batch behind it is what comes next (trap 9).
+            // What compaction removed may be more than that: the batch behind it is what comes next.
             fetched = read_one(&target, Offset(i64::MAX), room, isolation, is_first).await;
         }
         match fetched.stretches {

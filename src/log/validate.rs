@@ -21,7 +21,7 @@ pub struct InvalidRecords {
     pub records: Vec<(i32, String)>,
 }
 
-/// The largest output of decompressing one batch; a larger one is refused rather than trusted (trap 37). As large as the largest request.
+/// The largest output of decompressing one batch; a larger one is refused rather than trusted, as a batch of a few bytes may unpack to gigabytes. As large as the largest request.
 pub const DECOMPRESSED_BYTES_MAX: usize = 100 << 20;
 
 /// How much of a batch is unpacked for its timestamps alone, by the thread that serves connections: some milliseconds.

@@ -20,7 +20,7 @@ impl From<anyhow::Error> for DecodeError {
 /// Decodes the body of a request of `version`. `body`: what follows the header; slices of it stay shared (record batches).
 ///
 /// Array counts are taken from the wire by the generated decoder. That is harmless under jemalloc, which maps without
-/// reserving (see `main.rs`, which refuses to start where this does not hold); what is really built is bounded by [`Metered`].
+/// reserving (see `cli/memory.rs`, which refuses to start where this does not hold); what is really built is bounded by [`Metered`].
 /// Both are held to by the hostile-frame tests.
 ///
 /// # Errors

@@ -218,7 +218,7 @@ fn committed_offsets_survive_clean_and_sudden_restarts() {
         server.restart();
         let mut client = server.connect();
         for group in &groups {
-            // At once, and while the coordinator may still be loading: never −1 (trap: a client that sees −1 starts all over).
+            // At once, and while the coordinator may still be loading: never −1, of which a client starts all over.
             assert_eq!(offset_when_loaded(&mut client, group, &topic), round, "{group} in round {round}");
         }
     }

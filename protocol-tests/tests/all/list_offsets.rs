@@ -1,5 +1,5 @@
 //! Goal: ListOffsets finds both ends, the largest timestamp and the first record at or after a time; OffsetForLeaderEpoch finds the end.
-//! Method: records with chosen timestamps, in one batch and in several, compressed and not (trap: all wrong in earlier brokers).
+//! Method: records with chosen timestamps, in one batch and in several, compressed and not (each of which other brokers got wrong).
 
 use crate::transactions::{Producer, V1};
 use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
