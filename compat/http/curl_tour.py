@@ -1,10 +1,10 @@
-"""The README's tour of the HTTP API as a test: each block of shell between its marks, in order, against a fresh broker.
+"""The tour of the HTTP API in docs/http.md as a test: each block of shell between its marks, in order, against a fresh broker.
 
   curl_tour.py [part of a block's name]… [--list]
 
 The marks are `<!-- curl tour -->` and `<!-- /curl tour -->`. A block is named by its first comment. Blocks run one after the other in a bash
 of their own that stops at the first command that fails, with BASE in the environment. A line `# => text` says that what was printed since
-the last such line has this text. CURL_TOUR names another file than the README.
+the last such line has this text. CURL_TOUR names another file.
 """
 
 import dataclasses
@@ -19,7 +19,7 @@ from server import HttpSuite
 from suite import fresh
 
 HERE = pathlib.Path(__file__).parent
-README = pathlib.Path(os.environ.get("CURL_TOUR") or HERE.parent.parent / "README.md")
+PAGE = pathlib.Path(os.environ.get("CURL_TOUR") or HERE.parent.parent / "docs" / "http.md")
 TOUR = re.compile(r"<!-- curl tour -->\n(.*?)<!-- /curl tour -->", re.DOTALL)
 BLOCK = re.compile(r"^```sh\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 EXPECTED = "# => "
@@ -40,13 +40,13 @@ def blocks(text):
     """Name -> the steps of each block, in order."""
     tour = TOUR.search(text)
     if tour is None:
-        sys.exit(f"{README}: no <!-- curl tour --> … <!-- /curl tour -->")
+        sys.exit(f"{PAGE}: no <!-- curl tour --> … <!-- /curl tour -->")
     found = {}
     for block in BLOCK.findall(tour[1]):
         comments = [line for line in block.splitlines() if line.startswith("# ") and not line.startswith(EXPECTED)]
         name = "_".join(re.findall(r"[a-z0-9]+", comments[0].lower())) if comments else ""
         if not name or name in found:
-            sys.exit(f"{README}: a block of the curl tour needs a first comment of its own: {block[:100]!r}")
+            sys.exit(f"{PAGE}: a block of the curl tour needs a first comment of its own: {block[:100]!r}")
         found[name] = steps(block)
     return found
 
@@ -86,7 +86,7 @@ def run(broker, block):
 
 
 def add_all():
-    for name, block in blocks(README.read_text(encoding="utf-8")).items():
+    for name, block in blocks(PAGE.read_text(encoding="utf-8")).items():
 
         def test(broker, block=block):
             run(broker, block)
