@@ -269,14 +269,11 @@ impl TransactionShard {
         Ok(())
     }
 
-    /// Aborts an open transaction in a later epoch, which shuts its producer out. In the second protocol, the next one is what its own end would have come to: it
-    /// would take this for a repeated end, so that here it is the one after that. Source: TransactionMetadata.prepareFenceProducerEpoch and prepareAbortOrCommit.
+    /// Aborts an open transaction in the next epoch, which shuts its producer out. In the second protocol that is also what its own end would have come to: an abort that
+    /// it sends later passes for a repeated one, as in Kafka 4.3 (TransactionCoordinator.generateTxnTransitMetadataForTxnCompletion raises the epoch once).
     fn fence(&mut self, id: &str, now: Timestamp, out: &mut Out) {
         let Some(mut next) = self.durable.get(id).cloned() else { return };
         next.producer.epoch = next_epoch(next.producer.epoch);
-        if next.protocol == Protocol::V2 {
-            next.producer.epoch = next_epoch(next.producer.epoch);
-        }
         self.soft(id).last_epoch = None;
         self.decide(id, next, Marker::Abort, now, out);
     }
