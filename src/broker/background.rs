@@ -4,7 +4,7 @@
 use super::opening::Opening;
 use crate::catalog::{Catalog, CatalogError, Deleted};
 use crate::config::Config;
-use crate::log::{Logs, compaction, retention};
+use crate::log::{Logs, compaction, retention, unsaved};
 use crate::tasks;
 use std::sync::Arc;
 use std::time::Duration;
@@ -96,7 +96,7 @@ async fn save_snapshots(logs: Arc<Logs>) {
     loop {
         tokio::time::sleep(SNAPSHOT_LOOK_INTERVAL).await;
         if last.elapsed() >= SNAPSHOT_INTERVAL || logs.is_much_unsaved() {
-            retention::save_snapshots(&logs).await;
+            unsaved::save_due(&logs).await;
             last = tokio::time::Instant::now();
         }
     }

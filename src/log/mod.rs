@@ -31,7 +31,7 @@ mod tail;
 mod times;
 mod totals;
 mod transactions;
-mod unsaved;
+pub mod unsaved;
 mod validate;
 mod waiters;
 

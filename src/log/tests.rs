@@ -1,7 +1,7 @@
 //! Goal: what a partition promises its writers and readers. Method: real logs on the memory store, a manual clock, batches built here.
 
 use super::fetch::{Isolation, Limits, Target, aborted_among, fetch, total};
-use super::unsaved::ALL_MAX;
+use super::unsaved::{self, ALL_MAX};
 use super::{AppendError, LogOptions, Logs, Origin, Partition, ProducerError, ReadError, retention};
 use crate::config::KafkaSettings;
 use crate::config::topic::{TimestampType, TopicSettings};
@@ -218,11 +218,11 @@ async fn when_all_logs_together_have_much_unsaved_snapshots_are_saved_early() {
     }
     let costs = || partitions.iter().map(|partition| partition.unsaved_cost()).collect::<Vec<u64>>();
     let before = costs();
-    retention::save_snapshots(&house.logs).await;
+    unsaved::save_due(&house.logs).await;
     assert_eq!((costs(), before.iter().all(|cost| *cost > 0)), (before, true), "little in each, and little altogether");
     // As if there were thousands more.
     house.logs.unsaved.fetch_add(ALL_MAX, Ordering::Relaxed);
-    retention::save_snapshots(&house.logs).await;
+    unsaved::save_due(&house.logs).await;
     assert_eq!(costs(), [0; 3]);
     for log in 1..=3 {
         let (at, _) = house.store.get_snapshot(LogId(log)).await.expect("readable").expect("saved");

@@ -1,15 +1,20 @@
 //! What recovery would read: of each log the batches behind its newest snapshot, and the sum over all logs, so that a start takes no longer the more
-//! logs there are.
+//! logs there are. [`save_due`] keeps it small.
 //!
 //! Owner: the log's state, under its lock; the sum is one atomic that all of them share.
 
+use super::Logs;
+use futures_util::StreamExt as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use tracing::warn;
 
 /// Of one log, at which it saves a snapshot.
 pub const ONE_MAX: u64 = 16 << 20;
 /// Of all logs together, at which those with the most save one.
 pub const ALL_MAX: u64 = 512 << 20;
+/// Snapshots that are saved at once.
+const AT_ONCE: usize = 16;
 /// What reading a batch costs beside its bytes, in bytes that cost as much.
 const BATCH_COST: u64 = 4096;
 
@@ -59,6 +64,24 @@ impl Drop for Unsaved {
     fn drop(&mut self) {
         self.saved(self.own);
     }
+}
+
+/// Saves the snapshots that are due: of logs that grew by more than [`ONE_MAX`] since their last, and where all together grew by more than
+/// [`ALL_MAX`], of those that grew most, until half of that is left.
+pub async fn save_due(logs: &Arc<Logs>) {
+    let mut partitions = logs.all();
+    let is_much = logs.is_much_unsaved();
+    if is_much {
+        partitions.sort_by_cached_key(|partition| std::cmp::Reverse(partition.unsaved_cost()));
+    }
+    // Some at once, since each waits for a commit.
+    let saved = futures_util::stream::iter(partitions).for_each_concurrent(AT_ONCE, |partition| async move {
+        let least = if is_much && logs.unsaved_cost() > ALL_MAX / 2 { 1 } else { ONE_MAX };
+        if let Err(error) = partition.save_snapshot(least).await {
+            warn!(log = %partition.log(), %error, "the producers' snapshot could not be saved; recovery will read more");
+        }
+    });
+    saved.await;
 }
 
 #[cfg(test)]
