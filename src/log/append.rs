@@ -6,7 +6,7 @@ use super::producers::{ProducerError, Verdict};
 use super::repeats::Repeated;
 use super::transactions::Verification;
 use super::validate::{self, InvalidRecords};
-use crate::config::topic::TimestampType;
+use crate::config::topic::{TimestampType, TopicSettings};
 use crate::ids::{LeaderEpoch, Offset, ProducerEpoch, Timestamp};
 use crate::records::control::EndTransaction;
 use crate::records::header::{CRC_FROM, stamp, stamp_append_time, stamp_max_timestamp};
@@ -14,8 +14,8 @@ use crate::records::{BatchHeader, RecordError};
 use crate::store::{Append, Batch, Mark, Marked, Permit, StoreError, SuffixChecksum};
 use crate::tasks::deadline::within;
 use bytes::{Bytes, BytesMut};
-use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
 use thiserror::Error;
 use tokio::time::Instant;
 
@@ -60,6 +60,56 @@ pub enum Origin {
     DeadLetter(Mark),
     /// Our own coordinators, whose batches we built: no limits, no sequences. Transactional batches and markers count all the same.
     Coordinator,
+}
+
+impl Origin {
+    /// What names the append, for whoever sends it again.
+    fn mark(self) -> Option<Mark> {
+        match self {
+            Origin::Marked(mark) | Origin::DeadLetter(mark) => Some(mark),
+            Origin::Client | Origin::Verified(_) | Origin::Coordinator => None,
+        }
+    }
+
+    /// Whether its sequences are judged, and the topic's append time is stamped.
+    fn is_client(self) -> bool {
+        self != Origin::Coordinator
+    }
+}
+
+/// A batch that has its room in the store's queue, and not yet its place in the log.
+struct Prepared {
+    /// Of `batch` as it is now.
+    header: BatchHeader,
+    batch: BytesMut,
+    origin: Origin,
+    /// The end of a transaction, if it is a coordinator's marker.
+    end: Option<EndTransaction>,
+    /// Set with `message.timestamp.type=LogAppendTime`.
+    append_time: Option<Timestamp>,
+    settings: Arc<TopicSettings>,
+    /// When it had its room.
+    now: Timestamp,
+}
+
+impl Prepared {
+    /// Stamps what does not depend on its place.
+    fn stamp(&mut self) -> Result<(), AppendError> {
+        if self.origin.is_client() && self.settings.timestamp_type == TimestampType::LogAppendTime {
+            return self.stamp_append_time(self.now);
+        }
+        if stamp_max_timestamp(&mut self.batch, self.header.max_timestamp) {
+            self.header = BatchHeader::parse(&self.batch).map_err(AppendError::Corrupt)?;
+        }
+        Ok(())
+    }
+
+    fn stamp_append_time(&mut self, time: Timestamp) -> Result<(), AppendError> {
+        stamp_append_time(&mut self.batch, time);
+        self.header = BatchHeader::parse(&self.batch).map_err(AppendError::Corrupt)?;
+        self.append_time = Some(time);
+        Ok(())
+    }
 }
 
 /// Where a batch went.
@@ -149,98 +199,92 @@ impl Partition {
         origin: Origin,
         deadline: Option<Instant>,
     ) -> Result<Appended, AppendError> {
-        let Checked(mut header) = match (checked, origin) {
-            (Some(checked), _) => checked,
-            (None, Origin::Client | Origin::Verified(_) | Origin::Marked(_)) => self.check(&records)?,
-            (None, Origin::DeadLetter(_) | Origin::Coordinator) => {
-                Checked(BatchHeader::parse(&records).map_err(AppendError::Corrupt)?)
-            }
-        };
+        let header = self.header(checked, &records, origin)?;
         let settings = self.settings.load_full();
-        let end = match origin {
-            Origin::Coordinator => EndTransaction::read(&records).map_err(AppendError::Corrupt)?,
-            Origin::Client | Origin::Verified(_) | Origin::Marked(_) | Origin::DeadLetter(_) => None,
-        };
         // The only wait: callers without a `deadline` may drop this future meanwhile, and nothing was appended then.
         let mut room = self.store().reserve(records.len());
         let permit = match deadline {
             Some(deadline) => within(deadline, room.as_mut()).await.ok_or(AppendError::NoRoom)?,
             None => room.await,
         }?;
-        // Behind what was waited for.
-        let now = self.now();
+        let end = if origin.is_client() { None } else { EndTransaction::read(&records).map_err(AppendError::Corrupt)? };
         // The bytes of a request that carried one batch are ours alone and are stamped in place; a share of a larger request is
         // copied, so that keeping it in the tail does not keep the whole request.
-        let mut batch = records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
-        let is_of_client = origin != Origin::Coordinator;
-        let append_time = (is_of_client && settings.timestamp_type == TimestampType::LogAppendTime).then_some(now);
-        let is_stamped = match append_time {
-            Some(now) => {
-                stamp_append_time(&mut batch, now);
-                true
-            }
-            None => stamp_max_timestamp(&mut batch, header.max_timestamp),
-        };
-        if is_stamped {
-            header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
-        }
-        let start = self.start();
-        let mark = match origin {
-            Origin::Marked(mark) | Origin::DeadLetter(mark) => Some(mark),
-            Origin::Client | Origin::Verified(_) | Origin::Coordinator => None,
-        };
-
-        let mut state = match mark {
+        let batch = records.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+        let mut prepared = Prepared { header, batch, origin, end, append_time: None, settings, now: self.now() };
+        prepared.stamp()?;
+        let mut state = match origin.mark() {
             None => self.lock(),
-            Some(mark) => match self.lock_unless_repeated(mark, now)? {
+            Some(mark) => match self.lock_unless_repeated(mark, prepared.now)? {
                 Ok(state) => state,
                 Err(Repeated { first, last, made }) => {
-                    return Ok(Appended { first, last, append_time: Some(made), start, is_repeated: true });
+                    return Ok(Appended { first, last, append_time: Some(made), start: self.start(), is_repeated: true });
                 }
             },
         };
         if self.is_stopped() {
             return Err(LogStopped.into());
         }
-        if header.producer().is_some() {
-            state.producers.expire(now, self.producer_expiration_ms.load(Ordering::Relaxed));
+        match self.judge(&mut state, &prepared)? {
+            Some(before) => Ok(before),
+            None => self.enter(&mut state, &mut prepared, permit),
         }
-        if let Some(id) = header.producer().filter(|_| is_of_client) {
-            if let Verdict::Duplicate { first, last, timestamp } = state.producers.judge(id, &header)? {
-                return Ok(Appended { first, last, append_time: append_time.map(|_| timestamp), start, is_repeated: true });
-            }
-            check_verified(&state, id, &header, origin)?;
+    }
+
+    /// The header of the batch, once it is known to be one that this log could take.
+    fn header(&self, checked: Option<Checked>, records: &Bytes, origin: Origin) -> Result<BatchHeader, AppendError> {
+        match (checked, origin) {
+            (Some(Checked(header)), _) => Ok(header),
+            (None, Origin::Client | Origin::Verified(_) | Origin::Marked(_)) => Ok(self.check(records)?.0),
+            (None, Origin::DeadLetter(_) | Origin::Coordinator) => BatchHeader::parse(records).map_err(AppendError::Corrupt),
         }
-        let append_time = match append_time {
-            // Another one read the clock later and got here first. Append times rise with offsets as the clock does: Kafka's log reads it under its lock.
-            Some(stamped) if stamped < state.append_time => {
-                let again = self.now();
-                stamp_append_time(&mut batch, again);
-                header = BatchHeader::parse(&batch).map_err(AppendError::Corrupt)?;
-                Some(again)
-            }
-            first => first,
-        };
+    }
+
+    /// Under the lock: whether the producer's batch comes in its turn. Answers where it is, if it is there already.
+    fn judge(&self, state: &mut State, prepared: &Prepared) -> Result<Option<Appended>, AppendError> {
+        let Prepared { header, origin, .. } = prepared;
+        let Some(id) = header.producer() else { return Ok(None) };
+        state.producers.expire(prepared.now, self.producer_expiration_ms.load(Ordering::Relaxed));
+        if !origin.is_client() {
+            return Ok(None);
+        }
+        if let Verdict::Duplicate { first, last, timestamp } = state.producers.judge(id, header)? {
+            let append_time = prepared.append_time.map(|_| timestamp);
+            return Ok(Some(Appended { first, last, append_time, start: self.start(), is_repeated: true }));
+        }
+        check_verified(state, id, header, *origin)?;
+        Ok(None)
+    }
+
+    /// Under the lock: gives the batch its place, and hands it to the tail and to the store.
+    fn enter(&self, state: &mut State, prepared: &mut Prepared, permit: Permit) -> Result<Appended, AppendError> {
+        // Another one read the clock later and got here first. Append times rise with offsets as the clock does: Kafka's log reads it under its lock.
+        if prepared.append_time.is_some_and(|stamped| stamped < state.append_time) {
+            prepared.stamp_append_time(self.now())?;
+        }
+        let Prepared { header, batch, origin, end, append_time, settings, now } = prepared;
+        let (now, append_time) = (*now, *append_time);
         state.append_time = append_time.unwrap_or(state.append_time);
-        let (first, last) = state.place(&header, &settings, now);
+        let (first, last) = state.place(header, settings, now);
         if let Some(id) = header.producer() {
             let epoch = ProducerEpoch(header.producer_epoch);
             match end {
-                Some(end) => state.producers.end_transaction(id, epoch, end, first, now),
-                None if is_of_client => state.producers.remember(id, &header, first, last, header.max_timestamp, now),
+                Some(end) => state.producers.end_transaction(id, epoch, *end, first, now),
+                None if origin.is_client() => state.producers.remember(id, header, first, last, header.max_timestamp, now),
                 None => state.producers.open_transaction(id, epoch, first, now),
             }
             // Markers are transactional too; a plain batch changes nothing here.
             if header.attributes.is_transactional() {
-                self.transactions_changed(&state);
+                self.transactions_changed(state);
             }
         }
+        let mark = origin.mark();
         if let Some(mark) = mark {
             state.repeats.begin(mark, first, last);
             self.awaits_commit.store(true, Ordering::Release);
         }
-        self.queue(permit, &header, batch, (first, last), now, mark);
-        Ok(Appended { first, last, append_time, start, is_repeated: false })
+        self.queue(permit, header, std::mem::take(batch), (first, last), now, mark);
+        Ok(Appended { first, last, append_time, start: self.start(), is_repeated: false })
     }
 
     /// The lock, unless an append with the same mark was made before; then where it went.
