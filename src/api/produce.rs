@@ -26,7 +26,7 @@ use crate::tasks::deadline::within;
 use crate::telemetry::metrics::Metrics;
 use bytes::Bytes;
 use kafka_protocol::messages::TopicName;
-use kafka_protocol::messages::produce_request::{PartitionProduceData, TopicProduceData};
+use kafka_protocol::messages::produce_request::TopicProduceData;
 use kafka_protocol::messages::produce_response::{BatchIndexAndErrorMessage, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{ProduceRequest, ProduceResponse};
 use kafka_protocol::protocol::StrBytes;
@@ -90,19 +90,29 @@ impl Handler for Produce {
 }
 
 /// Both stages of a request, which have until `deadline` together.
-async fn produce(context: Context, request: ProduceRequest, deadline: Instant) -> Answer<ProduceResponse> {
+async fn produce(context: Context, mut request: ProduceRequest, deadline: Instant) -> Answer<ProduceResponse> {
     // Each has an answer of its own.
     let named = request.topic_data.len() + request.topic_data.iter().map(|topic| topic.partition_data.len()).sum::<usize>();
     if named > PARTITIONS_MAX {
         return Answer::Close("a produce request names more than 100,000 topics and partitions");
     }
-    let acks = request.acks;
-    let mut appending = Appending::begin(context, &request, deadline).await;
-    let mut topics = Vec::with_capacity(request.topic_data.len());
-    for (at, data) in request.topic_data.into_iter().enumerate() {
-        topics.push(appending.topic(at, data).await);
+    let mut appending = Appending {
+        context,
+        deadline,
+        clearance: Clearance::default(),
+        refusal: refusal_of_all(&request),
+        answers: Vec::with_capacity(request.topic_data.len()),
+        pending: Vec::new(),
+        records: 0,
+        bytes: 0,
+    };
+    if appending.refusal.is_none() && request.transactional_id.is_some() {
+        appending.ask(&request).await;
     }
-    appending.answer(acks, ProduceResponse::default().with_responses(topics))
+    for (at, data) in request.topic_data.iter_mut().enumerate() {
+        appending.topic(at, data).await;
+    }
+    appending.answer(request.acks)
 }
 
 /// A request in stage one: what came of its batches so far.
@@ -112,6 +122,7 @@ struct Appending {
     clearance: Clearance,
     /// Why none of what is left is appended.
     refusal: Option<ResponseError>,
+    answers: Vec<TopicProduceResponse>,
     /// What was appended, for stage two.
     pending: Vec<Pending>,
     records: u64,
@@ -119,22 +130,16 @@ struct Appending {
 }
 
 impl Appending {
-    /// Looks at the request as a whole, and asks the transaction coordinator where it must be asked.
-    async fn begin(context: Context, request: &ProduceRequest, deadline: Instant) -> Appending {
-        let refusal = refusal_of_all(request);
-        let clearance = Clearance::default();
-        let mut appending = Appending { context, deadline, clearance, refusal, pending: Vec::new(), records: 0, bytes: 0 };
-        if refusal.is_none() && request.transactional_id.is_some() {
-            // In a box, so that the others' requests carry none of its state.
-            let mut asking = Box::pin(transactional_produce::ask(&appending.context, request));
-            let answer = within(deadline, asking.as_mut()).await;
-            drop(asking);
-            match answer {
-                Some(clearance) => appending.clearance = clearance,
-                None => appending.run_out_of_time(),
-            }
+    /// Asks the transaction coordinator.
+    async fn ask(&mut self, request: &ProduceRequest) {
+        // In a box, so that the others' requests carry none of its state.
+        let mut asking = Box::pin(transactional_produce::ask(&self.context, request));
+        let clearance = within(self.deadline, asking.as_mut()).await;
+        drop(asking);
+        match clearance {
+            Some(clearance) => self.clearance = clearance,
+            None => self.run_out_of_time(),
         }
-        appending
     }
 
     /// What is left of the request has no time, and must not slip in: the client sends it again. Nor may the connection's later requests, which may find room.
@@ -143,28 +148,48 @@ impl Appending {
         self.context.connection.end();
     }
 
-    /// Appends the batches of a topic, in order. `at`: its position in the request.
-    async fn topic(&mut self, at: usize, data: TopicProduceData) -> TopicProduceResponse {
-        let TopicProduceData { name, topic_id, partition_data, .. } = data;
-        let topic = find(&self.context, &name, topic_id);
-        // Not the slice of the frame that the decoder made: the answer may wait long after the frame's memory was given back.
-        let name = TopicName(StrBytes::from_string(name.to_string()));
-        let mut answers = Vec::with_capacity(partition_data.len());
-        for (partition, data) in partition_data.into_iter().enumerate() {
-            answers.push(self.partition(&topic, Position { topic: at, partition }, data).await);
+    /// Appends the batches of a topic, in order. `at`: its position in the request. Takes the records out of `data`.
+    async fn topic(&mut self, at: usize, data: &mut TopicProduceData) {
+        let topic = find(&self.context, &data.name, data.topic_id);
+        let mut answers = Vec::with_capacity(data.partition_data.len());
+        for (partition, data) in data.partition_data.iter_mut().enumerate() {
+            let (at, index, records) = (Position { topic: at, partition }, data.index, data.records.take());
+            let bytes = records.as_ref().map_or(0, Bytes::len);
+            let appended = match self.may_append(&topic, at, index) {
+                Ok((topic, origin)) => append(&self.context, topic, index, records, origin, self.deadline).await,
+                Err(error) => Err(error.into()),
+            };
+            answers.push(self.note(at, index, bytes, appended));
         }
-        TopicProduceResponse::default().with_name(name).with_topic_id(topic_id).with_partition_responses(answers)
+        // Not the slice of the frame that the decoder made: the answer may wait long after the frame's memory was given back.
+        let name = TopicName(StrBytes::from_string(data.name.to_string()));
+        let answer = TopicProduceResponse::default().with_name(name).with_topic_id(data.topic_id);
+        self.answers.push(answer.with_partition_responses(answers));
     }
 
-    async fn partition(
-        &mut self,
-        topic: &Result<Arc<Topic>, ResponseError>,
+    /// To which topic, and as whom, the batch for partition `index` is appended.
+    fn may_append<'a>(
+        &self,
+        topic: &'a Result<Arc<Topic>, ResponseError>,
         at: Position,
-        data: PartitionProduceData,
+        index: i32,
+    ) -> Result<(&'a Arc<Topic>, Origin), ResponseError> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        let topic = topic.as_ref().map_err(|error| *error)?;
+        Ok((topic, self.origin(at, index)?))
+    }
+
+    /// Takes note of what came of a batch of `bytes`; its answer, if all that was appended becomes durable.
+    fn note(
+        &mut self,
+        at: Position,
+        index: i32,
+        bytes: usize,
+        appended: Result<(Arc<Partition>, Accepted), Refused>,
     ) -> PartitionProduceResponse {
-        let PartitionProduceData { index, records, .. } = data;
-        let bytes = records.as_ref().map_or(0, Bytes::len);
-        match self.append(topic, at, index, records).await {
+        match appended {
             Ok((partition, Accepted { appended, dead_letters })) => {
                 if !appended.is_repeated {
                     self.records += count(&appended);
@@ -183,21 +208,6 @@ impl Appending {
         }
     }
 
-    async fn append(
-        &self,
-        topic: &Result<Arc<Topic>, ResponseError>,
-        at: Position,
-        index: i32,
-        records: Option<Bytes>,
-    ) -> Result<(Arc<Partition>, Accepted), Refused> {
-        if let Some(error) = self.refusal {
-            return Err(error.into());
-        }
-        let topic = topic.as_ref().map_err(|error| *error)?;
-        let origin = self.origin(at, index)?;
-        append(&self.context, topic, index, records, origin, self.deadline).await
-    }
-
     /// As whom the batch for partition `index` is appended.
     fn origin(&self, at: Position, index: i32) -> Result<Origin, ResponseError> {
         match self.context.marks.as_ref().and_then(|marks| marks.get(&index)) {
@@ -207,7 +217,8 @@ impl Appending {
     }
 
     /// Ends stage one.
-    fn answer(self, acks: i16, response: ProduceResponse) -> Answer<ProduceResponse> {
+    fn answer(&mut self, acks: i16) -> Answer<ProduceResponse> {
+        let response = ProduceResponse::default().with_responses(std::mem::take(&mut self.answers));
         let metrics = &self.context.broker.metrics;
         metrics.produced_records.inc_by(self.records);
         metrics.produced.inc_by(self.bytes);
@@ -219,7 +230,8 @@ impl Appending {
         if self.pending.is_empty() {
             return Answer::Now(response);
         }
-        Answer::Later(Box::pin(all_durable(self.context.broker, self.pending, response, self.deadline)))
+        let (broker, pending) = (self.context.broker.clone(), std::mem::take(&mut self.pending));
+        Answer::Later(Box::pin(all_durable(broker, pending, response, self.deadline)))
     }
 }
 
@@ -409,12 +421,12 @@ mod tests {
     use super::*;
     use crate::api::context::{Connection, Held};
     use crate::api::fetch_sessions::FetchSessions;
-    use crate::broker::Broker;
     use crate::catalog::NewTopic;
     use crate::config::Config;
     use crate::env::Env;
     use crate::ids::Timestamp;
     use crate::records::BatchBuilder;
+    use kafka_protocol::messages::produce_request::PartitionProduceData;
     use std::net::{Ipv4Addr, SocketAddr};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
