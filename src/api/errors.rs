@@ -1,4 +1,4 @@
-//! Which Kafka error code an error of the lower layers becomes: the only place that chooses one.
+//! Which Kafka error code an error of the lower layers becomes: chosen here and in `errors/`, and nowhere else. What a request itself gets wrong is named by its handler.
 //!
 //! Never UNKNOWN_SERVER_ERROR (−1) on Produce: clients turn it into duplicates, and Streams threads die of it.
 

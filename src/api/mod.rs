@@ -6,6 +6,13 @@
 //! quotas, where share groups are) and InitProducerId are carried out in stage one, disk and all: what follows on its connection finds it done.
 //!
 //! A new API key is one new file and two lines here: its `mod` and its row in [`TABLE`].
+//!
+//! The files that are called after no key:
+//! * of every handler: `context`, `errors`; of those that answer with lists of names: `repeated`, `explained`; `absent` (keys that Kafka has and we do not);
+//! * of Produce: `transactional_produce`, `validated_produce`, `recompressed`; of Fetch: `fetch_sessions`;
+//! * of share consumers: `share_sessions`, `share_source`, `share_acknowledgements`;
+//! * of administration: `creation_budget`, `config_resource`, `broker_loggers`, `operations`; of what clients ask first: `advertised`, `features`, `client_instance`;
+//! * of HTTP alone: `topic_overview`.
 
 use crate::broker::Broker;
 use crate::store::BoxFuture;

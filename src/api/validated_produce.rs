@@ -155,7 +155,8 @@ impl Validated {
         committed.ok_or(ResponseError::RequestTimedOut)?.map_err(AppendError::from)?;
         let Ok(stored) = self.partition.read(appended.first, 1, appended.last.next()).await else { return Ok(HashMap::new()) };
         if appended.first < self.partition.compacted_to() {
-            // What is missing may be missing because it was superseded. Asked behind the read: compaction says where it goes before it goes there.
+            // What is missing may be missing because it was superseded. Looked at after the read, since
+            // compaction moves this offset before it rewrites what lies below.
             return Ok(HashMap::new());
         }
         let Some(stored) = stored.into_iter().find(|batch| batch.first == appended.first) else { return Ok(HashMap::new()) };

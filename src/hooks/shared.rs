@@ -20,9 +20,10 @@ const PERMIT_BYTES: usize = 1024;
 /// Leave to hold some of the memory.
 pub type Room = OwnedSemaphorePermit;
 
-/// `hooks.memory_bytes`, in permits of a kibibyte. Four parts, so that no part is waited for by those whom its holders wait for: half is for what endpoints
-/// with quick answers read ahead, a sixth for what the others do; a sixth each is for what is read again when its request begins, which holds a place in
-/// `slots.rs` already: for requests that may still be quick, and for slow ones. Who moves to the slow slots moves here as well.
+/// `hooks.memory_bytes`, in permits of a kibibyte, in four parts, so that nobody who holds memory waits for somebody who waits for that memory:
+/// * half for what endpoints with quick answers read ahead, and a sixth for what the others do;
+/// * a sixth each for events that are read again when their request begins, and so hold a slot (`slots.rs`) already: for requests that may still be quick, and
+///   for slow ones. A request that moves to the slow slots moves here as well.
 pub struct Memory {
     ahead: [Part; 2],
     again: [Part; 2],

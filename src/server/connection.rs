@@ -72,7 +72,7 @@ async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Sh
         let _ = writer.await;
     } else {
         writer.abort();
-        // Only now is nothing acquired any more for whoever it was.
+        // Until the aborted task is gone, it may still be acquiring records for this share consumer.
         let _ = writer.await;
     }
 }

@@ -68,7 +68,7 @@ impl Cleaner {
     pub fn clean(&mut self, batch: &Batch) -> Result<Option<Replacement>, Uncleaned> {
         let cleaned = self.replacement(batch).map_err(Uncleaned::from).and_then(|replacement| self.fitting(replacement));
         if cleaned.is_err() {
-            // Readers may make more of it than we do: without the tombstones behind it, what they deleted in it would be there again.
+            // A client may be able to read this batch although we are not. The tombstones behind it must stay then: they delete records in it.
             self.uncleaned.get_or_insert(batch.first);
         }
         cleaned

@@ -10,6 +10,16 @@
 //! It owns the place where the next commit goes. One commit is in flight at a time; with `SyncPolicy::Commit` the write itself carries the
 //! sync (`RWF_DSYNC`), one system call for both. Commits that contain anything but appends are synced under every policy: the only other copy
 //! of a moved batch may be recycled soon, and a replacement is promised to be durable. No payload is copied or passed over; the buffers are used again for every commit.
+//!
+//! **A full disk.** Appends enter a segment only where one more is left for moves (reclaim's copies, which free more than they take; see `preparer.rs`):
+//! ```text
+//!   plenty --an append finds no room for a segment--> full: appends wait; moves that are queued are committed, into what is left of this segment or the reserve
+//!     ^                                                |
+//!     |                                                +-- retention, a deletion or moves made room --> plenty, or on the reserve
+//!     +------------- a segment is kept for moves again <-- on the reserve: only moves are committed until then (`restore_reserve`)
+//! ```
+//! While it waits, `enter_next_or_make_room` commits moves by way of `commit_taken`, which may enter a segment itself. That ends after one such step: moves enter the
+//! reserve (`enter_next_for_moves`), and wait for nothing that they would have to commit.
 
 use super::index::{Index, JournalState};
 use super::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, CommitHeader, Record, RecordKind};
@@ -383,7 +393,7 @@ impl Committer {
         self.taken.items.iter().map(Item::journal_bytes).sum()
     }
 
-    /// Whether what was taken fits behind what is in the segment. If not, it is one batch: [`Queue::take`] takes no more than fits else.
+    /// Whether what was taken fits behind what is in the segment. If not, it is a single batch: of several, [`Queue::take`] takes only as many as fit.
     fn has_room(&self) -> bool {
         self.at + (self.taken_bytes() + COMMIT_HEADER_BYTES) as u64 <= self.segment.bytes
     }
