@@ -12,14 +12,10 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
     }
     match config::load(sources) {
         Ok((config, warnings)) => {
-            if let Some(file) = &config.hooks.ca_file {
-                let pem = match std::fs::read(file) {
-                    Ok(pem) => pem,
-                    Err(error) => return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} cannot be read: {error}")),
-                };
-                if let Err(error) = authorities(&pem) {
-                    return fail(EXIT_USAGE, &format!("hooks.ca_file {file:?} holds no certificates in PEM: {error:#}"));
-                }
+            if let Some(file) = &config.hooks.ca_file
+                && let Err(error) = authorities(file)
+            {
+                return fail(EXIT_USAGE, &format!("{error:#}"));
             }
             for warning in warnings {
                 println!("warning: {warning}");

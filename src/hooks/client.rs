@@ -17,6 +17,7 @@ use reqwest::redirect::Policy;
 use reqwest::{Certificate, Url};
 use std::error::Error;
 use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -33,11 +34,16 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 /// Look-ups of names at once: each takes a thread of the blocking pool, for as long as a resolver is silent.
 const LOOKUPS_MAX: usize = 16;
 
-/// The certificates of a file in PEM, `hooks.ca_file`.
+/// The certificates of the file `hooks.ca_file`. Blocks.
 ///
 /// # Errors
-/// When there is none, or one does not decode.
-pub fn authorities(pem: &[u8]) -> anyhow::Result<Vec<Certificate>> {
+/// When it cannot be read, or is no PEM with certificates.
+pub fn authorities(file: &Path) -> anyhow::Result<Vec<Certificate>> {
+    let pem = std::fs::read(file).with_context(|| format!("hooks.ca_file {file:?} cannot be read"))?;
+    certificates(&pem).with_context(|| format!("hooks.ca_file {file:?} holds no certificates in PEM"))
+}
+
+fn certificates(pem: &[u8]) -> anyhow::Result<Vec<Certificate>> {
     let all = Certificate::from_pem_bundle(pem)?;
     // What is not PEM at all, and keys, are passed over.
     anyhow::ensure!(!all.is_empty(), "no BEGIN CERTIFICATE in it");
@@ -78,10 +84,7 @@ impl Client {
             .pool_max_idle_per_host(settings.endpoint_concurrency)
             .dns_resolver(Arc::new(resolver));
         if let Some(path) = settings.ca_file.clone() {
-            let shown = path.display().to_string();
-            let pem = tasks::blocking("read hooks.ca_file", move || std::fs::read(path)).await;
-            let pem = pem.with_context(|| format!("hooks.ca_file {shown:?} cannot be read"))?;
-            for one in authorities(&pem).with_context(|| format!("hooks.ca_file {shown:?} holds no certificates in PEM"))? {
+            for one in tasks::blocking("read hooks.ca_file", move || authorities(&path)).await? {
                 builder = builder.add_root_certificate(one);
             }
         }
@@ -189,7 +192,7 @@ mod tests {
     #[test]
     fn a_file_without_certificates_is_refused() {
         for none in [&b"\x30\x82\x01\x0a"[..], b"", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"] {
-            assert!(authorities(none).is_err(), "{none:?}");
+            assert!(certificates(none).is_err(), "{none:?}");
         }
     }
 

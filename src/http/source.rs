@@ -132,7 +132,7 @@ impl Positions {
     pub async fn begin(caller: &Caller, source: Source, from: &From) -> Result<Positions, HttpError> {
         let mut positions = Positions { source, places: Places::new(), turn: 0 };
         let topics = positions.source.topics(caller)?;
-        for (topic, partition) in positions.source.clone().partitions(&topics) {
+        for (topic, partition) in positions.source.partitions(&topics) {
             let Some(name) = caller.http_name(&topic.name) else { continue };
             let mut offset = from.offset(caller, topic, partition).await?;
             if matches!(from, From::Offset(_)) {
@@ -152,7 +152,7 @@ impl Positions {
         let said = cursor::decode(cursor).map_err(HttpError::invalid)?;
         let mut positions = Positions { source, places: Places::new(), turn: 0 };
         let topics = positions.source.topics(caller)?;
-        for (topic, partition) in positions.source.clone().partitions(&topics) {
+        for (topic, partition) in positions.source.partitions(&topics) {
             let Some(name) = caller.http_name(&topic.name) else { continue };
             if let Some(offset) = said.get(name).filter(|own| own.is_in(topic.id)).and_then(|own| own.offsets.get(&partition)) {
                 positions.advance(name, topic, partition, *offset);
