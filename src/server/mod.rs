@@ -24,7 +24,6 @@ mod connection;
 mod incoming;
 mod metrics;
 mod outgoing;
-mod pipe;
 mod request_memory;
 mod unsent;
 

@@ -4,15 +4,14 @@
 //! from the front of the queue                one call (and what goes before it)
 //! memory                              ─────▶ sendmsg of many slices
 //! short spans, one of a file or more  ─────▶ send of the thread's buffer (a read or a copy for each)
-//! spans of files                      ─────▶ splice out of the thread's pipe (a splice into it for each)
-//! one that is long, or the last       ─────▶ sendfile
+//! a longer one of a file              ─────▶ sendfile
 //! ```
-//! Sent each by itself, short spans would be segments of their own, with a wake-up of the peer each; what the ways cost is in `BENCHMARKS.md`.
+//! Sent each by itself, short spans would be segments of their own, with a wake-up of the peer each. Longer ones gain nothing by being put together: what the
+//! ways cost is in `BENCHMARKS.md`.
 //!
-//! Bound: nothing is held while the socket takes no more. What buffer and pipe have left then is read again; so a peer that stops taking costs no
+//! Bound: nothing is held while the socket takes no more. What the buffer has left then is read again; so a peer that stops taking costs no
 //! memory (but for a piece of a file that the kernel cannot send from).
 
-use super::pipe::{self, Sent};
 use crate::span::{FileSpan, Span};
 use crate::tasks;
 use bytes::Bytes;
@@ -26,14 +25,12 @@ use tokio::net::TcpStream;
 
 /// Slices of one sendmsg.
 const SLICES_MAX: usize = 64;
-/// A span of at most so much is short: below, the buffer costs both sides together less than the pipe, above it costs more.
+/// A span of at most so much is short: below, the buffer costs both sides together less than `sendfile` for each, above it costs as much or more.
 const SHORT_BYTES: usize = 8 << 10;
 /// How many short spans are read for one call.
 const SHORT_MAX: usize = 256;
 /// What short spans are put together in.
 const BUFFER_BYTES: usize = 128 << 10;
-/// A span of a file that is longer does not need the pipe: the kernel has enough of it at a time.
-const PIPED_BYTES: usize = 128 << 10;
 /// After so much others have their turn; a span counts as [`SPAN_BYTES`], at least.
 const SHARE_BYTES: usize = 1 << 20;
 const SPAN_BYTES: usize = 4 << 10;
@@ -55,16 +52,30 @@ pub(super) struct Unsent {
 enum Run {
     Memory(usize),
     Short(usize),
-    Files(usize),
-    OneFile,
+    File,
 }
 
 impl Run {
     fn spans(self) -> usize {
         match self {
-            Run::Memory(count) | Run::Short(count) | Run::Files(count) => count,
-            Run::OneFile => 1,
+            Run::Memory(count) | Run::Short(count) => count,
+            Run::File => 1,
         }
+    }
+}
+
+/// What a call did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Sent {
+    bytes: usize,
+    /// The socket takes no more for now, and the kernel will say when it does.
+    is_full: bool,
+}
+
+impl Sent {
+    /// `bytes` of `all`. The kernel takes less only when there is no room, and says when there is (tokio's own writes count on that, too).
+    fn of(bytes: usize, all: usize) -> Sent {
+        Sent { bytes, is_full: bytes < all }
     }
 }
 
@@ -112,7 +123,6 @@ impl Unsent {
 
     /// What leaves next.
     fn run(&self) -> Option<Run> {
-        let front = self.spans.front()?;
         let short = self.leading_short();
         if self.spans.iter().take(short).any(|span| span.file().is_some()) {
             return Some(Run::Short(short));
@@ -121,8 +131,7 @@ impl Unsent {
         if memory > 0 {
             return Some(Run::Memory(memory));
         }
-        let is_last = self.spans.len() == 1;
-        if front.len() > PIPED_BYTES || is_last { Some(Run::OneFile) } else { Some(Run::Files(self.leading_files())) }
+        self.spans.front().map(|_| Run::File)
     }
 
     /// How many of the first spans are short, as far as they fit into the buffer.
@@ -136,29 +145,13 @@ impl Unsent {
         self.spans.iter().take(SHORT_MAX).take_while(fits).count()
     }
 
-    /// How many of the first spans are of files and not long, as far as they fit into the pipe. It ends before the second of two short ones: many are
-    /// better off in the buffer.
-    fn leading_files(&self) -> usize {
-        let (mut room, mut was_short) = (pipe::SLOTS, false);
-        let fits = |span: &&FileSpan| {
-            let (slots, is_short) = (pipe::slots(span), span.length <= SHORT_BYTES);
-            let fits = span.length <= PIPED_BYTES && slots <= room && !(is_short && was_short);
-            room = room.saturating_sub(slots);
-            was_short = is_short;
-            fits
-        };
-        self.spans.iter().map_while(Span::file).take_while(fits).count()
-    }
-
     fn send_run(&self, socket: &TcpStream, run: Run) -> io::Result<Sent> {
         let spans = self.spans.iter().take(run.spans());
         let has_more = run.spans() < self.spans.len();
         match run {
             Run::Memory(_) => send_memory(socket, spans, has_more),
             Run::Short(_) => send_short(socket, spans, has_more),
-            // Without a pipe, when no descriptors are left for one.
-            Run::Files(_) => pipe::send(socket, spans.filter_map(Span::file), has_more).unwrap_or_else(|| self.send_file(socket)),
-            Run::OneFile => self.send_file(socket),
+            Run::File => self.send_file(socket),
         }
     }
 
@@ -234,7 +227,8 @@ pub(super) mod tests {
     use super::*;
     use socket2::SockRef;
     use std::fs::File;
-    use std::io::Write;
+    use std::io::{Read, Write};
+    use std::process::{Command, Stdio};
     use std::sync::Arc;
     use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
@@ -255,7 +249,7 @@ pub(super) mod tests {
     }
 
     /// No two places of it look the same.
-    pub(in crate::server) fn content(bytes: u32) -> Vec<u8> {
+    fn content(bytes: u32) -> Vec<u8> {
         (0..bytes.div_ceil(4)).flat_map(u32::to_be_bytes).collect()
     }
 
@@ -297,14 +291,10 @@ pub(super) mod tests {
             ),
             (vec![of_file(SHORT_BYTES); 20], Some(Run::Short(BUFFER_BYTES / SHORT_BYTES))),
             (vec![memory(5), of_file(SHORT_BYTES + 1)], Some(Run::Memory(1))),
-            (vec![of_file(SHORT_BYTES + 1), of_file(3), memory(5)], Some(Run::Files(2))),
-            (vec![of_file(PIPED_BYTES), memory(5)], Some(Run::Files(1))),
-            (vec![of_file(16_461); 99], Some(Run::Files(25))),
-            (vec![of_file(10_000), of_file(9), of_file(10_000), of_file(9), of_file(9), of_file(10_000)], Some(Run::Files(4))),
-            (vec![of_file(10_000), of_file(10_000), of_file(PIPED_BYTES + 1)], Some(Run::Files(2))),
+            (vec![of_file(SHORT_BYTES + 1), of_file(3), memory(5)], Some(Run::File)),
+            (vec![of_file(16_461); 99], Some(Run::File)),
             (vec![of_file(100); 999], Some(Run::Short(SHORT_MAX))),
-            (vec![of_file(PIPED_BYTES + 1), of_file(9)], Some(Run::OneFile)),
-            (vec![of_file(SHORT_BYTES + 1)], Some(Run::OneFile)),
+            (vec![of_file(SHORT_BYTES + 1)], Some(Run::File)),
             (vec![memory(0), of_file(0)], None),
         ];
         for (spans, run) in cases {
@@ -317,7 +307,7 @@ pub(super) mod tests {
     async fn spans_of_every_kind_arrive_whole_and_in_order() {
         let all = content(3_000_000);
         let file = file(&all);
-        let lengths = [0, 1, 60, 300, 4_000, SHORT_BYTES, SHORT_BYTES + 1, 16_461, 16_461, 50_000, PIPED_BYTES, PIPED_BYTES + 1];
+        let lengths = [0, 1, 60, 300, 4_000, SHORT_BYTES, SHORT_BYTES + 1, 16_461, 16_461, 50_000, 200_000];
         let mut number = 1_u32;
         let mut draw = |below: usize| {
             number = number.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -353,7 +343,7 @@ pub(super) mod tests {
     #[tokio::test]
     async fn a_file_that_is_too_short_is_an_error() {
         let file = file(&content(100_000));
-        for (length, run) in [(9, Run::Short(2)), (SHORT_BYTES + 1, Run::Files(2)), (PIPED_BYTES + 1, Run::OneFile)] {
+        for (length, run) in [(9, Run::Short(2)), (SHORT_BYTES + 1, Run::File)] {
             let spans = vec![filed(&file, 100_000 - length / 2, length), filed(&file, 0, length)];
             assert_eq!(Unsent::new(spans.clone()).run(), Some(run));
             let error = received(spans).await.expect_err("half of it");
@@ -361,31 +351,24 @@ pub(super) mod tests {
         }
     }
 
-    /// The pipe is the thread's: what one connection failed to send is not sent to the next.
-    #[tokio::test]
-    async fn after_an_error_nothing_is_left_in_the_pipe() {
-        let all = content(100_000);
-        let file = file(&all);
-        let good = filed(&file, 3, 20_000);
-        for _ in 0..2 {
-            received(vec![good.clone(), filed(&file, 90_000, 20_000), good.clone()]).await.expect_err("half of the second one");
-            let bytes = received(vec![good.clone(), good.clone(), memory(1)]).await.expect("sent");
-            assert!(bytes == [&all[3..20_003], &all[3..20_003], &[7]].concat());
-        }
-    }
-
-    /// Some files of /proc can be read, but not sent from.
+    /// Some files of /proc can be read, but not sent from: here the arguments of a process that waits for its input to end.
     #[tokio::test]
     async fn what_cannot_be_sent_from_the_file_is_read() {
-        let all = content(2 * READ_BYTES as u32);
-        let memory = File::open("/proc/self/mem").map(Arc::new).expect("a file");
-        let span = |from: usize, length| filed(&memory, all.as_ptr().addr() + from, length);
-        let spans = vec![span(5, 100_000), span(1, 20_000), span(3, 2), span(READ_BYTES, 20_000), span(9, 9)];
-        assert_eq!(Unsent::new(spans.clone()).run(), Some(Run::Files(5)));
-        let expected = crate::span::load(&spans).expect("readable");
-        assert!(received(spans).await.expect("sent") == expected);
-        let arguments = File::open("/proc/self/cmdline").map(Arc::new).expect("a file");
-        let error = Unsent::new([filed(&arguments, 0, 5)]).send_file(pair().await.0.as_ref()).expect_err("not sent from");
+        let mut cat = Command::new("cat");
+        cat.arg("-").args((0..2 * READ_BYTES / 50_000).map(|number| format!("{number:050000}")));
+        let mut cat = cat.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("started");
+        // A process that has not begun has no arguments yet.
+        cat.stdin.as_mut().expect("piped").write_all(b"!").expect("written");
+        cat.stdout.as_mut().expect("piped").read_exact(&mut [0]).expect("read");
+        let file = File::open(format!("/proc/{}/cmdline", cat.id())).map(Arc::new).expect("a file");
+        let spans = [(5, 100_000), (1, 20_000), (3, 2), (READ_BYTES, 20_000), (0, READ_BYTES + 9), (9, 9)];
+        let spans = spans.map(|(at, length)| filed(&file, at, length)).to_vec();
+        assert_eq!(Unsent::new(spans.clone()).run(), Some(Run::File));
+        let error = Unsent::new(spans.clone()).send_file(pair().await.0.as_ref()).expect_err("not sent from");
         assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+        let expected = crate::span::load(&spans).expect("readable");
+        let sent = received(spans).await;
+        cat.kill().and_then(|()| cat.wait()).expect("ended");
+        assert!(sent.expect("sent") == expected);
     }
 }
