@@ -2,7 +2,7 @@
 
 import time
 
-from api import all_of, expect_error, moment, now
+from api import all_of, expect_error, moment, now, topic_path
 from receiver import Receiver, Reply
 from suite import eventually, expect_equal, fresh
 from webhooks import ATTEMPTS, HookSuite, dead_letters, event, lag, webhooks
@@ -89,6 +89,30 @@ def deliveries_can_be_asked_for_by_status_type_time_and_number(broker):
                 check(expect_equal, len(hooks.deliveries(topic, **query)), count, f"deliveries with {query}")
             for query in [{"status": "lost"}, {"limit": 0}, {"limit": -1}, {"limit": "many"}, {"from": "yesterday"}]:
                 check(expect_error, hooks.call("GET", topic, "/deliveries", query=query), 400, next(iter(query)), what=f"{query}")
+
+
+@suite.test
+def what_will_not_be_sent_any_more_is_cancelled(broker):
+    """A delivery that waits for another attempt: its topic is deleted, its endpoint does not want it any more, or its group is moved past it."""
+    hooks, client = webhooks(broker), broker.api()
+    for what, change in [
+        ("deleted", lambda endpoint, topic: client.delete(topic_path(topic))),
+        ("unwanted", lambda endpoint, topic: hooks.update(topic, events=[])),
+        ("moved", lambda endpoint, topic: client.commit(topic, endpoint["group"], 0, 2)),
+    ]:
+        topic = fresh(what)
+        # The receiver is left alone from then on: the others are not tried.
+        with Receiver(lambda request: Reply(503, headers={"retry-after": "600"})) as receiver:
+            endpoint = made(broker, topic, receiver)
+            client.produce_all(topic, [{"value": number} for number in range(3)])
+            [pending] = hooks.settled(topic, 1, "pending")
+            expect_equal((pending["offset"], pending["attempts"]), (0, 1), f"what is pending, {what}")
+            change(endpoint, topic)
+            [cancelled] = hooks.settled(topic, 1, "cancelled")
+            expect_equal(cancelled["delivery_id"], pending["delivery_id"], f"what is cancelled, {what}")
+            expect_equal((bool(cancelled["error_message"]), cancelled.get("next_attempt_at")), (True, None), f"reason and next attempt, {what}")
+            expect_equal(len(receiver.requests), 1, f"requests, {what}")
+            hooks.delete(topic)
 
 
 @suite.test

@@ -15,7 +15,7 @@ pub enum Status {
     Success,
     /// Given up: it is in the dead-letter topic.
     Failed,
-    /// Not sent, because the event was deleted before.
+    /// Not sent, or not again: the event or its topic was deleted before, the endpoint does not take it any more, or its group was moved past it.
     Cancelled,
 }
 

@@ -55,6 +55,9 @@ const BREATH: Duration = Duration::from_millis(100);
 const PAUSE_MS: i64 = 2000;
 const PAUSE: Duration = Duration::from_millis(2000);
 
+/// Why an event was not delivered.
+const DELETED: &str = "the event was deleted before it was delivered";
+
 /// What reaches the task.
 pub struct Inbox {
     /// The endpoint as it is now; the sender goes when it is deleted.
@@ -260,6 +263,10 @@ impl Dispatcher {
     async fn follow_topics(&mut self) -> bool {
         match self.lanes.follow(&self.shared, &self.scope, &self.endpoint, &mut self.progress).await {
             Ok(gone) => {
+                for key in &gone {
+                    self.cancel(*key, i64::MAX, "its topic was deleted, or is none of the endpoint's any more");
+                    self.progress.close(*key);
+                }
                 let gone: HashSet<LaneKey> = gone.into_iter().collect();
                 self.loaded.retain(|place, _| !gone.contains(&place.lane));
                 self.doomed.retain(|place, _| !gone.contains(&place.lane));
@@ -406,6 +413,7 @@ impl Dispatcher {
             );
             self.progress.advance(key, (*start).min(one.to));
         } else if one.from > *end {
+            self.cancel(key, i64::MAX, DELETED);
             self.reset(key, *end);
         }
         self.is_touched = true;

@@ -47,7 +47,7 @@ impl Lanes {
         self.topics.get(&id)
     }
 
-    /// Opens lanes for what is new, and closes those of what is gone; the keys of these are answered.
+    /// Opens lanes for what is new; answers those of what is gone, which are to be closed.
     ///
     /// # Errors
     /// What the coordinator answers: then nothing has changed, and it is to be tried again.
@@ -69,7 +69,6 @@ impl Lanes {
         let ids: HashSet<TopicId> = topics.values().map(|topic| topic.id).collect();
         let gone: Vec<LaneKey> = progress.keys().filter(|key| !ids.contains(&key.topic)).collect();
         for key in &gone {
-            progress.close(*key);
             self.committed.remove(key);
             self.adopted.remove(key);
         }

@@ -143,6 +143,11 @@ impl Progress {
         self.lanes.keys().copied()
     }
 
+    /// Events of a lane that are read and not settled, in order.
+    pub fn unsettled_in(&self, key: LaneKey) -> impl Iterator<Item = i64> + '_ {
+        self.lanes.get(&key).into_iter().flat_map(|lane| lane.unsettled.keys().copied())
+    }
+
     /// Where a lane is to be read, and where it ends; `None`: nowhere any more.
     #[must_use]
     pub fn reads(&self, key: LaneKey) -> Option<(i64, i64)> {

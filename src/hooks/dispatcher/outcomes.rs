@@ -1,11 +1,11 @@
 //! What becomes of an event after something was done for it: settled, tried again, given up. Part of the dispatcher.
 
-use super::{Dispatcher, Ended, Jobs, PAUSE_MS};
+use super::{DELETED, Dispatcher, Ended, Jobs, PAUSE_MS};
 use crate::hooks::answer::{Answer, Verdict};
 use crate::hooks::attempt::{About, Began, Done, Reason, bury};
 use crate::hooks::delivery::{Delivery, Origin, Status};
 use crate::hooks::endpoint::Endpoint;
-use crate::hooks::progress::Place;
+use crate::hooks::progress::{LaneKey, Place};
 use crate::hooks::schedule::{RANDOM_BELOW, delay_ms, longest_ms};
 use crate::hooks::slots::Standing;
 use crate::tasks;
@@ -44,7 +44,7 @@ impl Dispatcher {
             Done::Missing => {
                 if let Some(pending) = self.progress.pending(place) {
                     let about = self.about_missing(place);
-                    let answer = Answer::failed("the event was deleted before it was delivered", 0);
+                    let answer = Answer::failed(DELETED, 0);
                     let delivery = self.delivery(place, &about).answered(Status::Cancelled, pending.attempts, &answer);
                     self.shared.history.record(&self.endpoint.record.id, delivery);
                     self.shared.meters.settled(Status::Cancelled);
@@ -160,6 +160,22 @@ impl Dispatcher {
         self.running.insert(place, began.clone());
         let letter = async move { (place, began, bury(shared, scope, endpoint, topic, place, reason).await) };
         jobs.push(tasks::owned("webhook dead letter", letter));
+    }
+
+    /// Tells of events of a lane before `end`, which are about to be forgotten, that they will not be sent.
+    pub(super) fn cancel(&self, key: LaneKey, end: i64, why: &str) {
+        let endpoint = &self.endpoint.record.id;
+        for offset in self.progress.unsettled_in(key).take_while(|offset| *offset < end) {
+            let id = self.endpoint.message_id(key.topic, key.partition, offset);
+            // Of what was never tried there is nothing to tell; what is among the dead letters stays there.
+            let Some(known) = self.shared.history.get(endpoint, &id).filter(|known| known.status == Status::Pending) else {
+                continue;
+            };
+            let (updated, error) = (self.now(), Some(why.to_owned()));
+            let delivery = Delivery { status: Status::Cancelled, updated, error, next_attempt: None, ..known };
+            self.shared.history.record(endpoint, delivery);
+            self.shared.meters.settled(Status::Cancelled);
+        }
     }
 
     fn delivery(&self, place: Place, about: &About) -> Delivery {
