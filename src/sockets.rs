@@ -133,6 +133,20 @@ mod tests {
         assert_eq!(listen("localhost", port).expect("free now").len(), 2);
     }
 
+    /// Balancers forget an idle connection without a word; a peer behind one that is gone says nothing either.
+    #[tokio::test]
+    async fn idle_connections_are_kept_alive_and_answers_are_not_held_back() {
+        let listener = bound((Ipv4Addr::LOCALHOST, 0).into()).expect("bound");
+        let _peer = TcpStream::connect(listener.local_addr().expect("bound")).await.expect("connects");
+        let (stream, _) = listener.accept().await.expect("accepted");
+        let socket = SockRef::from(&stream);
+        assert!(!socket.keepalive().expect("told"), "not by itself");
+        prepare(&stream);
+        assert!(socket.keepalive().expect("told") && stream.nodelay().expect("told"));
+        assert_eq!(rustix::net::sockopt::tcp_keepidle(&stream).expect("told"), Duration::from_secs(60));
+        assert_eq!(rustix::net::sockopt::tcp_keepintvl(&stream).expect("told"), Duration::from_secs(15));
+    }
+
     #[tokio::test]
     async fn a_peer_that_lives_and_never_reads_is_given_up() {
         let listener = bound((Ipv4Addr::LOCALHOST, 0).into()).expect("bound");

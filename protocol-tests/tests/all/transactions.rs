@@ -505,6 +505,28 @@ fn two_phase_commit_is_refused_as_by_a_kafka_that_has_it_turned_off() {
     assert_eq!(init(false, false), (None, -1, -1));
 }
 
+/// redpanda#6018. A client of the first protocol adds a partition, and a group, once in a transaction.
+#[test]
+fn what_was_added_survives_a_crash_before_the_first_record() {
+    let mut server = Server::start();
+    let mut producer = Producer::new(&server, &unique("id"));
+    let topic = producer.client.create_topic("added", 2, &[]);
+    let group = unique("group");
+    producer.client.find_coordinator(&group);
+    assert_eq!(producer.add(&[(&topic.name, 0)]), [None]);
+    assert_eq!(producer.add_offsets(&group), None);
+    server.kill9();
+    server.restart();
+    producer.client = server.connect();
+    producer.client.find_coordinator(&group);
+    assert_eq!(producer.state(), "Ongoing");
+    producer.send(&topic, V1.1, "a").expect("its partition is part of it");
+    assert_eq!(producer.commit_offset(V1.0, &group, &topic, 7), None);
+    producer.end(V1.0, true).expect("committed");
+    assert_eq!(committed(&mut producer.client, &topic), (vec!["a".to_owned()], 2, vec![]));
+    assert_eq!(stable_offset(&mut producer.client, &group, &topic), Ok(7));
+}
+
 #[test]
 fn an_open_transaction_survives_a_crash_and_an_answered_end_stands() {
     let mut server = Server::start();

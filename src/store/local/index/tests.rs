@@ -3,9 +3,10 @@
 use super::super::lock;
 use super::super::segment::Position;
 use super::gathered::GATHERED_MAX;
-use super::{Cursor, Entry, Index, JournalState, Located};
+use super::{Cursor, Entry, Index, JournalState, Located, SKIPPED_MAX};
 use crate::env::Env;
 use crate::ids::{LogId, Offset, Timestamp};
+use crate::store::StoreError;
 use rocksdb::WriteBatch;
 use std::path::Path;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -223,6 +224,24 @@ fn a_walk_back_ends_where_it_was_to_begin() {
     let mut cursor = index.cursor(LOG, Offset(2));
     assert_eq!(cursor.newest().expect("seeks").map(|located| located.last), Some(Offset(5)));
     assert_eq!(cursor.back().expect("walks"), None);
+}
+
+/// Deleted keys lie in front of what a log has left, each of which an iterator that begins before them passes over.
+#[test]
+fn who_begins_where_a_log_was_trimmed_to_meets_no_deleted_keys() {
+    let (_dir, index) = fresh();
+    let count = i64::try_from(3 * SKIPPED_MAX).expect("few");
+    (0..count + 2).for_each(|last| add(&index, LOG, last));
+    let mut changes = index.changes();
+    (0..count).for_each(|last| changes.delete_entry(LOG, Offset(last)));
+    changes.apply().expect("applies");
+    let mut cursor = index.cursor_in_memory(LOG, Offset(count));
+    let last = |located: Result<Option<Located>, StoreError>| located.expect("passes over few").map(|located| located.last.0);
+    assert_eq!(last(cursor.seek(Offset(count))), Some(count));
+    assert_eq!(last(cursor.newest()), Some(count + 1));
+    assert_eq!(last(cursor.back()), Some(count));
+    assert_eq!(last(cursor.back()), None);
+    index.cursor_in_memory(LOG, Offset(0)).seek(Offset(0)).expect_err("passes over all of them");
 }
 
 /// A cursor begins with a look at what is gathered, of which some may be written before it looks there.
