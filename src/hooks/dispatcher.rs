@@ -55,9 +55,6 @@ const BREATH: Duration = Duration::from_millis(100);
 const PAUSE_MS: i64 = 2000;
 const PAUSE: Duration = Duration::from_millis(2000);
 
-/// Why an event was not delivered.
-const DELETED: &str = "the event was deleted before it was delivered";
-
 /// What reaches the task.
 pub struct Inbox {
     /// The endpoint as it is now; the sender goes when it is deleted.
@@ -263,13 +260,12 @@ impl Dispatcher {
     async fn follow_topics(&mut self) -> bool {
         match self.lanes.follow(&self.shared, &self.scope, &self.endpoint, &mut self.progress).await {
             Ok(gone) => {
-                for key in &gone {
-                    self.cancel(*key, i64::MAX, "its topic was deleted, or is none of the endpoint's any more");
-                    self.progress.close(*key);
-                }
+                let waited: Vec<Place> = gone.iter().flat_map(|key| self.progress.close(*key)).collect();
                 let gone: HashSet<LaneKey> = gone.into_iter().collect();
                 self.loaded.retain(|place, _| !gone.contains(&place.lane));
                 self.doomed.retain(|place, _| !gone.contains(&place.lane));
+                self.running.retain(|place, _| !gone.contains(&place.lane));
+                self.cancel(&waited);
                 self.is_touched = true;
                 self.is_open = true;
                 true
@@ -413,18 +409,18 @@ impl Dispatcher {
             );
             self.progress.advance(key, (*start).min(one.to));
         } else if one.from > *end {
-            self.cancel(key, i64::MAX, DELETED);
             self.reset(key, *end);
         }
         self.is_touched = true;
     }
 
     fn reset(&mut self, key: LaneKey, offset: i64) {
-        self.progress.reset(key, offset);
+        let waited = self.progress.reset(key, offset);
         self.loaded.retain(|place, _| place.lane != key);
         self.doomed.retain(|place, _| place.lane != key);
-        // What is under way in it ends without effect.
+        // What is under way in it ends with no effect on it.
         self.running.retain(|place, _| place.lane != key);
+        self.cancel(&waited);
     }
 
     /// How long nothing is to be done unless something happens.

@@ -143,9 +143,14 @@ impl Progress {
         self.lanes.keys().copied()
     }
 
-    /// Events of a lane that are read and not settled, in order.
-    pub fn unsettled_in(&self, key: LaneKey) -> impl Iterator<Item = i64> + '_ {
-        self.lanes.get(&key).into_iter().flat_map(|lane| lane.unsettled.keys().copied())
+    /// Whether a lane of its partition has the event, or comes to it.
+    #[must_use]
+    pub fn is_to_come(&self, place: Place) -> bool {
+        let Place { lane: key, offset } = place;
+        let mut lanes = self.lanes.range(LaneKey { replay: 0, ..key }..=LaneKey { replay: u64::MAX, ..key });
+        lanes.any(|(_, lane)| {
+            lane.unsettled.contains_key(&offset) || lane.next <= offset && lane.end.is_none_or(|end| offset < end)
+        })
     }
 
     /// Where a lane is to be read, and where it ends; `None`: nowhere any more.
@@ -181,20 +186,23 @@ impl Progress {
         }
     }
 
-    /// Goes on at `next`, wherever it was; what was under way is forgotten.
-    pub fn reset(&mut self, key: LaneKey, next: i64) {
+    /// Goes on at `next`, wherever it was; what was under way is forgotten. As [`Progress::close`].
+    pub fn reset(&mut self, key: LaneKey, next: i64) -> Vec<Place> {
         let end = self.lanes.get(&key).and_then(|lane| lane.end);
-        self.close(key);
+        let waited = self.close(key);
         self.open(key, next, end);
+        waited
     }
 
-    /// Forgets a lane.
-    pub fn close(&mut self, key: LaneKey) {
-        if let Some(lane) = self.lanes.remove(&key) {
-            self.unsettled -= lane.unsettled.len();
-            self.running -= lane.unsettled.values().filter(|one| one.is_running).count();
-            self.busy.remove(&key);
-        }
+    /// Forgets a lane; answers its unsettled events but those with an attempt under way.
+    pub fn close(&mut self, key: LaneKey) -> Vec<Place> {
+        let Some(lane) = self.lanes.remove(&key) else { return Vec::new() };
+        self.unsettled -= lane.unsettled.len();
+        self.busy.remove(&key);
+        let waiting = lane.unsettled.iter().filter(|(_, one)| !one.is_running);
+        let waited: Vec<Place> = waiting.map(|(offset, _)| Place { lane: key, offset: *offset }).collect();
+        self.running -= lane.unsettled.len() - waited.len();
+        waited
     }
 
     /// Replays that are done, which are forgotten; whether there were any.

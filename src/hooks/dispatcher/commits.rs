@@ -103,7 +103,6 @@ impl Dispatcher {
                 offset,
                 "the endpoint's group was moved; it goes on there"
             );
-            self.cancel(*key, *offset, "the endpoint's group was moved past it");
             self.reset(*key, *offset);
             self.lanes.committed.remove(key);
             self.lanes.adopted.insert(*key, *offset);

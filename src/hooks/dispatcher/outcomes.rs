@@ -1,17 +1,22 @@
 //! What becomes of an event after something was done for it: settled, tried again, given up. Part of the dispatcher.
 
-use super::{DELETED, Dispatcher, Ended, Jobs, PAUSE_MS};
+use super::{Dispatcher, Ended, Jobs, PAUSE_MS};
 use crate::hooks::answer::{Answer, Verdict};
 use crate::hooks::attempt::{About, Began, Done, Reason, bury};
 use crate::hooks::delivery::{Delivery, Origin, Status};
 use crate::hooks::endpoint::Endpoint;
-use crate::hooks::progress::{LaneKey, Place};
+use crate::hooks::progress::Place;
 use crate::hooks::schedule::{RANDOM_BELOW, delay_ms, longest_ms};
 use crate::hooks::slots::Standing;
+use crate::ids::TopicId;
 use crate::tasks;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
+
+/// Why an event is not sent again.
+const CANCELLED: &str = "it is not sent again: its topic was deleted or is none of the endpoint's any more, or the endpoint's group was moved past it";
 
 impl Dispatcher {
     /// What becomes of an event after something was done for it.
@@ -21,7 +26,7 @@ impl Dispatcher {
             self.shared.meters.attempted(answer);
         }
         if self.running.get(&place).is_none_or(|own| !Arc::ptr_eq(own, &began)) {
-            return;
+            return self.ended_late(place, done);
         }
         self.running.remove(&place);
         self.is_touched = true;
@@ -44,7 +49,7 @@ impl Dispatcher {
             Done::Missing => {
                 if let Some(pending) = self.progress.pending(place) {
                     let about = self.about_missing(place);
-                    let answer = Answer::failed(DELETED, 0);
+                    let answer = Answer::failed("the event was deleted before it was delivered", 0);
                     let delivery = self.delivery(place, &about).answered(Status::Cancelled, pending.attempts, &answer);
                     self.shared.history.record(&self.endpoint.record.id, delivery);
                     self.shared.meters.settled(Status::Cancelled);
@@ -162,20 +167,55 @@ impl Dispatcher {
         jobs.push(tasks::owned("webhook dead letter", letter));
     }
 
-    /// Tells of events of a lane before `end`, which are about to be forgotten, that they will not be sent.
-    pub(super) fn cancel(&self, key: LaneKey, end: i64, why: &str) {
-        let endpoint = &self.endpoint.record.id;
-        for offset in self.progress.unsettled_in(key).take_while(|offset| *offset < end) {
-            let id = self.endpoint.message_id(key.topic, key.partition, offset);
-            // Of what was never tried there is nothing to tell; what is among the dead letters stays there.
-            let Some(known) = self.shared.history.get(endpoint, &id).filter(|known| known.status == Status::Pending) else {
-                continue;
-            };
-            let (updated, error) = (self.now(), Some(why.to_owned()));
-            let delivery = Delivery { status: Status::Cancelled, updated, error, next_attempt: None, ..known };
-            self.shared.history.record(endpoint, delivery);
-            self.shared.meters.settled(Status::Cancelled);
+    /// Tells of events whose lanes were forgotten that they will not be sent again, of those that no other lane has.
+    pub(super) fn cancel(&self, forgotten: &[Place]) {
+        let mut over: HashMap<(i32, i64), Vec<TopicId>> = HashMap::new();
+        for place in forgotten.iter().filter(|place| !self.progress.is_to_come(**place)) {
+            over.entry((place.lane.partition, place.offset)).or_default().push(place.lane.topic);
         }
+        if over.is_empty() {
+            return;
+        }
+        let topics = |one: &Delivery| {
+            one.origin.as_ref().and_then(|origin| {
+                over.get(&(origin.partition, origin.offset)).map(|topics| (topics, origin.partition, origin.offset))
+            })
+        };
+        let endpoint = &self.endpoint.record.id;
+        // Of what was never tried there is nothing to tell; what is among the dead letters stays there.
+        let pending =
+            self.shared.history.list(endpoint, usize::MAX, |one| one.status == Status::Pending && topics(one).is_some());
+        for known in pending {
+            // Of another topic, or of one that had its name before.
+            let is_it = topics(&known).is_some_and(|(topics, partition, offset)| {
+                topics.iter().any(|topic| self.endpoint.message_id(*topic, partition, offset) == known.id)
+            });
+            if is_it {
+                let (updated, error) = (self.now(), Some(CANCELLED.to_owned()));
+                let delivery = Delivery { status: Status::Cancelled, updated, error, next_attempt: None, ..known };
+                self.shared.history.record(endpoint, delivery);
+                self.shared.meters.settled(Status::Cancelled);
+            }
+        }
+    }
+
+    /// What was under way when its lane was forgotten: where the receiver has taken the event, or it is among the dead letters, that is what became of it.
+    fn ended_late(&self, place: Place, done: Done) {
+        if self.progress.is_to_come(place) {
+            return;
+        }
+        let endpoint = &self.endpoint.record.id;
+        let delivery = match done {
+            Done::Answered { about, answer, .. } if answer.verdict() == Verdict::Success => {
+                let known = self.shared.history.get(endpoint, &about.id).unwrap_or_else(|| self.delivery(place, &about));
+                let attempts = known.attempts.saturating_add(1);
+                Delivery { updated: self.now(), next_attempt: None, ..known.answered(Status::Success, attempts, &answer) }
+            }
+            Done::Buried { reason, result: Ok(()) } => reason.delivery,
+            _ => return self.cancel(&[place]),
+        };
+        self.shared.meters.settled(delivery.status);
+        self.shared.history.record(endpoint, delivery);
     }
 
     fn delivery(&self, place: Place, about: &About) -> Delivery {
