@@ -161,6 +161,23 @@ def the_last_event_id_resumes_behind_that_record_in_every_partition(broker):
 
 
 @suite.test
+def the_answers_header_says_where_the_stream_begins(broker):
+    """So that who is cut off before the first record goes on there, and not at a later end."""
+    client, topic = created(broker, partitions=2)
+    client.produce(topic, "before")
+    with all_of() as check:
+        for accept in (SSE, NDJSON):
+            stream = client.stream(topic, accept=accept)
+            begins = stream.answer.headers["Last-Event-ID"]
+            stream.close()
+            client.produce(topic, accept)
+            resumed = client.stream(topic, accept=accept, last_id=begins)
+            check(expect_equal, resumed.answer.headers["Last-Event-ID"], begins, f"where it goes on, {accept}")
+            check(expect_equal, values(resumed.take(1)), [accept], f"the first record behind it, {accept}")
+            resumed.close()
+
+
+@suite.test
 def an_id_resumes_behind_its_record_and_not_at_the_end(broker):
     client, topic = created(broker)
     with client.stream(topic) as stream:

@@ -1,7 +1,8 @@
 //! Live streams: events as they come, as server-sent events or as lines of JSON, until the reader goes away, or takes nothing for
 //! five minutes, or the broker stops.
 //!
-//! Each event carries an id, which sent back as `Last-Event-ID` goes on exactly behind it. The next page is read when the socket has taken
+//! Each event carries an id, which sent back as `Last-Event-ID` goes on exactly behind it. The answer's header of that name says where the stream begins, for a
+//! reader that is cut off before its first event. The next page is read when the socket has taken
 //! the one before: a slow reader costs a page, and nothing else.
 
 use super::caller::Caller;
@@ -26,11 +27,11 @@ use utoipa::IntoParams;
 /// Events and bytes of one page.
 const PAGE_RECORDS: usize = 500;
 const PAGE_BYTES: usize = 256 * 1024;
-/// When ids are longer than this, only the last event of a page has one: each names all partitions.
+/// When ids are longer than this, only the last event of a page has one, and the answer's head none: each names all partitions.
 const ID_BYTES_FOR_ALL: usize = 1024;
 /// New partitions of a topic are looked for that often.
 const NAP: Duration = Duration::from_secs(1);
-const LAST_EVENT_ID: &str = "last-event-id";
+pub(super) const LAST_EVENT_ID: &str = "last-event-id";
 /// While the budget of bytes is used up.
 const BUSY_PAUSE: Duration = Duration::from_millis(50);
 
@@ -119,7 +120,8 @@ fn put_json(out: &mut Vec<u8>, value: &impl serde::Serialize) {
 #[utoipa::path(get, path = "/topics/{name}/stream", tag = "events",
     params(("name" = String, Path), LiveParams, ("Last-Event-ID" = Option<String>, Header, description = "the id of the last event that was seen")),
     responses(
-    (status = 200, content((String = "text/event-stream"), (String = "application/x-ndjson"))),
+    (status = 200, content((String = "text/event-stream"), (String = "application/x-ndjson")),
+        headers(("Last-Event-ID" = String, description = "where the stream begins; without it when there are too many partitions for a header"))),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
     (status = 406, body = ErrorBody),
     (status = 429, body = ErrorBody), (status = 503, body = ErrorBody)))]
@@ -139,12 +141,14 @@ pub async fn live(
         None => Positions::begin(&caller, source, &From::parse(params.from.as_deref().unwrap_or("latest"))?).await?,
     };
     let format = Format::of(&headers)?;
+    let begins = cursor::encode(&positions.places);
+    let begins = (begins.len() <= ID_BYTES_FOR_ALL).then_some([(LAST_EVENT_ID, begins)]);
     let reader = Reader { caller, positions, format, has_begun: false, is_over: false };
     let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
         let page = reader.next().await?;
         Some((Ok::<Bytes, Infallible>(page), reader))
     }));
-    Ok(([(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], body).into_response())
+    Ok((begins, [(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 /// One stream.

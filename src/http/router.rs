@@ -95,13 +95,14 @@ fn cors(origins: &[String]) -> Option<CorsLayer> {
     } else {
         AllowOrigin::list(origins.iter().filter_map(|origin| HeaderValue::from_str(origin).ok()))
     };
-    let headers = ["idempotency-key", "last-event-id"].map(HeaderName::from_static);
+    let last_event_id = HeaderName::from_static(live::LAST_EVENT_ID);
+    let headers = [HeaderName::from_static("idempotency-key"), last_event_id.clone()];
     Some(
         CorsLayer::new()
             .allow_origin(allowed)
             .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
             .allow_headers([AUTHORIZATION, CONTENT_TYPE].into_iter().chain(headers).collect::<Vec<_>>())
-            .expose_headers([axum::http::header::RETRY_AFTER]),
+            .expose_headers([axum::http::header::RETRY_AFTER, last_event_id]),
     )
 }
 

@@ -7,6 +7,9 @@ import type {
 import { delivery, endpoint, sentWebhook, time, webhookStats } from './wire.js';
 import type { WireDelivery, WireEndpoint, WireSentWebhook, WireWebhookStats } from './wire.js';
 
+// The longest time that a server waits for a receiver's answer (`hooks.timeout_max_ms` as it comes).
+const RECEIVER_MS_MAX = 60_000;
+
 /** Webhooks: `client.hooks`. */
 export class Hooks {
   readonly #http: HttpClient;
@@ -15,7 +18,7 @@ export class Hooks {
     this.#http = http;
   }
 
-  /** Creates an endpoint. Retried after 429 and 503 only. */
+  /** Creates an endpoint. Retried after 429 only. */
   async createEndpoint(newEndpoint: NewEndpoint, options: CallOptions = {}): Promise<Endpoint> {
     const { name, url, events, description, metadata, filters, ordered, enabled, timeoutMs, concurrency, secret } = newEndpoint;
     return endpoint(await this.#http.json<WireEndpoint>({
@@ -69,7 +72,7 @@ export class Hooks {
     }));
   }
 
-  /** Gives an endpoint another secret, which is in the answer. Retried after 429 and 503 only: each try makes another one. */
+  /** Gives an endpoint another secret, which is in the answer. Retried after 429 only: each try makes another one. */
   async rotateSecret(name: string, rotation: SecretRotation = {}): Promise<Endpoint> {
     return endpoint(await this.#http.json<WireEndpoint>({
       method: 'POST',
@@ -111,7 +114,7 @@ export class Hooks {
     }));
   }
 
-  /** Sends events again, each with the id that it had before. Retried after 429 and 503 only. */
+  /** Sends events again, each with the id that it had before. Retried after 429 only. */
   async replay(endpointName: string, what: Replay, options: CallOptions = {}): Promise<Replayed> {
     return this.#http.json<Replayed>({
       method: 'POST', path: `${endpointPath(endpointName)}/replay`, body: wireReplay(what), retry: 'refused', signal: options.signal,
@@ -124,12 +127,13 @@ export class Hooks {
       method: 'POST',
       path: `${endpointPath(endpointName)}/test`,
       body: { event_type: event.eventType, payload: event.payload },
+      waitMs: RECEIVER_MS_MAX,
       retry: 'refused',
       signal: event.signal,
     }));
   }
 
-  /** Sends an event. Retried after 429 and 503 only: a lost answer may mean that it is on its way. */
+  /** Sends an event. Retried after 429 only: a lost answer may mean that it is on its way. */
   async send(webhook: NewWebhook, options: CallOptions = {}): Promise<SentWebhook> {
     return sentWebhook(await this.#http.json<WireSentWebhook>({
       method: 'POST',

@@ -5,18 +5,29 @@ import { ConnectionError, TimeoutError } from './errors.js';
 import type { HttpClient, Request } from './http.js';
 import { retryDelayMs, sleep } from './retry.js';
 
+/** What a stream of lines is made of. */
+export interface Source<Line> {
+  /** How to connect, and after a break how to go on. */
+  requestNow(): Request;
+  /** Told the head of each answer. */
+  opened(headers: Headers): void;
+  /** What a line says; undefined: nothing. What it throws counts as the connection's failure. */
+  parsed(line: string): Line | undefined;
+}
+
 /**
- * The lines that the server sends, blank ones too. `requestNow` says how to connect, and after a break how to go on.
+ * What the lines say that the server sends.
  *
  * Ends only by throwing: the signal's reason, or a failure that does not pass.
  */
-export async function* lines(http: HttpClient, signal: AbortSignal | undefined, requestNow: () => Request): AsyncGenerator<string, void, undefined> {
+export async function* lines<Line>(http: HttpClient, signal: AbortSignal | undefined, source: Source<Line>): AsyncGenerator<Line, void, undefined> {
   for (let failures = 0; ; failures++) {
     let failure: unknown = new ConnectionError('the server ended the stream');
     try {
-      for await (const line of linesOfOneConnection(http, requestNow())) {
+      for await (const text of linesOfOneConnection(http, source.requestNow(), source)) {
+        const line = source.parsed(text);
         failures = 0;
-        yield line;
+        if (line !== undefined) yield line;
       }
     } catch (error) {
       failure = error;
@@ -27,10 +38,11 @@ export async function* lines(http: HttpClient, signal: AbortSignal | undefined, 
   }
 }
 
-async function* linesOfOneConnection(http: HttpClient, request: Request): AsyncGenerator<string, void, undefined> {
+async function* linesOfOneConnection(http: HttpClient, request: Request, source: Source<unknown>): AsyncGenerator<string, void, undefined> {
   const deadline = new Deadline(request.signal);
   try {
     const response = await http.open(request, deadline);
+    source.opened(response.headers);
     const reader = response.body?.getReader();
     const decoder = new TextDecoder();
     // What came after the last line break. If the connection ends here it may be half a record: the next connection brings all of it.

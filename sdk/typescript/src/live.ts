@@ -1,4 +1,4 @@
-// Records as they are written: one JSON record a line, blank lines as heart-beats, one line of {"error": …} as the end.
+// Records as they are written: one JSON record a line, blank lines as heart-beats, one line of {"error": …} as the end of a connection.
 import { isAbort } from './abort.js';
 import { errorForCode } from './errors.js';
 import { topicPath } from './group.js';
@@ -18,7 +18,8 @@ export async function* liveRecords<Value>(
   const { signal } = options;
   const path = topicPath(nameOrPattern, '/stream');
   const from = options.from === undefined ? undefined : position(options.from, 'from');
-  const repeats = new Repeats(options.lastEventId);
+  // An empty one stands for none: the server takes it so.
+  const repeats = new Repeats(options.lastEventId || undefined);
   const requestNow = (): Request => {
     repeats.reconnect();
     return {
@@ -32,10 +33,11 @@ export async function* liveRecords<Value>(
     };
   };
 
+  const opened = (headers: Headers): void => repeats.begin(headers.get('last-event-id'));
+  const parsed = (line: string): LiveRecord<Value> | undefined => line.trim() === '' ? undefined : recordOfLine<Value>(line, path);
+
   try {
-    for await (const line of lines(http, signal, requestNow)) {
-      if (line.trim() === '') continue;
-      const record = recordOfLine<Value>(line, path);
+    for await (const record of lines(http, signal, { requestNow, opened, parsed })) {
       if (repeats.isRepeated(record, record.id)) continue;
       yield record;
       if (signal?.aborted) return;

@@ -14,6 +14,11 @@ export class Repeats {
     this.lastEventId = lastEventId;
   }
 
+  /** The server said where the stream begins: there it goes on after a break before the first record. */
+  begin(id: string | null): void {
+    this.lastEventId ??= id ?? undefined;
+  }
+
   /** The connection broke. */
   reconnect(): void {
     for (const [partition, offset] of this.#sinceId) this.#toComeAgain.set(partition, offset);

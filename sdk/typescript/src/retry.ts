@@ -7,7 +7,7 @@ import { ConnectionError, FourbyfourError, RateLimitError, TimeoutError } from '
  * - `safe`: sent twice is as good as sent once (reads, deletions, anything with an idempotency key). Any passing failure is retried.
  * - `persistent`: `safe`, for loops that should outlive a server's restart: no limit, except for 500, which may be there to stay.
  * - `create`: a second try may meet what the first one made; the caller sorts that out. 500, 502 and 504 are not retried.
- * - `refused`: should not happen twice. Only answers that ask to come again (429, 503) are retried.
+ * - `refused`: should not happen twice. Only 429, which says that nothing was done, is retried.
  */
 export type RetryRule = 'safe' | 'persistent' | 'create' | 'refused';
 
@@ -48,7 +48,10 @@ export function retryAfterMs(header: string | null, nowMs: number = Date.now()):
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
-/** Waits, unless `signal` is aborted first: then rejects with its reason. */
+// What a timer can count; a longer one would ring at once.
+const TIMER_MAX_MS = 2 ** 31 - 1;
+
+/** Waits (24 days at most), unless `signal` is aborted first: then rejects with its reason. */
 export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(signal.reason);
@@ -59,16 +62,16 @@ export function sleep(ms: number, signal: AbortSignal | undefined): Promise<void
     const timer = setTimeout(() => {
       forget();
       resolve();
-    }, ms);
+    }, Math.min(Math.max(ms, 0), TIMER_MAX_MS));
   });
 }
 
 function isRetriable(error: FourbyfourError, rule: RetryRule): boolean {
-  if (error instanceof RateLimitError || error.status === 503) return true;
+  if (error instanceof RateLimitError) return true;
   const isUnanswered = error instanceof ConnectionError || error instanceof TimeoutError;
   switch (rule) {
     case 'refused': return false;
-    case 'create': return isUnanswered;
-    case 'safe': case 'persistent': return isUnanswered || error.status === 500 || error.status === 502 || error.status === 504;
+    case 'create': return isUnanswered || error.status === 503;
+    case 'safe': case 'persistent': return isUnanswered || [500, 502, 503, 504].includes(error.status ?? 0);
   }
 }

@@ -7,7 +7,7 @@ import { mayHaveHappened } from './retry.js';
 import { subscription } from './subscription.js';
 import type {
   CallOptions, ConsumeOptions, ConsumeResult, GroupReset, GroupResetResult, LiveRecord, NewRecord, NewTopic, NewTopicSchema, OffsetCommit,
-  ProduceBatchResult, ProduceResult, StreamOptions, StreamRecord, SubscribeOptions, Topic, TopicSchema, TopicStats,
+  ProduceBatchResult, ProduceOptions, ProduceResult, StreamOptions, StreamRecord, SubscribeOptions, Topic, TopicSchema, TopicStats,
 } from './types.js';
 import { topic, topicSchema, topicStats } from './wire.js';
 import type { WireTopic, WireTopicSchema, WireTopicStats } from './wire.js';
@@ -94,25 +94,25 @@ export class Topics {
     await this.#http.delete(topicPath(name, '/schema'), options.signal);
   }
 
-  /** Appends a record. Retries carry one idempotency key, so the record is there once. */
-  async produce(name: string, record: NewRecord, options: CallOptions = {}): Promise<ProduceResult> {
+  /** Appends a record. Retries carry one idempotency key, so the record is there once; with a key of yours, also when you call again. */
+  async produce(name: string, record: NewRecord, options: ProduceOptions = {}): Promise<ProduceResult> {
     return this.#http.json<ProduceResult>({
       method: 'POST',
       path: topicPath(name, '/produce'),
       body: wireNewRecord(record, 'value'),
-      headers: { 'idempotency-key': newIdempotencyKey() },
+      headers: { 'idempotency-key': options.idempotencyKey ?? newIdempotencyKey() },
       retry: 'safe',
       signal: options.signal,
     });
   }
 
-  /** Appends records, in order. Each may fail alone: look at every result. Retries carry one idempotency key. */
-  async produceBatch(name: string, records: readonly NewRecord[], options: CallOptions = {}): Promise<ProduceBatchResult> {
+  /** Appends records, in order. Each may fail alone: look at every result. Retries carry one idempotency key, as those of {@link produce}. */
+  async produceBatch(name: string, records: readonly NewRecord[], options: ProduceOptions = {}): Promise<ProduceBatchResult> {
     return this.#http.json<ProduceBatchResult>({
       method: 'POST',
       path: topicPath(name, '/records'),
       body: { records: records.map((record, index) => wireNewRecord(record, `records[${index}].value`)) },
-      headers: { 'idempotency-key': newIdempotencyKey() },
+      headers: { 'idempotency-key': options.idempotencyKey ?? newIdempotencyKey() },
       retry: 'safe',
       signal: options.signal,
     });
@@ -121,13 +121,16 @@ export class Topics {
   /**
    * The next records of a topic, or of all topics that match a pattern.
    *
-   * With `autoCommit` it is retried after 429 and 503 only: after a lost answer, the retry would commit records nobody saw.
+   * With `autoCommit` it is retried after 429 only: after a lost answer, the retry would commit records nobody saw.
    */
   async consume<Value = unknown>(nameOrPattern: string, options: ConsumeOptions = {}): Promise<ConsumeResult<Value>> {
     return consume<Value>(this.#http, nameOrPattern, options, options.autoCommit ? 'refused' : 'safe');
   }
 
-  /** Commits: the group goes on at `at.offset` of `at.partition`. */
+  /**
+   * Commits: the group goes on at `at.offset` of `at.partition`. Of pages that were handed out one after the other, each is to be committed:
+   * a page before this one that was not comes again when its lease is over.
+   */
   async commit(topic: string, at: OffsetCommit, options: CallOptions = {}): Promise<void> {
     await commit(this.#http, topic, at, options, 'safe');
   }
@@ -152,7 +155,7 @@ export class Topics {
    * Records as they are written, without a group, for ever: for `for await`.
    *
    * A connection that breaks, or is silent for twice `timeoutMs` (the server sends heart-beats), is made again and goes on after the
-   * last record; before the first one, it begins at `from` again. Aborting `signal` ends the loop quietly.
+   * last record; before the first one, where it began. Aborting `signal` ends the loop quietly.
    */
   stream<Value = unknown>(nameOrPattern: string, options: StreamOptions = {}): AsyncGenerator<LiveRecord<Value>, void, undefined> {
     return liveRecords<Value>(this.#http, nameOrPattern, options);

@@ -6,6 +6,14 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+export interface ProduceOptions extends CallOptions {
+  /**
+   * What makes two calls one: the server writes the records of a key once, and answers the later ones as the first. To be kept with the records by
+   * who calls again after a failure; a random one for each call if left out.
+   */
+  idempotencyKey?: string | undefined;
+}
+
 export interface NewTopic {
   name: string;
   description?: string | undefined;

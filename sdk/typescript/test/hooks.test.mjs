@@ -60,7 +60,7 @@ test('send leaves the payload as it is', async (t) => {
 });
 
 test('send is not repeated after a lost answer, but after a refusal', async (t) => {
-  const stub = await startStub(t, cut(), error(503), json({ event_id: 'v-1', deliveries: [] }));
+  const stub = await startStub(t, cut(), error(429), json({ event_id: 'v-1', deliveries: [] }));
   const { hooks } = stub.client();
   await assert.rejects(hooks.send({ eventType: 'a', payload: 1 }), ConnectionError);
   assert.equal(stub.requests.length, 1);

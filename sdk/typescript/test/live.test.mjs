@@ -2,7 +2,7 @@
 // breaks the connection.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ForbiddenError, NotFoundError, RateLimitError } from '@fourbyfour/sdk';
+import { ForbiddenError, NotFoundError } from '@fourbyfour/sdk';
 import { chunks, cut, error, record, silence, startStub, text } from './stub.mjs';
 
 const line = (offset, more) => `${JSON.stringify(record(offset, { id: `id-${offset}`, ...more }))}\n`;
@@ -64,6 +64,23 @@ test('after a cut it goes on behind the last record, and half a record is not on
   assert.deepEqual(await read(stub, 4, { from: 'earliest' }), [0, 1, 2, 3]);
   assert.deepEqual(lastEventIds(stub), [undefined, 'id-1']);
   assert.deepEqual(stub.lines(), ['GET /topics/order.placed/stream?from=earliest', 'GET /topics/order.placed/stream']);
+});
+
+test('after a cut before the first record it goes on where it began', async (t) => {
+  const begins = (id) => ({ 'last-event-id': id });
+  const stub = await startStub(
+    t, chunks(['\n'], breakOff, begins('id-begin')), chunks([], breakOff, begins('id-other')), chunks([line(7)], breakOff, begins('id-begin')),
+    chunks([line(8)], stayOpen),
+  );
+  assert.deepEqual(await read(stub, 2), [7, 8]);
+  assert.deepEqual(lastEventIds(stub), [undefined, 'id-begin', 'id-begin', 'id-7']);
+});
+
+test('an empty lastEventId is none, so that from counts', async (t) => {
+  const stub = await startStub(t, chunks([line(0)], stayOpen));
+  await read(stub, 1, { from: 'earliest', lastEventId: '' });
+  assert.deepEqual(stub.lines(), ['GET /topics/order.placed/stream?from=earliest']);
+  assert.deepEqual(lastEventIds(stub), [undefined]);
 });
 
 const part = (partition, offset, id) => `${JSON.stringify(record(offset, { partition, value: `${partition}@${offset}`, ...(id && { id }) }))}\n`;
@@ -172,8 +189,8 @@ test('what does not pass is thrown', async (t) => {
   assert.equal(stub.requests.length, 1);
 });
 
-for (const [code, Expected] of [['FORBIDDEN', ForbiddenError], ['NOT_FOUND', NotFoundError], ['RATE_LIMIT_EXCEEDED', RateLimitError]]) {
-  test(`a line with the error ${code} ends the stream with it, whatever would be retried otherwise`, async (t) => {
+for (const [code, Expected] of [['FORBIDDEN', ForbiddenError], ['NOT_FOUND', NotFoundError]]) {
+  test(`a line with the error ${code} ends the stream with it`, async (t) => {
     const stub = await startStub(t, chunks([line(0), `${JSON.stringify({ error: { code, message: 'the key was withdrawn' } })}\n`], stayOpen));
     const offsets = [];
     await assert.rejects(async () => {
@@ -185,9 +202,21 @@ for (const [code, Expected] of [['FORBIDDEN', ForbiddenError], ['NOT_FOUND', Not
   });
 }
 
-test('a line with UNAVAILABLE is an internal error of 503', async (t) => {
-  const stub = await startStub(t, chunks(['{"error":{"code":"UNAVAILABLE","message":"stopping"}}\n'], stayOpen));
-  await assert.rejects(read(stub, 1), { name: 'InternalError', code: 'UNAVAILABLE', status: 503 });
+const errorLine = (code) => `${JSON.stringify({ error: { code, message: 'stopping' } })}\n`;
+
+test('a line with an error that passes is waited out like an answer with it', async (t) => {
+  const stub = await startStub(
+    t, chunks([line(0), errorLine('UNAVAILABLE')], stayOpen), chunks([errorLine('INTERNAL_ERROR')], stayOpen), chunks([errorLine('UNAVAILABLE')]),
+    chunks([errorLine('RATE_LIMIT_EXCEEDED')]), chunks([line(1)], stayOpen),
+  );
+  assert.deepEqual(await read(stub, 2), [0, 1]);
+  assert.deepEqual(lastEventIds(stub), [undefined, 'id-0', 'id-0', 'id-0', 'id-0']);
+});
+
+test('a line with INTERNAL_ERROR is waited out as often as any other 500', async (t) => {
+  const stub = await startStub(t, chunks([errorLine('INTERNAL_ERROR')]));
+  await assert.rejects(read(stub, 1, {}, { maxRetries: 2 }), { name: 'InternalError', code: 'INTERNAL_ERROR', status: 500 });
+  assert.equal(stub.requests.length, 3);
 });
 
 test('a line with another error keeps its code', async (t) => {

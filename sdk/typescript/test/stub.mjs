@@ -73,8 +73,8 @@ export const cut = () => (request) => request.socket.destroy();
 export const silence = () => () => {};
 
 /** Sends each chunk as soon as it can, and then calls `end(response)`. */
-export const chunks = (parts, end = (response) => response.end()) => async (_request, response) => {
-  response.writeHead(200, { 'content-type': 'application/x-ndjson' });
+export const chunks = (parts, end = (response) => response.end(), headers = {}) => async (_request, response) => {
+  response.writeHead(200, { 'content-type': 'application/x-ndjson', ...headers });
   response.flushHeaders();
   for (const part of parts) {
     response.write(part);

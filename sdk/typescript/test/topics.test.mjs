@@ -164,6 +164,16 @@ test('produce sends null, false, 0 and "" as values', async (t) => {
   }
 });
 
+test('calls with one idempotency key are one to the server', async (t) => {
+  const stub = await startStub(t, error(500, 'LAST'), json({ topic: 'a', partition: 0, offset: 1 }), json({ results: [] }));
+  const { topics } = stub.client({ maxRetries: 0 }).stream;
+  const options = { idempotencyKey: 'order-123' };
+  await assert.rejects(topics.produce('a', { value: 1 }, options), { code: 'LAST' });
+  await topics.produce('a', { value: 1 }, options);
+  await topics.produceBatch('a', [{ value: 1 }], options);
+  assert.deepEqual(stub.requests.map(({ headers }) => headers['idempotency-key']), Array(3).fill('order-123'));
+});
+
 test('two calls have two idempotency keys', async (t) => {
   const stub = await startStub(t, json({ topic: 'a', partition: 0, offset: 0, timestamp: '' }));
   await stub.client().stream.topics.produce('a', { value: 1 });
