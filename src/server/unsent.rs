@@ -1,4 +1,4 @@
-//! What of a frame is still to be sent: spans of memory and of files, as many in one call as there can be.
+//! What of a frame is still to be sent: spans of memory and of files, many in one call where they are short.
 //!
 //! ```text
 //! from the front of the queue                one call (and what goes before it)
@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 
 /// Slices of one sendmsg.
 const SLICES_MAX: usize = 64;
-/// A span of at most so much is short: below, the buffer costs both sides together less than `sendfile` for each, above it costs as much or more.
+/// A span of at most so much is short: below, the buffer costs both sides together less than `sendfile` for each; above, it costs this side half as much again.
 const SHORT_BYTES: usize = 8 << 10;
 /// How many short spans are read for one call.
 const SHORT_MAX: usize = 256;

@@ -510,7 +510,7 @@ fn two_phase_commit_is_refused_as_by_a_kafka_that_has_it_turned_off() {
 fn what_was_added_survives_a_crash_before_the_first_record() {
     let mut server = Server::start();
     let mut producer = Producer::new(&server, &unique("id"));
-    let topic = producer.client.create_topic("added", 2, &[]);
+    let topic = producer.client.create_topic("added", 1, &[]);
     let group = unique("group");
     producer.client.find_coordinator(&group);
     assert_eq!(producer.add(&[(&topic.name, 0)]), [None]);
