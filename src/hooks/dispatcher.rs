@@ -28,7 +28,7 @@ use crate::tasks::{self, Owned};
 use crate::telemetry::metrics::{Gauge, level};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 use reqwest::Url;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -261,11 +261,7 @@ impl Dispatcher {
         match self.lanes.follow(&self.shared, &self.scope, &self.endpoint, &mut self.progress).await {
             Ok(gone) => {
                 let waited: Vec<Place> = gone.iter().flat_map(|key| self.progress.close(*key)).collect();
-                let gone: HashSet<LaneKey> = gone.into_iter().collect();
-                self.loaded.retain(|place, _| !gone.contains(&place.lane));
-                self.doomed.retain(|place, _| !gone.contains(&place.lane));
-                self.running.retain(|place, _| !gone.contains(&place.lane));
-                self.cancel(&waited);
+                self.forget(|lane| gone.contains(&lane), &waited);
                 self.is_touched = true;
                 self.is_open = true;
                 true
@@ -416,11 +412,16 @@ impl Dispatcher {
 
     fn reset(&mut self, key: LaneKey, offset: i64) {
         let waited = self.progress.reset(key, offset);
-        self.loaded.retain(|place, _| place.lane != key);
-        self.doomed.retain(|place, _| place.lane != key);
-        // What is under way in it ends with no effect on it.
-        self.running.retain(|place, _| place.lane != key);
-        self.cancel(&waited);
+        self.forget(|lane| lane == key, &waited);
+    }
+
+    /// Forgets what there is of lanes that were closed or reset; `waited`: their events that were not under way. What is under way in them ends with no effect
+    /// on them.
+    fn forget(&mut self, is_forgotten: impl Fn(LaneKey) -> bool, waited: &[Place]) {
+        self.loaded.retain(|place, _| !is_forgotten(place.lane));
+        self.doomed.retain(|place, _| !is_forgotten(place.lane));
+        self.running.retain(|place, _| !is_forgotten(place.lane));
+        self.cancel(waited);
     }
 
     /// How long nothing is to be done unless something happens.

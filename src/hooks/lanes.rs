@@ -57,7 +57,7 @@ impl Lanes {
         scope: &Scope,
         endpoint: &Endpoint,
         progress: &mut Progress,
-    ) -> Result<Vec<LaneKey>, HooksError> {
+    ) -> Result<HashSet<LaneKey>, HooksError> {
         let catalog = &shared.handlers.broker.catalog;
         let dead_letters = &shared.settings().dead_letter_topic;
         let topics = wanted::topics(endpoint, scope, catalog, &shared.patterns, dead_letters);
@@ -67,7 +67,7 @@ impl Lanes {
             self.open(shared, &endpoint.record.group(), &new, progress).await?;
         }
         let ids: HashSet<TopicId> = topics.values().map(|topic| topic.id).collect();
-        let gone: Vec<LaneKey> = progress.keys().filter(|key| !ids.contains(&key.topic)).collect();
+        let gone: HashSet<LaneKey> = progress.keys().filter(|key| !ids.contains(&key.topic)).collect();
         for key in &gone {
             self.committed.remove(key);
             self.adopted.remove(key);

@@ -142,13 +142,14 @@ pub async fn live(
     };
     let format = Format::of(&headers)?;
     let begins = cursor::encode(&positions.places);
-    let begins = (begins.len() <= ID_BYTES_FOR_ALL).then_some([(LAST_EVENT_ID, begins)]);
-    let reader = Reader { caller, positions, format, has_begun: false, is_over: false };
+    let head = (begins.len() <= ID_BYTES_FOR_ALL).then(|| [(LAST_EVENT_ID, begins.clone())]);
+    let begins = (format == Format::ServerSentEvents).then_some(begins);
+    let reader = Reader { caller, positions, format, begins, is_over: false };
     let body = Body::from_stream(stream::unfold(reader, |mut reader| async move {
         let page = reader.next().await?;
         Some((Ok::<Bytes, Infallible>(page), reader))
     }));
-    Ok((begins, [(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], body).into_response())
+    Ok((head, [(CONTENT_TYPE, format.content_type()), (CACHE_CONTROL, "no-store")], body).into_response())
 }
 
 /// One stream.
@@ -156,7 +157,8 @@ struct Reader {
     caller: Caller,
     positions: Positions,
     format: Format,
-    has_begun: bool,
+    /// The id of the place where it begins, of server-sent events that have not begun.
+    begins: Option<String>,
     is_over: bool,
 }
 
@@ -166,9 +168,9 @@ impl Reader {
         if self.is_over {
             return None;
         }
-        if !std::mem::replace(&mut self.has_begun, true) && self.format == Format::ServerSentEvents {
+        if let Some(begins) = self.begins.take() {
             // An id without data is no event; it lets a reader that is cut off before the first one go on exactly here.
-            return Some(format!("id: {}\n\n", cursor::encode(&self.positions.places)).into());
+            return Some(format!("id: {begins}\n\n").into());
         }
         match self.page().await {
             Ok(page) => page,

@@ -8,7 +8,6 @@ use crate::hooks::endpoint::Endpoint;
 use crate::hooks::progress::Place;
 use crate::hooks::schedule::{RANDOM_BELOW, delay_ms, longest_ms};
 use crate::hooks::slots::Standing;
-use crate::ids::TopicId;
 use crate::tasks;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -50,9 +49,7 @@ impl Dispatcher {
                 if let Some(pending) = self.progress.pending(place) {
                     let about = self.about_missing(place);
                     let answer = Answer::failed("the event was deleted before it was delivered", 0);
-                    let delivery = self.delivery(place, &about).answered(Status::Cancelled, pending.attempts, &answer);
-                    self.shared.history.record(&self.endpoint.record.id, delivery);
-                    self.shared.meters.settled(Status::Cancelled);
+                    self.conclude(self.delivery(place, &about).answered(Status::Cancelled, pending.attempts, &answer));
                     self.progress.settle(place);
                 }
             }
@@ -64,8 +61,7 @@ impl Dispatcher {
             Done::Buried { reason, result } => match result {
                 Ok(()) => {
                     self.progress.settle(place);
-                    self.shared.meters.settled(Status::Failed);
-                    self.shared.history.record(&self.endpoint.record.id, reason.delivery);
+                    self.conclude(reason.delivery);
                 }
                 Err(error) => {
                     warn!(endpoint = self.endpoint.record.name, %error, "a dead letter could not be written; that is tried again");
@@ -119,8 +115,7 @@ impl Dispatcher {
         match (verdict, delay_ms(schedule, attempts, random, answer.retry_after_ms)) {
             (Verdict::Success, _) => {
                 self.progress.settle(place);
-                self.shared.meters.settled(Status::Success);
-                self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Success, attempts, answer));
+                self.conclude(delivery.answered(Status::Success, attempts, answer));
             }
             (Verdict::Gone, _) => {
                 self.shared.history.record(&self.endpoint.record.id, delivery.answered(Status::Pending, attempts, answer));
@@ -169,32 +164,21 @@ impl Dispatcher {
 
     /// Tells of events whose lanes were forgotten that they will not be sent again, of those that no other lane has.
     pub(super) fn cancel(&self, forgotten: &[Place]) {
-        let mut over: HashMap<(i32, i64), Vec<TopicId>> = HashMap::new();
+        let mut over: HashMap<(i32, i64), Vec<Place>> = HashMap::new();
         for place in forgotten.iter().filter(|place| !self.progress.is_to_come(**place)) {
-            over.entry((place.lane.partition, place.offset)).or_default().push(place.lane.topic);
+            over.entry((place.lane.partition, place.offset)).or_default().push(*place);
         }
         if over.is_empty() {
             return;
         }
-        let topics = |one: &Delivery| {
-            one.origin.as_ref().and_then(|origin| {
-                over.get(&(origin.partition, origin.offset)).map(|topics| (topics, origin.partition, origin.offset))
-            })
-        };
-        let endpoint = &self.endpoint.record.id;
+        // Of any topic: the names that the history has say nothing of one that was deleted.
+        let places = |one: &Delivery| one.origin.as_ref().and_then(|origin| over.get(&(origin.partition, origin.offset)));
         // Of what was never tried there is nothing to tell; what is among the dead letters stays there.
-        let pending =
-            self.shared.history.list(endpoint, usize::MAX, |one| one.status == Status::Pending && topics(one).is_some());
-        for known in pending {
-            // Of another topic, or of one that had its name before.
-            let is_it = topics(&known).is_some_and(|(topics, partition, offset)| {
-                topics.iter().any(|topic| self.endpoint.message_id(*topic, partition, offset) == known.id)
-            });
-            if is_it {
+        let is_pending = |one: &Delivery| one.status == Status::Pending && places(one).is_some();
+        for known in self.shared.history.list(&self.endpoint.record.id, usize::MAX, is_pending) {
+            if places(&known).is_some_and(|places| places.iter().any(|place| self.message_id(*place) == known.id)) {
                 let (updated, error) = (self.now(), Some(CANCELLED.to_owned()));
-                let delivery = Delivery { status: Status::Cancelled, updated, error, next_attempt: None, ..known };
-                self.shared.history.record(endpoint, delivery);
-                self.shared.meters.settled(Status::Cancelled);
+                self.conclude(Delivery { status: Status::Cancelled, updated, error, next_attempt: None, ..known });
             }
         }
     }
@@ -204,18 +188,27 @@ impl Dispatcher {
         if self.progress.is_to_come(place) {
             return;
         }
-        let endpoint = &self.endpoint.record.id;
         let delivery = match done {
             Done::Answered { about, answer, .. } if answer.verdict() == Verdict::Success => {
-                let known = self.shared.history.get(endpoint, &about.id).unwrap_or_else(|| self.delivery(place, &about));
+                let known = self.shared.history.get(&self.endpoint.record.id, &about.id);
+                let known = known.unwrap_or_else(|| self.delivery(place, &about));
                 let attempts = known.attempts.saturating_add(1);
                 Delivery { updated: self.now(), next_attempt: None, ..known.answered(Status::Success, attempts, &answer) }
             }
             Done::Buried { reason, result: Ok(()) } => reason.delivery,
             _ => return self.cancel(&[place]),
         };
+        self.conclude(delivery);
+    }
+
+    /// Tells what became of an event in the end.
+    fn conclude(&self, delivery: Delivery) {
         self.shared.meters.settled(delivery.status);
-        self.shared.history.record(endpoint, delivery);
+        self.shared.history.record(&self.endpoint.record.id, delivery);
+    }
+
+    fn message_id(&self, place: Place) -> String {
+        self.endpoint.message_id(place.lane.topic, place.lane.partition, place.offset)
     }
 
     fn delivery(&self, place: Place, about: &About) -> Delivery {
@@ -227,7 +220,6 @@ impl Dispatcher {
 
     fn about_missing(&self, place: Place) -> About {
         let topic = self.lanes.topic(place.lane.topic).and_then(|topic| self.scope.own_name(&topic.name));
-        let id = self.endpoint.message_id(place.lane.topic, place.lane.partition, place.offset);
-        About { id, event_type: topic.unwrap_or_default().to_owned(), timestamp: self.now() }
+        About { id: self.message_id(place), event_type: topic.unwrap_or_default().to_owned(), timestamp: self.now() }
     }
 }
