@@ -46,10 +46,10 @@ pub struct ConsumeParams {
     /// How long to wait while there is none, in milliseconds.
     #[param(minimum = 0)]
     wait_ms: Option<u64>,
-    /// Acknowledge first what this worker was handed before.
+    /// Acknowledge first what this worker was handed before; without a name, what callers without one were handed within the lease.
     auto_commit: Option<bool>,
     /// Who asks, of several that share the group: a name for one run of a process. What comes back under the name of one that crashed acknowledges what that
-    /// one was handed, too.
+    /// one was handed, too; so take another name after an answer that was lost.
     #[param(max_length = 255)]
     worker: Option<String>,
     /// Without a group: `earliest`, `latest`, an RFC 3339 time, or an offset.
@@ -81,7 +81,8 @@ pub struct Commit {
     /// The next event that is to be read: `next_offset`.
     #[schema(minimum = 0)]
     pub offset: i64,
-    /// The name under which the events were handed out.
+    /// The name under which the events were handed out. With it, a commit acknowledges all of them up to `offset`, and never takes the group back, as one
+    /// without it does where nobody holds anything.
     #[schema(max_length = 255)]
     pub worker: Option<String>,
 }
@@ -232,7 +233,8 @@ async fn of_group(caller: &Caller, source: &Source, ask: Ask<'_>, auto_commit: b
         let mut group = caller.shared.groups.lock(caller, ask.group).await?;
         group.observe(caller, ask.group, source, &topics).await?;
         if is_first && auto_commit {
-            let all = |leases: &mut PartitionLeases| leases.acknowledge_all(ask.worker);
+            let now = caller.shared.broker.env.steady();
+            let all = |leases: &mut PartitionLeases| leases.acknowledge_all(ask.worker, now);
             settle(caller, &mut group, ask.group, source, &topics, all).await?;
         }
         is_first = false;

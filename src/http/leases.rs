@@ -9,7 +9,8 @@
 //! * A commit of `offset` acknowledges the lease that holds the record before it, up to `offset`; of a caller that names itself (`worker`) also all
 //!   of its leases below. What others hold is not touched, wherever it lies: a caller that dies loses nothing because another one was faster.
 //! * The offset that is committed for the group (and that every Kafka tool shows) is the lowest record that is leased and not acknowledged.
-//! * Where nothing is leased, a commit sets the offset as it is, back too.
+//! * Where nothing is leased, a commit sets the offset as it is, back too; but not that of a caller that names itself, which says what it has done: one that
+//!   comes late, when others have read on, must not take them back.
 //! * When somebody else moves the group's committed offset (a reset, a Kafka client), the leases are forgotten.
 //!
 //! All of it is soft: after a restart a group goes on at its committed offsets. Owner: [`super::groups`], under the group's lock. Bound:
@@ -125,6 +126,9 @@ impl PartitionLeases {
     /// [`PartitionLeases::committed`].
     pub fn acknowledge(&mut self, offset: i64, worker: Option<&str>) -> Option<i64> {
         if self.leases.is_empty() {
+            if worker.is_some() && offset < self.committed {
+                return None;
+            }
             self.acknowledged = offset;
             self.position = if offset < self.committed { offset } else { self.position.max(offset) };
             return self.due();
@@ -145,11 +149,13 @@ impl PartitionLeases {
         self.due()
     }
 
-    /// Acknowledges all that `worker` (or callers without a name) was handed out; answers as [`PartitionLeases::acknowledge`].
-    pub fn acknowledge_all(&mut self, worker: Option<&str>) -> Option<i64> {
-        let mine = self.leases.values().filter(|lease| lease.worker.as_deref() == worker);
-        let furthest = mine.map(|lease| lease.to).max()?;
-        self.leases.retain(|_, lease| lease.worker.as_deref() != worker);
+    /// Acknowledges all that `worker` was handed out and nobody else since, or callers without a name, who may have died over what has expired: that is handed out
+    /// again. Answers as [`PartitionLeases::acknowledge`].
+    pub fn acknowledge_all(&mut self, worker: Option<&str>, now: Timestamp) -> Option<i64> {
+        // A name is of one run of a process, which lives if it asks.
+        let is_meant = |lease: &Lease| lease.worker.as_deref() == worker && (worker.is_some() || lease.expires > now);
+        let furthest = self.leases.values().filter(|lease| is_meant(lease)).map(|lease| lease.to).max()?;
+        self.leases.retain(|_, lease| !is_meant(lease));
         self.acknowledged = self.acknowledged.max(furthest);
         self.due()
     }
@@ -284,13 +290,44 @@ mod tests {
     }
 
     #[test]
+    fn a_late_commit_of_a_named_worker_takes_nobody_back() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, Some("slow")), [0, 1, 2, 3]);
+        one.now = Timestamp(LEASE_MS);
+        assert_eq!(one.consume(4, Some("quick")), [0, 1, 2, 3]);
+        assert_eq!(one.commit(4, Some("quick")), 4);
+        assert_eq!(one.commit(2, Some("slow")), 4);
+        assert_eq!(one.consume(10, Some("quick")), [4, 5, 6, 7, 8, 9]);
+        assert_eq!(one.commit(10, Some("quick")), 10);
+        assert_eq!(one.commit(4, Some("slow")), 10, "also where nothing is leased any more");
+        assert_eq!(one.commit(4, None), 4, "a commit without a name says where to go on");
+    }
+
+    #[test]
     fn auto_commit_acknowledges_the_callers_own() {
         let mut one = Partition::new(10);
         assert_eq!(one.consume(2, Some("a")), [0, 1]);
         assert_eq!(one.consume(2, None), [2, 3]);
-        assert_eq!(one.settle(|leases| leases.acknowledge_all(None)), 0);
-        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("a"))), 4);
-        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("a"))), 4, "nothing new");
+        let now = one.now;
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(None, now)), 0);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("a"), now)), 4);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("a"), now)), 4, "nothing new");
+    }
+
+    #[test]
+    fn auto_commit_leaves_what_has_expired_to_be_handed_out_again() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, None), [0, 1, 2, 3], "by one that dies over it");
+        one.now = Timestamp(LEASE_MS - 1);
+        assert_eq!(one.consume(2, None), [4, 5]);
+        one.now = Timestamp(LEASE_MS);
+        let now = one.now;
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(None, now)), 0, "4 and 5 are done, 0 to 3 are not");
+        assert_eq!(one.consume(10, None), [0, 1, 2, 3]);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(None, now)), 6);
+        assert_eq!(one.consume(10, Some("slow")), [6, 7, 8, 9]);
+        let late = Timestamp(2 * LEASE_MS);
+        assert_eq!(one.settle(|leases| leases.acknowledge_all(Some("slow"), late)), 10, "who has a name has not died");
     }
 
     #[test]
@@ -320,7 +357,7 @@ mod tests {
     #[test]
     fn the_first_commit_counts_even_when_it_says_the_beginning() {
         let mut leases = PartitionLeases::uncommitted(0);
-        assert_eq!(leases.acknowledge_all(None), None, "nobody acknowledged anything");
+        assert_eq!(leases.acknowledge_all(None, Timestamp(0)), None, "nobody acknowledged anything");
         assert_eq!(leases.acknowledge(0, None), Some(0));
         leases.committed(0);
         assert_eq!(leases.acknowledge(0, None), None, "as it was");

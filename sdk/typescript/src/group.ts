@@ -24,6 +24,7 @@ export async function consume<Value>(
       limit: options.limit,
       wait_ms: options.waitMs,
       auto_commit: options.autoCommit ? true : undefined,
+      worker: options.worker,
       from: options.from === undefined ? undefined : position(options.from, 'from'),
       cursor: options.cursor,
     },
@@ -41,7 +42,7 @@ export async function commit(
   await http.empty({
     method: 'POST',
     path: topicPath(topic, '/offsets'),
-    body: { group: at.group, partition: at.partition, offset: exactOffset(at.offset, 'offset') },
+    body: { group: at.group, partition: at.partition, offset: exactOffset(at.offset, 'offset'), worker: at.worker },
     retry,
     signal: options.signal,
   });

@@ -3,6 +3,7 @@ import { isAbort } from './abort.js';
 import { NotFoundError } from './errors.js';
 import { commit, consume } from './group.js';
 import type { HttpClient } from './http.js';
+import { newId } from './ids.js';
 import type { RetryRule } from './retry.js';
 import { sleep } from './retry.js';
 import type { StreamRecord, SubscribeOptions } from './types.js';
@@ -42,6 +43,9 @@ export async function* subscription<Value>(
 class FinishedOffsets {
   readonly #http: HttpClient;
   readonly #group: string;
+  // Nothing is handed out under this name, so a commit is about the page of its last record alone: not about one whose answer was lost, which is to come again.
+  // And one that comes late, when another process has read on, does not take the group back, as a commit without a name would.
+  readonly #worker = newId();
   // By topic and partition, written as one key.
   readonly #next = new Map<string, { topic: string; partition: number; offset: number }>();
 
@@ -58,7 +62,8 @@ class FinishedOffsets {
   async commit(retry: RetryRule, signal: AbortSignal | undefined): Promise<void> {
     try {
       for (const [key, { topic, partition, offset }] of this.#next) {
-        await commit(this.#http, topic, { group: this.#group, partition, offset }, { signal }, retry).catch((error) => {
+        const at = { group: this.#group, partition, offset, worker: this.#worker };
+        await commit(this.#http, topic, at, { signal }, retry).catch((error) => {
           // The topic was deleted meanwhile, and its offsets with it. Others of a pattern go on.
           if (!(error instanceof NotFoundError)) throw error;
         });

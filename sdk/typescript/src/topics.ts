@@ -1,7 +1,7 @@
 import { ConflictError, ValidationError } from './errors.js';
 import { commit, consume, reset, topicPath } from './group.js';
 import type { HttpClient } from './http.js';
-import { newIdempotencyKey } from './idempotency.js';
+import { newId } from './ids.js';
 import { liveRecords } from './live.js';
 import { mayHaveHappened } from './retry.js';
 import { subscription } from './subscription.js';
@@ -100,7 +100,7 @@ export class Topics {
       method: 'POST',
       path: topicPath(name, '/produce'),
       body: wireNewRecord(record, 'value'),
-      headers: { 'idempotency-key': options.idempotencyKey ?? newIdempotencyKey() },
+      headers: { 'idempotency-key': options.idempotencyKey ?? newId() },
       retry: 'safe',
       signal: options.signal,
     });
@@ -112,7 +112,7 @@ export class Topics {
       method: 'POST',
       path: topicPath(name, '/records'),
       body: { records: records.map((record, index) => wireNewRecord(record, `records[${index}].value`)) },
-      headers: { 'idempotency-key': options.idempotencyKey ?? newIdempotencyKey() },
+      headers: { 'idempotency-key': options.idempotencyKey ?? newId() },
       retry: 'safe',
       signal: options.signal,
     });
@@ -121,10 +121,10 @@ export class Topics {
   /**
    * The next records of a topic, or of all topics that match a pattern.
    *
-   * With `autoCommit` it is retried after 429 only: after a lost answer, the retry would commit records nobody saw.
+   * With `autoCommit` or `worker` it is retried after 429 only: after a lost answer, the retry, or a commit under this name, would commit records nobody saw.
    */
   async consume<Value = unknown>(nameOrPattern: string, options: ConsumeOptions = {}): Promise<ConsumeResult<Value>> {
-    return consume<Value>(this.#http, nameOrPattern, options, options.autoCommit ? 'refused' : 'safe');
+    return consume<Value>(this.#http, nameOrPattern, options, options.autoCommit || options.worker !== undefined ? 'refused' : 'safe');
   }
 
   /**

@@ -142,8 +142,13 @@ export interface ConsumeOptions extends CallOptions {
   limit?: number | undefined;
   /** How long the server waits for a first record, in milliseconds; not at all by default. */
   waitMs?: number | undefined;
-  /** Commits what the group was handed out before. */
+  /** Commits what `worker`, or everybody without a name, was handed out before. */
   autoCommit?: boolean | undefined;
+  /**
+   * Who asks, of several that share the group: a name for one run of a process, `crypto.randomUUID()` say. What comes back under the name of one that
+   * crashed commits what that one was handed, too; so take another name when a call failed, whose answer may have been lost with records in it.
+   */
+  worker?: string | undefined;
   /** Where to read, instead of a group. */
   from?: Position | undefined;
   /** Where an answer without a group ended: goes on there. */
@@ -166,6 +171,11 @@ export interface OffsetCommit {
   partition: number;
   /** The offset to go on at: one past the last record that is done. */
   offset: number;
+  /**
+   * As it was given to `consume`: commits all that was handed out under this name below `offset`, and never takes the group back. Without one it is about the page
+   * that the last record came in, and sets the group back where nobody holds anything.
+   */
+  worker?: string | undefined;
 }
 
 export interface GroupReset {

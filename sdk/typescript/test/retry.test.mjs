@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConnectionError, InternalError, RateLimitError, TimeoutError } from '@fourbyfour/sdk';
 import { retryAfterMs, retryDelayMs } from '../dist/esm/retry.js';
-import { newIdempotencyKey } from '../dist/esm/idempotency.js';
+import { newId } from '../dist/esm/ids.js';
 import { cut, empty, error, json, page, silence, startStub } from './stub.mjs';
 
 const PRODUCED = json({ topic: 'a', partition: 0, offset: 0, timestamp: '' });
@@ -63,7 +63,7 @@ test('keys are unique where crypto is missing, too', (t) => {
   const descriptor = Object.getOwnPropertyDescriptor(globalThis, 'crypto');
   Object.defineProperty(globalThis, 'crypto', { value: undefined, configurable: true, writable: true });
   t.after(() => descriptor ? Object.defineProperty(globalThis, 'crypto', descriptor) : delete globalThis.crypto);
-  const keys = new Set(Array.from({ length: 1000 }, newIdempotencyKey));
+  const keys = new Set(Array.from({ length: 1000 }, newId));
   assert.equal(keys.size, 1000);
   for (const key of keys) assert.match(key, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
 });
@@ -142,11 +142,13 @@ test('consume is sent again after a cut', async (t) => {
   assert.equal(stub.requests.length, 2);
 });
 
-test('consume with autoCommit is not sent again after a cut: it would commit what was lost', async (t) => {
-  const stub = await startStub(t, error(429), cut());
-  await assert.rejects(stub.client().stream.topics.consume('a', { group: 'g', autoCommit: true }), ConnectionError);
-  assert.equal(stub.requests.length, 2);
-});
+for (const option of [{ autoCommit: true }, { worker: 'w' }]) {
+  test(`consume with ${JSON.stringify(option)} is not sent again after a cut: it, or a commit, would commit what was lost`, async (t) => {
+    const stub = await startStub(t, error(429), cut());
+    await assert.rejects(stub.client().stream.topics.consume('a', { group: 'g', ...option }), ConnectionError);
+    assert.equal(stub.requests.length, 2);
+  });
+}
 
 test('commit is sent again after a cut', async (t) => {
   const stub = await startStub(t, cut(), empty(204));

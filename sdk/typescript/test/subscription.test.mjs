@@ -109,6 +109,19 @@ test('a long poll by default, and what was asked for otherwise', async (t) => {
   ]);
 });
 
+test('a commit bears a name under which nothing was handed out: it is about its page alone, and takes nobody back', async (t) => {
+  const stub = await startGroup(t, [cut(), page(record(100)), page(record(101)), page(record(102)), page(record(103))]);
+  await run(stub, {}, ({ offset }) => offset === 101);
+  await run(stub, {}, ({ offset }) => offset === 103);
+  const reads = stub.requests.filter(({ method }) => method === 'GET');
+  assert.ok(reads.every(({ url }) => !url.includes('worker')), 'what was handed out with a lost answer must not be committed with the next page');
+  const [first, second, ...more] = stub.requests.filter(({ method }) => method === 'POST').map(({ body }) => body.worker);
+  assert.match(first, /^[0-9a-f-]{36}$/);
+  assert.match(second, /^[0-9a-f-]{36}$/);
+  assert.notEqual(first, second);
+  assert.deepEqual(more, []);
+});
+
 test('patterns are encoded', async (t) => {
   const stub = await startGroup(t, [page(record(0))]);
   for await (const _ of stub.client().stream.topics.subscribe('a b/**.failed', { group: 'g' })) break;

@@ -206,10 +206,10 @@ test('consume sends only what was said', async (t) => {
 test('consume sends all of it in snake_case, encoded', async (t) => {
   const stub = await startStub(t, page());
   await stub.client().stream.topics.consume('order.placed', {
-    group: 'a b&c+d', partition: 0, limit: 5, waitMs: 0, autoCommit: true, from: 'earliest',
+    group: 'a b&c+d', partition: 0, limit: 5, waitMs: 0, autoCommit: true, worker: 'w/1', from: 'earliest',
   });
   assert.deepEqual(stub.lines(), [
-    'GET /topics/order.placed/consume?group=a%20b%26c%2Bd&partition=0&limit=5&wait_ms=0&auto_commit=true&from=earliest',
+    'GET /topics/order.placed/consume?group=a%20b%26c%2Bd&partition=0&limit=5&wait_ms=0&auto_commit=true&worker=w%2F1&from=earliest',
   ]);
 });
 
@@ -263,8 +263,11 @@ test('consume from a server without next_offsets', async (t) => {
 test('commit', async (t) => {
   const stub = await startStub(t, empty(204));
   await stub.client().stream.topics.commit('order.placed', { group: 'g', partition: 0, offset: 0 });
-  assert.deepEqual(stub.lines(), ['POST /topics/order.placed/offsets']);
-  assert.deepEqual(stub.requests[0].body, { group: 'g', partition: 0, offset: 0 });
+  await stub.client().stream.topics.commit('order.placed', { group: 'g', partition: 0, offset: 1, worker: 'w' });
+  assert.deepEqual(stub.lines(), Array(2).fill('POST /topics/order.placed/offsets'));
+  assert.deepEqual(stub.requests.map(({ body }) => body), [
+    { group: 'g', partition: 0, offset: 0 }, { group: 'g', partition: 0, offset: 1, worker: 'w' },
+  ]);
 });
 
 for (const [to, sent] of [

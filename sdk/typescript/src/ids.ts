@@ -1,10 +1,10 @@
 /**
- * A key under which the server keeps the outcome of one produce call, so that a retry finds it instead of writing twice.
+ * An id that nobody else has: of one produce call, so that a retry finds its outcome instead of writing twice; of one reader of a group.
  *
  * It must be unique, not secret: where `crypto` is missing (Node 18, unless told otherwise) or has no `randomUUID` (pages on plain
  * http), Math.random makes the same shape. Engines seed it from the system's randomness.
  */
-export function newIdempotencyKey(): string {
+export function newId(): string {
   const source: { randomUUID?: () => string } | undefined = globalThis.crypto;
   if (typeof source?.randomUUID === 'function') return source.randomUUID();
   return 'xxxxxxxx-xxxx-4xxx-yxxx-xxxxxxxxxxxx'.replace(/[xy]/g, (place) => {
