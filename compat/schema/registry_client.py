@@ -217,8 +217,9 @@ def subjects_are_deleted_softly_then_for_good(client):
     expect_equal(subject in client().get_subjects(deleted=True), True, "in the list, deleted ones too")
     expect_equal(client().register_schema(subject, schema(text)), schema_id, "id when it is registered anew")
     expect_equal(client().get_versions(subject), [2], "its version")
+    expect_equal(client().get_versions(subject, deleted=True), [2], "the deleted version of the same schema is gone for good")
     client().delete_subject(subject)
-    expect_equal(client().delete_subject(subject, permanent=True), [1, 2], "versions deleted for good")
+    expect_equal(client().delete_subject(subject, permanent=True), [2], "versions deleted for good")
     expect_error(40401, client().delete_subject, subject, permanent=True)
     expect_equal(subject in client().get_subjects(deleted=True), False, "in the list, deleted ones too, after that")
 

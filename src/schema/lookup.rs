@@ -135,23 +135,18 @@ impl Registry {
         against: Against,
     ) -> Result<Vec<Incompatibility>, RegistryError> {
         let subject = self.read().unaliased(subject);
-        let version = match against {
-            Against::Version(number) => {
-                let version = self.read().version(&subject, number, Deleted::Hidden);
-                Some(version.ok_or(RegistryError::VersionNotFound(number))?)
+        let versions: Vec<Version> = {
+            let state = self.read();
+            match against {
+                Against::Version(number) => {
+                    vec![state.version(&subject, number, Deleted::Hidden).ok_or(RegistryError::VersionNotFound(number))?]
+                }
+                Against::Latest => state.latest(&subject, Deleted::Hidden).into_iter().collect(),
+                Against::Subject => state.versions(&subject, Deleted::Hidden).collect(),
             }
-            Against::Latest => self.read().latest(&subject, Deleted::Hidden),
-            Against::Subject => None,
         };
         let looked = self.look(&subject, registration, Defaults::Checked)?;
-        match (against, version) {
-            (Against::Subject, _) => self.conflicts(&subject, &looked.parsed, registration.metadata.as_ref()),
-            (_, Some(version)) => {
-                let level = self.config(&subject).level;
-                level.conflicts(&looked.parsed, std::iter::once_with(|| self.parsed(&version.schema)))
-            }
-            (_, None) => Ok(Vec::new()),
-        }
+        self.conflicts_with(&versions, &self.config(&subject), &looked.parsed, registration.metadata.as_ref())
     }
 
     /// Why `parsed` does not go with the versions of the subject.
@@ -167,6 +162,17 @@ impl Registry {
             let versions: Vec<Version> = state.versions(subject, Deleted::Hidden).collect();
             (config, versions)
         };
+        self.conflicts_with(&versions, &config, parsed, metadata)
+    }
+
+    /// Why `parsed` does not go with those of `versions`, the oldest first, that are of its group (AbstractSchemaRegistry.isCompatibleWithPrevious).
+    fn conflicts_with(
+        &self,
+        versions: &[Version],
+        config: &Config,
+        parsed: &Parsed,
+        metadata: Option<&Value>,
+    ) -> Result<Vec<Incompatibility>, RegistryError> {
         let group = |metadata: Option<&Value>| {
             let property = config.compatibility_group.as_deref()?;
             metadata?.get("properties")?.get(property).cloned()

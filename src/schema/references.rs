@@ -12,13 +12,18 @@ const REFERENCES_MAX: usize = 1000;
 const REFERENCED_BYTES_MAX: usize = 4 << 20;
 const DEPTH_MAX: usize = 64;
 
-/// References with the versions that "latest" means now.
+/// References with the versions that "latest" means now, of those that are `deleted` or not.
 ///
 /// # Errors
 /// [`RegistryError::InvalidSchema`] names the first one that does not exist.
-pub(super) fn pinned(state: &State, subject: &Subject, references: &[Reference]) -> Result<Vec<Reference>, RegistryError> {
+pub(super) fn pinned(
+    state: &State,
+    subject: &Subject,
+    references: &[Reference],
+    deleted: Deleted,
+) -> Result<Vec<Reference>, RegistryError> {
     let pin = |reference: &Reference| {
-        let found = find(state, subject, reference, Deleted::Hidden)?;
+        let found = find(state, subject, reference, deleted)?;
         Ok(Reference { version: found.version, ..reference.clone() })
     };
     references.iter().map(pin).collect()
@@ -69,7 +74,8 @@ fn find(
     deleted: Deleted,
 ) -> Result<super::state::Version, RegistryError> {
     let found = resolve(&reference.subject, beside).and_then(|subject| match reference.version {
-        -1 => state.latest(&subject, deleted),
+        // What is deleted is the latest of nothing, whoever asks (AbstractSchemaRegistry.get).
+        -1 => state.latest(&subject, Deleted::Hidden),
         version => state.version(&subject, version, deleted),
     });
     found.ok_or_else(|| {

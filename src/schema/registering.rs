@@ -9,7 +9,7 @@ use super::change::{Change, assigned};
 use super::error::RegistryError;
 use super::mode::Mode;
 use super::registry::{Defaults, Looked, Registration, Registry};
-use super::state::{Deleted, Version, version_bytes};
+use super::state::{Deleted, State, Version, version_bytes};
 use super::stored::{NextRecord, Schema};
 use super::subject::Subject;
 use serde_json::Value;
@@ -197,9 +197,21 @@ impl Registry {
             }
         }
         self.settings.check_room(&state, more)?;
+        changes.extend(replaced(&state, subject, version, id));
         changes.push(Change::Version(assigned(subject, version, id, false)));
         Ok(changes)
     }
+}
+
+/// The deleted versions of the same schema, which go for good when it comes again as `version`; but for those that another schema refers to
+/// (KafkaSchemaRegistry.register).
+fn replaced(state: &State, subject: &Subject, version: i32, id: i32) -> Vec<Change> {
+    let is_replaced = |old: &Version| {
+        let is_earlier = old.schema.id == id && old.version < version;
+        is_earlier && state.referring(subject, old.version, Deleted::Included).next().is_none()
+    };
+    let old = state.versions(subject, Deleted::Only).filter(is_replaced);
+    old.map(|old| Change::NoVersion(subject.clone(), old.version)).collect()
 }
 
 /// Metadata without what says which version it is of; `None`: nothing is left.

@@ -229,9 +229,10 @@ impl Registry {
         registration: &Registration,
         defaults: Defaults,
     ) -> Result<Looked, RegistryError> {
-        let parse = match defaults {
-            Defaults::Checked => Parsed::parse,
-            Defaults::Held => Parsed::parse_held,
+        // What is new refers to what is there; what was taken once may refer to what was deleted since.
+        let (parse, referred): (fn(_, &_, &_) -> _, _) = match defaults {
+            Defaults::Checked => (Parsed::parse, Deleted::Hidden),
+            Defaults::Held => (Parsed::parse_held, Deleted::Included),
         };
         let format = registration.format;
         let invalid =
@@ -239,7 +240,7 @@ impl Registry {
         registration.check_sizes()?;
         let (references, texts, normalize) = {
             let state = self.read();
-            let references = references::pinned(&state, subject, &registration.references)?;
+            let references = references::pinned(&state, subject, &registration.references, referred)?;
             let texts = references::texts(&state, subject, &references)?;
             let normalize = registration.normalize || state.config(subject, self.settings.level).normalize;
             (references, texts, normalize)
@@ -278,7 +279,8 @@ impl Registry {
                 Deletion::Soft => (live, Vec::new()),
                 Deletion::Permanent => (all, vec![nothing_set(&subject)]),
             };
-            check_unreferenced(state, &gone, deletion)?;
+            // Its versions go together, so that they may refer to one another (KafkaSchemaRegistry.deleteSubject).
+            check_unreferenced(state, &gone, deletion, Some(&subject))?;
             changes.extend(deletions(state, &gone, deletion));
             Ok((gone.iter().map(|version| version.version).collect(), changes))
         })
@@ -317,7 +319,7 @@ impl Registry {
             }
             let number = found.version;
             let gone = [found];
-            check_unreferenced(state, &gone, deletion)?;
+            check_unreferenced(state, &gone, deletion, None)?;
             let mut changes = deletions(state, &gone, deletion);
             let is_last = deletion == Deletion::Permanent && state.versions(&subject, Deleted::Included).count() == 1;
             changes.extend(is_last.then(|| nothing_set(&subject)));
@@ -398,7 +400,7 @@ impl Registry {
                 let subjects: Vec<Subject> =
                     state.subjects(Deleted::Only).filter(|subject| is_concerned(subject)).cloned().collect();
                 let gone: Vec<Version> = subjects.iter().flat_map(|subject| state.versions(subject, Deleted::Included)).collect();
-                check_unreferenced(state, &gone, Deletion::Permanent)?;
+                check_unreferenced(state, &gone, Deletion::Permanent, None)?;
                 changes = deletions(state, &gone, Deletion::Permanent);
                 changes.extend(subjects.iter().filter(|subject| **subject != scope).map(nothing_set));
             }
@@ -462,9 +464,19 @@ fn check_writable(state: &State, scope: &Subject) -> Result<(), RegistryError> {
     Ok(())
 }
 
-fn check_unreferenced(state: &State, gone: &[Version], deletion: Deletion) -> Result<(), RegistryError> {
+/// Whether nobody refers to these versions, but for those of the subject `but_for`.
+fn check_unreferenced(
+    state: &State,
+    gone: &[Version],
+    deletion: Deletion,
+    but_for: Option<&Subject>,
+) -> Result<(), RegistryError> {
     let holders = if deletion == Deletion::Soft { Deleted::Hidden } else { Deleted::Included };
-    match gone.iter().find(|version| state.referring(&version.subject, version.version, holders).next().is_some()) {
+    let is_referred_to = |version: &&Version| {
+        let referring = state.referring(&version.subject, version.version, holders);
+        referring.flat_map(|(context, id)| state.holders(context, id, holders)).any(|(holder, _)| Some(holder) != but_for)
+    };
+    match gone.iter().find(is_referred_to) {
         Some(version) => Err(RegistryError::Referenced(version.subject.clone(), version.version)),
         None => Ok(()),
     }

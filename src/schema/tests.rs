@@ -148,8 +148,50 @@ async fn deletion_goes_in_two_steps_each_with_its_own_refusals() {
     assert!(matches!(delete(Deletion::Soft).await, Err(RegistryError::SubjectSoftDeleted(_))));
     assert!(registry.schema(".", 1).is_ok(), "a schema is read by its id as long as a deleted version has it");
     assert_eq!(register(&registry, "a", text("\"int\"")).await.expect("taken"), (2, 1), "the same schema, a new version");
-    assert_eq!(version(Deletion::Permanent).await.expect("deleted"), 1);
     assert!(registry.schema(".", 1).is_ok());
+    assert!(
+        matches!(version(Deletion::Permanent).await, Err(RegistryError::VersionNotFound(1))),
+        "it went when the schema came again"
+    );
+}
+
+#[tokio::test]
+async fn a_deleted_version_that_is_referred_to_stays_when_its_schema_comes_again() {
+    let (store, registry) = new().await;
+    register(&registry, "point", record(&["x"])).await.expect("taken");
+    let mut line = text(r#"{"type":"record","name":"L","fields":[{"name":"a","type":"R"}]}"#);
+    line.references = vec![Reference { name: "R".to_owned(), subject: "point".to_owned(), version: 1 }];
+    register(&registry, "line", line).await.expect("taken");
+    for name in ["line", "point"] {
+        registry.delete_subject(subject(name), Deletion::Soft).await.expect("deleted");
+    }
+    assert_eq!(register(&registry, "point", record(&["x"])).await.expect("taken"), (2, 1));
+    let registry = open(&store).await;
+    let versions =
+        registry.with(|state| state.versions(&subject("point"), Deleted::Included).map(|one| one.version).collect::<Vec<_>>());
+    assert_eq!(versions, [1, 2]);
+}
+
+#[tokio::test]
+async fn a_subject_whose_versions_refer_to_one_another_goes_as_a_whole() {
+    let (_store, registry) = new().await;
+    let none = Own { level: Some(Level::None), ..Own::default() };
+    registry.set_config(subject("a"), none).await.expect("set");
+    register(&registry, "a", record(&["x"])).await.expect("taken");
+    let mut second = text(r#"{"type":"record","name":"L","fields":[{"name":"a","type":"R"}]}"#);
+    second.references = vec![Reference { name: "R".to_owned(), subject: "a".to_owned(), version: 1 }];
+    register(&registry, "a", second.clone()).await.expect("taken");
+    let first = registry.delete_version(subject("a"), Some(1), Deletion::Soft).await;
+    assert!(matches!(first, Err(RegistryError::Referenced(..))), "{first:?}");
+    register(&registry, "b", second).await.expect("taken: the same schema in another subject");
+    let all = registry.delete_subject(subject("a"), Deletion::Soft).await;
+    assert!(matches!(all, Err(RegistryError::Referenced(..))), "{all:?}");
+    registry.delete_subject(subject("b"), Deletion::Soft).await.expect("deleted");
+    assert_eq!(registry.delete_subject(subject("a"), Deletion::Soft).await.expect("deleted"), [1, 2]);
+    let all = registry.delete_subject(subject("a"), Deletion::Permanent).await;
+    assert!(matches!(all, Err(RegistryError::Referenced(..))), "b may come back: {all:?}");
+    registry.delete_subject(subject("b"), Deletion::Permanent).await.expect("deleted");
+    assert_eq!(registry.delete_subject(subject("a"), Deletion::Permanent).await.expect("deleted"), [1, 2]);
 }
 
 #[tokio::test]
@@ -172,8 +214,21 @@ async fn a_schema_that_others_refer_to_cannot_go() {
     assert_eq!(referring, [id]);
     registry.delete_subject(subject("line"), Deletion::Soft).await.expect("deleted");
     registry.delete_subject(subject("point"), Deletion::Soft).await.expect("deleted");
+    new.references[0].version = 1;
+    let found = registry.lookup(&subject("line"), &new, Deleted::Included).expect("is looked up with what it referred to");
+    assert_eq!(found.schema.id, id);
+    assert!(register(&registry, "other", new.clone()).await.is_err(), "but nothing new refers to what is deleted");
     let gone = registry.delete_subject(subject("point"), Deletion::Permanent).await;
     assert!(matches!(gone, Err(RegistryError::Referenced(..))), "a deleted schema can still be read, and needs it");
+    // The latest is the latest that is not deleted, also for a look-up.
+    let point = r#"{"type":"record","name":"P","fields":[{"name":"x","type":"int"}]}"#;
+    register(&registry, "point", text(point)).await.expect("taken");
+    let more = r#"{"type":"record","name":"P","fields":[{"name":"x","type":"int"},{"name":"y","type":"int","default":0}]}"#;
+    let (deleted, _) = register(&registry, "point", text(more)).await.expect("taken");
+    registry.delete_version(subject("point"), Some(deleted), Deletion::Soft).await.expect("deleted");
+    new.references[0].version = -1;
+    let (version, _) = register(&registry, "line", new.clone()).await.expect("taken");
+    assert_eq!(registry.lookup(&subject("line"), &new, Deleted::Hidden).expect("there").version, version);
 }
 
 #[tokio::test]
@@ -334,6 +389,14 @@ async fn a_version_without_metadata_is_of_the_group_of_the_one_before() {
     register(&registry, "a", Registration { metadata: grouped, ..record(&["x"]) }).await.expect("taken");
     let refused = register(&registry, "a", record(&["x", "y"])).await.expect_err("refused");
     assert!(matches!(refused, RegistryError::Incompatible { .. }), "{refused}");
+    let next =
+        |major: &str| Registration { metadata: Some(serde_json::json!({"properties": {"major": major}})), ..record(&["x", "y"]) };
+    for against in [Against::Subject, Against::Latest, Against::Version(1)] {
+        let conflicts = |major| registry.compatibility(&subject("a"), &next(major), against).expect("looked at");
+        assert!(conflicts("2").is_empty(), "{against:?}: another group");
+        assert!(!conflicts("1").is_empty(), "{against:?}");
+    }
+    register(&registry, "a", next("2")).await.expect("taken");
 }
 
 #[tokio::test]
@@ -733,4 +796,11 @@ async fn protobuf_named_in_a_header_has_its_indexes_there() {
     assert_eq!(judge(&by_guid(&[2, 2]), b"\x08\x01"), 0, "B");
     assert_eq!(judge(&by_guid(&[2, 2]), b"\x0a\x01x"), 1, "B has no text");
     assert_eq!(judge(&by_id(&[]), b"\x0a\x01x"), 0, "without a word, the first");
+    let framed = [&by_id(&[])[..], &[0], b"\x0a\x01x"].concat();
+    assert_eq!(
+        judge(&by_id(&[])[..4], &framed),
+        1,
+        "consumers fail over a header that names nothing, however good the payload is"
+    );
+    assert_eq!(judge(&[], &framed), 1);
 }

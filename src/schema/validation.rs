@@ -179,7 +179,7 @@ impl<'a> Validation<'a> {
     }
 
     fn judge_part(&mut self, part: Part, rule: &Rule, bytes: &[u8], record: RawRecord<'_>) -> Result<(), Complaint> {
-        let in_header = in_header(part, record);
+        let in_header = in_header(part, record)?;
         let (named, payload) = match (in_header, bytes.split_at_checked(PREFIX_BYTES)) {
             (Some((named, _)), _) => (named, bytes),
             (None, Some(([MAGIC, a, b, c, d], payload))) => (Named::Id(i32::from_be_bytes([*a, *b, *c, *d])), payload),
@@ -354,9 +354,24 @@ impl fmt::Display for Part {
     }
 }
 
-/// The schema that a header of the record names, and what follows there: the message indexes of Protobuf.
-fn in_header<'a>(part: Part, record: RawRecord<'a>) -> Option<(Named, &'a [u8])> {
-    let value = record.header(if part == Part::Key { b"__key_schema_id" } else { b"__value_schema_id" })?;
+/// The schema that a header of the record names, and what follows there: the message indexes of Protobuf. `None`: there is no such header, or it is null.
+///
+/// # Errors
+/// One that names none: consumers would fail over it, however good the payload is (DualSchemaIdDeserializer).
+fn in_header<'a>(part: Part, record: RawRecord<'a>) -> Result<Option<(Named, &'a [u8])>, Complaint> {
+    let name = if part == Part::Key { "__key_schema_id" } else { "__value_schema_id" };
+    let Some(value) = record.header(name.as_bytes()) else { return Ok(None) };
+    let named = named_in_header(value).ok_or_else(|| {
+        let bytes = value.len();
+        complaint(
+            Reason::UnknownSchema,
+            format!("{part}: the header {name} names no schema in its {bytes} bytes; 0 and an id, or 1 and a guid, would"),
+        )
+    });
+    named.map(Some)
+}
+
+fn named_in_header(value: &[u8]) -> Option<(Named, &[u8])> {
     match value.split_first()? {
         (&GUID_MAGIC, rest) => {
             let (guid, rest) = rest.split_first_chunk::<16>()?;

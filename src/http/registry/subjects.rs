@@ -72,11 +72,12 @@ pub async fn delete(visitor: Visitor, Named(subject): Named, options: Options) -
 pub async fn versions(visitor: Visitor, Named(subject): Named, options: Options) -> Result<Answer<Vec<i32>>, Failure> {
     let found = visitor.registry.with(|state| {
         let subject = state.unaliased(&subject);
-        state.versions(&subject, options.which()).map(|version| version.version).collect::<Vec<_>>()
+        let found: Vec<i32> = state.versions(&subject, options.which()).map(|version| version.version).collect();
+        // Of one that has no deleted versions there are none to be told of; it is there all the same.
+        let is_there = !found.is_empty() || (options.deleted_only && state.latest(&subject, Deleted::Hidden).is_some());
+        is_there.then_some(found)
     });
-    if found.is_empty() {
-        return Err(RegistryError::SubjectNotFound(subject).into());
-    }
+    let found = found.ok_or(RegistryError::SubjectNotFound(subject))?;
     Ok(Answer(options.page(found.into_iter())))
 }
 
