@@ -27,13 +27,7 @@ impl Handler for InitProducerId {
     const VERSIONS: RangeInclusive<i16> = 0..=6;
 
     async fn handle(context: Context, request: InitProducerIdRequest) -> Answer<InitProducerIdResponse> {
-        if request.enable_2_pc {
-            return Answer::Now(refused(ResponseError::TransactionalIdAuthorizationFailed));
-        }
-        if request.keep_prepared_txn {
-            return Answer::Now(refused(ResponseError::UnsupportedVersion));
-        }
-        let request = request.head;
+        let (enable_2_pc, keep_prepared_txn, request) = (request.enable_2_pc, request.keep_prepared_txn, request.head);
         let Some(id) = &request.transactional_id else {
             return Answer::Now(match context.broker.producer_ids.next().await {
                 Ok(id) => none_ongoing().with_producer_id(ProducerId(id.0)).with_producer_epoch(0),
@@ -46,6 +40,13 @@ impl Handler for InitProducerId {
             (-1, _) | (_, -1) => return Answer::Now(refused(ResponseError::InvalidRequest)),
             (id, epoch) => Some(ProducerIdAndEpoch::of(id, epoch)),
         };
+        // Of a transactional id alone (TransactionCoordinator.handleInitProducerId); without one they say nothing.
+        if enable_2_pc {
+            return Answer::Now(refused(ResponseError::TransactionalIdAuthorizationFailed));
+        }
+        if keep_prepared_txn {
+            return Answer::Now(refused(ResponseError::UnsupportedVersion));
+        }
         let request = InitRequest { id: id.to_string(), timeout_ms: request.transaction_timeout_ms, expected };
         // Whatever follows on its connection finds the earlier producer fenced.
         Answer::Now(match context.broker.transactions.init(request).await {

@@ -68,6 +68,8 @@ enum Waiting {
     /// Goes on with the id when the open transaction is aborted.
     Init {
         timeout_ms: i32,
+        /// The epoch of a producer that goes on.
+        expected: Option<ProducerEpoch>,
         fresh: Option<ProducerId>,
         caller: Caller<InitReply>,
     },
@@ -75,7 +77,7 @@ enum Waiting {
 
 #[derive(Debug, Default)]
 struct Soft {
-    /// The epoch before the newest, when the producer that had it was given the newest.
+    /// The epoch before the newest, when the newest is for the producer that had it: it may ask once more who it is.
     last_epoch: Option<ProducerEpoch>,
     waiting: Option<Waiting>,
     missing: Option<Missing>,
@@ -129,7 +131,8 @@ impl TransactionShard {
             }
             Status::Ongoing => {
                 self.fence(&id, now, out);
-                self.soft(&id).waiting = Some(Waiting::Init { timeout_ms, fresh, caller });
+                let expected = expected.map(|expected| expected.epoch);
+                self.soft(&id).waiting = Some(Waiting::Init { timeout_ms, expected, fresh, caller });
             }
             Status::Empty | Status::Complete(_) => {
                 let reply = self.go_on(&id, timeout_ms, expected.map(|expected| expected.epoch), fresh, now, out);
@@ -161,7 +164,7 @@ impl TransactionShard {
     }
 
     /// The next epoch of an id without a transaction. `expected`: the epoch of a producer that goes on, which is then fenced, or
-    /// recognised as repeating its request. Source: TransactionMetadata.prepareIncrementProducerEpoch, prepareProducerIdRotation.
+    /// recognised as the one that the newest epoch is for: it repeats its request, or was aborted for taking too long. Source: TransactionMetadata.prepareIncrementProducerEpoch, prepareProducerIdRotation.
     fn go_on(
         &mut self,
         id: &str,
@@ -175,9 +178,10 @@ impl TransactionShard {
         let Some(current) = self.durable.get(id) else { return Err(TransactionError::UnknownProducer) };
         let own = current.producer;
         let mut next = current.clone();
+        let is_last = expected.is_some() && expected == last_epoch;
         match expected {
-            Some(epoch) if epoch != own.epoch && Some(epoch) == last_epoch => return Ok(own),
-            Some(epoch) if epoch != own.epoch => return Err(TransactionError::Fenced),
+            Some(epoch) if epoch != own.epoch && !is_last => return Err(TransactionError::Fenced),
+            Some(epoch) if epoch != own.epoch && !current.is_exhausted() => {}
             _ if own.epoch.0 >= EPOCH_LAST => {
                 let Some(fresh) = fresh else { return Err(TransactionError::NeedsProducerId) };
                 next.producer = ProducerIdAndEpoch { id: fresh, epoch: ProducerEpoch(0) };
@@ -191,7 +195,7 @@ impl TransactionShard {
         next.last_update = now;
         next.start = None;
         let producer = next.producer;
-        self.soft(id).last_epoch = expected.map(|_| own.epoch);
+        self.soft(id).last_epoch = expected;
         self.write(id, next, out);
         Ok(producer)
     }
@@ -270,18 +274,22 @@ impl TransactionShard {
     }
 
     /// Aborts an open transaction in the next epoch, which shuts its producer out. In the second protocol that is also what its own end would have come to: an abort that
-    /// it sends later passes for a repeated one, as in Kafka 4.3 (TransactionCoordinator.generateTxnTransitMetadataForTxnCompletion raises the epoch once).
+    /// it sends later passes for a repeated one, as in Kafka 4.3 (TransactionCoordinator.generateTxnTransitMetadataForTxnCompletion raises the epoch once). In both
+    /// it may go on with InitProducerId, as one whose end has no answer does: the newest epoch is nobody else's.
     fn fence(&mut self, id: &str, now: Timestamp, out: &mut Out) {
         let Some(mut next) = self.durable.get(id).cloned() else { return };
+        self.soft(id).last_epoch = Some(next.producer.epoch);
         next.producer.epoch = next_epoch(next.producer.epoch);
-        self.soft(id).last_epoch = None;
         self.decide(id, next, Marker::Abort, now, out);
     }
 
     fn decide(&mut self, id: &str, mut next: Transaction, marker: Marker, now: Timestamp, out: &mut Out) {
+        if next.status != Status::Ongoing {
+            // An abort of nothing: what is there is the start of the transaction before.
+            next.start = Some(now);
+        }
         next.status = Status::Prepare(marker);
         next.last_update = now;
-        next.start = next.start.or(Some(now));
         out.timers.push((Timer::Timeout { id: id.to_owned() }, None));
         out.requests.push(Outside::WriteMarkers(next.ending(id, marker)));
         self.write(id, next, out);
@@ -306,8 +314,12 @@ impl TransactionShard {
                 let reply = self.durable.get(id).map(Transaction::producer_after_end).ok_or(TransactionError::UnknownProducer);
                 out.reply(caller, reply);
             }
-            Some(Waiting::Init { timeout_ms, fresh, caller }) if are_all => {
+            Some(Waiting::Init { timeout_ms, expected, fresh, caller }) if are_all => {
+                // The epoch that it expected was raised to abort the transaction.
                 let reply = self.go_on(id, timeout_ms, None, fresh, now, out);
+                if reply.is_ok() {
+                    self.soft(id).last_epoch = expected;
+                }
                 out.reply(caller, reply);
             }
             Some(Waiting::Init { caller, .. }) => out.reply(caller, Err(TransactionError::Concurrent)),

@@ -264,6 +264,11 @@ fn the_second_protocol_aborts_what_has_no_partitions() {
         producer = aborted;
     }
     assert!(shard.markers.iter().all(|ending| ending.partitions.is_empty()));
+    shard.add(producer, V2).expect("added");
+    let producer = shard.end(producer, Commit, V2).expect("committed");
+    shard.advance(1000);
+    shard.end(producer, Abort, V2).expect("aborted");
+    assert_eq!(shard.transaction().start, Some(shard.now), "not that of the transaction before");
 }
 
 #[test]
@@ -325,6 +330,51 @@ fn a_producer_that_goes_on_after_an_error_may_repeat_itself() {
     let other = shard.init();
     assert_eq!(shard.init_as(Some(second)), Err(TransactionError::Fenced), "another took over");
     assert_eq!(other, next(second));
+}
+
+/// franz-go asks so when an end has no answer, with the transaction perhaps still open; and again when that has none.
+#[test]
+fn a_producer_that_goes_on_from_an_open_transaction_may_repeat_itself() {
+    for protocol in [V1, V2] {
+        let mut shard = Harness::new();
+        let first = shard.init();
+        shard.add(first, protocol).expect("added");
+        let second = shard.init_as(Some(first)).expect("goes on");
+        assert_eq!(shard.markers[0].marker, Abort);
+        for _ in 0..2 {
+            assert_eq!(shard.init_as(Some(first)), Ok(second), "the answer was lost");
+        }
+        shard.add(second, protocol).expect("added");
+        assert_eq!(shard.init_as(Some(first)), Err(TransactionError::Fenced), "it goes on already");
+        assert_eq!(shard.status(), Status::Ongoing);
+        let other = shard.init();
+        assert_eq!(shard.init_as(Some(second)), Err(TransactionError::Fenced), "another took over");
+        assert!(other.epoch > second.epoch);
+    }
+}
+
+#[test]
+fn a_producer_whose_transaction_took_too_long_may_go_on() {
+    for protocol in [V1, V2] {
+        let mut shard = Harness::new();
+        let first = shard.init();
+        shard.add(first, protocol).expect("added");
+        shard.advance(i64::from(TIMEOUT_MS));
+        for _ in 0..2 {
+            assert_eq!(shard.init_as(Some(first)), Ok(next(first)), "the epoch in which it was aborted");
+            assert_eq!(shard.status(), Status::Empty);
+        }
+        shard.add(next(first), protocol).expect("added");
+        shard.end(next(first), Commit, protocol).expect("committed");
+    }
+    // In the last epoch there is none for it to go on in.
+    let mut shard = Harness::new();
+    shard.init();
+    let last = shard.at_epoch(i16::MAX - 1);
+    shard.add(last, V2).expect("added");
+    let rotated = shard.init_as(Some(last)).expect("goes on with another id");
+    assert!(rotated.id != last.id && rotated.epoch.0 == 0);
+    assert_eq!(shard.init_as(Some(last)), Ok(rotated), "the answer was lost");
 }
 
 #[test]
