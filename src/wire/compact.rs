@@ -65,9 +65,16 @@ pub(super) fn array<B: ByteBuf, T>(buf: &mut B, element: impl Fn(&mut B) -> Resu
     nullable_array(buf, element)?.context("an array that must not be null is")
 }
 
+/// More of them are not read past: nobody has so many, and each takes its time (the same bound as Apache Kafka's from 4.4 on).
+const TAGGED_FIELDS_MAX: u32 = 10_000;
+
 /// Reads past the tagged fields that end a structure: we know none of them.
 pub(super) fn skip_tagged_fields<B: ByteBuf>(buf: &mut B) -> Result<()> {
-    for _ in 0..varint(buf)? {
+    let count = varint(buf)?;
+    if count > TAGGED_FIELDS_MAX {
+        bail!("{count} tagged fields; at most {TAGGED_FIELDS_MAX} are read past");
+    }
+    for _ in 0..count {
         varint(buf)?;
         let size = varint(buf)?;
         buf.try_get_bytes(usize::try_from(size)?)?;
