@@ -19,7 +19,7 @@ use crate::ids::{Offset, TopicId};
 use crate::log::fetch::{Fetched, Isolation, Limits, Target, total};
 use crate::log::{self, Aborted};
 use crate::wire::fetch::{self, FetchRequest, FetchResponse, FetchedPartition, FetchedTopic};
-use crate::wire::frame::{FIRST_BYTES, Frame};
+use crate::wire::frame::Frame;
 use crate::wire::message::DecodeError;
 use kafka_protocol::messages::TopicName;
 use kafka_protocol::protocol::StrBytes;
@@ -38,6 +38,8 @@ const BYTES_AT_LEAST: usize = 64 << 10;
 /// The longest poll: a peer that has gone without a word is not waited for longer.
 const WAIT_MAX: Duration = Duration::from_secs(300);
 const LARGE_WAIT_MAX: Duration = Duration::from_secs(1);
+/// A request of more bytes waits no longer than that: some hundred partitions, which who has a session names once.
+const LONG_POLL_BYTES_MAX: usize = 4 << 10;
 
 pub struct Fetch;
 
@@ -181,10 +183,10 @@ fn limits(context: &Context, request: &fetch::Head) -> Limits {
     }
 }
 
-/// How long an answer may be waited for. A request that names very many partitions keeps its memory until it is answered, from all that others' requests
+/// How long an answer may be waited for. A request that names many partitions keeps its memory until it is answered, from all that others' requests
 /// have: it comes again sooner.
 pub(super) fn max_wait(context: &Context, asked_ms: i32) -> Duration {
-    let most = if context.frame_bytes > FIRST_BYTES { LARGE_WAIT_MAX } else { WAIT_MAX };
+    let most = if context.frame_bytes > LONG_POLL_BYTES_MAX { LARGE_WAIT_MAX } else { WAIT_MAX };
     Duration::from_millis(u64::try_from(asked_ms).unwrap_or(0)).min(most)
 }
 

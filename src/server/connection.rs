@@ -6,8 +6,8 @@
 //! Owner: the reader task owns the read half, the writer task the write half; between them is a queue of
 //! `limits.responses_per_connection` answers. When it is full the reader stops reading, and TCP tells the client to wait. Answers leave in
 //! request order because the writer awaits stage two in that order. The frame's room in memory is held until the answer is written; for
-//! Produce through stage one only: what outlives that is charged to the store's queue. Of requests above [`FIRST_BYTES`] that are not answered yet, one
-//! connection has at most as much as the largest one of all keys but Produce, or it could take the memory of everybody.
+//! Produce through stage one only: what outlives that is charged to the store's queue. Of requests that are not answered yet, one connection has at most
+//! as much as the largest one of all keys but Produce, and of those up to [`FIRST_BYTES`] [`SMALL_BYTES_MAX`], or it could take the memory of everybody.
 //! Ends when the peer closes, sends what is no frame, is silent for `limits.idle_ms`, or the server stops.
 
 use super::Shared;
@@ -34,6 +34,10 @@ use tracing::{debug, info};
 
 /// Produce, the one key whose requests may be large.
 const PRODUCE: i16 = 0;
+/// Of small requests, what one connection may have that are not answered yet; where there is little memory for all, less.
+const SMALL_BYTES_MAX: usize = 4 * FIRST_BYTES;
+/// So many connections can have as much, whatever the memory.
+const CONNECTIONS_AT_LEAST: usize = 64;
 /// How long stage two may still take once the server stops.
 const LAST_ANSWERS: Duration = Duration::from_millis(300);
 
@@ -54,10 +58,9 @@ async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Sh
     let (read, write) = stream.into_split();
     let (queue, answers) = mpsc::channel(shared.broker.config.limits.responses_per_connection);
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
-    let large_kib = (shared.broker.config.limits.admin_request_bytes / 1024).max(1);
-    let large = Arc::new(Semaphore::new(large_kib));
-    let mut reader =
-        Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue, large, large_kib };
+    let large = Places::new(shared.broker.config.limits.admin_request_bytes / 1024);
+    let small = Places::new((shared.request_memory.common_kib() / CONNECTIONS_AT_LEAST).min(SMALL_BYTES_MAX / 1024));
+    let mut reader = Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue, large, small };
     let is_answered = tokio::select! {
         end = reader.run() => {
             debug!(connection = id, reason = %end.reason, "connection ends");
@@ -102,9 +105,29 @@ struct Reader {
     client_id: Arc<str>,
     shared: Arc<Shared>,
     queue: mpsc::Sender<Queued>,
-    /// What large requests may take together until they are answered, in KiB.
-    large: Arc<Semaphore>,
-    large_kib: usize,
+    /// For requests above [`FIRST_BYTES`].
+    large: Places,
+    /// For the others.
+    small: Places,
+}
+
+/// What requests of one connection may take together until they are answered, in KiB.
+struct Places {
+    free: Arc<Semaphore>,
+    kib: usize,
+}
+
+impl Places {
+    fn new(kib: usize) -> Places {
+        let kib = kib.max(1);
+        Places { free: Arc::new(Semaphore::new(kib)), kib }
+    }
+
+    /// Waits for answers of this connection while there is none.
+    async fn take(&self, bytes: usize) -> Result<OwnedSemaphorePermit, End> {
+        let kib = bytes.div_ceil(1024).clamp(1, self.kib);
+        self.free.clone().acquire_many_owned(permits(kib)).await.map_err(End::silent)
+    }
 }
 
 impl Reader {
@@ -129,7 +152,7 @@ impl Reader {
         let next = tokio::time::timeout(idle, frame::read_size(&mut self.stream, limits.request_bytes)).await;
         let size = next.map_err(|_| End::answered("idle"))?.map_err(|error| self.unreadable(&error))?;
         // Before anything of it is read: what waits here waits for this connection's own answers.
-        let place = if size > FIRST_BYTES { Some(self.place_among_large(size).await?) } else { None };
+        let place = if size > FIRST_BYTES { &self.large } else { &self.small }.take(size).await?;
         let mut room = self.shared.request_memory.begin(size).await.map_err(End::silent)?;
         let body = match self.stream.take_whole(size) {
             Some(body) => body,
@@ -150,7 +173,7 @@ impl Reader {
             drop((room, place));
         } else {
             // What such a request asks for may live until it is answered.
-            room.into_permits().chain(place).for_each(|permit| held.keep(permit));
+            room.into_permits().chain([place]).for_each(|permit| held.keep(permit));
         }
         match answer {
             Ok(Answer::Silent) => {}
@@ -159,10 +182,6 @@ impl Reader {
             Err(end) => return Err(end),
         }
         if self.connection.is_over() { Err(End::answered("what it has sent has to be sent again, in order")) } else { Ok(()) }
-    }
-
-    async fn place_among_large(&self, size: usize) -> Result<OwnedSemaphorePermit, End> {
-        self.large.clone().acquire_many_owned(permits((size / 1024).min(self.large_kib))).await.map_err(End::silent)
     }
 
     async fn dispatch(&mut self, mut body: Bytes, held: Held) -> Result<Encoded, End> {

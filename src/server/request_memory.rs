@@ -74,6 +74,11 @@ impl RequestMemory {
         Ok(Room { memory: self.clone(), bytes, kib, first, large: None })
     }
 
+    /// What small requests, and what others have of it, come from; all of it, in KiB.
+    pub fn common_kib(&self) -> usize {
+        self.common_kib
+    }
+
     /// Whether more than half of the common part is in use.
     pub fn is_scarce(&self) -> bool {
         self.common.available_permits() < self.common_kib / 2

@@ -259,6 +259,34 @@ fn large_requests_behind_a_long_poll_leave_room_for_others() {
     client.create_topic("another", 1, &[]);
 }
 
+/// Goal: a few connections cannot take the memory of everybody with requests of the size that is always let in. Method: eight connections with long polls
+/// of just that size, one behind the other; together they would be more than there is.
+#[test]
+fn small_requests_behind_a_long_poll_leave_room_for_others() {
+    const CONNECTIONS: usize = 8;
+    let launch = Launch::new().set("limits.memory_bytes", &(32 * MIB).to_string());
+    let launch =
+        launch.set("limits.request_bytes", &(4 * MIB).to_string()).set("limits.admin_request_bytes", &(4 * MIB).to_string());
+    let server = launch.start();
+    let topic = server.connect().create_topic("empty", 1, &[]);
+    let poll = Fetch::of(&topic, 0, 0).waiting(60_000, 1).request();
+    let mut padded = poll.clone();
+    padded.topics[0].partitions.extend(vec![FetchPartition::default().with_partition(7); 1_500]);
+    let size = frame::request(1, FETCH_BY_NAME, &padded).len();
+    assert!((32 << 10..64 << 10).contains(&size), "{size} bytes");
+    let mut greedy: Vec<_> = (0..CONNECTIONS).map(|_| server.connect()).collect();
+    for one in &mut greedy {
+        one.set_write_patience(Duration::from_secs(1));
+        one.send(FETCH_BY_NAME, &poll).expect("sent");
+        // The server stops reading at some time.
+        while one.send(FETCH_BY_NAME, &padded).is_ok() {}
+    }
+    let mut client = server.connect();
+    client.set_patience(Duration::from_secs(10));
+    client.assert_alive("requests that nobody has answered");
+    client.create_topic("another", 1, &[]);
+}
+
 /// Goal: large frames that come at once hold no more than is given to requests, whatever they announce, also when the allocator has pages at hand that
 /// were in use before. Method: many producers of batches of nearly a mebibyte, again and again, on a server that has little for them.
 #[test]
