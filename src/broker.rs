@@ -27,7 +27,7 @@ use opening::Opening;
 use std::sync::Arc;
 use std::time::Duration;
 use streams_topics::StreamsTopics;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tracing::warn;
 
@@ -35,6 +35,11 @@ use tracing::warn;
 pub const FETCH_PERMIT_BYTES: usize = 1024;
 /// Compressed batches that are unpacked at a time, for validation or another codec: each may take 100 MiB.
 const UNPACKED_MAX: usize = 4;
+/// The same work on batches as they are, at a time, on a machine of fewer cores: each takes a core, and some times its bytes.
+const PLAIN_MIN: usize = 4;
+/// Batches that were given another codec, until they are in the store's queue: what a batch unpacks to is no part of its request's memory.
+const RECOMPRESSED_BYTES: usize = 128 << 20;
+const RECOMPRESSED_PERMIT_BYTES: usize = 1024;
 
 /// Everything that a handler may use.
 pub struct Broker {
@@ -56,6 +61,10 @@ pub struct Broker {
     pub streams_topics: StreamsTopics,
     /// Leave to unpack a compressed batch: to hold its records against a schema, or to compress them otherwise.
     pub unpacked: Arc<Semaphore>,
+    /// Leave for such work on a batch that is not compressed.
+    pub plain: Arc<Semaphore>,
+    /// Room for what comes of giving batches another codec.
+    pub recompressed: Arc<Semaphore>,
     /// Room for fetched batches on their way to sockets, in KiB: when it is used up, fetches wait for slower readers to drain.
     pub fetch_memory: Arc<Semaphore>,
     opening: Opening,
@@ -95,6 +104,10 @@ impl Broker {
             invalid_records: Counts::default(),
             streams_topics: StreamsTopics::default(),
             unpacked: Arc::new(Semaphore::new(UNPACKED_MAX)),
+            plain: Arc::new(Semaphore::new(
+                std::thread::available_parallelism().map_or(PLAIN_MIN, |cores| cores.get().max(PLAIN_MIN)),
+            )),
+            recompressed: Arc::new(Semaphore::new(RECOMPRESSED_BYTES / RECOMPRESSED_PERMIT_BYTES)),
             opening,
             fetch_memory: Arc::new(Semaphore::new(config.limits.memory_bytes / FETCH_PERMIT_BYTES)),
             env,
@@ -156,26 +169,26 @@ impl Broker {
     /// Does `work` on compressed batches off the runtime, a few at a time: what each unpacks to is known only when it is there. The leave ends with the work,
     /// also when whoever asked goes away, and nobody holds it who waits for something else.
     pub async fn unpacking<T: Send + 'static>(&self, name: &'static str, work: impl FnOnce() -> T + Send + 'static) -> T {
-        // Never closed.
-        let leave = self.unpacked.clone().acquire_owned().await;
-        let work = move || {
-            let _leave = leave;
-            work()
-        };
-        tasks::blocking(name, work).await
+        with_leave(&self.unpacked, name, work).await
     }
 
-    /// As [`Broker::unpacking`], of a batch that may be as it is: then nothing is unpacked, and nobody waits for leave.
+    /// As [`Broker::unpacking`], of a batch that may be as it is: then nothing is unpacked, and there is leave for as many as there are cores. Without any,
+    /// work whose request has given up would gather before the pool, and each keeps its batch.
     pub async fn opening<T: Send + 'static>(
         &self,
         compression: Compression,
         name: &'static str,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> T {
-        match compression {
-            Compression::None => tasks::blocking(name, work).await,
-            _ => self.unpacking(name, work).await,
-        }
+        let leaves = if compression == Compression::None { &self.plain } else { &self.unpacked };
+        with_leave(leaves, name, work).await
+    }
+
+    /// Room for a batch that is about to be given another codec and may have so many bytes then: until it is in the store's queue.
+    pub async fn room_for_recompressed(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        let permits = bytes.min(RECOMPRESSED_BYTES).div_ceil(RECOMPRESSED_PERMIT_BYTES);
+        // Never closed, and never more than there is.
+        self.recompressed.clone().acquire_many_owned(u32::try_from(permits).ok()?).await.ok()
     }
 
     /// Deletes topics and their logs, and then has the coordinators forget what they keep of them: offsets that groups committed, positions of share
@@ -293,4 +306,18 @@ impl Broker {
         self.groups.close().await;
         self.logs.close().await
     }
+}
+
+/// Does `work` off the runtime once one of `leaves` (which are never closed) is free, and gives that back when the work is done.
+async fn with_leave<T: Send + 'static>(
+    leaves: &Arc<Semaphore>,
+    name: &'static str,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> T {
+    let leave = leaves.clone().acquire_owned().await;
+    let work = move || {
+        let _leave = leave;
+        work()
+    };
+    tasks::blocking(name, work).await
 }

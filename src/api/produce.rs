@@ -309,8 +309,9 @@ async fn append(
     }
     // What is kept (in the store's queue, in the tail) is charged by its own length: a small part of a large frame is copied out of it.
     let records = if records.len() < context.frame_bytes / 2 { Bytes::copy_from_slice(&records) } else { records };
-    let records = match &topic.settings.compression {
-        None => records,
+    // In its room until it is appended, where it is another one than came.
+    let (records, _room) = match &topic.settings.compression {
+        None => (records, None),
         // In a box, as below.
         Some(codec) => {
             let mut recompressing = Box::pin(recompressed(context, &partition, codec, records));
@@ -498,16 +499,48 @@ mod tests {
         context.broker.close().await.expect("it closes");
     }
 
+    /// Leave for the work, and room for what comes of it: each is waited for, and given back.
     #[tokio::test]
-    async fn a_batch_that_may_not_be_unpacked_in_time_is_refused() {
+    async fn a_batch_that_may_not_be_given_another_codec_in_time_is_refused() {
         let context = context(&[("compression.type", "gzip")]).await;
-        let all = context.broker.unpacked.available_permits();
-        let others = context.broker.unpacked.acquire_many(u32::try_from(all).expect("few")).await.expect("open");
-        let sent = produce(context.clone(), compressed(ALL, Compression::Lz4), Instant::now()).await;
-        let Answer::Now(response) = sent else { panic!("nothing is to be waited for") };
-        let refused = (ResponseError::RequestTimedOut.code(), -1);
-        assert_eq!(answers(response), [refused, refused]);
-        drop(others);
+        let Broker { unpacked, plain, recompressed, .. } = &*context.broker;
+        let cases = [
+            (Compression::Lz4, unpacked),
+            (Compression::None, plain),
+            (Compression::Lz4, recompressed),
+            (Compression::None, recompressed),
+        ];
+        for (codec, limit) in cases {
+            let all = limit.available_permits();
+            let others = limit.acquire_many(u32::try_from(all).expect("few")).await.expect("open");
+            let sent = produce(context.clone(), compressed(ALL, codec), Instant::now()).await;
+            let Answer::Now(response) = sent else { panic!("nothing is to be waited for") };
+            let refused = (ResponseError::RequestTimedOut.code(), -1);
+            assert_eq!(answers(response), [refused, refused], "{codec}");
+            drop(others);
+            let in_time = Instant::now() + TIMEOUT_MIN;
+            let Answer::Later(wait) = produce(context.clone(), compressed(ALL, codec), in_time).await else {
+                panic!("the disk is waited for")
+            };
+            assert!(answers(wait.await).iter().all(|(error, _)| *error == 0), "{codec}");
+            assert_eq!(limit.available_permits(), all, "{codec}");
+        }
+        context.broker.close().await.expect("it closes");
+    }
+
+    #[tokio::test]
+    async fn what_a_topic_does_not_take_is_not_unpacked_for_it() {
+        let context = context(&[("compression.type", "uncompressed"), ("max.message.bytes", "1000")]).await;
+        let batch = BatchBuilder::new(NOW).compression(Compression::Gzip).record(None, Some(&[b'x'; 10_000])).build();
+        assert!(batch.len() < 1000);
+        let data = PartitionProduceData::default().with_index(0).with_records(Some(batch));
+        let topic =
+            TopicProduceData::default().with_name(TopicName(StrBytes::from_static_str("t"))).with_partition_data(vec![data]);
+        let request = ProduceRequest::default().with_acks(ALL).with_topic_data(vec![topic]);
+        let Answer::Now(response) = produce(context.clone(), request, Instant::now() + TIMEOUT_MIN).await else {
+            panic!("nothing is to be waited for")
+        };
+        assert_eq!(answers(response), [(ResponseError::MessageTooLarge.code(), -1)]);
         context.broker.close().await.expect("it closes");
     }
 }

@@ -131,10 +131,23 @@ pub fn compress(codec: Compression, payload: &[u8], level: Option<i32>) -> Resul
             encoder.write_all(payload).map_err(failed)?;
             encoder.finish().map_err(failed)?
         }
-        // 0 is zstd's own way to say "default".
-        Compression::Zstd => zstd::bulk::compress(payload, level.unwrap_or(0).clamp(-131_072, 22)).map_err(failed)?,
+        Compression::Zstd => compress_zstd(payload, level).map_err(failed)?,
     };
     Ok(Bytes::from(compressed))
+}
+
+/// At the highest levels zstd takes tables of many times the payload: with a window no larger than this, some 70 MiB at most. Only these have a larger one.
+const ZSTD_WINDOW_LOG: u32 = 22;
+const ZSTD_LARGE_FROM: i32 = 17;
+
+fn compress_zstd(payload: &[u8], level: Option<i32>) -> io::Result<Vec<u8>> {
+    // 0 is zstd's own way to say "default".
+    let level = level.unwrap_or(0).clamp(-131_072, 22);
+    let mut compressor = zstd::bulk::Compressor::new(level)?;
+    if level >= ZSTD_LARGE_FROM && payload.len() > 1 << ZSTD_WINDOW_LOG {
+        compressor.set_parameter(zstd::zstd_safe::CParameter::WindowLog(ZSTD_WINDOW_LOG))?;
+    }
+    compressor.compress(payload)
 }
 
 fn read_capped(reader: impl Read, input_bytes: usize, limit: usize) -> Result<Bytes, RecordError> {
