@@ -45,6 +45,8 @@ impl Handler for AlterConfigs {
                 Ok(()) => answer.with_error_code(NONE).with_error_message(None),
                 Err((error, why)) => answer.with_error_code(error.code()).with_error_message(Some(message(&why))),
             });
+            // As in `incremental_alter_configs.rs`.
+            tokio::task::yield_now().await;
         }
         Answer::Now(AlterConfigsResponse::default().with_responses(responses))
     }

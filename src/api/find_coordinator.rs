@@ -33,6 +33,9 @@ const URL_SAFE: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent).with_decode_allow_trailing_bits(true),
 );
 
+/// Keys that are answered before others have their turn.
+const KEYS_AT_ONCE: usize = 1000;
+
 pub struct FindCoordinator;
 
 impl Handler for FindCoordinator {
@@ -49,7 +52,14 @@ impl Handler for FindCoordinator {
                     true => refused(ResponseError::InvalidRequest, "the key is not groupId:topicId:partition").with_key(key),
                     false => found.clone().with_key(key),
                 };
-                let coordinators = keys.into_iter().map(of_key).collect();
+                let mut coordinators = Vec::with_capacity(keys.len());
+                for key in keys {
+                    coordinators.push(of_key(key));
+                    // A request may name millions.
+                    if coordinators.len() % KEYS_AT_ONCE == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
                 FindCoordinatorResponse::default().with_coordinators(coordinators)
             } else {
                 single(found)

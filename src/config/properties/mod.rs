@@ -35,6 +35,9 @@ pub use client_metrics::CLIENT_METRICS;
 pub use group::GROUP;
 pub use topic::{DESCRIPTION, TOPIC, TOPIC_OWN};
 
+/// What a value may have beside what it says, and a number at all.
+const PADDING_BYTES_MAX: usize = 100;
+
 /// A property's type, as DescribeConfigs names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
@@ -179,11 +182,26 @@ impl Property {
     /// Kafka's message: "Invalid value x for configuration retention.ms: Not a number of type LONG" (ConfigDef.parseType and its validators).
     pub fn check(&self, value: &str) -> Result<(), String> {
         let trimmed = value.trim();
+        self.check_padding(value, trimmed)?;
         match (self.kind, self.valid) {
             (Kind::List, Valid::ThrottledReplicas) => self.check_throttled(trimmed),
             (Kind::List, _) => self.check_items(trimmed),
             _ => self.verdict(value, self.reason_against(trimmed)),
         }
+    }
+
+    /// Values are kept as they were given, in memory and in each start's snapshot: blanks and leading zeros by the kilobyte say nothing.
+    fn check_padding(&self, value: &str, trimmed: &str) -> Result<(), String> {
+        let is_text = matches!(self.kind, Kind::String | Kind::List | Kind::Class | Kind::Password);
+        let said = if is_text { trimmed.len() } else { 0 };
+        if value.len() - said > PADDING_BYTES_MAX {
+            return Err(format!(
+                "The value of {} has {} bytes, far more than it says; leave out what pads it.",
+                self.name,
+                value.len()
+            ));
+        }
+        Ok(())
     }
 
     /// Item by item, which Kafka's message shows instead of the list (ConfigDef.ValidList). An empty list is allowed. What comes twice is, too, although
@@ -297,4 +315,27 @@ pub fn items(value: &str) -> impl Iterator<Item = &str> {
 fn is_replica(value: &str) -> bool {
     let is_number = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
     value.split_once(':').is_some_and(|(partition, broker)| is_number(partition) && is_number(broker))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ten thousand groups with seventeen settings of 32 KB each were gigabytes, at each start again.
+    #[test]
+    fn values_that_are_mostly_padding_are_refused() {
+        let retention = &topic("retention.ms").expect("there").property;
+        let policy = &topic("cleanup.policy").expect("there").property;
+        let blanks = " ".repeat(PADDING_BYTES_MAX - 10);
+        let much = " ".repeat(1000);
+        let zeros = "0".repeat(1000);
+        for value in ["1", " 1 ", &format!("{blanks}1")] {
+            assert_eq!(retention.check(value), Ok(()), "{value:?}");
+        }
+        for value in [format!("{much}1"), format!("1{much}"), format!("{zeros}1")] {
+            assert!(retention.check(&value).is_err(), "{value:?}");
+        }
+        assert_eq!(policy.check(&format!("{blanks}compact")), Ok(()));
+        assert!(policy.check(&format!("compact{much}")).is_err());
+    }
 }
