@@ -1,6 +1,6 @@
 //! `fbf config check`: reads a configuration as `serve` would, and starts nothing.
 
-use super::{EXIT_USAGE, fail};
+use super::{EXIT_USAGE, fail, tell};
 use crate::config::{self, Sources};
 use crate::hooks::authorities;
 use crate::telemetry;
@@ -17,11 +17,9 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
             {
                 return fail(EXIT_USAGE, &format!("{error:#}"));
             }
-            for warning in warnings {
-                println!("warning: {warning}");
-            }
-            println!("ok: {} would be used, listening on {}", config.storage_name(), config.server.listen.join(", "));
-            ExitCode::SUCCESS
+            let warnings = warnings.into_iter().map(|warning| format!("warning: {warning}\n")).collect::<String>();
+            let listen = config.server.listen.join(", ");
+            tell(&format!("{warnings}ok: {} would be used, listening on {listen}", config.storage_name()))
         }
         Err(error) => fail(EXIT_USAGE, &error.to_string()),
     }

@@ -1,6 +1,6 @@
 //! `fbf hash-key`: an API key in, its hash out. From standard input, because arguments are seen by everybody on the machine.
 
-use super::{EXIT_FAILED, EXIT_USAGE, fail};
+use super::{EXIT_FAILED, EXIT_USAGE, fail, tell};
 use sha2::{Digest, Sha256};
 use std::io::{IsTerminal, Read};
 use std::process::ExitCode;
@@ -28,8 +28,7 @@ pub(super) fn run() -> ExitCode {
             "warning: a key of fewer than {LENGTH_ADVISED} characters can be guessed from its hash; draw a long one at random"
         );
     }
-    println!("{}", hash(key));
-    ExitCode::SUCCESS
+    tell(&hash(key))
 }
 
 /// As it stands in the configuration.

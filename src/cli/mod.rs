@@ -122,6 +122,15 @@ pub fn run() -> ExitCode {
     }
 }
 
+/// Writes what a command found out to standard output, with a line feed, and answers how it ended: who asked has not heard it where that cannot be written.
+fn tell(text: &str) -> ExitCode {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => fail(EXIT_FAILED, &format!("standard output cannot be written: {error}")),
+    }
+}
+
 /// Says what is wrong, on one line of standard error.
 fn fail(code: u8, what: &str) -> ExitCode {
     // Nobody may listen: the code says it as well.

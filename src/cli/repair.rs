@@ -3,7 +3,7 @@
 //! Without `--yes` it only says what is wrong and what cutting would give up: everything from the damaged place to the journal's end,
 //! of all topics. Copy the directory first.
 
-use super::{EXIT_FAILED, EXIT_USAGE, fail};
+use super::{EXIT_FAILED, EXIT_USAGE, fail, tell};
 use crate::config::{self, Sources};
 use crate::store::local::{LocalOptions, LocalStore, OnDamage, OpenError};
 use crate::telemetry;
@@ -26,8 +26,7 @@ pub(super) fn run(sources: &Sources, on_damage: OnDamage) -> ExitCode {
         Ok(store) => {
             // Commits nothing and stops its threads; the next start replays what is there.
             drop(store);
-            println!("ok: {} opens", config.storage.path.display());
-            ExitCode::SUCCESS
+            tell(&format!("ok: {} opens", config.storage.path.display()))
         }
         Err(OpenError::Damaged { file, position, why, commits, bytes }) => fail(
             EXIT_FAILED,

@@ -197,6 +197,18 @@ fn the_version_is_told() {
     assert!(said.contains(env!("CARGO_PKG_VERSION")), "{said:?}");
 }
 
+/// `/dev/full` takes nothing: "no space left on device".
+#[test]
+fn what_cannot_be_told_is_said_in_one_line_and_by_the_code() {
+    for arguments in [&["version"][..], &["config", "check"]] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = Command::new(binary()).args(arguments).stdin(Stdio::null()).stdout(full).output().expect("fbf runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(FAILED), "{said}");
+        assert!(said.lines().count() == 1 && said.starts_with("error: standard output cannot be written"), "{said}");
+    }
+}
+
 #[test]
 fn configurations_are_checked_without_a_start() {
     let home = tempfile::tempdir().unwrap();
