@@ -18,7 +18,7 @@ use crate::catalog::Snapshot;
 use crate::coordinator::MalformedRecord;
 use crate::ids::Timestamp;
 use bytes::Bytes;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 /// `group` as a group of the consumer protocol.
@@ -43,6 +43,7 @@ pub fn upgraded(group: &ClassicGroup, settings: &GroupSettings, catalog: &Snapsh
     upgraded.apply(ConsumerRecord::Epoch(Some(EpochValue { epoch: group.generation, metadata_hash: 0 })));
     let target_epoch = TargetEpochValue { epoch: group.generation, time: Timestamp(0) };
     upgraded.apply(ConsumerRecord::TargetEpoch(Some(target_epoch)));
+    let mut all_owned = HashSet::new();
     for member in group.members.values() {
         let (metadata, owned, has_user_data) =
             read_member(group, member, catalog).map_err(|_| refused("the embedded consumer protocol is malformed."))?;
@@ -51,6 +52,11 @@ pub fn upgraded(group: &ClassicGroup, settings: &GroupSettings, catalog: &Snapsh
                 "an unsupported custom assignor is in use. Please refer to the documentation or switch to a default assignor \
                  before re-attempting the upgrade.",
             ));
+        }
+        // Some assignors give every member everything. Here a partition has one owner (ConsumerGroup.addPartitionEpochs fails over it).
+        let mut owns = owned.iter().flat_map(|(topic, own)| own.keys().map(|partition| (*topic, *partition)));
+        if !owns.all(|one| all_owned.insert(one)) {
+            return Err(refused("a partition is assigned to more than one of its members."));
         }
         let id = member.id.to_string();
         let target = owned.iter().map(|(topic, own)| (*topic, own.keys().copied().collect())).collect();

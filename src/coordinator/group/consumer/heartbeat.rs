@@ -41,7 +41,10 @@ impl ConsumerGroup {
             return match self.members.get(id) {
                 Some(member) => check_epoch(member, request),
                 None if request.member_epoch == JOINING => Ok(()),
-                None => Err(GroupError::UnknownMember.into()),
+                None => Err(Refused {
+                    error: GroupError::UnknownMember,
+                    message: format!("Member {id} is not a member of group {}.", request.group_id),
+                }),
             };
         };
         let holder = self.static_members.get(instance_id).and_then(|holder| Some((holder, self.members.get(holder)?)));

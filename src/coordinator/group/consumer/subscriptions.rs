@@ -39,13 +39,14 @@ pub fn compile_within(pattern: &str, compiled_bytes_max: usize) -> Result<Regex,
     }
     let build =
         |pattern: &str| RegexBuilder::new(pattern).size_limit(compiled_bytes_max).dfa_size_limit(compiled_bytes_max).build();
-    let pattern = &unquoted(pattern);
+    let pattern = &translated(pattern);
     // By itself too: `a)(?:b` must not become right by what we put around it.
     build(pattern).and_then(|_| build(&format!(r"\A(?:{pattern})\z"))).map_err(|error| error.to_string())
 }
 
-/// `pattern` with what stands between `\Q` and `\E`, or the end, escaped instead: RE2 has this, as Java's `Pattern.quote` writes it, and the library does not.
-fn unquoted(pattern: &str) -> String {
+/// `pattern` as the library has it. What stands between `\Q` and `\E`, or the end, is escaped instead: RE2 has this, as Java's `Pattern.quote` writes it. And `\d`
+/// and `\w` are of ASCII, as in RE2 and as names of topics are: here they are of Unicode, and so much larger that `\w{1,100}` would be refused for its size.
+fn translated(pattern: &str) -> String {
     let mut plain = String::with_capacity(pattern.len());
     let mut rest = pattern;
     let mut is_in_class = false;
@@ -64,7 +65,15 @@ fn unquoted(pattern: &str) -> String {
         // What is escaped says nothing.
         let escaped = rest.strip_prefix('\\').and_then(|escaped| escaped.chars().next());
         let (taken, behind) = rest.split_at(first.len_utf8() + escaped.map_or(0, char::len_utf8));
-        plain.push_str(taken);
+        // A class is no end of a range: what stands there is left to be refused.
+        let is_range = is_in_class && plain.ends_with('-') && !plain.ends_with("[-") && !plain.ends_with("[^-");
+        plain.push_str(match escaped.filter(|_| !is_range) {
+            Some('d') => "[0-9]",
+            Some('D') => "[^0-9]",
+            Some('w') => "[0-9A-Za-z_]",
+            Some('W') => "[^0-9A-Za-z_]",
+            _ => taken,
+        });
         rest = behind;
     }
     plain
@@ -223,6 +232,31 @@ mod tests {
             assert_eq!(compile(pattern).map(|regex| regex.is_match(name)), Ok(is_match), "{pattern} {name}");
         }
         for wrong in [r"a\E", r"[\Qa\E]", "\\", "["] {
+            assert!(compile(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn classes_are_of_ascii_and_may_be_repeated() {
+        let cases = [
+            (r"[\w.-]{1,249}", "Orders_eu.v-1", true),
+            (r"[\w.-]{1,249}", "orders/eu", false),
+            (r"tenant-\w{1,100}", "tenant-a1", true),
+            (r"tenant-\w{1,100}", "tenant-", false),
+            (r"t\d+\D", "t12x", true),
+            (r"t\d+\D", "t123", false),
+            (r"a\Wb", "a.b", true),
+            (r"[^\w]", "-", true),
+            (r"[^\w]", "a", false),
+            (r"\\w", r"\w", true),
+            (r"\Q\w\E", r"\w", true),
+            (r"[-\w]", "-", true),
+            (r"[^-\w]", "a", false),
+        ];
+        for (pattern, name, is_match) in cases {
+            assert_eq!(compile(pattern).map(|regex| regex.is_match(name)), Ok(is_match), "{pattern} {name}");
+        }
+        for wrong in [r"[.-\w]+", r"[!-\d]", r"[a-\w]"] {
             assert!(compile(wrong).is_err(), "{wrong}");
         }
     }

@@ -79,6 +79,36 @@ fn a_classic_member_may_not_join_a_group_of_the_consumer_protocol_where_the_poli
     assert_eq!(refused(shard.join(classic("a", "", &[]))).error, GroupError::InconsistentProtocol);
 }
 
+/// As an assignor does that gives each member everything. Here the second would be told to give up what the first still reads, and another would get it.
+#[test]
+fn a_group_in_which_two_members_have_one_partition_keeps_its_protocol() {
+    let mut shard = Harness::with(GroupSettings { initial_rebalance_delay_ms: 0, ..settings() });
+    shard.topics(&[("t", 2)]);
+    let ids = ["a", "b"].map(|client| refused(shard.join(classic(client, "", &[]))).member_id);
+    let answers = [("a", &ids[0]), ("b", &ids[1])].map(|(client, id)| shard.join(classic(client, id, &[])));
+    shard.advance(0);
+    let generations = answers.map(|answer| joined(answer).generation);
+    let all = |id: &String| (id.clone(), assignment(&[0, 1]));
+    let synced = ids.clone().map(|id| {
+        let request = SyncRequest {
+            group_id: GROUP.to_owned(),
+            generation: generations[0],
+            member_id: id,
+            instance_id: None,
+            protocol_type: None,
+            protocol: None,
+            assignments: ids.iter().map(all).collect(),
+        };
+        shard.ask(|caller| Event::Sync { request, caller })
+    });
+    synced.into_iter().for_each(|reply| drop(answered(reply).expect("synced")));
+    let records = shard.log.len();
+    let refused = shard.beat(Consumer::of("c", &["t"]).request()).expect_err("refused");
+    assert_eq!(refused.error, GroupError::UnknownGroup);
+    assert!(refused.message.contains("more than one"), "{}", refused.message);
+    assert_eq!((shard.log.len(), shard.heartbeat(&ids[0], generations[0])), (records, Ok(())), "nothing has changed");
+}
+
 #[test]
 fn a_group_whose_members_are_no_consumers_keeps_its_protocol() {
     let mut shard = Harness::with(GroupSettings { initial_rebalance_delay_ms: 0, ..settings() });
