@@ -38,8 +38,10 @@ const READ_BYTES: usize = 1 << 20;
 const WRITE_BYTES: usize = 1 << 20;
 /// Neighbours that are removed together: the store does one removal at once.
 const REMOVED_MAX: usize = 512;
-/// What one removed batch counts for: its entry in the store's index.
-const REMOVED_BYTES: usize = 64;
+/// What one removed batch counts for. Its entry in the store's index is smaller, but is looked up and removed between two commits: a thousand at a time.
+const REMOVED_BYTES: usize = 1024;
+/// Other changes that are queued at a time: for each the store looks its batch up.
+const CHANGES_MAX: usize = 1000;
 
 /// What compaction may use. It is asked for anew while a pass runs, since an operator may change it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -269,12 +271,16 @@ impl Pass<'_> {
     }
 
     async fn replace(&mut self, changes: &mut Changes) -> Result<(), CompactionError> {
-        let Changes { list, bytes, .. } = std::mem::take(changes);
+        let Changes { mut list, bytes, .. } = std::mem::take(changes);
         if list.is_empty() {
             return Ok(());
         }
         self.pace.spend(bytes).await;
-        Ok(self.partition.replace(list).await?)
+        while !list.is_empty() {
+            let later = list.split_off(list.len().min(CHANGES_MAX));
+            self.partition.replace(std::mem::replace(&mut list, later)).await?;
+        }
+        Ok(())
     }
 }
 

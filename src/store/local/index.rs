@@ -48,6 +48,8 @@ use gathered::Gathered;
 
 const INDEX: &str = "index";
 const MEMTABLE_BYTES: usize = 16 * 1024 * 1024;
+/// Deletions of ranges of keys that RocksDB keeps in memory before it writes them to a file: each new one has it sort all of these again, for the next reader.
+const RANGES_MAX: usize = 500;
 const CACHE_BYTES: usize = 16 * 1024 * 1024;
 const STATE_KEY: &[u8] = b"p";
 /// Deleted keys that a look at what is in memory passes over.
@@ -147,7 +149,7 @@ impl Index {
         options.set_stats_persist_period_sec(0);
         let families = [
             ColumnFamilyDescriptor::new(rocksdb::DEFAULT_COLUMN_FAMILY_NAME, column_options(&cache)),
-            ColumnFamilyDescriptor::new(INDEX, index_options(&cache, env)),
+            ColumnFamilyDescriptor::new(INDEX, index_options(&cache, env)?),
         ];
         let db = DB::open_cf_descriptors(&options, dir, families)?;
         let mut unlogged = WriteOptions::default();
@@ -331,10 +333,12 @@ impl Index {
 pub(super) type SegmentBytes = Vec<(u64, u64)>;
 
 /// Marks are many, looked up by the thousand and mostly absent, which filters tell without reading; and they go by themselves.
-fn index_options(cache: &Cache, env: &Env) -> Options {
+fn index_options(cache: &Cache, env: &Env) -> Result<Options, rocksdb::Error> {
     let mut table = table_options(cache);
     table.set_bloom_filter(10.0, false);
-    let mut options = column_options(cache);
+    // This one has no setter in the crate. First, since what comes of it keeps nothing alive of the options that it is made from.
+    let few_ranges = Options::default().get_options_from_string(format!("memtable_max_range_deletions={RANGES_MAX}"))?;
+    let mut options = column_options_of(few_ranges, cache);
     options.set_block_based_table_factory(&table);
     let env = env.clone();
     options.set_compaction_filter("expired marks", move |_, key, value| {
@@ -342,7 +346,7 @@ fn index_options(cache: &Cache, env: &Env) -> Options {
             key.first() == Some(&b'm') && decode_mark(key, value).is_some_and(|(one, _)| one.mark.expires <= env.now());
         if is_expired { Decision::Remove } else { Decision::Keep }
     });
-    options
+    Ok(options)
 }
 
 fn table_options(cache: &Cache) -> BlockBasedOptions {
@@ -355,8 +359,11 @@ fn table_options(cache: &Cache) -> BlockBasedOptions {
 }
 
 fn column_options(cache: &Cache) -> Options {
+    column_options_of(Options::default(), cache)
+}
+
+fn column_options_of(mut options: Options, cache: &Cache) -> Options {
     let table = table_options(cache);
-    let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(MEMTABLE_BYTES);
     options.set_max_write_buffer_number(2);

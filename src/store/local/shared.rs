@@ -148,14 +148,20 @@ impl Shared {
         }
         let row = Row { start, fence: before.fence, is_deleted: false };
         index.put_row(log, &row, Durability::Synced)?;
-        let first = index.cursor(log, before.start).seek(start)?;
-        // Without a batch at or after the new start, all that was there before the look is gone; what came meanwhile is newer.
-        let total_before_start =
-            first.map_or(before.total, |first| first.entry.total.saturating_sub(u64::from(first.entry.length)));
+        let look = || index.cursor(log, before.start).seek(start);
+        let mut first = look()?;
+        // One that is there is the first whatever comes. Where none is, the ledger must have no batch that the look does not find.
+        let accounts = if first.is_none() { Some(lock(&self.accounts)) } else { None };
+        if accounts.is_some() {
+            first = look()?;
+        }
         if let Some(state) = lock(&self.ledger).logs.get_mut(&log) {
             state.start = start;
-            state.total_before_start = total_before_start;
+            // Without a batch at or after the new start, all that is there is gone.
+            state.total_before_start =
+                first.map_or(state.total, |first| first.entry.total.saturating_sub(u64::from(first.entry.length)));
         }
+        drop(accounts);
         self.reclaim.remove_below(log, start);
         Ok(())
     }

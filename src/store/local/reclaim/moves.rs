@@ -18,6 +18,8 @@ use std::time::Duration;
 
 /// Bytes of moves that are queued at a time.
 const MOVE_BYTES: usize = 1024 * 1024;
+/// And how many: for each the committer looks its batch up.
+const MOVES_MAX: usize = 2000;
 /// The newest segments are left alone: what dies soon is not worth moving.
 const YOUNG_SEGMENTS: u64 = 2;
 /// With fewer free segments' worth of room the disk is scarce.
@@ -164,7 +166,7 @@ impl Worker {
 
     /// Bytes of the journal that the living batches of a segment take when they are moved, at most.
     fn cost_of_moving(&self, reader: &mut SegmentReader, seq: u64) -> Result<Result<u64, io::Error>, StoreError> {
-        let (mut at, mut bytes) = (SEGMENT_HEADER_BYTES, 0);
+        let (mut at, mut bytes, mut count) = (SEGMENT_HEADER_BYTES, 0, 0);
         loop {
             let commit = match reader.commit_at(at) {
                 Ok(Some(commit)) => commit,
@@ -174,12 +176,13 @@ impl Worker {
             for found in &commit.found {
                 if self.is_living(found, Position { seq, at })? {
                     bytes += u64::from(found.record.length) + journal::table_bytes(false) as u64;
+                    count += 1;
                 }
             }
             at = commit.header.end().at;
         }
-        // They are queued, and committed, a mebibyte at a time; one may be cut by the end of a segment.
-        let commits = bytes / MOVE_BYTES as u64 + 2;
+        // They are queued, and committed, a mebibyte or so many at a time; one may be cut by the end of a segment.
+        let commits = bytes / MOVE_BYTES as u64 + count / MOVES_MAX as u64 + 2;
         Ok(Ok(bytes + commits * (COMMIT_HEADER_BYTES as u64 + ALIGNMENT)))
     }
 
@@ -213,7 +216,7 @@ impl Worker {
                 let Some(item) = self.move_of(found, reader.bytes(), Position { seq, at })? else { continue };
                 bytes += item.append.bytes.len();
                 moves.push(item);
-                if bytes >= MOVE_BYTES {
+                if bytes >= MOVE_BYTES || moves.len() >= MOVES_MAX {
                     bytes = 0;
                     if !self.commit(std::mem::take(&mut moves)) {
                         return Ok(false);
