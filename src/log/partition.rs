@@ -316,13 +316,14 @@ impl Partition {
         if to > before {
             // Readers stop seeing the records before the store forgets them.
             self.start.fetch_max(to.0, Ordering::AcqRel);
-            self.lock().producers.transactions.trimmed(to);
         }
         if to == Offset(0) {
             return Ok(to);
         }
         // Where the start was there already, somebody else may still be waiting for the disk: the store answers when that is done.
         self.store.trim(self.log, self.fence, to).await?;
+        // Only now: a snapshot that is saved meanwhile must have what is there again after a crash.
+        self.lock().producers.transactions.trimmed(to);
         Ok(self.start())
     }
 

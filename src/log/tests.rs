@@ -804,6 +804,29 @@ async fn deleted_records_take_their_aborted_transactions_along_and_hold_nobody_u
     assert_eq!(partition.last_stable(), Offset(3), "not before the start of the log");
 }
 
+/// Where a crash brings the start of the log back, what was aborted there is void as before.
+#[tokio::test]
+async fn a_snapshot_that_is_saved_during_a_trim_has_what_a_crash_brings_back() {
+    let store = FaultyStore::seeded(1);
+    let options = || LogOptions { tail_bytes: 0, producer_expiration_ms: 86_400_000 };
+    let open = async |store: Arc<FaultyStore>| {
+        let logs = Logs::new(store, Env::manual(NOW, 1), options());
+        let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens");
+        (logs, partition)
+    };
+    let (_logs, partition) = open(store.clone()).await;
+    write(&partition, 7, 0, 0).await.expect("opens at 0");
+    end(&partition, 7, 1, Marker::Abort).await.expect("aborted at 1");
+    append(&partition, batch(1)).await.expect("plain");
+    store.hold_trims();
+    let trimming = tokio::time::timeout(Duration::ZERO, partition.trim(Offset(2))).await;
+    assert!(trimming.is_err() && partition.start() == Offset(2), "it waits for the disk, and readers see it");
+    partition.save_snapshot(0).await.expect("saved");
+    let (_logs, partition) = open(store.crash()).await;
+    assert_eq!(partition.start(), Offset(0));
+    assert_eq!(voided(&partition, 0, 3), [(7, 0)]);
+}
+
 #[tokio::test]
 async fn a_producer_with_an_open_transaction_is_not_forgotten() {
     let house = house();

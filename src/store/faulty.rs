@@ -18,7 +18,7 @@ use crate::ids::{Fence, LogId, Offset, Timestamp};
 use crate::tasks;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +31,7 @@ pub struct FaultyStore {
     next_meta_failure: Mutex<Option<StoreError>>,
     replacements_left: Mutex<Option<usize>>,
     batch_bytes_max: AtomicUsize,
+    are_trims_held: AtomicBool,
 }
 
 #[derive(Default)]
@@ -120,6 +121,7 @@ impl FaultyStore {
             next_meta_failure: Mutex::default(),
             replacements_left: Mutex::default(),
             batch_bytes_max,
+            are_trims_held: AtomicBool::new(false),
         })
     }
 
@@ -161,6 +163,11 @@ impl FaultyStore {
     /// After `count` more replaced batches, replacing answers [`StoreError::Closed`]: a crash in the middle of it.
     pub fn stop_replacing_after(&self, count: usize) {
         *self.replacements_left.lock().unwrap_or_else(PoisonError::into_inner) = Some(count);
+    }
+
+    /// Trims wait for the disk from now on, and change nothing: a crash comes first.
+    pub fn hold_trims(&self) {
+        self.are_trims_held.store(true, Ordering::Relaxed);
     }
 
     /// The power fails: answers the store that is found afterwards, of the same kind. This one is dead.
@@ -253,6 +260,9 @@ impl LogStore for FaultyStore {
     }
 
     fn trim(&self, log: LogId, fence: Fence, start: Offset) -> BoxFuture<'_, Result<(), StoreError>> {
+        if self.are_trims_held.load(Ordering::Relaxed) {
+            return Box::pin(std::future::pending());
+        }
         self.inner.trim(log, fence, start)
     }
 
