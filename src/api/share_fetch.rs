@@ -75,16 +75,7 @@ async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFe
         return Err(ResponseError::InvalidRequest);
     }
     let limits = limits(context, &request);
-    let turn = match open(context, &member, &request, is_renewal) {
-        Ok(turn) => turn,
-        Err(error) => {
-            if error == ShareSessionError::LimitReached {
-                // Whoever is refused would ask again at once.
-                tokio::time::sleep(limits.max_wait).await;
-            }
-            return Err(errors::share::session(error));
-        }
-    };
+    let turn = opened(context, &member, &request, is_renewal, limits.max_wait).await.map_err(errors::share::session)?;
     let renewals = Renewals { are_known: context.version >= RENEWALS, are_announced: request.is_renewal };
     let settings = context.broker.share_partitions.settings_of(&member.group);
     let acknowledging = share_acknowledgements::begin(context, &member, &settings, &request.topics, renewals).await;
@@ -100,6 +91,29 @@ async fn answer(context: &Context, request: ShareFetchRequest) -> Result<ShareFe
         share_acknowledgements::close_session(context, &member).await;
     }
     Ok(respond(context, &member, &settings, &turn, fetched, outcomes))
+}
+
+/// Opens or continues the member's session. Where there is no room for it, waits for that as long as for records: whoever is refused would ask again at once, and
+/// one that comes back over another connection may come before the end of its last one is seen.
+async fn opened(
+    context: &Context,
+    member: &Member,
+    request: &ShareFetchRequest,
+    is_renewal: bool,
+    max_wait: Duration,
+) -> Result<Turn, ShareSessionError> {
+    let deadline = tokio::time::Instant::now() + max_wait;
+    loop {
+        // Before the look, so that no end is missed.
+        let ended = context.share_sessions.ended();
+        match open(context, member, request, is_renewal) {
+            Err(ShareSessionError::LimitReached) => {}
+            opened => return opened,
+        }
+        if tokio::time::timeout_at(deadline, ended).await.is_err() {
+            return Err(ShareSessionError::LimitReached);
+        }
+    }
 }
 
 fn open(context: &Context, member: &Member, request: &ShareFetchRequest, is_renewal: bool) -> Result<Turn, ShareSessionError> {

@@ -10,6 +10,8 @@
 use crate::ids::TopicId;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 
 const FINAL_EPOCH: i32 = -1;
 const INITIAL_EPOCH: i32 = 0;
@@ -80,6 +82,8 @@ pub struct ShareSessions {
     slots: usize,
     bytes_max: usize,
     sessions: Mutex<Sessions>,
+    /// A session has ended: there may be room for another.
+    ended: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -93,7 +97,12 @@ impl ShareSessions {
     /// At most `slots` sessions.
     #[must_use]
     pub fn new(slots: usize) -> ShareSessions {
-        ShareSessions { slots, bytes_max: BYTES_MAX, sessions: Mutex::default() }
+        ShareSessions { slots, bytes_max: BYTES_MAX, sessions: Mutex::default(), ended: Notify::new() }
+    }
+
+    /// Done when a session has ended since this was asked for.
+    pub fn ended(&self) -> Notified<'_> {
+        self.ended.notified()
     }
 
     /// Opens or continues the session of `member`, and says what to read now. `acknowledges`: whether the request acknowledges anything.
@@ -168,7 +177,9 @@ impl ShareSessions {
     /// Ends a session, and says what its member has read.
     #[must_use]
     pub fn close(&self, member: &Member) -> Vec<Part> {
-        self.lock().remove(member).map(|session| session.parts()).unwrap_or_default()
+        let ended = self.lock().remove(member);
+        self.ended.notify_waiters();
+        ended.map(|session| session.parts()).unwrap_or_default()
     }
 
     /// Ends the sessions that were opened over a connection which is gone.
@@ -180,6 +191,10 @@ impl ShareSessions {
         }
         let gone: Vec<_> = sessions.by_member.extract_if(|_, session| session.connection == connection).collect();
         sessions.bytes -= gone.iter().map(|(member, session)| bytes_of(member, session.parts.len())).sum::<usize>();
+        drop(sessions);
+        if !gone.is_empty() {
+            self.ended.notify_waiters();
+        }
         gone.into_iter().map(|(member, session)| (member, session.parts())).collect()
     }
 

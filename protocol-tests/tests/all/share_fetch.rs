@@ -201,6 +201,34 @@ fn a_session_that_ends_gives_back_what_it_has() {
     }
 }
 
+/// Goal: a member that comes back need not wait for its next try. Method: as many sessions as there may be, and one more that waits; a connection goes.
+#[test]
+fn who_finds_no_room_for_a_session_gets_it_when_another_ends() {
+    let launch = Launch::new().set("kafka.group.share.max.share.sessions", "2").set("kafka.group.share.max.size", "2");
+    let server = launch.start();
+    let mut client = server.connect();
+    let (topic, group) = prepared(&mut client, 2);
+    let member = || ShareMember::of(&server, &group, &topic.name);
+    let (mut one, mut two) = (member(), member());
+    assert_eq!(one.acquire(topic.id), [(0, 1, 1)]);
+    assert_eq!(two.acquire(topic.id), []);
+    // Another session of the same member: it is known by the connection alone.
+    let mut three = server.connect();
+    let mut request = one.fetch_request(&[(topic.id, 0, vec![])]);
+    (request.share_session_epoch, request.member_id) = (0, Some(text(&unique("member"))));
+    request.max_wait_ms = 200;
+    let asked = Instant::now();
+    let refused = three.call(1, &request);
+    assert_eq!(refused.error_code, ResponseError::ShareSessionLimitReached.code());
+    assert!(asked.elapsed() >= Duration::from_millis(200), "or it would ask again and again");
+    request.max_wait_ms = 60_000;
+    three.set_patience(Duration::from_secs(20));
+    let sent = three.send(1, &request).expect("sent");
+    drop(one);
+    let opened = three.receive::<kafka_protocol::messages::ShareFetchRequest>(1, sent).expect("long before its time");
+    assert_eq!((opened.error_code, acquired(&opened)), (0, vec![(0, 1, 2)]));
+}
+
 #[test]
 fn a_long_poll_ends_with_records_or_with_time() {
     let server = Server::shared();
