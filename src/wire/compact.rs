@@ -134,7 +134,7 @@ impl Writer {
         self.number([0]);
     }
 
-    fn varint(&mut self, mut value: usize) {
+    pub fn varint(&mut self, mut value: usize) {
         while value >= 0x80 {
             self.number([(value & 0x7f) as u8 | 0x80]);
             value >>= 7;

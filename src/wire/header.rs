@@ -29,8 +29,7 @@ impl Prefix {
 /// # Errors
 /// When the bytes are no such header.
 pub fn read_client_id(frame: &mut Bytes, header_version: i16) -> Result<Option<String>, DecodeError> {
-    let client_id = client_id(frame, header_version).context("request header")?;
-    Ok(client_id)
+    Ok(client_id(frame, header_version).context("request header")?)
 }
 
 fn client_id(frame: &mut Bytes, header_version: i16) -> anyhow::Result<Option<String>> {
@@ -97,16 +96,11 @@ mod tests {
 
     #[test]
     fn more_tagged_fields_than_anybody_sends_are_refused() {
-        let tagged = |count: u32| {
-            let mut tagged = Vec::new();
-            let mut left = count;
-            while left >= 0x80 {
-                tagged.push((left & 0x7f) as u8 | 0x80);
-                left >>= 7;
-            }
-            tagged.push(left as u8);
-            tagged.extend(std::iter::repeat_n([1, 0], count as usize).flatten());
-            frame(None, &tagged)
+        let tagged = |count: usize| {
+            let mut tagged = compact::Writer::default();
+            tagged.varint(count);
+            (0..count).for_each(|_| tagged.number([1, 0]));
+            frame(None, &tagged.into_bytes())
         };
         assert!(read_client_id(&mut tagged(10_000), 2).is_ok());
         assert!(read_client_id(&mut tagged(10_001), 2).is_err());

@@ -149,10 +149,10 @@ impl Shared {
         let row = Row { start, fence: before.fence, is_deleted: false };
         index.put_row(log, &row, Durability::Synced)?;
         let look = || index.cursor(log, before.start).seek(start);
-        let mut first = look()?;
+        let (mut first, mut accounts) = (look()?, None);
         // One that is there is the first whatever comes. Where none is, the ledger must have no batch that the look does not find.
-        let accounts = if first.is_none() { Some(lock(&self.accounts)) } else { None };
-        if accounts.is_some() {
+        if first.is_none() {
+            accounts = Some(lock(&self.accounts));
             first = look()?;
         }
         if let Some(state) = lock(&self.ledger).logs.get_mut(&log) {

@@ -3,6 +3,7 @@
 //! In this order: everything that may refuse the request, then the member's record, the group's epoch, the target, and the member's own
 //! next step. A heartbeat that changes nothing writes nothing.
 
+use super::membership::refused;
 use super::reconcile::{self, Towards};
 use super::{Change, ConsumerGroup, Member};
 use crate::coordinator::group::assignment_interval::{Intervals, heartbeat_interval_ms};
@@ -41,10 +42,7 @@ impl ConsumerGroup {
             return match self.members.get(id) {
                 Some(member) => check_epoch(member, request),
                 None if request.member_epoch == JOINING => Ok(()),
-                None => Err(Refused {
-                    error: GroupError::UnknownMember,
-                    message: format!("Member {id} is not a member of group {}.", request.group_id),
-                }),
+                None => Err(refused(GroupError::UnknownMember, request)),
             };
         };
         let holder = self.static_members.get(instance_id).and_then(|holder| Some((holder, self.members.get(holder)?)));

@@ -123,7 +123,7 @@ impl Change<'_, '_> {
     }
 }
 
-fn refused(error: GroupError, request: &ConsumerHeartbeat) -> Refused {
+pub(super) fn refused(error: GroupError, request: &ConsumerHeartbeat) -> Refused {
     let message = match &request.instance_id {
         Some(instance_id) if error == GroupError::UnknownMember => format!("Instance id {instance_id} is unknown."),
         _ if error == GroupError::UnknownMember => {
