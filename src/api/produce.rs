@@ -462,9 +462,15 @@ mod tests {
 
     fn compressed(acks: i16, codec: Compression) -> ProduceRequest {
         let batch = || BatchBuilder::new(NOW).compression(codec).record(None, Some(b"v")).build();
-        let data = [0, 1].map(|index| PartitionProduceData::default().with_index(index).with_records(Some(batch())));
+        request_of(acks, [batch(), batch()])
+    }
+
+    /// A batch for each partition, from the first on.
+    fn request_of<const N: usize>(acks: i16, batches: [Bytes; N]) -> ProduceRequest {
+        let data = (0..).zip(batches);
+        let data = data.map(|(index, batch)| PartitionProduceData::default().with_index(index).with_records(Some(batch)));
         let name = TopicName(StrBytes::from_static_str("t"));
-        let topic = TopicProduceData::default().with_name(name).with_partition_data(data.to_vec());
+        let topic = TopicProduceData::default().with_name(name).with_partition_data(data.collect());
         ProduceRequest::default().with_acks(acks).with_topic_data(vec![topic])
     }
 
@@ -533,11 +539,8 @@ mod tests {
         let context = context(&[("compression.type", "uncompressed"), ("max.message.bytes", "1000")]).await;
         let batch = BatchBuilder::new(NOW).compression(Compression::Gzip).record(None, Some(&[b'x'; 10_000])).build();
         assert!(batch.len() < 1000);
-        let data = PartitionProduceData::default().with_index(0).with_records(Some(batch));
-        let topic =
-            TopicProduceData::default().with_name(TopicName(StrBytes::from_static_str("t"))).with_partition_data(vec![data]);
-        let request = ProduceRequest::default().with_acks(ALL).with_topic_data(vec![topic]);
-        let Answer::Now(response) = produce(context.clone(), request, Instant::now() + TIMEOUT_MIN).await else {
+        let in_time = Instant::now() + TIMEOUT_MIN;
+        let Answer::Now(response) = produce(context.clone(), request_of(ALL, [batch]), in_time).await else {
             panic!("nothing is to be waited for")
         };
         assert_eq!(answers(response), [(ResponseError::MessageTooLarge.code(), -1)]);

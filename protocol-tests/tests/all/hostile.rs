@@ -229,15 +229,26 @@ fn announced_bytes_cost_nothing_until_they_arrive() {
     assert!(grown < GROWTH_BYTES_MAX, "{} MiB for bytes that never came", grown / MIB);
 }
 
+/// A server on which some requests that wait for their answers would be more than there is room for.
+fn with_little_memory() -> Server {
+    let limits = [("limits.memory_bytes", 32), ("limits.request_bytes", 4), ("limits.admin_request_bytes", 4)];
+    limits.iter().fold(Launch::new(), |launch, (name, mib)| launch.set(name, &(mib * MIB).to_string())).start()
+}
+
+/// Checks that another client is still served, in spite of `what`.
+fn assert_others_are_served(server: &Server, what: &str) {
+    let mut client = server.connect();
+    client.set_patience(Duration::from_secs(10));
+    client.assert_alive(what);
+    client.create_topic("another", 1, &[]);
+}
+
 /// Goal: one connection cannot take the memory of everybody. Method: large requests behind a long poll, which are answered when it is; together they
 /// would be more than there is.
 #[test]
 fn large_requests_behind_a_long_poll_leave_room_for_others() {
     const LARGE: usize = 30;
-    let launch = Launch::new().set("limits.memory_bytes", &(32 * MIB).to_string());
-    let launch =
-        launch.set("limits.request_bytes", &(4 * MIB).to_string()).set("limits.admin_request_bytes", &(4 * MIB).to_string());
-    let server = launch.start();
+    let server = with_little_memory();
     let topic = server.connect().create_topic("empty", 1, &[]);
     let mut greedy = server.connect();
     greedy.set_write_patience(Duration::from_secs(2));
@@ -253,10 +264,7 @@ fn large_requests_behind_a_long_poll_leave_room_for_others() {
             break;
         }
     }
-    let mut client = server.connect();
-    client.set_patience(Duration::from_secs(10));
-    client.assert_alive("large requests that nobody has answered");
-    client.create_topic("another", 1, &[]);
+    assert_others_are_served(&server, "large requests that nobody has answered");
 }
 
 /// Goal: a few connections cannot take the memory of everybody with requests of the size that is always let in. Method: eight connections with long polls
@@ -264,10 +272,7 @@ fn large_requests_behind_a_long_poll_leave_room_for_others() {
 #[test]
 fn small_requests_behind_a_long_poll_leave_room_for_others() {
     const CONNECTIONS: usize = 8;
-    let launch = Launch::new().set("limits.memory_bytes", &(32 * MIB).to_string());
-    let launch =
-        launch.set("limits.request_bytes", &(4 * MIB).to_string()).set("limits.admin_request_bytes", &(4 * MIB).to_string());
-    let server = launch.start();
+    let server = with_little_memory();
     let topic = server.connect().create_topic("empty", 1, &[]);
     let poll = Fetch::of(&topic, 0, 0).waiting(60_000, 1).request();
     let mut padded = poll.clone();
@@ -281,10 +286,7 @@ fn small_requests_behind_a_long_poll_leave_room_for_others() {
         // The server stops reading at some time.
         while one.send(FETCH_BY_NAME, &padded).is_ok() {}
     }
-    let mut client = server.connect();
-    client.set_patience(Duration::from_secs(10));
-    client.assert_alive("requests that nobody has answered");
-    client.create_topic("another", 1, &[]);
+    assert_others_are_served(&server, "requests that nobody has answered");
 }
 
 /// Goal: large frames that come at once hold no more than is given to requests, whatever they announce, also when the allocator has pages at hand that

@@ -212,7 +212,7 @@ fn who_finds_no_room_for_a_session_gets_it_when_another_ends() {
     let (mut one, mut two) = (member(), member());
     assert_eq!(one.acquire(topic.id), [(0, 1, 1)]);
     assert_eq!(two.acquire(topic.id), []);
-    // Another session of the same member: it is known by the connection alone.
+    // Of a member that has not joined, since the group is full: nobody asks for that here.
     let mut three = server.connect();
     let mut request = one.fetch_request(&[(topic.id, 0, vec![])]);
     (request.share_session_epoch, request.member_id) = (0, Some(text(&unique("member"))));

@@ -39,25 +39,38 @@ fn assigned(reply: SyncReply) -> Vec<i32> {
 
 /// A classic group of one member that owns both partitions of "t".
 fn classic_group(policy: MigrationPolicy) -> (Harness, String) {
+    let (shard, [id]) = classic_group_of(policy, ["a"]);
+    (shard, id)
+}
+
+/// A classic group in its first generation, of a member of each of these clients; its leader has given each both partitions of "t".
+fn classic_group_of<const N: usize>(policy: MigrationPolicy, clients: [&str; N]) -> (Harness, [String; N]) {
     let settings = GroupSettings { initial_rebalance_delay_ms: 0, migration: policy, ..settings() };
     let mut shard = Harness::with(settings);
     shard.topics(&[("t", 2)]);
-    let id = refused(shard.join(classic("a", "", &[]))).member_id;
-    let answer = shard.join(classic("a", &id, &[]));
+    let ids = clients.map(|client| refused(shard.join(classic(client, "", &[]))).member_id);
+    let answers: Vec<_> = clients.iter().zip(&ids).map(|(client, id)| shard.join(classic(client, id, &[]))).collect();
     shard.advance(0);
-    let generation = joined(answer).generation;
-    assert_eq!(generation, 1);
-    let request = SyncRequest {
-        group_id: GROUP.to_owned(),
-        generation,
-        member_id: id.clone(),
-        instance_id: None,
-        protocol_type: None,
-        protocol: None,
-        assignments: vec![(id.clone(), assignment(&[0, 1]))],
-    };
-    answered(shard.ask(|caller| Event::Sync { request, caller })).expect("synced");
-    (shard, id)
+    for answer in answers {
+        assert_eq!(joined(answer).generation, 1);
+    }
+    let assignments: Vec<_> = ids.iter().map(|id| (id.clone(), assignment(&[0, 1]))).collect();
+    let synced = ids.clone().map(|member_id| {
+        let request = SyncRequest {
+            group_id: GROUP.to_owned(),
+            generation: 1,
+            member_id,
+            instance_id: None,
+            protocol_type: None,
+            protocol: None,
+            assignments: assignments.clone(),
+        };
+        shard.ask(|caller| Event::Sync { request, caller })
+    });
+    for reply in synced {
+        answered(reply).expect("synced");
+    }
+    (shard, ids)
 }
 
 #[test]
@@ -82,31 +95,12 @@ fn a_classic_member_may_not_join_a_group_of_the_consumer_protocol_where_the_poli
 /// As an assignor does that gives each member everything. Here the second would be told to give up what the first still reads, and another would get it.
 #[test]
 fn a_group_in_which_two_members_have_one_partition_keeps_its_protocol() {
-    let mut shard = Harness::with(GroupSettings { initial_rebalance_delay_ms: 0, ..settings() });
-    shard.topics(&[("t", 2)]);
-    let ids = ["a", "b"].map(|client| refused(shard.join(classic(client, "", &[]))).member_id);
-    let answers = [("a", &ids[0]), ("b", &ids[1])].map(|(client, id)| shard.join(classic(client, id, &[])));
-    shard.advance(0);
-    let generations = answers.map(|answer| joined(answer).generation);
-    let all = |id: &String| (id.clone(), assignment(&[0, 1]));
-    let synced = ids.clone().map(|id| {
-        let request = SyncRequest {
-            group_id: GROUP.to_owned(),
-            generation: generations[0],
-            member_id: id,
-            instance_id: None,
-            protocol_type: None,
-            protocol: None,
-            assignments: ids.iter().map(all).collect(),
-        };
-        shard.ask(|caller| Event::Sync { request, caller })
-    });
-    synced.into_iter().for_each(|reply| drop(answered(reply).expect("synced")));
+    let (mut shard, ids) = classic_group_of(settings().migration, ["a", "b"]);
     let records = shard.log.len();
     let refused = shard.beat(Consumer::of("c", &["t"]).request()).expect_err("refused");
     assert_eq!(refused.error, GroupError::UnknownGroup);
     assert!(refused.message.contains("more than one"), "{}", refused.message);
-    assert_eq!((shard.log.len(), shard.heartbeat(&ids[0], generations[0])), (records, Ok(())), "nothing has changed");
+    assert_eq!((shard.log.len(), shard.heartbeat(&ids[0], 1)), (records, Ok(())), "nothing has changed");
 }
 
 #[test]
