@@ -36,6 +36,7 @@ pub struct Launch {
     ephemeral: bool,
     log: Option<PathBuf>,
     disk_bytes: Option<u64>,
+    hears_hangup: Option<bool>,
     start_limit: Duration,
 }
 
@@ -77,6 +78,7 @@ impl Launch {
             ephemeral: false,
             log: None,
             disk_bytes: None,
+            hears_hangup: None,
             start_limit: START_LIMIT,
         };
         SETTINGS.iter().fold(launch, |launch, (key, value)| launch.set(key, value))
@@ -130,6 +132,13 @@ impl Launch {
         let is_possible = trial.arg("true").stderr(Stdio::null()).status().is_ok_and(|status| status.success());
         self.disk_bytes = Some(bytes);
         is_possible.then_some(self)
+    }
+
+    /// Starts with SIGHUP as it is for a process of a terminal, or ignored, as under `nohup`; without this as these tests have it.
+    #[must_use]
+    pub fn hears_hangup(mut self, hears: bool) -> Launch {
+        self.hears_hangup = Some(hears);
+        self
     }
 
     /// Waits this long for it to listen, after each start: much data takes its time.
@@ -256,6 +265,23 @@ impl Server {
         self.wait_exit(STOP_LIMIT)
     }
 
+    /// Tells it that its terminal is gone (SIGHUP).
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn hang_up(&self) {
+        let child = self.child.as_ref().expect("a running server");
+        kill_process(Pid::from_child(child), Signal::HUP).expect("SIGHUP reaches the server");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// When it goes on running.
+    pub fn ended(&mut self) -> Exit {
+        self.wait_exit(STOP_LIMIT)
+    }
+
     /// Starts it again on the same directory, on a free port (after [`Server::kill9`] or [`Server::terminate`]).
     ///
     /// # Panics
@@ -352,15 +378,16 @@ impl Server {
 
     fn spawn(&mut self) {
         self.starts += 1;
-        let mut command = match self.launch.disk_bytes {
-            None => Command::new(binary()),
-            Some(bytes) => {
-                std::fs::create_dir_all(self.data()).expect("a directory");
-                let mut command = own_disk(bytes, &self.data());
-                command.arg(binary());
-                command
-            }
-        };
+        let mut command = Command::new("env");
+        if let Some(hears_hangup) = self.launch.hears_hangup {
+            command.arg(if hears_hangup { "--default-signal=HUP" } else { "--ignore-signal=HUP" });
+        }
+        if let Some(bytes) = self.launch.disk_bytes {
+            std::fs::create_dir_all(self.data()).expect("a directory");
+            let disk = own_disk(bytes, &self.data());
+            command.arg(disk.get_program()).args(disk.get_args());
+        }
+        command.arg(binary());
         command.arg("serve").arg("--listen").arg(format!("127.0.0.1:{}", self.launch.port));
         if self.launch.ephemeral {
             command.arg("--ephemeral");
@@ -374,7 +401,7 @@ impl Server {
             None => kept,
             Some(path) => File::options().write(true).open(path).expect("a place for standard error"),
         });
-        let child = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", binary().display()));
+        let child = command.spawn().expect("env starts, which says why the server does not");
         self.child = Some(child);
     }
 

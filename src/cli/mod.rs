@@ -16,6 +16,7 @@ mod memory;
 mod repair;
 mod runtimes;
 mod serve;
+mod signals;
 mod version;
 
 /// Wrong usage or configuration; what clap uses too.

@@ -1,6 +1,7 @@
 //! `fbf serve`: configuration, broker, webhooks, listeners, banner; then wait for a signal, drain and close.
 
 use super::runtimes::Runtimes;
+use super::signals::Ending;
 use super::{EXIT_FAILED, EXIT_USAGE, banner, descriptors, fail, memory};
 use crate::broker::Broker;
 use crate::config::{self, Config, Sources};
@@ -11,12 +12,10 @@ use crate::server::Server;
 use crate::store::StoreError;
 use crate::tasks;
 use crate::telemetry;
-use anyhow::Context;
 use std::io::Write;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -49,8 +48,8 @@ pub(super) fn run(sources: &Sources) -> ExitCode {
 }
 
 async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
-    let (first, second) = (Signals::new()?, Signals::new()?);
-    let opening = Signals::new()?;
+    let ending = Ending::of_this_process();
+    let (first, second, opening) = (ending.listen()?, ending.listen()?, ending.listen()?);
     let broker = tokio::select! {
         broker = Broker::open(Arc::new(config), Env::system()) => broker?,
         // The store recovers from that as from a crash. Whoever is process 1 of a container has to end by himself: the kernel does not do it.
@@ -113,27 +112,4 @@ async fn bind(broker: &Arc<Broker>, hooks: &Arc<Hooks>, over_http: &Handle) -> a
 fn say(text: &str) {
     let mut out = std::io::stdout().lock();
     let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-}
-
-/// SIGTERM and SIGINT, counted together.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> anyhow::Result<Signals> {
-        let listen = |kind| signal(kind).context("signals cannot be received");
-        Ok(Signals { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
-    }
-
-    /// Waits until `count` of them have come since [`Signals::new`].
-    async fn wait(mut self, count: usize) {
-        for _ in 0..count {
-            tokio::select! {
-                _ = self.terminate.recv() => {}
-                _ = self.interrupt.recv() => {}
-            }
-        }
-    }
 }

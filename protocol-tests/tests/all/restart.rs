@@ -31,6 +31,23 @@ fn sigterm_ends_an_idle_server_with_0() {
 }
 
 #[test]
+fn sighup_ends_it_as_sigterm_does() {
+    let mut server = Launch::new().hears_hangup(true).start();
+    server.hang_up();
+    let exit = server.ended();
+    assert_eq!(exit.status.code(), Some(0), "{}", exit.stderr);
+}
+
+#[test]
+fn sighup_is_ignored_by_a_server_that_was_started_so() {
+    let mut server = Launch::new().hears_hangup(false).start();
+    server.hang_up();
+    server.connect().assert_alive("a hang-up");
+    let exit = server.terminate();
+    assert_eq!(exit.status.code(), Some(0), "{}", exit.stderr);
+}
+
+#[test]
 fn sigterm_does_not_wait_for_those_who_wait() {
     let mut server = Server::start();
     let mut client = server.connect();
