@@ -336,10 +336,12 @@ pub(super) type SegmentBytes = Vec<(u64, u64)>;
 fn index_options(cache: &Cache, env: &Env) -> Result<Options, rocksdb::Error> {
     let mut table = table_options(cache);
     table.set_bloom_filter(10.0, false);
-    // This one has no setter in the crate. First, since what comes of it keeps nothing alive of the options that it is made from.
-    let few_ranges = Options::default().get_options_from_string(format!("memtable_max_range_deletions={RANGES_MAX}"))?;
-    let mut options = column_options_of(few_ranges, cache);
+    let mut options = column_options(cache);
     options.set_block_based_table_factory(&table);
+    // These have no setters in the crate. What comes of it keeps the cache, which the factory shares.
+    let mut options = options.get_options_from_string(format!(
+        "memtable_max_range_deletions={RANGES_MAX};block_based_table_factory={{prepopulate_block_cache=kFlushAndCompaction}}"
+    ))?;
     let env = env.clone();
     options.set_compaction_filter("expired marks", move |_, key, value| {
         let is_expired =
@@ -359,11 +361,8 @@ fn table_options(cache: &Cache) -> BlockBasedOptions {
 }
 
 fn column_options(cache: &Cache) -> Options {
-    column_options_of(Options::default(), cache)
-}
-
-fn column_options_of(mut options: Options, cache: &Cache) -> Options {
     let table = table_options(cache);
+    let mut options = Options::default();
     options.set_block_based_table_factory(&table);
     options.set_write_buffer_size(MEMTABLE_BYTES);
     options.set_max_write_buffer_number(2);

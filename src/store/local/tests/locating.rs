@@ -50,3 +50,22 @@ async fn what_is_not_in_memory_is_looked_up_on_the_disk() {
     assert_eq!(quickly(&store, 400, 410), None);
     assert!(store.locate(LOG, Offset(400), Offset(410), ALL).await.is_err());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_new_batches_lie_stays_in_memory_when_it_is_written_to_the_disk() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let (store, told) = open(options(dir.path()));
+    store.open(LOG, F0).await.expect("opens");
+    for first in 0..1000 {
+        put(&*store, LOG, first, first, first, 100).await;
+    }
+    told.wait(LOG, Offset(999)).await;
+    let written = quickly(&store, 400, 410).expect("in memory: it was only just written");
+    let index = store.shared.index().expect("the index is open");
+    index.flush().expect("flushes");
+    assert_eq!(quickly(&store, 400, 410).as_ref(), Some(&written), "after a flush");
+    index.compact().expect("compacts");
+    assert_eq!(quickly(&store, 400, 410).as_ref(), Some(&written), "after a compaction");
+    drop(index);
+    store.close().await.expect("closes");
+}
