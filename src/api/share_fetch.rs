@@ -194,6 +194,8 @@ async fn fetch(context: &Context, member: &Member, settings: &ShareGroupSettings
             fetched.extend(sources.iter().map(|source| (source.part, Ok(Got::default()))));
             return fetched;
         }
+        // As in `log/fetch.rs`: nothing that was found is kept while this sleeps.
+        drop(found);
         let pause = pause_after(began.elapsed());
         let has_news = tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_ok();
         // Each look asks the group's shard for each partition, and finds all again that was there before.

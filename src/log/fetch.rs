@@ -56,10 +56,12 @@ pub struct Fetched {
 /// Reads all `targets`, in order, each answered at the same position. Waits up to `max_wait` for `min_bytes`; an error of any
 /// partition, or no target at all, answers at once. Cancel-safe.
 pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
-    let (fetched, found) = read_all(targets, limits).await;
-    // Without a partition there is nothing to wait for (a consumer that closes its session sends such a fetch).
-    if found == Found::Enough || targets.is_empty() || limits.max_wait.is_zero() {
-        return fetched;
+    {
+        let (fetched, found) = read_all(targets, limits).await;
+        // Without a partition there is nothing to wait for (a consumer that closes its session sends such a fetch).
+        if found == Found::Enough || targets.is_empty() || limits.max_wait.is_zero() {
+            return fetched;
+        }
     }
     let deadline = tokio::time::Instant::now() + limits.max_wait;
     let sleeping = Sleeping::register(targets.iter().map(|target| target.partition.clone()).collect());
@@ -69,9 +71,14 @@ pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
         let (fetched, found) = read_all(targets, limits).await;
         let pause = pause_after(began.elapsed());
         // The time first: something may always have arrived meanwhile.
-        let is_over = found == Found::Enough || began >= deadline;
-        if is_over || tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_err() {
+        if found == Found::Enough || began >= deadline {
             return fetched;
+        }
+        // What was found is charged to nobody while this sleeps, and would stay in memory, and on the disk, when the log has let go of it.
+        let nothing = (found == Found::Nothing).then_some(fetched);
+        let has_news = tokio::time::timeout_at(deadline, sleeping.waiter().changed()).await.is_ok();
+        if let (false, Some(nothing)) = (has_news, nothing) {
+            return nothing;
         }
         if found == Found::Some || pause > PAUSE_MIN {
             tokio::time::sleep_until(deadline.min(tokio::time::Instant::now() + pause)).await;

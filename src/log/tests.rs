@@ -9,6 +9,7 @@ use crate::env::Env;
 use crate::ids::{LogId, Offset, ProducerEpoch, ProducerId, Timestamp};
 use crate::records::control::{EndTransaction, Marker};
 use crate::records::{BatchBuilder, BatchHeader, Compression, RecordError, kept};
+use crate::span::Span;
 use crate::store::faulty::FaultyStore;
 use crate::store::local::{LocalOptions, LocalStore};
 use crate::store::memory::MemoryStore;
@@ -525,6 +526,20 @@ async fn an_empty_fetch_waits_its_time_and_wakes_for_any_partition() {
     let appended = partitions[1].append(batch(1), Origin::Client).await.expect("appended");
     partitions[1].wait_committed(appended.last).await.expect("committed");
     assert_eq!(sizes(&sleeper.await.expect("joins")), [0, batch(1).len()]);
+}
+
+#[tokio::test]
+async fn a_fetch_that_waits_for_more_keeps_nothing_of_what_it_found() {
+    let house = house();
+    let partition = partition(&house, settings()).await;
+    append(&partition, batch(10)).await.expect("appended");
+    let targets = targets(std::slice::from_ref(&partition), 1 << 20);
+    let mut seen = fetch(&targets, limits(1, 1 << 20, 0)).await;
+    let Span::Memory(bytes) = seen.remove(0).stretches.expect("readable").remove(0).bytes else { panic!("the tail is in memory") };
+    let mut waiting = Box::pin(fetch(&targets, limits(1 << 20, 1 << 20, 3_600_000)));
+    assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err(), "it waits");
+    partition.trim(Offset(10)).await.expect("trimmed");
+    assert!(bytes.is_unique(), "the log has let go of the batch, and so has who waits");
 }
 
 #[tokio::test]
