@@ -59,7 +59,7 @@ fn with_features(response: ApiVersionsResponse, kafka: &KafkaSettings, version: 
     let mut finalized = Vec::new();
     for Feature { name, levels, level, .. } in features::all(kafka) {
         let name = StrBytes::from_static_str(name);
-        if version >= FEATURES_FROM_0 {
+        if version >= FEATURES_FROM_0 || *levels.start() > 0 {
             let supports = SupportedFeatureKey::default().with_name(name.clone());
             supported.push(supports.with_min_version(*levels.start()).with_max_version(*levels.end()));
         }

@@ -2,8 +2,8 @@
 //!
 //! Behaviour: levels of features are settings here, so a request that leaves every feature where it stands is taken, and one that
 //! would change a level is INVALID_UPDATE_VERSION with a message that names the setting. What Kafka refuses is refused before
-//! that, in its words. The first feature that is refused refuses them all. metadata.version and kraft.version are features of a
-//! quorum of controllers: unknown.
+//! that, in its words. The first feature that is refused refuses them all. kraft.version is a feature of a quorum of controllers:
+//! unknown. metadata.version says which Kafka this speaks as, and has one level.
 //!
 //! Version notes: 0 has a flag for downgrades, 1 (KIP-778) kinds of upgrades, and validation without change; 2 (KIP-1022) has no
 //! results by feature any more.
@@ -88,10 +88,13 @@ fn check(update: &FeatureUpdateKey, known: &[Feature], node: i32) -> Result<(), 
         return Err("Can't downgrade to a newer version.".to_owned());
     }
     if level != feature.level {
-        let (setting, current) = (feature.setting, feature.level);
-        return Err(format!(
-            "It is {current} while this server runs; set {setting} to {level} in its configuration and start it again."
-        ));
+        let current = feature.level;
+        return Err(match feature.setting {
+            Some(setting) => {
+                format!("It is {current} while this server runs; set {setting} to {level} in its configuration and start it again.")
+            }
+            None => format!("It is {current} in this version of the server."),
+        });
     }
     Ok(())
 }
@@ -115,7 +118,7 @@ mod tests {
             assert_eq!(why("group.version", 1, kind), "The controller does not support the given upgrade type.");
         }
         assert_eq!(why("group.version", -1, UPGRADE), "A feature version cannot be less than 0.");
-        for unknown in ["metadata.version", "kraft.version", "no-such.version"] {
+        for unknown in ["kraft.version", "no-such.version"] {
             assert_eq!(why(unknown, 1, UPGRADE), "Local controller 7 does not support this feature.");
         }
         assert_eq!(why("group.version", 2, UPGRADE), "Local controller 7 only supports versions 0-1");
@@ -128,11 +131,14 @@ mod tests {
             assert_eq!(why("transaction.version", 2, kind), "");
         }
         assert_eq!(why("group.version", 1, UPGRADE), "");
+        assert_eq!(why("metadata.version", 30, UPGRADE), "");
+        assert_eq!(why("metadata.version", 29, SAFE_DOWNGRADE), "It is 30 in this version of the server.");
+        assert_eq!(why("metadata.version", 6, SAFE_DOWNGRADE), "Local controller 7 only supports versions 7-30");
     }
 
     #[test]
     fn what_is_newer_is_no_downgrade() {
-        let known = [Feature { name: "f.version", setting: "feature.f.version", levels: 0..=2, level: 1 }];
+        let known = [Feature { name: "f.version", setting: Some("feature.f.version"), levels: 0..=2, level: 1 }];
         let update = FeatureUpdateKey::default().with_feature(StrBytes::from_static_str("f.version")).with_max_version_level(2);
         let down = check(&update.clone().with_upgrade_type(SAFE_DOWNGRADE), &known, 7);
         assert_eq!(down, Err("Can't downgrade to a newer version.".to_owned()));

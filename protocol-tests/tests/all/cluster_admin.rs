@@ -62,7 +62,8 @@ fn levels_of_features_stay_as_the_settings_give_them() {
     let stays = ("group.version", 1, UPGRADE);
     for (update_of, expected) in [
         (("no-such.version", 1, UPGRADE), "does not support this feature."),
-        (("metadata.version", 25, UPGRADE), "does not support this feature."),
+        (("kraft.version", 1, UPGRADE), "does not support this feature."),
+        (("metadata.version", 29, SAFE_DOWNGRADE), "It is 30 in this version of the server."),
         (("group.version", -1, SAFE_DOWNGRADE), "A feature version cannot be less than 0."),
         (("group.version", 2, UPGRADE), "only supports versions 0-1"),
         (("group.version", 0, UPGRADE), "Can't downgrade the version of this feature without"),
