@@ -54,7 +54,7 @@ use crate::tasks;
 use bytes::Bytes;
 pub use directory::OpenError;
 use index::Index;
-use ledger::LogState;
+use ledger::{LogState, SharedAccounts};
 pub use meters::Meters;
 use queue::Purpose;
 use reader::Wanted;
@@ -195,7 +195,7 @@ impl LocalStore {
             index: RwLock::new(Some(Arc::clone(&index))),
             segments: recovered.segments,
             ledger: Mutex::default(),
-            accounts: Mutex::new(recovered.accounts),
+            accounts: SharedAccounts::new(recovered.accounts),
             durable: Mutex::new(recovered.end),
             unsynced: Mutex::default(),
             queue: queue::Queue::default(),
@@ -295,7 +295,7 @@ fn stop(shared: &Shared, running: Running, stop: Stop) -> Result<(), StoreError>
         None => Ok(()),
     };
     if stop == Stop::Clean && answer.is_ok() {
-        let end = lock(&shared.accounts).state.end;
+        let end = shared.accounts.lock().state.end;
         answer = index.flush().and_then(|()| index.put_clean_end(end));
     }
     // RocksDB's own lock goes with its last user: a read that is still running.

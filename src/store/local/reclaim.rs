@@ -31,7 +31,7 @@ use std::thread::JoinHandle;
 
 mod moves;
 
-/// Keys removed at a time; commits wait meanwhile.
+/// Keys removed at a time; commits wait meanwhile, for one piece.
 const PIECE: usize = 512;
 /// What there is to do.
 pub(super) struct Reclaim {
@@ -258,13 +258,15 @@ impl Worker {
         while from < end {
             from = self.remove_piece(log, from, end)?;
             self.flush_after_segment()?;
+            // Behind the last piece, too: the next log's comes at once.
+            self.shared.accounts.let_others();
         }
         Ok(())
     }
 
     /// Removes at most [`PIECE`] keys; answers where to go on, or `end` when nothing is left.
     fn remove_piece(&self, log: LogId, from: Offset, end: Offset) -> Result<Offset, StoreError> {
-        let mut accounts = lock(&self.shared.accounts);
+        let mut accounts = self.shared.accounts.lock();
         let mut cursor = self.index.cursor(log, from);
         let mut dead: BTreeMap<u64, u64> = BTreeMap::new();
         let mut lasts = Vec::new();
@@ -308,7 +310,7 @@ impl Worker {
     /// Gives away the segments in which nothing lives.
     fn free_empty(&self) -> Result<(), StoreError> {
         let sizes = self.shared.segments.sizes();
-        let accounts = lock(&self.shared.accounts);
+        let accounts = self.shared.accounts.lock();
         // A replay starts in the segment of the durable position.
         let needed = accounts.state.end.seq.min(accounts.state.durable.seq);
         let is_empty = |seq: u64| accounts.segments.get(&seq).is_none_or(|account| account.live() == 0);
@@ -325,7 +327,7 @@ impl Worker {
     }
 
     fn free(&self, seq: u64, bytes: u64) -> Result<(), StoreError> {
-        let mut accounts = lock(&self.shared.accounts);
+        let mut accounts = self.shared.accounts.lock();
         accounts.segments.remove(&seq);
         let mut changes = self.index.changes();
         changes.forget_segment(seq);

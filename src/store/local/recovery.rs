@@ -18,7 +18,7 @@
 
 use super::index::{Index, JournalState};
 use super::journal::{ALIGNMENT, Commit, SegmentReader};
-use super::ledger::{self, Account, Accounts, Applying, Ledger, Placed};
+use super::ledger::{self, Account, Accounts, Applying, Ledger, Placed, SharedAccounts};
 use super::preparer::{SPARES_MIN, salt, spares_max};
 use super::segment::{self, Access, Listing, Position, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
 use super::{LocalOptions, OnDamage, OpenError};
@@ -26,7 +26,7 @@ use crate::env::Env;
 use std::collections::BTreeMap;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 /// A journal that is ready to be written and read.
 pub(super) struct Recovered {
@@ -48,7 +48,7 @@ pub(super) fn recover(options: &LocalOptions, index: &Index, env: &Env) -> Resul
         Some(state) => state,
         None => begin(&dir, &mut listing, options, env)?,
     };
-    let accounts = Mutex::new(load_accounts(&dir, &listing, index, state)?);
+    let accounts = SharedAccounts::new(load_accounts(&dir, &listing, index, state)?);
     if clean_end != Some(state.end) {
         forget_cache(&dir, &listing, state.durable.seq)?;
     }
@@ -116,7 +116,7 @@ struct Recovery<'a> {
     dir: &'a Path,
     listing: Listing,
     index: &'a Index,
-    accounts: Mutex<Accounts>,
+    accounts: SharedAccounts,
     /// The segment that is being read.
     reader: Option<SegmentReader>,
     on_damage: OnDamage,
@@ -236,7 +236,7 @@ impl Recovery<'_> {
             Ok(())
         })?;
         self.index.forget_marks_after(end, &mut changes)?;
-        let accounts = self.accounts.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let accounts = self.accounts.get_mut();
         for seq in accounts.segments.keys() {
             changes.forget_segment(*seq);
         }
@@ -292,8 +292,7 @@ impl Recovery<'_> {
         segments.insert_open(&current);
         let spares = collect_spares(self.dir, &self.listing, end.seq, options.segment_bytes, was_closed)
             .map_err(|error| OpenError::file(self.dir, &error))?;
-        let accounts = self.accounts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Recovered { segments, accounts, current, end, spares })
+        Ok(Recovered { segments, accounts: self.accounts.into_inner(), current, end, spares })
     }
 }
 

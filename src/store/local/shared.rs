@@ -4,7 +4,7 @@
 //! [`ROW_LOCKS`] locks, held across the sync: changes of one log never overtake each other, those of different logs sync together.
 
 use super::index::Index;
-use super::ledger::{Accounts, Ledger, LogState};
+use super::ledger::{Ledger, LogState, SharedAccounts};
 use super::preparer::{Preparer, Usage};
 use super::queue::Queue;
 use super::reclaim::Reclaim;
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     pub index: RwLock<Option<Arc<Index>>>,
     pub segments: Segments,
     pub ledger: Mutex<Ledger>,
-    pub accounts: Mutex<Accounts>,
+    pub accounts: SharedAccounts,
     /// Up to here the journal is known to be on disk; only used when not every commit is synced.
     pub durable: Mutex<Position>,
     /// Segments that were left before they were synced, oldest first, with the end of their last commit.
@@ -127,7 +127,7 @@ impl Shared {
             return Ok(Opened::Again);
         }
         // Held so that nobody changes the count of its bytes in between.
-        let accounts = lock(&self.accounts);
+        let accounts = self.accounts.lock();
         let state = LogState::load(&index, log, known.start, fence)?;
         // A power failure may take batches that a kept snapshot was made of: others will come at their offsets.
         if index.snapshot(log)?.is_some_and(|(at, _)| at > state.bounds().next) {
@@ -152,7 +152,7 @@ impl Shared {
         let (mut first, mut accounts) = (look()?, None);
         // One that is there is the first whatever comes. Where none is, the ledger must have no batch that the look does not find.
         if first.is_none() {
-            accounts = Some(lock(&self.accounts));
+            accounts = Some(self.accounts.lock());
             first = look()?;
         }
         if let Some(state) = lock(&self.ledger).logs.get_mut(&log) {

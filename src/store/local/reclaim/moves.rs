@@ -4,7 +4,6 @@ use super::Worker;
 use crate::store::local::directory::OpenError;
 use crate::store::local::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, Found, SegmentReader};
 use crate::store::local::ledger::Account;
-use crate::store::local::lock;
 use crate::store::local::preparer::free_bytes;
 use crate::store::local::queue::{Item, Purpose};
 use crate::store::local::segment::{Access, Position, SEGMENT_HEADER_BYTES, Segment};
@@ -73,7 +72,7 @@ impl Worker {
         self.costs.retain(|seq, _| segments.iter().any(|(kept, _)| kept == seq));
         let mut tried = HashSet::new();
         // What is written meanwhile is for the next time: others wait for this thread.
-        let end = lock(&self.shared.accounts).state.end.seq;
+        let end = self.shared.accounts.lock().state.end.seq;
         while let Some(seq) = self.mostly_dead().into_iter().find(|seq| *seq < end && !tried.contains(seq)) {
             if self.shared.reclaim.is_closed() || !self.move_living(seq)? {
                 return Ok(());
@@ -107,7 +106,7 @@ impl Worker {
     fn mostly_dead(&self) -> Vec<u64> {
         let thrift = self.thrift();
         let sizes = self.shared.segments.sizes();
-        let accounts = lock(&self.shared.accounts);
+        let accounts = self.shared.accounts.lock();
         let live = |seq: u64| accounts.segments.get(&seq).map_or(0, |account| account.live());
         let size_total: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         let live_total: u64 = sizes.iter().map(|(seq, _)| live(*seq)).sum();
@@ -126,7 +125,7 @@ impl Worker {
     }
 
     fn living_bytes(&self, seq: u64) -> u64 {
-        lock(&self.shared.accounts).segments.get(&seq).map_or(0, |account| account.live())
+        self.shared.accounts.lock().segments.get(&seq).map_or(0, |account| account.live())
     }
 
     /// Whether moving segment `seq` would end: all that lives in it must fit into what moves may be sure of, where the disk has little more. What else is
@@ -158,7 +157,7 @@ impl Worker {
             return bytes.saturating_sub(SEGMENT_HEADER_BYTES);
         }
         if self.shared.is_disk_full.load(Ordering::Relaxed) {
-            return bytes.saturating_sub(lock(&self.shared.accounts).state.end.at);
+            return bytes.saturating_sub(self.shared.accounts.lock().state.end.at);
         }
         // Appends write there, too.
         0
