@@ -16,7 +16,7 @@
 //!   and who deletes a log is promised that it stays deleted.
 //!
 //! Bound: one item of work per log, and, until the sweep has ended, the ids of the logs that were deleted since the open. After a crash nothing
-//! is lost: rows say what must go, and [`Worker::sweep`] compares them.
+//! is lost: rows say what must go, and [`Worker::sweep`] compares them. So a close waits for one piece, however much is still to be removed.
 
 use super::index::Index;
 use super::segment::{Afterwards, Retired, segment_path};
@@ -211,10 +211,11 @@ impl Worker {
             }
         }
         for log in &deleted {
+            self.remove_keys(*log, Offset(i64::MAX))?;
+            // Looked at behind it: keys may be left then, and without its row nobody would know of them.
             if self.shared.reclaim.is_closed() {
                 return Ok(());
             }
-            self.remove_keys(*log, Offset(i64::MAX))?;
         }
         if !deleted.is_empty() {
             // All of the journal from before this process is in the index then: no replay can bring these logs back.
@@ -252,10 +253,11 @@ impl Worker {
         self.index.forget_log(log)
     }
 
-    /// Removes the keys of `log` that end below `end`, and counts their batches dead.
+    /// Removes the keys of `log` that end below `end`, and counts their batches dead. A close breaks that off: then `reclaimed` says how far it
+    /// got, and the log's row, which stays until the next open, how far it has to go on.
     fn remove_keys(&self, log: LogId, end: Offset) -> Result<(), StoreError> {
         let mut from = self.index.reclaimed(log)?;
-        while from < end {
+        while from < end && !self.shared.reclaim.is_closed() {
             from = self.remove_piece(log, from, end)?;
             self.flush_after_segment()?;
             // Behind the last piece, too: the next log's comes at once.
@@ -349,17 +351,43 @@ impl Worker {
 
 #[cfg(test)]
 mod tests {
-    //! Goal: the sweep at the open forgets the logs that were deleted before it, and never one that is deleted while it runs. Method: it is done
-    //! by hand, in steps, on a store whose own sweep is over.
+    //! Goal: the sweep at the open forgets the logs that were deleted before it, and never one that is deleted while it runs, or whose keys are not
+    //! all gone. Method: it is done by hand, in steps, on a store whose own sweep is over.
 
     use super::*;
     use crate::ids::Fence;
+    use crate::store::contract::{Told, append_of};
     use crate::store::local::{LocalOptions, LocalStore, MIB};
+    use crate::store::{CommitListener, LogStore};
+    use std::path::Path;
     use std::time::Duration;
     use tempfile::TempDir;
 
     const OLD: LogId = LogId(1);
     const NEW: LogId = LogId(2);
+
+    fn open(dir: &Path) -> Arc<LocalStore> {
+        let options = LocalOptions { segment_bytes: MIB, zero_ahead: false, ..LocalOptions::new(dir) };
+        let store = LocalStore::open(options).expect("the store opens");
+        wait_for_its_own_sweep(&store.shared);
+        store
+    }
+
+    fn wait_for_its_own_sweep(shared: &Shared) {
+        for _ in 0..20_000 {
+            if lock(&shared.reclaim.state).deleted_since_open.is_none() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        panic!("the sweep of a small store: not within 20 seconds");
+    }
+
+    fn worker_of(store: &LocalStore) -> Worker {
+        let shared = Arc::clone(&store.shared);
+        let index = shared.index().expect("the store is open");
+        Worker { shared, index, unmovable: HashSet::new(), unanswered: None, costs: HashMap::new() }
+    }
 
     /// As after an open. The store's index closes with the store only when nobody else has it: the worker goes first.
     struct Unswept {
@@ -372,32 +400,14 @@ mod tests {
         /// With two logs, of which `OLD` was deleted before the open.
         fn open() -> Unswept {
             let dir = tempfile::tempdir().expect("a temporary directory");
-            let options = LocalOptions { segment_bytes: MIB, zero_ahead: false, ..LocalOptions::new(dir.path()) };
-            let store = LocalStore::open(options).expect("the store opens");
-            let shared = Arc::clone(&store.shared);
-            let index = shared.index().expect("the store is open");
-            let found = Unswept {
-                worker: Worker { shared, index, unmovable: HashSet::new(), unanswered: None, costs: HashMap::new() },
-                _store: store,
-                _dir: dir,
-            };
-            found.wait_for_the_stores_own_sweep();
+            let store = open(dir.path());
+            let found = Unswept { worker: worker_of(&store), _store: store, _dir: dir };
             for log in [OLD, NEW] {
                 found.worker.shared.open_log(log, Fence(0)).expect("opens");
             }
             found.delete(OLD);
             lock(&found.worker.shared.reclaim.state).deleted_since_open = Some(HashSet::new());
             found
-        }
-
-        fn wait_for_the_stores_own_sweep(&self) {
-            for _ in 0..20_000 {
-                if lock(&self.worker.shared.reclaim.state).deleted_since_open.is_none() {
-                    return;
-                }
-                std::thread::sleep(Duration::from_millis(1));
-            }
-            panic!("the sweep of an empty store: not within 20 seconds");
         }
 
         fn delete(&self, log: LogId) {
@@ -442,5 +452,41 @@ mod tests {
         store.expect_forgotten(OLD);
         store.delete(OLD);
         store.expect_deleted(OLD);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn removal_that_a_close_breaks_off_forgets_nothing_and_the_next_open_ends_it() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let store = open(dir.path());
+        let told = Arc::new(Told::default());
+        store.listen(Arc::clone(&told) as Arc<dyn CommitListener>);
+        store.open(OLD, Fence(0)).await.expect("opens");
+        let count = i64::try_from(3 * PIECE).expect("small");
+        for first in 0..count {
+            let permit = store.reserve(20).await.expect("room");
+            store.append(permit, append_of(OLD, Fence(0), first, first, first, 20));
+        }
+        told.wait(OLD, Offset(count - 1)).await;
+        // Ends the store's own thread, so that what follows is done here alone.
+        store.shared.reclaim.close();
+        store.delete(vec![OLD]).await.expect("deletes");
+        lock(&store.shared.reclaim.state).deleted_since_open = Some(HashSet::new());
+        let worker = worker_of(&store);
+        // A close that comes behind the first piece.
+        let end = Offset(i64::MAX);
+        let reached = worker.remove_piece(OLD, Offset(0), end).expect("removes");
+        worker.remove_keys(OLD, end).expect("is broken off");
+        worker.sweep().expect("is broken off");
+        assert_eq!(worker.index.reclaimed(OLD).expect("looked up"), reached);
+        assert!(worker.index.cursor(OLD, reached).seek(reached).expect("seeks").is_some(), "keys are left");
+        assert!(worker.index.row(OLD).expect("looked up").is_some_and(|row| row.is_deleted));
+        drop(worker);
+        store.close().await.expect("closes");
+        drop(store);
+
+        let store = open(dir.path());
+        let index = store.shared.index().expect("the store is open");
+        assert_eq!(index.cursor(OLD, Offset(0)).seek(Offset(0)).expect("seeks"), None);
+        assert_eq!(index.row(OLD).expect("looked up"), None);
     }
 }
