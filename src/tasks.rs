@@ -3,19 +3,42 @@
 
 #![expect(clippy::disallowed_methods, reason = "this is the file that may spawn")]
 
+use rustix::process::{Signal, getpid, kill_process};
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::thread::JoinHandle as ThreadHandle;
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 pub mod deadline;
 
+/// What libraries may take to end.
+const END_MAX: Duration = Duration::from_secs(2);
+
 /// Stops the process: `what` must say what failed and what the operator can do.
 pub fn fatal(what: &str) -> ! {
     tracing::error!("{what}; stopping, because nothing after this could be trusted");
-    std::process::exit(70)
+    end(70)
+}
+
+/// Ends the process with `status`, or, where that takes longer than two seconds, as one that was killed.
+///
+/// The C library lets all libraries end first, and RocksDB waits for its background threads then (`PosixEnv::JoinThreadsOnExit`). One whose device
+/// fails may not come back: the process would keep its port and the lock of its directory, and its other threads would go on serving. Nothing
+/// is lost by a kill: whoever calls this has closed the store, or leaves it as a crash does.
+pub fn end(status: i32) -> ! {
+    // Where the system refuses this thread, the end is as sure as without it.
+    let _ = std::thread::Builder::new().name("fbf-end".to_owned()).spawn(kill_if_still_here);
+    std::process::exit(status)
+}
+
+fn kill_if_still_here() {
+    std::thread::sleep(END_MAX);
+    let _ = kill_process(getpid(), Signal::KILL);
+    // Only process 1 of a container comes here, whom no signal of its own kills: an abort ends with a fault, and that does.
+    std::process::abort();
 }
 
 /// Runs `work` on the runtime under `name`; a panic is fatal.
@@ -130,8 +153,42 @@ impl Drop for DiedGuard {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Command, Stdio};
     use std::sync::Arc;
     use tokio::sync::{Mutex, oneshot};
+
+    /// Stands for what a library does at the end: destructors of the thread that ends the process are run there, too (glibc's `exit`).
+    struct Stuck;
+
+    impl Drop for Stuck {
+        fn drop(&mut self) {
+            // Much longer than it takes to be killed, and not for ever.
+            std::thread::sleep(30 * END_MAX);
+        }
+    }
+
+    thread_local! {
+        static STUCK: Stuck = const { Stuck };
+    }
+
+    /// In a process of its own, which is this test again.
+    #[test]
+    fn process_ends_also_when_a_destructor_does_not_return() {
+        const IS_CHILD: &str = "FBF_TEST_END";
+        if std::env::var_os(IS_CHILD).is_some() {
+            STUCK.with(|_| ());
+            end(0);
+        }
+        let ended = Command::new(std::env::current_exe().expect("a test runs from a file"))
+            .args(["--exact", "tasks::tests::process_ends_also_when_a_destructor_does_not_return"])
+            .env(IS_CHILD, "1")
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("it runs");
+        assert_eq!(ended.signal(), Some(Signal::KILL.as_raw()), "{ended}");
+    }
 
     #[tokio::test]
     async fn owned_work_goes_on_while_its_owner_is_busy_and_ends_with_it() {

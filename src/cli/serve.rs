@@ -53,7 +53,7 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
     let broker = tokio::select! {
         broker = Broker::open(Arc::new(config), Env::system()) => broker?,
         // The store recovers from that as from a crash. Whoever is process 1 of a container has to end by himself: the kernel does not do it.
-        () = opening.wait(1) => std::process::exit(0),
+        () = opening.wait(1) => tasks::end(0),
     };
     let hooks = match tasks::on(over_http, "open webhooks", Hooks::open(broker.clone())).await {
         Ok(hooks) => hooks,
@@ -88,7 +88,7 @@ async fn serve(config: Config, over_http: &Handle) -> anyhow::Result<()> {
     };
     tokio::select! {
         closed = serving => Ok(closed?),
-        () = second.wait(2) => std::process::exit(EXIT_INTERRUPTED),
+        () = second.wait(2) => tasks::end(EXIT_INTERRUPTED),
     }
 }
 
