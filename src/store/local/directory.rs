@@ -51,14 +51,19 @@ impl From<StoreError> for OpenError {
     }
 }
 
-/// Makes `dir` and `dir/journal`, locks `dir` for as long as the answer lives, and checks or writes its format.
+/// Makes `dir` and `dir/journal`, locks `dir` for as long as the answer lives, and checks or writes its format. What it makes is on disk then.
 pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
     let refused = |error: io::Error| OpenError::NotWritable {
         dir: dir.to_owned(),
         uid: rustix::process::getuid().as_raw(),
         why: error.to_string(),
     };
+    let parents = parents_of_missing(dir);
     std::fs::create_dir_all(dir).map_err(refused)?;
+    // A power failure takes a directory whose name is not on disk, with all that is synced in it (ext4 and XFS keep it, but promise nothing).
+    for parent in parents {
+        super::segment::sync_dir(&parent).map_err(|error| OpenError::file(&parent, &error))?;
+    }
     if !dir.join("VERSION").exists() && is_of_kafka(dir).map_err(refused)? {
         return Err(OpenError::OfKafka { dir: dir.to_owned() });
     }
@@ -72,6 +77,14 @@ pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
     std::fs::create_dir_all(dir.join("journal")).map_err(refused)?;
     super::segment::sync_dir(dir).map_err(|error| OpenError::file(dir, &error))?;
     Ok(held)
+}
+
+/// Which directories get another name in them when `dir` is made, with those of its ancestors that are missing: their parents, innermost first.
+fn parents_of_missing(dir: &Path) -> Vec<PathBuf> {
+    let is_missing = |path: &&Path| !path.as_os_str().is_empty() && !path.exists();
+    let parents = dir.ancestors().take_while(is_missing).filter_map(Path::parent);
+    // The parent of a relative path's first name is written as nothing.
+    parents.map(|parent| if parent.as_os_str().is_empty() { PathBuf::from(".") } else { parent.to_owned() }).collect()
 }
 
 /// Whether a Kafka has kept partitions here, each in a folder NAME-N (LogManager.loadLogs, which ends at any other folder).
@@ -118,4 +131,31 @@ fn write_format(dir: &Path, path: &Path) -> io::Result<()> {
     writeln!(file, "{FORMAT_PREFIX}{FORMAT}")?;
     file.sync_all()?;
     std::fs::rename(&unfinished, path)
+}
+
+#[cfg(test)]
+mod tests {
+    //! Goal: the names of all directories that a first start makes are synced. Method: what is to be synced is held against what is there; that
+    //! a power failure takes the others cannot be shown here.
+
+    use super::*;
+
+    #[test]
+    fn parents_of_all_that_is_made_are_to_be_synced() {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let data = dir.path().join("a/b/c");
+        assert_eq!(parents_of_missing(&data), [dir.path().join("a/b"), dir.path().join("a"), dir.path().to_owned()]);
+        claim(&data).expect("made, and all of them can be synced");
+        assert!(parents_of_missing(&data).is_empty(), "all are there");
+        assert_eq!(parents_of_missing(&data.join("d")), [data], "only one is missing");
+    }
+
+    #[test]
+    fn relative_path_begins_in_the_working_directory() {
+        let nowhere = Path::new("no-such-directory-of-fbf");
+        assert_eq!(parents_of_missing(nowhere), [Path::new(".")]);
+        assert_eq!(parents_of_missing(&nowhere.join("data")), [nowhere, Path::new(".")]);
+        assert_eq!(parents_of_missing(&Path::new(".").join(nowhere)), [Path::new(".")]);
+        assert!(parents_of_missing(Path::new("")).is_empty());
+    }
 }
