@@ -334,6 +334,10 @@ fn collect_spares(
         std::fs::rename(segment_path(dir, seq), &spare)?;
         candidates.push(spare);
     }
+    if candidates.len() > listing.spares.len() {
+        // Before any is cut: a segment that had its name back after a power failure, and no header any more, would be damage.
+        segment::sync_dir(dir)?;
+    }
     candidates.sort();
     candidates.dedup();
     let most = if was_closed { spares_max(dir, segment_bytes) } else { SPARES_MIN };
