@@ -62,7 +62,11 @@ pub(super) fn claim(dir: &Path) -> Result<File, OpenError> {
     std::fs::create_dir_all(dir).map_err(refused)?;
     // A power failure takes a directory whose name is not on disk, with all that is synced in it (ext4 and XFS keep it, but promise nothing).
     for parent in parents {
-        super::segment::sync_dir(&parent).map_err(|error| OpenError::file(&parent, &error))?;
+        match super::segment::sync_dir(&parent) {
+            // Who may write there but not read cannot sync it: then it is left to the file system.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(OpenError::file(&parent, &error)),
+            _ => {}
+        }
     }
     if !dir.join("VERSION").exists() && is_of_kafka(dir).map_err(refused)? {
         return Err(OpenError::OfKafka { dir: dir.to_owned() });
