@@ -261,13 +261,14 @@ impl ClassicGroup {
         }
     }
 
-    /// From when the retention of the group's offsets counts; `None` while none may expire (ClassicGroup.offsetExpirationCondition).
+    /// From when the retention of the group's offsets counts; `None` while none may expire. As ClassicGroup.offsetExpirationCondition, but
+    /// that what was committed after the last member left counts from its commit: callers over HTTP go on without members.
     #[must_use]
     pub fn retention_start(&self) -> Option<RetentionStart> {
         let is_consumer = self.is_consumer();
         match (self.protocol_type.is_some(), self.state) {
             (false, _) => Some(RetentionStart::Commit),
-            (true, State::Empty) => Some(self.state_since.map_or(RetentionStart::Commit, RetentionStart::At)),
+            (true, State::Empty) => Some(RetentionStart::of(self.state_since)),
             (true, State::Stable) if is_consumer && self.subscribed.is_some() => Some(RetentionStart::Commit),
             (true, _) => None,
         }

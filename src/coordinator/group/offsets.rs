@@ -4,8 +4,8 @@
 //! committed meanwhile, or the transaction is aborted, it is forgotten. What is newer is decided by the order of the commits' records, not of the markers
 //! (OffsetMetadataManager.completeTransaction). Pending offsets never expire.
 //!
-//! **Expiry** (KIP-211): `offsets.retention.minutes` count from the moment when a group became empty; for groups that were never
-//! rebalanced (partitions assigned by hand) from each commit; for topics that a stable consumer group no longer subscribes to, from the
+//! **Expiry** (KIP-211): `offsets.retention.minutes` count from the moment when a group became empty, or from the commit if that came later;
+//! for groups that were never rebalanced (partitions assigned by hand) from each commit; for topics that a stable consumer group no longer subscribes to, from the
 //! commit as well. Groups of the consumer protocol and of Streams have no record of when they became empty: what is known is forgotten with the shard, and then
 //! their offsets' retention counts from the commit, too (in Apache Kafka it always does). An offset that was committed with its own retention time expires at that time instead.
 
@@ -241,7 +241,6 @@ impl Offsets {
 /// From when an offset's retention counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RetentionStart {
-    At(Timestamp),
     /// Each from its commit, and none from before this moment.
     NotBefore(Timestamp),
     Commit,
@@ -263,7 +262,6 @@ impl Committed {
             return now >= at;
         }
         let start = match start {
-            RetentionStart::At(at) => at,
             RetentionStart::NotBefore(at) => at.max(self.commit_time),
             RetentionStart::Commit => self.commit_time,
         };

@@ -122,6 +122,24 @@ fn offsets_of_a_group_expire_a_week_after_it_became_empty() {
     assert_eq!(shard.restarted().state(), "Dead");
 }
 
+/// As callers over HTTP do with a group that Kafka's clients used once.
+#[test]
+fn what_is_committed_after_the_last_member_left_expires_a_week_after_its_commit() {
+    let mut shard = Harness::new();
+    let ids = shard.stable(&["a"]);
+    let mut request = by_member(&ids[0], 1, "topic", 1);
+    request.offsets.push(offset("former", 1));
+    shard.commit(request).expect("committed");
+    shard.leave(vec![leaving(&ids[0])]);
+    shard.advance(7 * DAY_MS - HOUR_MS);
+    shard.commit(by_hand("topic", 2)).expect("committed");
+    let mut shard = shard.restarted();
+    shard.advance(2 * HOUR_MS);
+    assert_eq!((shard.committed("topic"), shard.committed("former")), (Some(2), None), "only what nobody renews");
+    shard.advance(7 * DAY_MS);
+    assert_eq!((shard.committed("topic"), shard.state()), (None, "Dead"));
+}
+
 #[test]
 fn topics_that_nobody_subscribes_to_any_more_expire_from_their_commit() {
     let mut shard = Harness::new();
