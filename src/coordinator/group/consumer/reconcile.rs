@@ -26,12 +26,9 @@ pub struct Towards<'a> {
 #[must_use]
 pub fn step(current: &Current, towards: &Towards) -> Current {
     match current.state {
-        MemberState::Stable if current.epoch != towards.target_epoch => towards.next(current, current.epoch),
-        // Should it have to give up more, an epoch of its own tells the two apart.
-        MemberState::Unrevoked if !towards.still_owns(&current.revoking) => {
-            towards.next(current, current.epoch.saturating_add(1).min(towards.target_epoch))
-        }
-        MemberState::Unreleased | MemberState::Unknown => towards.next(current, current.epoch),
+        MemberState::Stable if current.epoch != towards.target_epoch => towards.next(current),
+        MemberState::Unrevoked if !towards.still_owns(&current.revoking) => towards.next(current),
+        MemberState::Unreleased | MemberState::Unknown => towards.next(current),
         MemberState::Stable | MemberState::Unrevoked if towards.has_subscription_changed => towards.unsubscribe(current),
         MemberState::Stable | MemberState::Unrevoked => current.clone(),
     }
@@ -45,14 +42,15 @@ impl Towards<'_> {
         revoked.iter().any(|(topic, partitions)| partitions.keys().any(|partition| has(topic, partition)))
     }
 
-    /// `epoch`: the member's while it still has to give something up.
-    fn next(&self, current: &Current, epoch: i32) -> Current {
+    /// While the member still has to give something up, it keeps its epoch, also when that is more than at first: so a heartbeat whose
+    /// answer was lost may come again.
+    fn next(&self, current: &Current) -> Current {
         let wants = |topic: &TopicId, partition: &i32| {
             self.subscribed.contains(topic) && self.target.get(topic).is_some_and(|partitions| partitions.contains(partition))
         };
         let (mut assigned, revoking) = split(&current.assigned, wants);
         if self.still_owns(&revoking) {
-            return waits(current, epoch, assigned, revoking);
+            return waits(current, assigned, revoking);
         }
         let mut state = MemberState::Stable;
         for (topic, partitions) in self.target.iter().filter(|(topic, _)| self.subscribed.contains(topic)) {
@@ -81,7 +79,7 @@ impl Towards<'_> {
             revoking.entry(topic).or_default().extend(partitions);
         }
         if self.still_owns(&revoking) {
-            return waits(current, current.epoch, assigned, revoking);
+            return waits(current, assigned, revoking);
         }
         // It has given them up already.
         Current { assigned, previous_epoch: current.epoch, ..current.clone() }
@@ -89,8 +87,8 @@ impl Towards<'_> {
 }
 
 /// The member stays in `epoch` until it has given up `revoking`.
-fn waits(current: &Current, epoch: i32, assigned: Owned, revoking: Owned) -> Current {
-    Current { state: MemberState::Unrevoked, assigned, revoking, previous_epoch: current.epoch, epoch }
+fn waits(current: &Current, assigned: Owned, revoking: Owned) -> Current {
+    Current { state: MemberState::Unrevoked, assigned, revoking, previous_epoch: current.epoch, epoch: current.epoch }
 }
 
 /// `owned` as what `keeps` keeps, and the rest.

@@ -186,7 +186,7 @@ fn a_partition_is_withheld_until_its_owner_has_given_it_up() {
 }
 
 #[test]
-fn who_has_to_give_up_more_than_at_first_is_told_so_in_an_epoch_of_its_own() {
+fn who_has_to_give_up_more_than_at_first_is_told_so_in_the_epoch_that_it_has() {
     let mut shard = shard_with(&[("t", 4)]);
     let mut first = Consumer::of("a", &["t"]);
     first.beat(&mut shard);
@@ -202,12 +202,34 @@ fn who_has_to_give_up_more_than_at_first_is_told_so_in_an_epoch_of_its_own() {
         other.beat(&mut shard);
     }
     first.beat(&mut shard);
-    assert_eq!((first.epoch, first.count()), (3, 1), "the target is of epoch 5");
+    assert_eq!((first.epoch, first.count()), (2, 1), "the target is of epoch 5");
     first.beat(&mut shard);
     assert_eq!((first.epoch, first.count()), (5, 1));
     let [second, third, fourth] = &mut others;
     shard.settle(&mut [&mut first, second, third, fourth]);
     assert_eq!(others.map(|other| other.count()), [1, 1, 1]);
+}
+
+/// Clients that were not answered say everything again.
+#[test]
+fn who_has_to_give_up_more_than_at_first_may_ask_again_when_the_answer_was_lost() {
+    let mut shard = shard_with(&[("t", 3)]);
+    let mut first = Consumer::of("a", &["t"]);
+    first.beat(&mut shard);
+    shard.advance(5000);
+    shard.beat(Consumer::of("b", &["t"]).request()).expect("joins");
+    first.beat(&mut shard);
+    assert_eq!((first.epoch, first.count()), (2, 2));
+    shard.advance(5000);
+    shard.beat(Consumer::of("c", &["t"]).request()).expect("joins");
+    let before = ConsumerHeartbeat { rebalance_timeout_ms: Some(60_000), topics: first.topics.clone(), ..first.request() };
+    let lost = shard.beat(before.clone()).expect("taken");
+    let again = shard.beat(before).expect("it is where it was");
+    assert_eq!((again.member_epoch, &again.assignment), (2, &lost.assignment));
+    first.heard(again);
+    assert_eq!(first.count(), 1, "it has to give up another one");
+    first.beat(&mut shard);
+    assert_eq!((first.epoch, first.count()), (4, 1));
 }
 
 #[test]
