@@ -132,12 +132,12 @@ impl Change<'_, '_> {
     pub(super) fn refresh(&mut self, has_changed: bool) {
         let is_new_catalog = self.soft.seen_version != Some(self.catalog.version);
         let resolved = self.refresh_regexes(is_new_catalog);
-        let bump = has_changed || resolved == Resolved::Differently;
+        let bump = has_changed || resolved.is_different;
         if !bump && !is_new_catalog {
             return;
         }
         // Too soon for the expressions: the catalog stays new, for a later heartbeat.
-        self.soft.seen_version = Some(self.catalog.version).filter(|_| resolved != Resolved::TooSoon);
+        self.soft.seen_version = Some(self.catalog.version).filter(|_| !resolved.is_too_soon);
         let metadata_hash = self.group.hash(self.catalog);
         if bump || metadata_hash != self.group.metadata_hash {
             self.bump_epoch(metadata_hash);
@@ -169,7 +169,7 @@ impl Change<'_, '_> {
         let wanted = self.group.members.values().filter_map(|member| member.metadata.subscribed_regex());
         let wanted: BTreeSet<&str> = wanted.collect();
         if wanted.is_empty() {
-            return Resolved::Alike;
+            return Resolved::default();
         }
         let now = self.ctx.now;
         // A clock that was set back would have it wait for that long: then it is due as well.
@@ -178,7 +178,7 @@ impl Change<'_, '_> {
         if is_due {
             self.soft.resolved_at = Some(now);
         }
-        let mut resolved = if is_new_catalog && !is_due { Resolved::TooSoon } else { Resolved::Alike };
+        let mut resolved = Resolved { is_different: false, is_too_soon: is_new_catalog && !is_due };
         let stale = wanted.into_iter().filter(|regex| is_due || !self.group.regexes.contains_key(*regex));
         let stale: Vec<String> = stale.map(str::to_owned).collect();
         for regex in stale {
@@ -188,7 +188,7 @@ impl Change<'_, '_> {
                 continue;
             }
             if known.is_some() || !topics.is_empty() {
-                resolved = Resolved::Differently;
+                resolved.is_different = true;
             }
             let version = i64::try_from(self.catalog.version).unwrap_or(i64::MAX);
             self.write(ConsumerRecord::Regex { regex, value: Some(ResolvedRegex { topics, version, time: now }) });
@@ -198,14 +198,12 @@ impl Change<'_, '_> {
 }
 
 /// What looking at the expressions came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Resolved {
-    /// They match what they matched before.
-    Alike,
+#[derive(Debug, Clone, Copy, Default)]
+struct Resolved {
     /// One matches other topics than before.
-    Differently,
-    /// The catalog is new, and they were resolved only just before.
-    TooSoon,
+    is_different: bool,
+    /// The catalog is new, and those that are known were resolved only just before. One that is new is resolved all the same.
+    is_too_soon: bool,
 }
 
 #[cfg(test)]

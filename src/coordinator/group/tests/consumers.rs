@@ -365,6 +365,22 @@ fn a_topic_that_comes_right_after_the_expressions_were_resolved_is_not_forgotten
 }
 
 #[test]
+fn an_expression_that_comes_right_after_a_topic_does_not_keep_that_from_the_others() {
+    let mut shard = shard_with(&[("other", 1)]);
+    let (mut first, mut second) = (Consumer::matching("a", "orders.*"), Consumer::matching("b", "oth.*"));
+    first.beat(&mut shard);
+    shard.topics(&[("other", 1), ("orders", 2)]);
+    shard.advance(100);
+    second.beat(&mut shard);
+    for _ in 0..12 {
+        shard.advance(100);
+        first.beat(&mut shard);
+    }
+    second.beat(&mut shard);
+    assert_eq!((first.count(), second.count()), (2, 1));
+}
+
+#[test]
 fn a_clock_that_is_set_back_does_not_keep_expressions_from_being_resolved() {
     let mut shard = shard_with(&[("other", 1)]);
     let mut member = Consumer::matching("a", "orders.*");
