@@ -40,7 +40,6 @@ pub fn upgraded(group: &ClassicGroup, settings: &GroupSettings, catalog: &Snapsh
         return Err(refused("the group size exceeds the consumer group maximum size."));
     }
     let mut upgraded = ConsumerGroup::default();
-    upgraded.apply(ConsumerRecord::Epoch(Some(EpochValue { epoch: group.generation, metadata_hash: 0 })));
     let target_epoch = TargetEpochValue { epoch: group.generation, time: Timestamp(0) };
     upgraded.apply(ConsumerRecord::TargetEpoch(Some(target_epoch)));
     let mut all_owned = HashSet::new();
@@ -71,6 +70,9 @@ pub fn upgraded(group: &ClassicGroup, settings: &GroupSettings, catalog: &Snapsh
         upgraded.apply(ConsumerRecord::Target { id: id.clone(), value: Some(target) });
         upgraded.apply(ConsumerRecord::Current { id, value: Some(current) });
     }
+    // What its topics look like goes with the epoch, or the first look at them would seem to see a change, and everybody would have to join again.
+    let metadata_hash = upgraded.hash(catalog);
+    upgraded.apply(ConsumerRecord::Epoch(Some(EpochValue { epoch: group.generation, metadata_hash })));
     Ok(upgraded)
 }
 

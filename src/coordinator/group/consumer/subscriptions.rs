@@ -106,7 +106,9 @@ impl ConsumerGroup {
         self.members.values().any(|member| member.metadata.subscribed_regex() == Some(regex))
     }
 
-    fn hash(&self, catalog: &Snapshot) -> i64 {
+    /// What the topics look like that the members subscribe to ([`metadata_hash`]).
+    #[must_use]
+    pub fn hash(&self, catalog: &Snapshot) -> i64 {
         let own = self.members.values().flat_map(|member| &member.metadata.topics);
         let matched = self.regexes.values().flat_map(|resolved| &resolved.topics);
         metadata_hash(own.chain(matched).collect(), catalog)

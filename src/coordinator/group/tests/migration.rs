@@ -54,22 +54,7 @@ fn classic_group_of<const N: usize>(policy: MigrationPolicy, clients: [&str; N])
     for answer in answers {
         assert_eq!(joined(answer).generation, 1);
     }
-    let assignments: Vec<_> = ids.iter().map(|id| (id.clone(), assignment(&[0, 1]))).collect();
-    let synced = ids.clone().map(|member_id| {
-        let request = SyncRequest {
-            group_id: GROUP.to_owned(),
-            generation: 1,
-            member_id,
-            instance_id: None,
-            protocol_type: None,
-            protocol: None,
-            assignments: assignments.clone(),
-        };
-        shard.ask(|caller| Event::Sync { request, caller })
-    });
-    for reply in synced {
-        answered(reply).expect("synced");
-    }
+    shard.assign_all(&ids.clone().map(|id| (id, assignment(&[0, 1]))));
     (shard, ids)
 }
 
@@ -151,6 +136,26 @@ fn an_online_upgrade_and_the_way_back_keep_every_partition_with_one_owner() {
     assert_eq!((rejoined.generation, rejoined.leader.as_str()), (3, id.as_str()));
 }
 
+/// As a rolling upgrade does it, a process after the other.
+#[test]
+fn a_static_member_that_changes_its_protocol_disturbs_nobody() {
+    let mut shard = Harness::with(GroupSettings { initial_rebalance_delay_ms: 0, ..settings() });
+    shard.topics(&[("t", 2)]);
+    let of_instance = |client: &str| JoinRequest { instance_id: Some(client.to_owned()), ..classic(client, "", &[]) };
+    let answers = ["a", "b"].map(|client| shard.join(of_instance(client)));
+    shard.advance(0);
+    let [first, second] = answers.map(|answer| joined(answer).member_id);
+    shard.assign_all(&[(first, assignment(&[0])), (second.clone(), assignment(&[1]))]);
+
+    let mut upgraded = Consumer { instance_id: Some("a".to_owned()), ..Consumer::of("c", &["t"]) };
+    upgraded.beat(&mut shard);
+    assert_eq!((upgraded.epoch, upgraded.owned.get(&topic_id("t"))), (1, Some(&set(&[0]))), "what it had before");
+    assert_eq!(shard.described().epoch, 1);
+    for mut shard in [shard.restarted(), shard] {
+        assert_eq!(shard.heartbeat_as(&second, Some("b"), 1), Ok(()));
+    }
+}
+
 #[test]
 fn a_member_id_that_fits_into_no_record_is_refused() {
     let (mut shard, _) = classic_group(MigrationPolicy::Bidirectional);
@@ -178,6 +183,24 @@ fn classic_members_that_are_left_alone_take_what_became_free() {
 }
 
 impl Harness {
+    /// The members of the first generation sync; whoever leads assigns this to each.
+    fn assign_all(&mut self, assignments: &[(String, Bytes)]) {
+        let of_member = |member_id: &String| SyncRequest {
+            group_id: GROUP.to_owned(),
+            generation: 1,
+            member_id: member_id.clone(),
+            instance_id: None,
+            protocol_type: None,
+            protocol: None,
+            assignments: assignments.to_vec(),
+        };
+        let requests: Vec<_> = assignments.iter().map(|(id, _)| of_member(id)).collect();
+        let replies: Vec<_> = requests.into_iter().map(|request| self.ask(|caller| Event::Sync { request, caller })).collect();
+        for reply in replies {
+            answered(reply).expect("synced");
+        }
+    }
+
     fn commit_of(&mut self, member_id: &str, generation: i32) -> CommitReply {
         self.commit(CommitRequest {
             group_id: GROUP.to_owned(),
