@@ -1,15 +1,14 @@
 //! API keys that Kafka 4.1 has and we do not have yet. A client that asks for one all the same gets the key's own response with
 //! UNSUPPORTED_VERSION (35), and keeps its connection; ApiVersions does not list them.
 //!
-//! A response without a top-level error code is answered empty: the client sees that what it asked for is not in it. Keys that only
+//! Those whose response has no error code of its own are handlers, since an empty one would be a success (CreateAcls and its like). Keys that only
 //! brokers and controllers send one another are not here.
 
 use super::errors::ResponseError;
 use crate::wire::message::{self, DecodeError};
 use bytes::Bytes;
 use kafka_protocol::messages::{
-    AddRaftVoterResponse, AlterUserScramCredentialsResponse, ApiKey, CreateAclsResponse, CreateDelegationTokenResponse,
-    DeleteAclsResponse, DescribeAclsResponse, DescribeDelegationTokenResponse, ExpireDelegationTokenResponse,
+    AddRaftVoterResponse, ApiKey, CreateDelegationTokenResponse, DescribeDelegationTokenResponse, ExpireDelegationTokenResponse,
     RemoveRaftVoterResponse, RenewDelegationTokenResponse, SaslAuthenticateResponse, SaslHandshakeResponse,
 };
 use kafka_protocol::protocol::{Encodable, HeaderVersion, Message};
@@ -38,15 +37,11 @@ macro_rules! absent {
 /// All of them, by key.
 pub static ABSENT: &[Absent] = &[
     absent!(SaslHandshake, SaslHandshakeResponse::default().with_error_code(CODE)),
-    absent!(DescribeAcls, DescribeAclsResponse::default().with_error_code(CODE)),
-    absent!(CreateAcls, CreateAclsResponse::default()),
-    absent!(DeleteAcls, DeleteAclsResponse::default()),
     absent!(SaslAuthenticate, SaslAuthenticateResponse::default().with_error_code(CODE)),
     absent!(CreateDelegationToken, CreateDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(RenewDelegationToken, RenewDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(ExpireDelegationToken, ExpireDelegationTokenResponse::default().with_error_code(CODE)),
     absent!(DescribeDelegationToken, DescribeDelegationTokenResponse::default().with_error_code(CODE)),
-    absent!(AlterUserScramCredentials, AlterUserScramCredentialsResponse::default()),
     absent!(AddRaftVoter, AddRaftVoterResponse::default().with_error_code(CODE)),
     absent!(RemoveRaftVoter, RemoveRaftVoterResponse::default().with_error_code(CODE)),
 ];

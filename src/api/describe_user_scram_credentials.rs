@@ -4,7 +4,7 @@
 //! (ScramImage.describe). Kafka's tools ask this beside a user's quotas.
 //!
 //! Version notes: none.
-//! Not implemented: SCRAM itself, and AlterUserScramCredentials with it.
+//! Not implemented: SCRAM itself.
 
 use super::errors::ResponseError;
 use super::errors::catalog::message;

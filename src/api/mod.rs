@@ -32,6 +32,7 @@ pub mod alter_configs;
 pub mod alter_partition_reassignments;
 pub mod alter_replica_log_dirs;
 pub mod alter_share_group_offsets;
+pub mod alter_user_scram_credentials;
 pub mod api_versions;
 mod broker_loggers;
 pub mod client_instance;
@@ -39,13 +40,16 @@ pub mod config_resource;
 pub mod consumer_group_describe;
 pub mod consumer_group_heartbeat;
 pub mod context;
+pub mod create_acls;
 pub mod create_partitions;
 pub mod create_topics;
 pub mod creation_budget;
+pub mod delete_acls;
 pub mod delete_groups;
 pub mod delete_records;
 pub mod delete_share_group_offsets;
 pub mod delete_topics;
+pub mod describe_acls;
 pub mod describe_client_quotas;
 pub mod describe_cluster;
 pub mod describe_configs;
@@ -226,6 +230,9 @@ pub static TABLE: &[Row] = &[
     row::<end_txn::EndTxn>("EndTxn"),
     row::<write_txn_markers::WriteTxnMarkers>("WriteTxnMarkers"),
     row::<txn_offset_commit::TxnOffsetCommit>("TxnOffsetCommit"),
+    row::<describe_acls::DescribeAcls>("DescribeAcls"),
+    row::<create_acls::CreateAcls>("CreateAcls"),
+    row::<delete_acls::DeleteAcls>("DeleteAcls"),
     row::<describe_configs::DescribeConfigs>("DescribeConfigs"),
     row::<alter_configs::AlterConfigs>("AlterConfigs"),
     row::<alter_replica_log_dirs::AlterReplicaLogDirs>("AlterReplicaLogDirs"),
@@ -240,6 +247,7 @@ pub static TABLE: &[Row] = &[
     row::<describe_client_quotas::DescribeClientQuotas>("DescribeClientQuotas"),
     row::<alter_client_quotas::AlterClientQuotas>("AlterClientQuotas"),
     row::<describe_user_scram_credentials::DescribeUserScramCredentials>("DescribeUserScramCredentials"),
+    row::<alter_user_scram_credentials::AlterUserScramCredentials>("AlterUserScramCredentials"),
     row::<describe_quorum::DescribeQuorum>("DescribeQuorum"),
     row::<update_features::UpdateFeatures>("UpdateFeatures"),
     row::<describe_cluster::DescribeCluster>("DescribeCluster"),

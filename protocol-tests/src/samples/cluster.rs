@@ -4,17 +4,23 @@ use super::Ask;
 use crate::frame::{text, topic_name};
 use bytes::Bytes;
 use kafka_protocol::messages::alter_client_quotas_request::{EntityData, EntryData, OpData};
+use kafka_protocol::messages::alter_user_scram_credentials_request::{ScramCredentialDeletion, ScramCredentialUpsertion};
+use kafka_protocol::messages::create_acls_request::AclCreation;
+use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::describe_client_quotas_request::ComponentData;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterClientQuotasRequest, BrokerId, DescribeClientQuotasRequest, DescribeQuorumRequest, DescribeUserScramCredentialsRequest,
+    AlterClientQuotasRequest, AlterUserScramCredentialsRequest, BrokerId, CreateAclsRequest, DeleteAclsRequest,
+    DescribeAclsRequest, DescribeClientQuotasRequest, DescribeQuorumRequest, DescribeUserScramCredentialsRequest,
     GetTelemetrySubscriptionsRequest, PushTelemetryRequest, UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
 use uuid::Uuid;
 
 const NOBODY: &str = "nobody";
+/// ResourceType.TOPIC, of ACLs.
+const TOPIC: i8 = 2;
 const CLIENT: Uuid = Uuid::from_u128(0x0123_4567_89ab_cdef);
 
 impl Ask for DescribeClientQuotasRequest {
@@ -35,6 +41,36 @@ impl Ask for AlterClientQuotasRequest {
 impl Ask for DescribeUserScramCredentialsRequest {
     fn filled(_version: i16) -> Self {
         Self::default().with_users(Some(vec![UserName::default().with_name(text(NOBODY))]))
+    }
+}
+
+impl Ask for AlterUserScramCredentialsRequest {
+    fn filled(_version: i16) -> Self {
+        let secret = Bytes::from_static(b"secret");
+        let upsertion = ScramCredentialUpsertion::default().with_name(text(NOBODY)).with_mechanism(1).with_iterations(4096);
+        Self::default()
+            .with_deletions(vec![ScramCredentialDeletion::default().with_name(text(NOBODY)).with_mechanism(1)])
+            .with_upsertions(vec![upsertion.with_salt(secret.clone()).with_salted_password(secret)])
+    }
+}
+
+impl Ask for DescribeAclsRequest {
+    fn filled(_version: i16) -> Self {
+        Self::default().with_resource_type_filter(TOPIC).with_resource_name_filter(Some(text("no-such-topic")))
+    }
+}
+
+impl Ask for CreateAclsRequest {
+    fn filled(_version: i16) -> Self {
+        let creation = AclCreation::default().with_resource_type(TOPIC).with_resource_name(text("no-such-topic"));
+        Self::default().with_creations(vec![creation.with_principal(text("User:nobody")).with_host(text("*"))])
+    }
+}
+
+impl Ask for DeleteAclsRequest {
+    fn filled(_version: i16) -> Self {
+        let filter = DeleteAclsFilter::default().with_resource_type_filter(TOPIC);
+        Self::default().with_filters(vec![filter.with_resource_name_filter(Some(text("no-such-topic")))])
     }
 }
 

@@ -7,14 +7,18 @@ use kafka_protocol::error::{ParseResponseErrorCode, ResponseError};
 use kafka_protocol::messages::alter_configs_request::AlterConfigsResource as WholeConfigs;
 use kafka_protocol::messages::alter_partition_reassignments_request::{ReassignablePartition, ReassignableTopic};
 use kafka_protocol::messages::alter_replica_log_dirs_request::{AlterReplicaLogDir, AlterReplicaLogDirTopic};
+use kafka_protocol::messages::alter_user_scram_credentials_request::{ScramCredentialDeletion, ScramCredentialUpsertion};
+use kafka_protocol::messages::create_acls_request::AclCreation;
+use kafka_protocol::messages::delete_acls_request::DeleteAclsFilter;
 use kafka_protocol::messages::describe_quorum_request::{PartitionData, TopicData};
 use kafka_protocol::messages::describe_quorum_response::DescribeQuorumResponse;
 use kafka_protocol::messages::describe_user_scram_credentials_request::UserName;
 use kafka_protocol::messages::incremental_alter_configs_request::{AlterConfigsResource, AlterableConfig};
 use kafka_protocol::messages::update_features_request::FeatureUpdateKey;
 use kafka_protocol::messages::{
-    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, BrokerId, CreateTopicsRequest,
-    DescribeQuorumRequest, DescribeUserScramCredentialsRequest, FindCoordinatorRequest, GetTelemetrySubscriptionsRequest,
+    AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterReplicaLogDirsRequest, AlterUserScramCredentialsRequest,
+    BrokerId, CreateAclsRequest, CreateTopicsRequest, DeleteAclsRequest, DescribeAclsRequest, DescribeQuorumRequest,
+    DescribeUserScramCredentialsRequest, FindCoordinatorRequest, GetTelemetrySubscriptionsRequest,
     GetTelemetrySubscriptionsResponse, IncrementalAlterConfigsRequest, ListPartitionReassignmentsRequest, PushTelemetryRequest,
     UnregisterBrokerRequest, UpdateFeaturesRequest,
 };
@@ -213,6 +217,46 @@ fn nobody_has_scram_credentials() {
     let answered = ask(&named);
     assert_eq!(answered.len(), many.len());
     assert!(answered.iter().all(|(_, error)| *error == Some(ResponseError::DuplicateResource)));
+}
+
+/// An answer without a result would be a success to some clients (Sarama, kafka-go).
+#[test]
+fn nobody_is_given_scram_credentials() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let deletions = ["alice", "bob"].map(|user| ScramCredentialDeletion::default().with_name(text(user)));
+    let upsertions = ["carol", "alice"].map(|user| ScramCredentialUpsertion::default().with_name(text(user)));
+    let request = AlterUserScramCredentialsRequest::default().with_deletions(deletions.to_vec());
+    let response = client.call(0, &request.with_upsertions(upsertions.to_vec()));
+    let results: Vec<_> = response.results.iter().map(|one| (one.user.as_str(), one.error_code.err())).collect();
+    let refused = Some(ResponseError::UnsupportedVersion);
+    assert_eq!(results, [("alice", refused), ("bob", refused), ("carol", refused)]);
+    let why = response.results[0].error_message.as_deref();
+    assert!(why.is_some_and(|why| why.contains("no SCRAM")), "{why:?}");
+}
+
+/// As Apache Kafka 4.3 does without an authorizer.
+#[test]
+fn nothing_is_known_of_acls() {
+    let server = Server::shared();
+    let mut client = server.connect();
+    let disabled = Some(ResponseError::SecurityDisabled);
+    for version in 1..=3 {
+        let described = client.call(version, &DescribeAclsRequest::default());
+        assert_eq!(described.error_code.err(), disabled, "version {version}");
+        assert_eq!(described.error_message.as_deref(), Some("No Authorizer is configured on the broker"));
+
+        let refused = (disabled, Some("No Authorizer is configured."));
+        let request = CreateAclsRequest::default().with_creations(vec![AclCreation::default(); 2]);
+        let created = client.call(version, &request).results;
+        let results: Vec<_> = created.iter().map(|one| (one.error_code.err(), one.error_message.as_deref())).collect();
+        assert_eq!(results, [refused, refused], "version {version}");
+
+        let request = DeleteAclsRequest::default().with_filters(vec![DeleteAclsFilter::default(); 2]);
+        let deleted = client.call(version, &request).filter_results;
+        let results: Vec<_> = deleted.iter().map(|one| (one.error_code.err(), one.error_message.as_deref())).collect();
+        assert_eq!(results, [refused, refused], "version {version}");
+    }
 }
 
 /// As Apache Kafka 4.3 has it, field by field: clients tell failure from success by it (aiokafka, KafkaJS).
