@@ -2,6 +2,7 @@
 //!
 //! Behaviour: a share group without members, or one that does not exist yet, goes on from other offsets; what was delivered before does not
 //! count any more. Partitions that do not exist are UNKNOWN_TOPIC_OR_PARTITION, each by itself; one that is named twice is answered once.
+//! What coordinators cannot write in time answers COORDINATOR_NOT_AVAILABLE, is done later in part or as a whole, and ends the connection ([`Context::done_by`]).
 //!
 //! Version notes: none.
 //! Not implemented: nothing.
@@ -18,6 +19,7 @@ use kafka_protocol::messages::alter_share_group_offsets_response::{
 };
 use kafka_protocol::messages::{AlterShareGroupOffsetsRequest, AlterShareGroupOffsetsResponse};
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 
 pub struct AlterShareGroupOffsets;
@@ -27,7 +29,9 @@ impl Handler for AlterShareGroupOffsets {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: AlterShareGroupOffsetsRequest) -> Answer<AlterShareGroupOffsetsResponse> {
-        Answer::Now(alter(&context, request).await.unwrap_or_else(|refused| refused))
+        let altered = context.done_by(Context::deadline(), pin!(alter(&context, request))).await;
+        let late = || Err(refused(ResponseError::CoordinatorNotAvailable, None));
+        Answer::Now(altered.unwrap_or_else(late).unwrap_or_else(|refused| refused))
     }
 
     fn unsupported() -> AlterShareGroupOffsetsResponse {

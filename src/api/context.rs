@@ -8,11 +8,18 @@ use crate::broker::Broker;
 use crate::catalog::Topic;
 use crate::log::Partition;
 use crate::store::Mark;
+use crate::tasks::deadline::within;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+/// How long stage one waits for the disk at least: long for one, and shorter than clients wait for an answer (30 s).
+pub const DISK_PATIENCE: Duration = Duration::from_secs(25);
 
 /// One request's surroundings. Cheap to clone.
 #[derive(Clone)]
@@ -89,6 +96,23 @@ impl Context {
         }
     }
 
+    /// Until when a request that begins now may wait in stage one for what a coordinator writes.
+    #[must_use]
+    pub fn deadline() -> Instant {
+        tokio::time::Instant::now() + DISK_PATIENCE
+    }
+
+    /// What `work` answers, which waits for a coordinator in stage one. `None`: it still does at the `deadline`, as on a full disk. It is dropped then, which
+    /// takes nothing back that a coordinator was handed, and the connection ends, as that of a producer: nobody sees that a client has gone while its
+    /// connection is not read, and those that come again would use up all connections.
+    pub async fn done_by<F: Future + ?Sized>(&self, deadline: Instant, work: Pin<&mut F>) -> Option<F::Output> {
+        let done = within(deadline, work).await;
+        if done.is_none() {
+            self.connection.end();
+        }
+        done
+    }
+
     /// A partition of a topic.
     ///
     /// # Errors
@@ -102,5 +126,29 @@ impl Context {
     #[must_use]
     pub fn client_host(&self) -> String {
         format!("/{}", self.connection.peer.ip().to_canonical())
+    }
+}
+
+#[cfg(test)]
+impl Context {
+    /// A request's of `version`, on a connection of its own to a new broker in memory, whose clock stands at `now`.
+    pub(super) async fn in_memory(version: i16, now: crate::ids::Timestamp) -> Context {
+        let mut config = crate::config::Config::default();
+        config.storage.ephemeral = true;
+        // So that the coordinator is there at once.
+        config.kafka.transaction_state_log_num_partitions = 1;
+        let env = crate::env::Env::manual(now, 1);
+        let address = SocketAddr::from((std::net::Ipv4Addr::LOCALHOST, 0));
+        Context {
+            broker: Broker::open(Arc::new(config), env).await.expect("a broker in memory"),
+            version,
+            client_id: Arc::from("test"),
+            connection: Arc::new(Connection::new(1, address, address)),
+            sessions: Arc::new(FetchSessions::new(0)),
+            share_sessions: Arc::default(),
+            frame_bytes: 0,
+            held: Held::default(),
+            marks: None,
+        }
     }
 }

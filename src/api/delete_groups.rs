@@ -1,6 +1,7 @@
 //! DeleteGroups, key 42, versions 0-2.
 //!
 //! Behaviour: deletes groups without members, and all that they have committed. One result per group, however often it is named.
+//! One whose coordinators cannot begin in time is COORDINATOR_NOT_AVAILABLE, and the connection ends ([`Context::done_by`]).
 //!
 //! Version notes: 2 is flexible.
 //! Not implemented: nothing.
@@ -13,6 +14,7 @@ use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use std::collections::HashSet;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use tracing::warn;
 
 pub struct DeleteGroups;
@@ -24,10 +26,11 @@ impl Handler for DeleteGroups {
     async fn handle(context: Context, request: DeleteGroupsRequest) -> Answer<DeleteGroupsResponse> {
         let mut seen = HashSet::new();
         let mut pending = Vec::new();
+        let deadline = Context::deadline();
         for group in request.groups_names {
             if seen.insert(group.clone()) {
-                let answer = begin(&context, &group).await;
-                pending.push((group, answer));
+                let begun = context.done_by(deadline, pin!(begin(&context, &group))).await;
+                pending.push((group, begun.unwrap_or(Err(GroupError::NotAvailable))));
             }
         }
         Answer::Later(Box::pin(async move {

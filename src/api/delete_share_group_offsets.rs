@@ -1,6 +1,7 @@
 //! DeleteShareGroupOffsets, key 92, version 0.
 //!
 //! Behaviour: a share group without members forgets how far it is in topics; when it reads them again, it starts where its settings say.
+//! What coordinators cannot write in time answers COORDINATOR_NOT_AVAILABLE, is done later in part or as a whole, and ends the connection ([`Context::done_by`]).
 //!
 //! Version notes: none.
 //! Not implemented: nothing.
@@ -16,6 +17,7 @@ use kafka_protocol::messages::delete_share_group_offsets_response::DeleteShareGr
 use kafka_protocol::messages::{DeleteShareGroupOffsetsRequest, DeleteShareGroupOffsetsResponse};
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
+use std::pin::pin;
 use std::sync::Arc;
 
 pub struct DeleteShareGroupOffsets;
@@ -25,7 +27,9 @@ impl Handler for DeleteShareGroupOffsets {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: DeleteShareGroupOffsetsRequest) -> Answer<DeleteShareGroupOffsetsResponse> {
-        Answer::Now(delete(&context, request).await.unwrap_or_else(|refused| refused))
+        let deleted = context.done_by(Context::deadline(), pin!(delete(&context, request))).await;
+        let late = || Err(refused(ResponseError::CoordinatorNotAvailable, None));
+        Answer::Now(deleted.unwrap_or_else(late).unwrap_or_else(|refused| refused))
     }
 
     fn unsupported() -> DeleteShareGroupOffsetsResponse {

@@ -4,6 +4,7 @@
 //! one**: it fixes order (offsets assigned, event queued) and is quick. [`Answer::Later`] is **stage two**: it only waits. The
 //! connection awaits stage one in request order, so five produces in flight share a group commit and still answer in order. Administration (of topics, settings,
 //! quotas, where share groups are) and InitProducerId are carried out in stage one, disk and all: what follows on its connection finds it done.
+//! What waits there for a coordinator has until [`Context::deadline`].
 //!
 //! A new API key is one new file and two lines here: its `mod` and its row in [`TABLE`].
 //!

@@ -12,6 +12,7 @@
 //! needs to; 11 and 12 (KIP-890): see `transactional_produce.rs`; 13 (KIP-516) uses topic ids.
 //! Not implemented: nothing.
 
+use super::context::DISK_PATIENCE;
 use super::errors::{self, ResponseError};
 use super::recompressed::recompressed;
 use super::transactional_produce::{self, Clearance};
@@ -45,8 +46,8 @@ const TOPIC_IDS: i16 = 13;
 /// From here on clients know zstd (KIP-110).
 const ZSTD: i16 = 7;
 
-/// The shortest time-out: long for a disk, and shorter than clients wait for an answer (30 s).
-const TIMEOUT_MIN: Duration = Duration::from_secs(25);
+/// The shortest time-out.
+const TIMEOUT_MIN: Duration = DISK_PATIENCE;
 
 pub struct Produce;
 
@@ -420,39 +421,21 @@ mod tests {
     //! or far off.
 
     use super::*;
-    use crate::api::context::{Connection, Held};
-    use crate::api::fetch_sessions::FetchSessions;
     use crate::catalog::NewTopic;
-    use crate::config::Config;
-    use crate::env::Env;
     use crate::ids::Timestamp;
     use crate::records::BatchBuilder;
     use kafka_protocol::messages::produce_request::PartitionProduceData;
-    use std::net::{Ipv4Addr, SocketAddr};
 
     const NOW: Timestamp = Timestamp(1_700_000_000_000);
     const ALL: i16 = -1;
 
     /// A version 12 request's, of a broker with the topic "t", which has two partitions and these settings.
     async fn context(settings: &[(&str, &str)]) -> Context {
-        let mut config = Config::default();
-        config.storage.ephemeral = true;
-        let broker = Broker::open(Arc::new(config), Env::manual(NOW, 1)).await.expect("a broker in memory");
+        let context = Context::in_memory(12, NOW).await;
         let overrides = settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let topic = NewTopic { partitions: 2, overrides, ..NewTopic::with_defaults("t", &broker.config.kafka) };
-        broker.create_topic(topic).await.expect("a new topic");
-        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        Context {
-            broker,
-            version: 12,
-            client_id: Arc::from("test"),
-            connection: Arc::new(Connection::new(1, address, address)),
-            sessions: Arc::new(FetchSessions::new(0)),
-            share_sessions: Arc::default(),
-            frame_bytes: 0,
-            held: Held::default(),
-            marks: None,
-        }
+        let topic = NewTopic { partitions: 2, overrides, ..NewTopic::with_defaults("t", &context.broker.config.kafka) };
+        context.broker.create_topic(topic).await.expect("a new topic");
+        context
     }
 
     /// One record for each partition.
