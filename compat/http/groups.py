@@ -420,6 +420,8 @@ def reset_moves_a_group_and_ends_its_leases(broker):
     client.consume(topic, group=group, limit=20)
     expect_equal(client.reset(topic, group, "earliest"), {topic: {"0": 0}}, "to earliest")
     expect_equal(values(client.consume(topic, group=group, limit=5)), span(0, 5), "what comes at once: leases do not hold it")
+    client.commit(topic, group, 0, 20)
+    expect_equal(committed(broker, group, topic), 0, "committed, by who was handed 0 to 19 before the reset")
     for to, offset in [("latest", 30), (12, 12), ("1970-01-01T00:00:00Z", 0)]:
         expect_equal(client.reset(topic, group, to), {topic: {"0": offset}}, f"to {to}")
         expect_equal(kafka.committed(broker, group, topic), offset, f"committed after a reset to {to}")

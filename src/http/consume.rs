@@ -147,7 +147,8 @@ pub async fn consume(
     Ok(replay(&caller, point, limit, deadline).await?.respond(&caller.shared))
 }
 
-/// Acknowledges events of a group: those that were handed out together with the one before `offset`, up to it.
+/// Acknowledges events of a group: those that were handed out together with the one before `offset`, up to it. Where the group was moved meanwhile (a
+/// reset, a Kafka client) and that one was not handed out again, it changes nothing.
 #[utoipa::path(post, path = "/topics/{name}/offsets", tag = "events", params(("name" = String, Path)), request_body = Commit, responses(
     (status = 204),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),
@@ -176,7 +177,7 @@ pub async fn commit(caller: Caller, Name(name): Name, Body(commit): Body<Commit>
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Moves a group to another point. Events that are leased are forgotten.
+/// Moves a group to another point. Events that are leased are given up: a commit of them that comes within their lease changes nothing.
 #[utoipa::path(post, path = "/topics/{name}/groups/{group}/reset", tag = "events", request_body = Reset,
     params(("name" = String, Path), ("group" = String, Path)), responses(
     (status = 200, body = ResetDone),
@@ -208,9 +209,14 @@ pub async fn reset(
         shown.entry(caller.http_name(&topic.name).unwrap_or_default().to_owned()).or_default().insert(partition, offset);
     }
     groups::commit(&caller, &id, &offsets).await?;
+    let now = caller.shared.broker.env.steady();
     for (topic, partition) in source.partitions(&topics) {
-        group.partitions.remove(&(topic.id, partition));
+        let offset = offsets.get(&topic.name).and_then(|own| own.get(&partition));
+        if let (Some(offset), Some(leases)) = (offset, group.partitions.get_mut(&(topic.id, partition))) {
+            leases.moved_to(*offset, now);
+        }
     }
+    group.tidy(&caller);
     Ok(Json(ResetDone { offsets: shown }))
 }
 

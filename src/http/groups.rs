@@ -139,16 +139,12 @@ impl Group {
     /// What the coordinator answers.
     pub async fn observe(&mut self, caller: &Caller, id: &str, source: &Source, topics: &[Arc<Topic>]) -> Result<(), HttpError> {
         let committed = committed(caller, id, source, topics).await?;
+        let now = caller.shared.broker.env.steady();
         for (topic, index) in source.partitions(topics) {
-            let key = (topic.id, index);
-            let known = self.partitions.get_mut(&key);
-            match (committed.get(&topic.name).and_then(|own| own.get(&index)), known) {
-                (Some(committed), Some(known)) => known.observe(*committed),
-                (Some(committed), None) => drop(self.partitions.insert(key, PartitionLeases::new(*committed))),
-                (None, Some(known)) if !known.is_committed() => {}
-                // New, or the group was deleted. Where the log begins is found out by reading.
-                (None, _) => drop(self.partitions.insert(key, PartitionLeases::uncommitted(0))),
-            }
+            let offset = committed.get(&topic.name).and_then(|own| own.get(&index)).copied();
+            // Where the log begins is found out by reading.
+            let anew = || offset.map_or_else(|| PartitionLeases::uncommitted(0), PartitionLeases::new);
+            self.partitions.entry((topic.id, index)).or_insert_with(anew).observe(offset, now);
         }
         if !committed.is_empty() && caller.shared.groups.is_renewal_due(caller, id, source.name()) {
             commit(caller, id, &committed).await?;

@@ -11,15 +11,17 @@
 //! * The offset that is committed for the group (and that every Kafka tool shows) is the lowest record that is leased and not acknowledged.
 //! * Where nothing is leased, a commit sets the offset as it is, back too; but not that of a caller that names itself, which says what it has done: one that
 //!   comes late, when others have read on, must not take them back.
-//! * When somebody else moves the group's committed offset (a reset, a Kafka client), the leases are forgotten.
+//! * When somebody moves the group's committed offset (a reset, a Kafka client), the leases end. Whoever has them does not know, and will commit: so
+//!   they stay void ranges until they would have expired, and a commit from within one counts only where the record was handed out again since.
+//!   Else it would move the group back to where it was taken from.
 //!
 //! All of it is soft: after a restart a group goes on at its committed offsets. Owner: [`super::groups`], under the group's lock. Bound:
-//! [`LEASES_MAX`] per partition; then no more is handed out there until some are acknowledged or expire.
+//! [`LEASES_MAX`] per partition; then no more is handed out there until some are acknowledged or expire. Of void ranges as many, the newest.
 
 use crate::ids::Timestamp;
 use std::collections::BTreeMap;
 
-/// Leases of one partition.
+/// Leases of one partition, and void ranges.
 const LEASES_MAX: usize = 10_000;
 
 /// Records that one caller has, from the key of the map to `to`.
@@ -29,6 +31,16 @@ struct Lease {
     to: i64,
     expires: Timestamp,
     worker: Option<String>,
+}
+
+/// Records that somebody had when the group was moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Void {
+    from: i64,
+    /// Exclusive.
+    to: i64,
+    /// When their lease would have expired.
+    expires: Timestamp,
 }
 
 /// One partition of a group.
@@ -46,6 +58,8 @@ pub struct PartitionLeases {
     leases: BTreeMap<i64, Lease>,
     /// The end of what was acknowledged furthest.
     acknowledged: i64,
+    /// In the order in which they became void; they may overlap, and lie below leases.
+    void: Vec<Void>,
 }
 
 /// Records that may be handed out: those in `[from, to)`.
@@ -66,6 +80,7 @@ impl PartitionLeases {
             position: committed,
             leases: BTreeMap::new(),
             acknowledged: committed,
+            void: Vec::new(),
         }
     }
 
@@ -75,20 +90,31 @@ impl PartitionLeases {
         PartitionLeases { is_committed: false, ..PartitionLeases::new(start) }
     }
 
-    /// Whether the group has an offset here.
-    #[must_use]
-    pub fn is_committed(&self) -> bool {
-        self.is_committed
+    /// Takes note of the group's committed offset; `None`: it has none. Void ranges that have expired by `now` are forgotten.
+    pub fn observe(&mut self, committed: Option<i64>, now: Timestamp) {
+        self.void.retain(|void| void.expires > now);
+        match committed {
+            Some(offset) if self.committing == committed => self.committed(offset),
+            // The group was deleted. Where the log begins is found out by reading.
+            None if self.is_committed => self.begin_anew(PartitionLeases::uncommitted(0), now),
+            _ => {}
+        }
+        if let Some(offset) = committed.filter(|offset| *offset != self.committed || !self.is_committed) {
+            self.moved_to(offset, now);
+        }
     }
 
-    /// Takes note of the group's committed offset.
-    pub fn observe(&mut self, committed: i64) {
-        if self.committing == Some(committed) {
-            self.committed(committed);
-        }
-        if committed != self.committed || !self.is_committed {
-            *self = PartitionLeases::new(committed);
-        }
+    /// Somebody moved the group: it goes on at `committed`, and what is out is void.
+    pub fn moved_to(&mut self, committed: i64, now: Timestamp) {
+        self.begin_anew(PartitionLeases::new(committed), now);
+    }
+
+    fn begin_anew(&mut self, anew: PartitionLeases, now: Timestamp) {
+        let mut void = std::mem::take(&mut self.void);
+        let out = self.leases.iter().filter(|(_, lease)| lease.expires > now);
+        void.extend(out.map(|(from, lease)| Void { from: *from, to: lease.to, expires: lease.expires }));
+        void.drain(..void.len().saturating_sub(LEASES_MAX));
+        *self = PartitionLeases { void, ..anew };
     }
 
     /// What may be handed out now: first what has come back, then what is new. `None`: too much is out.
@@ -125,6 +151,11 @@ impl PartitionLeases {
     /// Acknowledges as the file's header says; answers what is to be committed for the group, if that changes; see
     /// [`PartitionLeases::committed`].
     pub fn acknowledge(&mut self, offset: i64, worker: Option<&str>) -> Option<i64> {
+        let last = offset.saturating_sub(1);
+        let holding = self.leases.range(..=last).next_back().filter(|(_, lease)| lease.to > last).map(|(from, _)| *from);
+        if holding.is_none() && self.void.iter().any(|void| (void.from..void.to).contains(&last)) {
+            return None;
+        }
         if self.leases.is_empty() {
             if worker.is_some() && offset < self.committed {
                 return None;
@@ -133,8 +164,6 @@ impl PartitionLeases {
             self.position = if offset < self.committed { offset } else { self.position.max(offset) };
             return self.due();
         }
-        let last = offset.saturating_sub(1);
-        let holding = self.leases.range(..=last).next_back().filter(|(_, lease)| lease.to > last).map(|(from, _)| *from);
         if let Some(from) = holding
             && let Some(lease) = self.leases.remove(&from)
             && lease.to > offset
@@ -181,7 +210,8 @@ impl PartitionLeases {
     /// Whether nothing would be lost by forgetting this: the committed offset says it all.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.leases.is_empty() && self.position == self.committed && self.committing.is_none_or(|offset| offset == self.committed)
+        let nothing_is_out = self.leases.is_empty() && self.void.is_empty();
+        nothing_is_out && self.position == self.committed && self.committing.is_none_or(|offset| offset == self.committed)
     }
 
     /// What is to be committed.
@@ -223,6 +253,12 @@ mod tests {
 
         fn commit(&mut self, offset: i64, worker: Option<&str>) -> i64 {
             self.settle(|leases| leases.acknowledge(offset, worker))
+        }
+
+        /// The group's offset, as whoever asks next finds it.
+        fn observe(&mut self, committed: i64) {
+            self.committed = committed;
+            self.leases.observe(Some(committed), self.now);
         }
 
         fn settle(&mut self, change: impl FnOnce(&mut PartitionLeases) -> Option<i64>) -> i64 {
@@ -334,12 +370,93 @@ mod tests {
     fn a_reset_by_somebody_else_begins_anew() {
         let mut one = Partition::new(10);
         assert_eq!(one.consume(4, None), [0, 1, 2, 3]);
-        one.leases.observe(0);
+        one.observe(0);
         assert_eq!(one.consume(1, None), [4], "nothing happened");
-        one.leases.observe(7);
+        one.observe(7);
         assert_eq!(one.consume(10, None), [7, 8, 9]);
-        one.leases.observe(2);
+        one.observe(2);
         assert_eq!(one.consume(10, None), [2, 3, 4, 5, 6, 7, 8, 9]);
+    }
+
+    #[test]
+    fn a_commit_of_a_page_that_was_out_when_the_group_was_moved_is_ignored() {
+        for worker in [None, Some("slow")] {
+            let mut one = Partition::new(200);
+            one.observe(100);
+            assert_eq!(one.consume(100, worker), (100..200).collect::<Vec<_>>());
+            one.observe(0);
+            assert_eq!(one.commit(200, worker), 0, "where nothing is out");
+            assert_eq!(one.consume(10, Some("quick")), (0..10).collect::<Vec<_>>());
+            assert_eq!(one.commit(200, worker), 0, "and where something is");
+            assert_eq!(one.commit(150, worker), 0, "also a part of it");
+            assert_eq!(one.consume(200, Some("quick")), (10..200).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn what_is_handed_out_again_after_a_move_is_acknowledged_as_ever() {
+        let mut one = Partition::new(20);
+        assert_eq!(one.consume(20, Some("slow")), (0..20).collect::<Vec<_>>());
+        one.leases.moved_to(0, one.now);
+        assert_eq!(one.consume(10, Some("quick")), (0..10).collect::<Vec<_>>());
+        assert_eq!(one.commit(20, Some("slow")), 0, "nobody was handed the record before it again");
+        assert_eq!(one.commit(5, Some("quick")), 5);
+        assert_eq!(one.commit(10, Some("quick")), 10);
+        assert_eq!(one.commit(10, Some("quick")), 10, "its repetition changes nothing");
+        assert_eq!(one.commit(5, None), 10, "nor does one that comes late");
+        assert_eq!(one.consume(10, Some("quick")), (10..20).collect::<Vec<_>>());
+        assert_eq!(one.commit(20, Some("quick")), 20);
+    }
+
+    #[test]
+    fn what_is_void_is_so_until_its_lease_would_have_expired() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, None), [0, 1, 2, 3]);
+        one.leases.moved_to(0, one.now);
+        one.now = Timestamp(LEASE_MS - 1);
+        one.observe(0);
+        assert_eq!(one.commit(4, None), 0);
+        assert!(!one.leases.is_idle(), "what is void must not be forgotten");
+        one.now = Timestamp(LEASE_MS);
+        one.observe(0);
+        assert!(one.leases.is_idle());
+        assert_eq!(one.commit(4, None), 4, "as where nothing is out");
+    }
+
+    #[test]
+    fn what_had_expired_before_the_move_is_not_void() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, None), [0, 1, 2, 3]);
+        one.now = Timestamp(LEASE_MS);
+        one.leases.moved_to(0, one.now);
+        assert!(one.leases.is_idle());
+    }
+
+    #[test]
+    fn a_deleted_group_hears_nobody_who_was_in_it() {
+        let mut one = Partition::new(10);
+        assert_eq!(one.consume(4, None), [0, 1, 2, 3]);
+        one.leases.observe(None, one.now);
+        assert!(!one.leases.is_committed);
+        assert_eq!(one.leases.acknowledge(4, None), None);
+        assert_eq!(one.consume(10, None), (0..10).collect::<Vec<_>>());
+        one.leases.observe(None, one.now);
+        assert_eq!(one.leases.acknowledge(10, None), Some(10), "nothing has happened since");
+    }
+
+    #[test]
+    fn of_what_is_void_the_newest_is_kept() {
+        let mut leases = PartitionLeases::new(0);
+        for at in 0..3 {
+            leases.hand_out(Range { from: at, to: NEW }, at + 1, at + 1, Timestamp(LEASE_MS), None);
+        }
+        leases.moved_to(10, Timestamp(0));
+        for at in 10..10 + i64::try_from(LEASES_MAX).expect("it is small") {
+            leases.hand_out(Range { from: at, to: NEW }, at + 1, at + 1, Timestamp(LEASE_MS), None);
+        }
+        leases.moved_to(0, Timestamp(0));
+        assert_eq!(leases.void.len(), LEASES_MAX);
+        assert_eq!(leases.void.first().map(|void| void.from), Some(10));
     }
 
     #[test]
@@ -348,8 +465,8 @@ mod tests {
         assert_eq!(one.consume(10, Some("a")), (0..10).collect::<Vec<_>>());
         assert_eq!(one.consume(10, Some("b")), (10..20).collect::<Vec<_>>());
         assert_eq!(one.leases.acknowledge(5, Some("a")), Some(5), "and whoever waits for it goes away");
-        one.leases.observe(5);
-        assert_eq!(one.commit(20, Some("b")), 0, "a still holds 5 to 9");
+        one.observe(5);
+        assert_eq!(one.commit(20, Some("b")), 5, "a still holds 5 to 9");
         one.now = Timestamp(LEASE_MS);
         assert_eq!(one.consume(10, Some("b")), [5, 6, 7, 8, 9]);
     }
