@@ -93,6 +93,21 @@ def a_schema_is_set_shown_and_taken_away(broker):
 
 
 @suite.test
+def a_schema_that_another_refers_to_stays_and_so_does_what_its_topic_asks(broker):
+    client, topic, made = with_schema(broker, on_invalid="dead-letter")
+    other = fresh("refers")
+    client.create(other, partitions=1)
+    schema = {"type": "object", "properties": {"order": {"$ref": "order.json"}}}
+    references = [{"name": "order.json", "subject": made["subject"], "version": made["version"]}]
+    client.call("PUT", schema_path(other), {"schema": schema, "references": references}).success()
+    expect_error(client.call("DELETE", schema_path(topic)), 409, made["subject"])
+    expect_equal(client.get(schema_path(topic)), made, "GET after the refusal")
+    client.delete(schema_path(other))
+    client.delete(schema_path(topic))
+    client.produce(topic, "anything")
+
+
+@suite.test
 def both_path_styles_and_both_ways_to_write_a_schema_do_the_same(broker):
     for root in ["", "/projects/some-project"]:
         client, topic = broker.api(root), fresh("styles")

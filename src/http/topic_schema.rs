@@ -11,6 +11,7 @@ use crate::catalog::Topic;
 use crate::config::validation::{self, Depth, OnInvalid, SubjectName};
 use crate::schema::stored::Own;
 use crate::schema::{Deleted, Deletion, Format, Level, Reference, Registration, RegistryError, Subject, Version};
+use crate::tasks;
 use axum::Json;
 use axum::http::StatusCode;
 use kafka_protocol::messages::IncrementalAlterConfigsRequest;
@@ -30,6 +31,7 @@ const VALIDATION: &str = "value.schema.validation";
 const CONFLUENT: &str = "confluent.value.schema.validation";
 const VERSION: &str = "value.schema.version";
 const ON_INVALID: &str = "on.invalid.record";
+const SETTINGS: [&str; 4] = [VALIDATION, CONFLUENT, ON_INVALID, VERSION];
 
 /// A schema for the values of a topic.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -125,20 +127,23 @@ pub async fn put(caller: Caller, Name(name): Name, Body(new): Body<NewTopicSchem
     for reference in registration.references.iter().filter_map(|reference| Subject::parse(&reference.subject)) {
         check_own(&caller, &reference)?;
     }
-    // Each step is durable by itself: what a failure leaves undone, the same request does.
-    registry.register(subject.clone(), registration).await.map_err(refusal)?;
-    if level.is_some() {
-        registry.set_config(subject, Own { level, ..Own::default() }).await.map_err(refusal)?;
-    }
     let depth = match validation {
         ValidationDepth::None => "none",
         ValidationDepth::Id => "id",
         ValidationDepth::Full => "full",
     };
     let bad = if on_invalid == InvalidEvents::Refuse { "refuse" } else { "dead-letter" };
-    // The new version counts, also where another one was pinned.
-    alter(&caller, &topic, &[(VALIDATION, Some(depth)), (ON_INVALID, Some(bad)), (VERSION, None)]).await?;
-    find(&caller, &name).map(Json)
+    tasks::to_the_end("give a topic a schema", async move {
+        // Each step is durable by itself: what a failure leaves undone, the same request does.
+        registry.register(subject.clone(), registration).await.map_err(refusal)?;
+        if level.is_some() {
+            registry.set_config(subject, Own { level, ..Own::default() }).await.map_err(refusal)?;
+        }
+        // The new version counts, also where another one was pinned.
+        alter(&caller, &topic, &[(VALIDATION, Some(depth)), (ON_INVALID, Some(bad)), (VERSION, None)]).await?;
+        find(&caller, &name).map(Json)
+    })
+    .await
 }
 
 /// What the topic asks of its values.
@@ -161,13 +166,20 @@ pub async fn delete(caller: Caller, Name(name): Name) -> Result<StatusCode, Http
     }
     let subject = subject_of(&topic)?;
     check_own(&caller, &subject)?;
-    // First what may be refused.
-    match caller.shared.broker.schemas.delete_subject(subject, Deletion::Soft).await {
-        Ok(_) | Err(RegistryError::SubjectNotFound(_) | RegistryError::SubjectSoftDeleted(_)) => {}
-        Err(error) => return Err(refusal(error)),
-    }
-    alter(&caller, &topic, &[(VALIDATION, None), (CONFLUENT, None), (ON_INVALID, None), (VERSION, None)]).await?;
-    Ok(StatusCode::NO_CONTENT)
+    let registry = caller.shared.broker.schemas.clone();
+    tasks::to_the_end("take a topic's schema away", async move {
+        // First the settings: a topic that asks for a schema and has none takes no event, and a crash may come after any step.
+        alter(&caller, &topic, &SETTINGS.map(|setting| (setting, None::<&str>))).await?;
+        match registry.delete_subject(subject, Deletion::Soft).await {
+            Ok(_) | Err(RegistryError::SubjectNotFound(_) | RegistryError::SubjectSoftDeleted(_)) => Ok(StatusCode::NO_CONTENT),
+            Err(error) => {
+                let before = SETTINGS.map(|setting| (setting, topic.overrides.get(setting).map(String::as_str)));
+                alter(&caller, &topic, &before).await?;
+                Err(refusal(error))
+            }
+        }
+    })
+    .await
 }
 
 impl NewTopicSchema {
