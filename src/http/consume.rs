@@ -199,19 +199,19 @@ pub async fn reset(
     let topics = source.topics(&caller)?;
     groups::check_memberless(&caller, &id).await?;
     let mut group = caller.shared.groups.lock(&caller, &id).await?;
-    let (mut offsets, mut shown) = (Offsets::new(), Offsets::new());
+    let (mut offsets, mut shown) = (groups::Offsets::new(), Offsets::new());
     for (topic, partition) in source.partitions(&topics) {
         // An offset outside of what there is would be met as an error by the next reader.
         let start = From::Earliest.offset(&caller, topic, partition).await?;
         let end = From::Latest.offset(&caller, topic, partition).await?;
         let offset = to.offset(&caller, topic, partition).await?.clamp(start, end.max(start));
-        offsets.entry(topic.name.clone()).or_default().insert(partition, offset);
+        offsets.entry(topic.id).or_default().insert(partition, offset);
         shown.entry(caller.http_name(&topic.name).unwrap_or_default().to_owned()).or_default().insert(partition, offset);
     }
     groups::commit(&caller, &id, &offsets).await?;
     let now = caller.shared.broker.env.steady();
     for (topic, partition) in source.partitions(&topics) {
-        let offset = offsets.get(&topic.name).and_then(|own| own.get(&partition));
+        let offset = offsets.get(&topic.id).and_then(|own| own.get(&partition));
         if let (Some(offset), Some(leases)) = (offset, group.partitions.get_mut(&(topic.id, partition))) {
             leases.moved_to(*offset, now);
         }
@@ -277,11 +277,11 @@ async fn settle(
     topics: &[Arc<Topic>],
     mut change: impl FnMut(&mut PartitionLeases) -> Option<i64>,
 ) -> Result<(), HttpError> {
-    let mut due = Offsets::new();
+    let mut due = groups::Offsets::new();
     for (topic, partition) in source.partitions(topics) {
         let Some(leases) = group.partitions.get_mut(&(topic.id, partition)) else { continue };
         if let Some(offset) = change(leases) {
-            due.entry(topic.name.clone()).or_default().insert(partition, offset);
+            due.entry(topic.id).or_default().insert(partition, offset);
         }
     }
     if due.is_empty() {
@@ -289,7 +289,7 @@ async fn settle(
     }
     groups::commit(caller, id, &due).await?;
     for (topic, partition) in source.partitions(topics) {
-        let offset = due.get(&topic.name).and_then(|own| own.get(&partition));
+        let offset = due.get(&topic.id).and_then(|own| own.get(&partition));
         if let (Some(offset), Some(leases)) = (offset, group.partitions.get_mut(&(topic.id, partition))) {
             leases.committed(*offset);
         }

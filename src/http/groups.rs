@@ -7,7 +7,6 @@
 use super::caller::Caller;
 use super::errors::{HttpError, Refusal};
 use super::leases::PartitionLeases;
-use super::records::{Offsets, name_of};
 use super::source::Source;
 use crate::api::Handler;
 use crate::api::consumer_group_describe::ConsumerGroupDescribe;
@@ -26,15 +25,15 @@ use kafka_protocol::messages::{
     OffsetCommitResponse, OffsetFetchResponse, TopicName,
 };
 use kafka_protocol::protocol::StrBytes;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::OwnedMutexGuard;
-use uuid::Uuid;
 
 const FIND_COORDINATOR: i16 = 4;
-const OFFSET_COMMIT: i16 = 8;
-const OFFSET_FETCH: i16 = 8;
+/// Names topics by id: one that was made anew under the same name is another one (KIP-848).
+const OFFSET_COMMIT: i16 = 10;
+const OFFSET_FETCH: i16 = 10;
 const DESCRIBE_GROUPS: i16 = 5;
 const CONSUMER_GROUP_DESCRIBE: i16 = 0;
 /// Groups with leases.
@@ -49,6 +48,9 @@ const PAUSE: Duration = Duration::from_millis(20);
 
 /// A partition of a topic; a topic that is created anew is another one.
 pub type PartitionKey = (TopicId, i32);
+
+/// Offsets of a group, by topic and partition.
+pub type Offsets = BTreeMap<TopicId, BTreeMap<i32, i64>>;
 
 /// What is handed out to whom, of all groups.
 #[derive(Debug, Default)]
@@ -141,7 +143,7 @@ impl Group {
         let committed = committed(caller, id, source, topics).await?;
         let now = caller.shared.broker.env.steady();
         for (topic, index) in source.partitions(topics) {
-            let offset = committed.get(&topic.name).and_then(|own| own.get(&index)).copied();
+            let offset = committed.get(&topic.id).and_then(|own| own.get(&index)).copied();
             // Where the log begins is found out by reading.
             let anew = || offset.map_or_else(|| PartitionLeases::uncommitted(0), PartitionLeases::new);
             self.partitions.entry((topic.id, index)).or_insert_with(anew).observe(offset, now);
@@ -160,14 +162,14 @@ impl Group {
     }
 }
 
-/// The committed offsets of a group in these topics; partitions without one are left out.
+/// The committed offsets of a group in these topics; partitions without one are left out, and so are those of topics that are gone.
 ///
 /// # Errors
 /// What the coordinator answers.
 pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc<Topic>]) -> Result<Offsets, HttpError> {
     let asked = topics.iter().map(|topic| {
         let partitions = source.partitions(std::slice::from_ref(topic)).map(|(_, index)| index).collect();
-        offset_fetch::Topic { name: name_of(topic), id: Uuid::nil(), partitions }
+        offset_fetch::Topic { name: TopicName::default(), id: topic.id.0, partitions }
     });
     let group = offset_fetch::Group { id: group_id(id), member_id: None, member_epoch: -1, topics: Some(asked.collect()) };
     let request = OffsetFetchRequest { head: Default::default(), groups: vec![group] };
@@ -177,7 +179,7 @@ pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc
     for group in &response.groups {
         for topic in &group.topics {
             for partition in topic.partitions.iter().filter(|partition| partition.committed_offset >= 0) {
-                offsets.entry(topic.name.to_string()).or_default().insert(partition.partition_index, partition.committed_offset);
+                offsets.entry(TopicId(topic.topic_id)).or_default().insert(partition.partition_index, partition.committed_offset);
             }
         }
     }
@@ -187,7 +189,8 @@ pub async fn committed(caller: &Caller, id: &str, source: &Source, topics: &[Arc
 /// Commits offsets for a group without members.
 ///
 /// # Errors
-/// [`Refusal::Conflict`] when Kafka clients are in the group; else what the coordinator answers.
+/// [`Refusal::Conflict`] when Kafka clients are in the group; [`Refusal::NotFound`] when a topic was deleted meanwhile, also where there is another one of its
+/// name now; else what the coordinator answers.
 pub async fn commit(caller: &Caller, id: &str, offsets: &Offsets) -> Result<(), HttpError> {
     let topics = offsets.iter().map(|(topic, partitions)| {
         let partitions = partitions.iter().map(|(partition, offset)| {
@@ -197,8 +200,7 @@ pub async fn commit(caller: &Caller, id: &str, offsets: &Offsets) -> Result<(), 
                 .with_committed_leader_epoch(-1)
                 .with_committed_metadata(Some(StrBytes::from_static_str("")))
         });
-        let name = TopicName(StrBytes::from_string(topic.clone()));
-        offset_commit::Topic { name, id: Uuid::nil(), partitions: partitions.collect() }
+        offset_commit::Topic { name: TopicName::default(), id: topic.0, partitions: partitions.collect() }
     });
     let topics = topics.collect();
     let head = offset_commit::Head::default().with_group_id(group_id(id)).with_generation_id_or_member_epoch(-1);
