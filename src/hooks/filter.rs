@@ -3,8 +3,8 @@
 use crate::records::json;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 use std::collections::BTreeMap;
 
 /// Conditions of one endpoint.
@@ -69,11 +69,45 @@ impl Filters {
         }
         let Some(bytes) = value else { return false };
         match serde_json::from_slice::<Value>(bytes) {
-            Ok(value) => self.data.iter().all(|(pointer, wanted)| value.pointer(pointer) == Some(wanted)),
+            Ok(value) => {
+                self.data.iter().all(|(pointer, wanted)| value.pointer(pointer).is_some_and(|found| is_same(found, wanted)))
+            }
             // JSON that cannot be looked into (nested too deeply, a number that is out of range) is wanted, rather than lost.
             Err(_) => serde_json::from_slice::<&RawValue>(bytes).is_ok(),
         }
     }
+}
+
+/// Whether two values are the same. Numbers are by what they are worth: producers write 5 as 5.0, too.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => is_same_number(one, other),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let has = |(name, value): (&String, &Value)| other.get(name).is_some_and(|other| is_same(value, other));
+            one.len() == other.len() && one.iter().all(has)
+        }
+        _ => one == other,
+    }
+}
+
+fn is_same_number(one: &Number, other: &Number) -> bool {
+    match (integer(one), integer(other)) {
+        (Some(one), Some(other)) => one == other,
+        // With a fraction, or too large: such a number is no integer's.
+        (None, None) => one == other,
+        _ => false,
+    }
+}
+
+/// The integer that a number exactly is. Floats from 2^64 on count as none: what is written as an integer lies below.
+fn integer(number: &Number) -> Option<i128> {
+    let whole = number.as_i64().map(i128::from).or_else(|| number.as_u64().map(i128::from));
+    // Within this bound a float without a fraction is an integer of 128 bits, exactly.
+    let exact = |float: &f64| float.fract() == 0.0 && float.abs() < 2.0_f64.powi(64);
+    whole.or_else(|| number.as_f64().filter(exact).map(|float| float as i128))
 }
 
 #[cfg(test)]
@@ -108,6 +142,28 @@ mod tests {
         assert!(wanted.take(&[], Some(br#"{"a": null}"#)));
         assert!(Filters::default().take(&[], None), "no condition");
         assert!(!filters(r#"{"headers": {"a": ""}}"#).take(&[header("a", None)], None), "a null is not empty");
+    }
+
+    #[test]
+    fn numbers_are_compared_by_what_they_are_worth() {
+        let takes = |wanted: &str, found: &str| {
+            filters(&format!(r#"{{"data": {{"/a": {wanted}}}}}"#)).take(&[], Some(format!(r#"{{"a": {found}}}"#).as_bytes()))
+        };
+        for found in ["5", "5.0", "5e0", "0.5e1"] {
+            assert!(takes("5", found) && takes(found, "5.0"), "{found}");
+            assert!(takes(r#"{"x": [1, 5]}"#, &format!(r#"{{"x": [1.0, {found}]}}"#)), "{found} within others");
+        }
+        for found in ["5.5", "-5", "6.0", r#""5""#, "true", "null", "[5]"] {
+            assert!(!takes("5", found), "{found}");
+        }
+        assert!(takes("0", "-0.0") && takes("5.5", "55e-1") && takes("1e300", "1e300"));
+        assert!(takes("18446744073709551615", "18446744073709551615"));
+        assert!(!takes("18446744073709551615", "-1"));
+        // 2^53, above which not every integer is a float; the last one is read as 2^64.
+        assert!(takes("9007199254740992", "9007199254740992.0") && !takes("9007199254740993", "9007199254740992.0"));
+        assert!(!takes("18446744073709551615", "18446744073709551615.0"));
+        assert!(!takes(r#"{"x": 1}"#, r#"{"x": 1, "y": 2}"#) && !takes("[1]", "[1, 2]"));
+        assert!(takes(r#"{"x": 1, "y": 2}"#, r#"{"y": 2, "x": 1}"#), "names have no order");
     }
 
     #[test]
