@@ -116,6 +116,22 @@ def what_will_not_be_sent_any_more_is_cancelled(broker):
 
 
 @suite.test
+def what_the_filters_do_not_take_any_more_is_cancelled(broker):
+    """An event that was noted as pending when it was sent, and is not taken when the endpoint comes to it."""
+    hooks, name = webhooks(broker), fresh("filtered")
+    with Receiver() as receiver:
+        hooks.create(name, receiver.url(), events=[])
+        hooks.disable(name)
+        hooks.send("order.paid", {"total": 1}, endpoints=[name])
+        [pending] = hooks.settled(name, 1, "pending")
+        hooks.update(name, filters={"data": {"/total": 2}})
+        hooks.enable(name)
+        [cancelled] = hooks.settled(name, 1, "cancelled")
+        expect_equal((cancelled["delivery_id"], cancelled["attempts"]), (pending["delivery_id"], 0), "what is cancelled")
+        expect_equal((bool(cancelled["error_message"]), len(receiver.requests)), (True, 0), "reason, and requests")
+
+
+@suite.test
 def deliveries_are_still_told_after_kill_9(broker):
     topic = fresh("kept")
     with Receiver(odd_fail) as receiver:

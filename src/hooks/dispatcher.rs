@@ -354,6 +354,7 @@ impl Dispatcher {
         let now = self.now();
         let may_send = self.may_send();
         let mut is_stale = false;
+        let mut unwanted = Vec::new();
         for ((key, one), page) in wanted.iter().zip(pages) {
             is_stale |= page.is_gone;
             if page.is_outside {
@@ -362,10 +363,11 @@ impl Dispatcher {
             }
             let Some(name) = self.scope.own_name(&one.topic.name) else { continue };
             for record in &page.records {
+                let place = Place { lane: *key, offset: record.offset };
                 if !takes(&self.endpoint, name, &self.shared.settings().dead_letter_topic, record) {
+                    unwanted.push(place);
                     continue;
                 }
-                let place = Place { lane: *key, offset: record.offset };
                 let order = self.endpoint.record.settings.ordered.then(|| order_of(record));
                 self.progress.read(place, order, now);
                 if may_send
@@ -383,6 +385,8 @@ impl Dispatcher {
                 self.is_touched = true;
             }
         }
+        // Some may have been noted as pending, or been tried, before the endpoint was changed.
+        self.cancel(&unwanted);
         self.is_touched |= self.progress.close_finished();
         is_stale
     }

@@ -14,8 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tracing::{debug, info, warn};
 
-/// Why an event is not sent again.
-const CANCELLED: &str = "it is not sent again: its topic was deleted or is none of the endpoint's any more, or the endpoint's group was moved past it";
+/// Why an event is not sent.
+const CANCELLED: &str = "it is not sent, or not again: its topic was deleted, the endpoint does not take it any more, or the endpoint's group was moved past it";
 
 impl Dispatcher {
     /// What becomes of an event after something was done for it.
@@ -162,7 +162,7 @@ impl Dispatcher {
         jobs.push(tasks::owned("webhook dead letter", letter));
     }
 
-    /// Tells of events whose lanes were forgotten that they will not be sent again, of those that no other lane has.
+    /// Tells of events whose lanes were forgotten, or that are not wanted any more, that they will not be sent: of those that no lane has.
     pub(super) fn cancel(&self, forgotten: &[Place]) {
         let mut over: HashMap<(i32, i64), Vec<Place>> = HashMap::new();
         for place in forgotten.iter().filter(|place| !self.progress.is_to_come(**place)) {
@@ -173,7 +173,7 @@ impl Dispatcher {
         }
         // Of any topic: the names that the history has say nothing of one that was deleted.
         let places = |one: &Delivery| one.origin.as_ref().and_then(|origin| over.get(&(origin.partition, origin.offset)));
-        // Of what was never tried there is nothing to tell; what is among the dead letters stays there.
+        // Of what nobody was told of there is nothing to tell; what is among the dead letters stays there.
         let is_pending = |one: &Delivery| one.status == Status::Pending && places(one).is_some();
         for known in self.shared.history.list(&self.endpoint.record.id, usize::MAX, is_pending) {
             if places(&known).is_some_and(|places| places.iter().any(|place| self.message_id(*place) == known.id)) {
