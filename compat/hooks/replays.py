@@ -2,6 +2,7 @@
 
 import time
 
+import kafka_client as kafka
 from api import all_of, expect_error, moment, now, topic_path
 from receiver import Receiver, Reply
 from suite import eventually, expect_equal, fresh
@@ -54,6 +55,16 @@ def deliveries_are_told_newest_first_with_all_there_is_to_know(broker):
             expect_equal(abs((moment(each["created_at"]) - now()).total_seconds()) < 110, True, f"created_at {each['created_at']}")
             expect_equal(hooks.delivery(topic, each["delivery_id"]), each, "the same, asked for alone")
         expect_equal({each["delivery_id"] for each in found}, {request.id for request in receiver.requests}, "delivery_id is the webhook-id")
+
+
+@suite.test
+def created_at_is_when_the_server_saw_an_event_whatever_its_producer_says(broker):
+    topic, begun = fresh("dated"), now()
+    with Receiver() as receiver:
+        made(broker, topic, receiver)
+        kafka.produce(broker, topic, [{"value": "1", "timestamp": round(time.time() * 1000) - 24 * 60 * 60 * 1000}])
+        [found] = webhooks(broker).settled(topic, 1)
+        expect_equal((moment(found["created_at"]) - begun).total_seconds() > -1, True, f"created_at {found['created_at']}, after {begun}")
 
 
 @suite.test

@@ -16,7 +16,6 @@ use super::slots::{SLOW, Standing};
 use super::wanted::{ENDPOINT_ID, SOURCE_TOPIC};
 use crate::catalog::Topic;
 use crate::config::hooks::EVENTS_TOPIC;
-use crate::ids::Timestamp;
 use bytes::Bytes;
 use reqwest::Url;
 use std::collections::BTreeMap;
@@ -57,8 +56,6 @@ pub type Began = Arc<OnceLock<Instant>>;
 pub struct About {
     pub id: String,
     pub event_type: String,
-    /// Of the event.
-    pub timestamp: Timestamp,
 }
 
 /// What became of it.
@@ -103,7 +100,7 @@ pub async fn attempt(job: Job) -> Done {
                     let id = endpoint.message_id(topic.id, place.lane.partition, place.offset);
                     let is_published = topic_name == EVENTS_TOPIC;
                     if let Some(bytes) = record.omitted {
-                        let about = About { id, event_type: topic_name, timestamp: record.timestamp };
+                        let about = About { id, event_type: topic_name };
                         return Done::TooLarge { about, bytes };
                     }
                     let message = Message::new(id, &topic_name, place.lane.partition, &record, is_published);
@@ -116,8 +113,8 @@ pub async fn attempt(job: Job) -> Done {
         }
     };
     let Loaded { message, mut room } = loaded;
-    let Message { id, event_type, body, timestamp } = message;
-    let about = About { id: id.clone(), event_type, timestamp };
+    let Message { id, event_type, body } = message;
+    let about = About { id: id.clone(), event_type };
     if body.len() > body_bytes {
         return Done::TooLarge { about, bytes: body.len() };
     }

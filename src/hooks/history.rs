@@ -72,8 +72,11 @@ impl History {
         self.handlers.broker.config.hooks.deliveries_kept
     }
 
-    /// Takes note of a delivery as it is now.
-    pub fn record(&self, endpoint: &str, delivery: Delivery) {
+    /// Takes note of a delivery as it is now; of one that is known, when it was first seen stays, also over a restart.
+    pub fn record(&self, endpoint: &str, mut delivery: Delivery) {
+        if let Some(known) = self.rings().get(endpoint).and_then(|ring| ring.get(&delivery.id)) {
+            delivery.created = known.created;
+        }
         let entry = Entry { endpoint: endpoint.to_owned(), delivery };
         // Texts and numbers always have a JSON form.
         let json = serde_json::to_vec(&entry).map(Bytes::from).unwrap_or_default();

@@ -28,8 +28,6 @@ pub struct Message {
     pub id: String,
     pub event_type: String,
     pub body: Bytes,
-    /// Of the event.
-    pub timestamp: Timestamp,
 }
 
 #[derive(Serialize)]
@@ -109,7 +107,7 @@ impl Message {
             headers: headers.map(|(name, value)| (text(name), value.as_deref().map(Text::of))).collect(),
         };
         let body = to_bytes(&body);
-        Message { id, event_type, body, timestamp: record.timestamp }
+        Message { id, event_type, body }
     }
 
     /// An event that is in no topic.
@@ -127,7 +125,7 @@ impl Message {
             headers: BTreeMap::new(),
         };
         let body = to_bytes(&body);
-        Message { id, event_type, body, timestamp: now }
+        Message { id, event_type, body }
     }
 }
 

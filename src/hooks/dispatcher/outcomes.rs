@@ -214,12 +214,12 @@ impl Dispatcher {
     fn delivery(&self, place: Place, about: &About) -> Delivery {
         let topic = self.lanes.topic(place.lane.topic).and_then(|topic| self.scope.own_name(&topic.name));
         let origin = topic.map(|topic| Origin { topic: topic.to_owned(), partition: place.lane.partition, offset: place.offset });
-        let delivery = Delivery::new(about.id.clone(), about.event_type.clone(), origin, about.timestamp);
-        Delivery { updated: self.now(), ..delivery }
+        // Not the event's time: that is its producer's word.
+        Delivery::new(about.id.clone(), about.event_type.clone(), origin, self.now())
     }
 
     fn about_missing(&self, place: Place) -> About {
         let topic = self.lanes.topic(place.lane.topic).and_then(|topic| self.scope.own_name(&topic.name));
-        About { id: self.message_id(place), event_type: topic.unwrap_or_default().to_owned(), timestamp: self.now() }
+        About { id: self.message_id(place), event_type: topic.unwrap_or_default().to_owned() }
     }
 }
