@@ -42,6 +42,11 @@ def an_endpoint_of_which_little_is_said_has_defaults(broker):
     found = hooks.create(name, URL)
     kept = {field: found.get(field) for field in ("events", "metadata", "enabled", "ordered")}
     expect_equal(kept, {"events": [], "metadata": {}, "enabled": True, "ordered": False}, "defaults")
+    optional = ["events", "description", "metadata", "filters", "ordered", "enabled", "timeout_ms", "concurrency", "secret"]
+    nulls = hooks.create(fresh("bare"), URL, **dict.fromkeys(optional))
+    of_its_own = {"endpoint_id", "name", "secret", "created_at", "group"}
+    expect_equal(without(nulls, *of_its_own), without(found, *of_its_own), "where nothing is said with null")
+    expect_equal(hooks.update(name, **dict.fromkeys(["events", "metadata", "filters", "ordered", "enabled"])), found, "after a change of nothing")
     other = hooks.create(fresh("bare"), URL)
     expect_equal(other["secret"] == found["secret"] or other["endpoint_id"] == found["endpoint_id"], False, "another one has the same secret or id")
 

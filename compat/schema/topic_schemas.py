@@ -175,6 +175,8 @@ def validation_may_be_left_out_or_turned_off(broker):
     expect_422(client.call("POST", f"{topic_path(topic)}/produce", {"value": BAD}), [0])
     minimal = client.call("PUT", schema_path(topic), {"type": "JSON", "schema": json.loads(JSON.first)}).success()
     expect_equal((minimal["on_invalid"], minimal["version"]), ("refuse", 1), "what is not said")
+    nulls = dict.fromkeys(["type", "references", "validation", "on_invalid", "compatibility"])
+    expect_equal(client.call("PUT", schema_path(topic), {"schema": json.loads(JSON.first), **nulls}).success(), minimal, "or is said with null")
 
 
 @suite.test

@@ -43,8 +43,7 @@ pub struct NewTopicSchema {
     /// JSON Schema and Avro as JSON, or as a text with that in it; Protobuf as a text.
     pub schema: Value,
     /// Other schemas that this one names.
-    #[serde(default)]
-    pub references: Vec<TopicSchemaReference>,
+    pub references: Option<Vec<TopicSchemaReference>>,
     /// How closely values are looked at: `full` without.
     pub validation: Option<ValidationDepth>,
     /// What becomes of a value that does not fit: `refuse` without.
@@ -194,7 +193,7 @@ impl NewTopicSchema {
             Value::Object(_) | Value::Bool(_) | Value::Array(_) if format != Format::Protobuf => self.schema.to_string(),
             _ => return Err(HttpError::invalid("the body, schema: expected a text, or for JSON and AVRO the schema itself")),
         };
-        let references = self.references.into_iter();
+        let references = self.references.into_iter().flatten();
         let references =
             references.map(|one| Reference { name: one.name, subject: one.subject, version: one.version.unwrap_or(-1) });
         Ok(Registration { format, text, references: references.collect(), ..Registration::default() })

@@ -20,7 +20,7 @@ use utoipa::ToSchema;
 /// The longest time for which two secrets sign.
 const OVERLAP_MS_MAX: i64 = 90 * 24 * 60 * 60 * 1000;
 
-/// An endpoint to be made.
+/// An endpoint to be made. `null` for an optional field is as if it were left out.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct NewEndpoint {
@@ -30,18 +30,14 @@ pub struct NewEndpoint {
     #[schema(max_length = 2048, example = "https://crm.example.com/in")]
     pub url: String,
     /// Topics and patterns whose events are delivered: `order.placed`, `order.*`, `**.failed`. Without any, the endpoint gets what is sent to it by name.
-    #[serde(default)]
     #[schema(max_items = 100)]
-    pub events: Vec<String>,
+    pub events: Option<Vec<String>>,
     #[schema(max_length = 1000)]
     pub description: Option<String>,
-    #[serde(default)]
-    pub metadata: BTreeMap<String, String>,
-    #[serde(default)]
-    pub filters: EndpointFilters,
+    pub metadata: Option<BTreeMap<String, String>>,
+    pub filters: Option<EndpointFilters>,
     /// Events of one key are delivered one after the other: one that fails holds back the later ones of its key.
-    #[serde(default)]
-    pub ordered: bool,
+    pub ordered: Option<bool>,
     pub enabled: Option<bool>,
     /// Instead of `hooks.timeout_ms`.
     #[schema(minimum = 100, maximum = 600000)]
@@ -195,11 +191,11 @@ pub async fn create_endpoint(
         name: new.name,
         settings: Settings {
             url: new.url,
-            events: new.events,
-            filters: new.filters.into_filters(),
+            events: new.events.unwrap_or_default(),
+            filters: new.filters.unwrap_or_default().into_filters(),
             description: new.description,
-            metadata: new.metadata,
-            ordered: new.ordered,
+            metadata: new.metadata.unwrap_or_default(),
+            ordered: new.ordered.unwrap_or_default(),
             timeout_ms: new.timeout_ms,
             concurrency: new.concurrency,
         },
