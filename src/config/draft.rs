@@ -81,6 +81,7 @@ impl Draft {
         }
         self.config.http.check(self.config.schema.address())?;
         self.config.hooks.check()?;
+        self.config.http.check_webhooks(&self.config.hooks.dead_letter_topic)?;
         if self.config.kafka.explicit != self.explicit {
             self.config.kafka = KafkaSettings::new(self.explicit.clone())?;
         }

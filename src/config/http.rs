@@ -1,6 +1,7 @@
 //! `[http]`: the listener for HTTP, who may use it, and what one request may take.
 
 use super::address::split_address;
+use super::hooks::EVENTS_TOPIC;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
@@ -108,6 +109,26 @@ impl Http {
             HttpAuth::Keys => Ok(()),
         }
     }
+
+    /// Whether each project has the topics that webhooks write for it: a longer prefix of another one would make them the other's, which could read them, and
+    /// nothing would be delivered. `dead_letters`: what projects call the topic of what was given up.
+    pub(super) fn check_webhooks(&self, dead_letters: &str) -> Result<(), String> {
+        for (id, project) in &self.projects {
+            let prefix = &project.topic_prefix;
+            for (name, or) in [(EVENTS_TOPIC, ""), (dead_letters, ", or set hooks.dead_letter_topic")] {
+                let topic = format!("{prefix}{name}");
+                let is_other = |other: &str| other.len() > prefix.len() && topic.starts_with(other);
+                if let Some((other, holder)) = self.projects.iter().find(|(_, other)| is_other(&other.topic_prefix)) {
+                    return Err(format!(
+                        "the webhooks of http.projects.{id} write to the topic {topic:?}, which the topic_prefix of http.projects.{other} \
+                         ({:?}) makes a topic of that project; give one of them another topic_prefix{or}",
+                        holder.topic_prefix
+                    ));
+                }
+            }
+        }
+        Ok(())
+    }
 }
 
 fn is_loopback(listen: &str) -> bool {
@@ -174,4 +195,43 @@ fn parse_hash(text: &str) -> Option<[u8; 32]> {
         *byte = u8::from_str_radix(digits.get(2 * at..2 * at + 2)?, 16).ok()?;
     }
     Some(hash)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(projects: &[(&str, &str)], dead_letters: &str) -> Result<(), String> {
+        let project = |prefix: &str| Project { topic_prefix: prefix.to_owned(), ..Project::default() };
+        let projects = projects.iter().map(|(id, prefix)| ((*id).to_owned(), project(prefix)));
+        Http { projects: projects.collect(), ..Http::default() }.check_webhooks(dead_letters)
+    }
+
+    #[test]
+    fn a_project_whose_webhooks_would_write_into_another_ones_topics_is_refused() {
+        let taken = [
+            ([("ops", ""), ("team", "webhooks.")], "letters", "\"webhooks.events\""),
+            ([("ops", ""), ("team", "web")], "letters", "\"webhooks.events\""),
+            ([("ops", "a."), ("team", "a.webhooks.events")], "letters", "\"a.webhooks.events\""),
+            ([("team", "a.dead."), ("ops", "a.")], "dead.letters", "\"a.dead.letters\""),
+        ];
+        for (projects, dead_letters, topic) in taken {
+            let why = checked(&projects, dead_letters).expect_err("refused");
+            for word in [topic, "http.projects.ops", "http.projects.team", "topic_prefix"] {
+                assert!(why.contains(word), "{word} in {why}");
+            }
+            assert_eq!(why.contains("hooks.dead_letter_topic"), topic.contains("dead"), "{why}");
+        }
+    }
+
+    #[test]
+    fn prefixes_that_leave_the_topics_of_webhooks_alone_may_nest() {
+        for projects in [
+            [("ops", ""), ("team", "team.")],
+            [("a", "a."), ("b", "a.webhooks.other.")],
+            [("a", "webhooks."), ("b", "webhooks.")],
+        ] {
+            assert_eq!(checked(&projects, "webhooks.dead-letter"), Ok(()), "{projects:?}");
+        }
+    }
 }
