@@ -191,6 +191,23 @@ fn a_repeated_request_is_answered_as_the_first_was_and_written_once_across_a_cra
     }
 }
 
+/// As `compat/FINDINGS.md` has it: clients give each request a key of its own.
+#[test]
+fn an_idempotency_key_is_remembered_for_one_partition_of_a_topic() {
+    let server = launch().start();
+    let mut client = connect(&server);
+    create(&mut client, "t", 2);
+    let mut send = |value: i32, partition: i32| {
+        let body = json!({"value": value, "partition": partition}).to_string();
+        let answer = client.call_with("POST", "/topics/t/produce", &[("Idempotency-Key", "one")], Some(&body));
+        assert!(answer.status < 300, "{}", answer.status);
+        client.call("GET", "/topics/t/stats", None).json()["total_events"].as_i64()
+    };
+    assert_eq!((send(1, 0), send(1, 0), send(2, 0)), (Some(1), Some(1), Some(1)), "in the first one's partition");
+    assert_eq!((send(2, 1), send(2, 1)), (Some(2), Some(2)), "in another one it is another request");
+    assert_eq!(send(1, 0), Some(3), "whose mark has replaced the first one's");
+}
+
 #[test]
 fn requests_beyond_the_budget_are_told_to_come_back_and_those_before_them_are_served() {
     let server = launch().set("http.memory_bytes", "64000").set("http.request_bytes", "60000").start();
