@@ -91,7 +91,9 @@ fn check(update: &FeatureUpdateKey, known: &[Feature], node: i32) -> Result<(), 
         let current = feature.level;
         return Err(match feature.setting {
             Some(setting) => {
-                format!("It is {current} while this server runs; set {setting} to {level} in its configuration and start it again.")
+                format!(
+                    "It is {current} while this server runs; set {setting} to {level} in its configuration and start it again."
+                )
             }
             None => format!("It is {current} in this version of the server."),
         });

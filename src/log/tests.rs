@@ -535,7 +535,9 @@ async fn a_fetch_that_waits_for_more_keeps_nothing_of_what_it_found() {
     append(&partition, batch(10)).await.expect("appended");
     let targets = targets(std::slice::from_ref(&partition), 1 << 20);
     let mut seen = fetch(&targets, limits(1, 1 << 20, 0)).await;
-    let Span::Memory(bytes) = seen.remove(0).stretches.expect("readable").remove(0).bytes else { panic!("the tail is in memory") };
+    let Span::Memory(bytes) = seen.remove(0).stretches.expect("readable").remove(0).bytes else {
+        panic!("the tail is in memory")
+    };
     let mut waiting = Box::pin(fetch(&targets, limits(1 << 20, 1 << 20, 3_600_000)));
     assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err(), "it waits");
     partition.trim(Offset(10)).await.expect("trimmed");
