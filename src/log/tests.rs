@@ -530,13 +530,14 @@ async fn an_empty_fetch_waits_its_time_and_wakes_for_any_partition() {
 
 #[tokio::test]
 async fn a_fetch_that_waits_for_more_keeps_nothing_of_what_it_found() {
-    let house = house();
-    let partition = partition(&house, settings()).await;
+    // The tail would keep the batch until others take its place.
+    let logs = logs(&MemoryStore::new(), &Env::manual(NOW, 1), 0);
+    let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens");
     append(&partition, batch(10)).await.expect("appended");
     let targets = targets(std::slice::from_ref(&partition), 1 << 20);
     let mut seen = fetch(&targets, limits(1, 1 << 20, 0)).await;
     let Span::Memory(bytes) = seen.remove(0).stretches.expect("readable").remove(0).bytes else {
-        panic!("the tail is in memory")
+        panic!("the store is in memory")
     };
     let mut waiting = Box::pin(fetch(&targets, limits(1 << 20, 1 << 20, 3_600_000)));
     assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err(), "it waits");

@@ -3,6 +3,7 @@
 
 mod consumers;
 mod consumers_random;
+mod expressions;
 mod facade;
 mod members;
 mod migration;
