@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 pub mod deadline;
 
 /// What libraries may take to end.
-const END_MAX: Duration = Duration::from_secs(2);
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// Stops the process: `what` must say what failed and what the operator can do.
 pub fn fatal(what: &str) -> ! {
@@ -23,7 +23,7 @@ pub fn fatal(what: &str) -> ! {
     end(70)
 }
 
-/// Ends the process with `status`, or, where that takes longer than two seconds, as one that was killed.
+/// Ends the process with `status`, or, where that takes longer than five seconds, as one that was killed.
 ///
 /// The C library lets all libraries end first, and RocksDB waits for its background threads then (`PosixEnv::JoinThreadsOnExit`). One whose device
 /// fails may not come back: the process would keep its port and the lock of its directory, and its other threads would go on serving. Nothing

@@ -378,16 +378,19 @@ impl Server {
 
     fn spawn(&mut self) {
         self.starts += 1;
-        let mut command = Command::new("env");
+        // What runs the binary, if anything, and then becomes it.
+        let mut words: Vec<OsString> = Vec::new();
         if let Some(hears_hangup) = self.launch.hears_hangup {
-            command.arg(if hears_hangup { "--default-signal=HUP" } else { "--ignore-signal=HUP" });
+            words.extend(["env", if hears_hangup { "--default-signal=HUP" } else { "--ignore-signal=HUP" }].map(OsString::from));
         }
         if let Some(bytes) = self.launch.disk_bytes {
             std::fs::create_dir_all(self.data()).expect("a directory");
             let disk = own_disk(bytes, &self.data());
-            command.arg(disk.get_program()).args(disk.get_args());
+            words.extend([disk.get_program()].into_iter().chain(disk.get_args()).map(OsString::from));
         }
-        command.arg(binary());
+        words.push(binary().into_os_string());
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]);
         command.arg("serve").arg("--listen").arg(format!("127.0.0.1:{}", self.launch.port));
         if self.launch.ephemeral {
             command.arg("--ephemeral");
@@ -401,7 +404,7 @@ impl Server {
             None => kept,
             Some(path) => File::options().write(true).open(path).expect("a place for standard error"),
         });
-        let child = command.spawn().expect("env starts, which says why the server does not");
+        let child = command.spawn().unwrap_or_else(|error| panic!("{} does not start: {error}", words[0].display()));
         self.child = Some(child);
     }
 

@@ -1,4 +1,4 @@
-//! API keys that Kafka 4.1 has and we do not have yet. A client that asks for one all the same gets the key's own response with
+//! API keys that Kafka 4.3 has and we do not have yet. A client that asks for one all the same gets the key's own response with
 //! UNSUPPORTED_VERSION (35), and keeps its connection; ApiVersions does not list them.
 //!
 //! Those whose response has no error code of its own are handlers, since an empty one would be a success (CreateAcls and its like). Keys that only

@@ -29,7 +29,7 @@ impl Handler for AlterShareGroupOffsets {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: AlterShareGroupOffsetsRequest) -> Answer<AlterShareGroupOffsetsResponse> {
-        let altered = context.done_by(Context::deadline(), pin!(alter(&context, request))).await;
+        let altered = context.done_by(Context::coordinator_deadline(), pin!(alter(&context, request))).await;
         let late = || Err(refused(ResponseError::CoordinatorNotAvailable, None));
         Answer::Now(altered.unwrap_or_else(late).unwrap_or_else(|refused| refused))
     }

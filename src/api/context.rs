@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-/// How long stage one waits for the disk at least: long for one, and shorter than clients wait for an answer (30 s).
+/// How long stage one waits for the disk, a producer's request at least, one of a coordinator at most: long for a disk, and shorter than clients wait for an
+/// answer (30 s).
 pub const DISK_PATIENCE: Duration = Duration::from_secs(25);
 
 /// One request's surroundings. Cheap to clone.
@@ -98,8 +99,8 @@ impl Context {
 
     /// Until when a request that begins now may wait in stage one for what a coordinator writes.
     #[must_use]
-    pub fn deadline() -> Instant {
-        tokio::time::Instant::now() + DISK_PATIENCE
+    pub fn coordinator_deadline() -> Instant {
+        Instant::now() + DISK_PATIENCE
     }
 
     /// What `work` answers, which waits for a coordinator in stage one. `None`: it still does at the `deadline`, as on a full disk. It is dropped then, which

@@ -1,7 +1,8 @@
 //! DeleteGroups, key 42, versions 0-2.
 //!
 //! Behaviour: deletes groups without members, and all that they have committed. One result per group, however often it is named.
-//! One whose coordinators cannot begin in time is COORDINATOR_NOT_AVAILABLE, and the connection ends ([`Context::done_by`]).
+//! One whose coordinators cannot begin in time is COORDINATOR_NOT_AVAILABLE, and the connection ends ([`Context::done_by`]); how far it was, if it is a share
+//! group, may be forgotten all the same.
 //!
 //! Version notes: 2 is flexible.
 //! Not implemented: nothing.
@@ -10,6 +11,7 @@ use super::errors::{self, ResponseError};
 use super::{Answer, Context, Handler};
 use crate::coordinator::group::{GroupError, Pending};
 use crate::coordinator::share::ShareError;
+use crate::tasks::deadline::within;
 use kafka_protocol::messages::delete_groups_response::DeletableGroupResult;
 use kafka_protocol::messages::{DeleteGroupsRequest, DeleteGroupsResponse};
 use std::collections::HashSet;
@@ -26,10 +28,12 @@ impl Handler for DeleteGroups {
     async fn handle(context: Context, request: DeleteGroupsRequest) -> Answer<DeleteGroupsResponse> {
         let mut seen = HashSet::new();
         let mut pending = Vec::new();
-        let deadline = Context::deadline();
+        let deadline = Context::coordinator_deadline();
+        let mut is_late = false;
         for group in request.groups_names {
             if seen.insert(group.clone()) {
                 let begun = context.done_by(deadline, pin!(begin(&context, &group))).await;
+                is_late |= begun.is_none();
                 pending.push((group, begun.unwrap_or(Err(GroupError::NotAvailable))));
             }
         }
@@ -37,7 +41,12 @@ impl Handler for DeleteGroups {
             let mut results = Vec::with_capacity(pending.len());
             for (group, answer) in pending {
                 let (deleted, has_shares) = match answer {
-                    Ok((answer, has_shares)) => (answer.wait().await.and_then(|deleted| deleted), has_shares),
+                    Ok((answer, has_shares)) => {
+                        let waits = pin!(answer.wait());
+                        // Where one was late nobody reads the connection any more, or would see that its client has gone.
+                        let done = if is_late { within(deadline, waits).await } else { Some(waits.await) };
+                        (done.unwrap_or(Err(GroupError::NotAvailable)).and_then(|deleted| deleted), has_shares)
+                    }
                     Err(error) => (Err(error), false),
                 };
                 // A fetch that was under way may have begun it anew, as long as the group was there.

@@ -27,7 +27,7 @@ impl Handler for DeleteShareGroupOffsets {
     const VERSIONS: RangeInclusive<i16> = 0..=0;
 
     async fn handle(context: Context, request: DeleteShareGroupOffsetsRequest) -> Answer<DeleteShareGroupOffsetsResponse> {
-        let deleted = context.done_by(Context::deadline(), pin!(delete(&context, request))).await;
+        let deleted = context.done_by(Context::coordinator_deadline(), pin!(delete(&context, request))).await;
         let late = || Err(refused(ResponseError::CoordinatorNotAvailable, None));
         Answer::Now(deleted.unwrap_or_else(late).unwrap_or_else(|refused| refused))
     }

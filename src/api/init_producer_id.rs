@@ -30,7 +30,7 @@ impl Handler for InitProducerId {
     const VERSIONS: RangeInclusive<i16> = 0..=6;
 
     fn handle(context: Context, request: InitProducerIdRequest) -> impl Future<Output = Answer<InitProducerIdResponse>> + Send {
-        init(context, request, Context::deadline())
+        init(context, request, Context::coordinator_deadline())
     }
 
     fn unsupported() -> InitProducerIdResponse {
@@ -106,12 +106,12 @@ mod tests {
     #[tokio::test]
     async fn a_coordinator_that_cannot_write_in_time_is_not_available_and_does_it_later() {
         let context = Context::in_memory(4, Timestamp(1_700_000_000_000)).await;
-        assert_eq!(asked(&context, Context::deadline()).await, (0, 0));
+        assert_eq!(asked(&context, Context::coordinator_deadline()).await, (0, 0));
         let room = context.broker.logs.take_room().await;
         assert_eq!(asked(&context, Instant::now()).await, (ResponseError::CoordinatorNotAvailable.code(), -1));
         assert!(context.connection.is_over(), "nobody reads on");
         drop(room);
-        assert_eq!(asked(&context, Context::deadline()).await, (0, 2), "the epoch between was the late one's");
+        assert_eq!(asked(&context, Context::coordinator_deadline()).await, (0, 2), "the epoch between was the late one's");
         context.broker.close().await.expect("it closes");
     }
 }

@@ -148,7 +148,7 @@ pub async fn consume(
 }
 
 /// Acknowledges events of a group: those that were handed out together with the one before `offset`, up to it. Where the group was moved meanwhile (a
-/// reset, a Kafka client) and that one was not handed out again, it changes nothing.
+/// reset, a Kafka client), it changes nothing within the lease that they had, unless somebody holds that one again.
 #[utoipa::path(post, path = "/topics/{name}/offsets", tag = "events", params(("name" = String, Path)), request_body = Commit, responses(
     (status = 204),
     (status = 400, body = ErrorBody), (status = 401, body = ErrorBody), (status = 403, body = ErrorBody), (status = 404, body = ErrorBody),

@@ -12,7 +12,7 @@
 //! * Where nothing is leased, a commit sets the offset as it is, back too; but not that of a caller that names itself, which says what it has done: one that
 //!   comes late, when others have read on, must not take them back.
 //! * When somebody moves the group's committed offset (a reset, a Kafka client), the leases end. Whoever has them does not know, and will commit: so
-//!   they stay void ranges until they would have expired, and a commit from within one counts only where the record was handed out again since.
+//!   they stay void ranges until they would have expired, and a commit from within one counts only where somebody holds the record before it again.
 //!   Else it would move the group back to where it was taken from.
 //!
 //! All of it is soft: after a restart a group goes on at its committed offsets. Owner: [`super::groups`], under the group's lock. Bound:
@@ -153,7 +153,8 @@ impl PartitionLeases {
     pub fn acknowledge(&mut self, offset: i64, worker: Option<&str>) -> Option<i64> {
         let last = offset.saturating_sub(1);
         let holding = self.leases.range(..=last).next_back().filter(|(_, lease)| lease.to > last).map(|(from, _)| *from);
-        if holding.is_none() && self.void.iter().any(|void| (void.from..void.to).contains(&last)) {
+        // One that begins where a void range does is of the page before it, by the same caller, and comes as late.
+        if holding.is_none() && self.void.iter().any(|void| (void.from..=void.to).contains(&offset)) {
             return None;
         }
         if self.leases.is_empty() {
@@ -389,6 +390,7 @@ mod tests {
             assert_eq!(one.consume(10, Some("quick")), (0..10).collect::<Vec<_>>());
             assert_eq!(one.commit(200, worker), 0, "and where something is");
             assert_eq!(one.commit(150, worker), 0, "also a part of it");
+            assert_eq!(one.commit(100, worker), 0, "and the page before it");
             assert_eq!(one.consume(200, Some("quick")), (10..200).collect::<Vec<_>>());
         }
     }
