@@ -13,7 +13,7 @@
 //! | state | owner |
 //! |---|---|
 //! | where the next commit goes | the committer thread |
-//! | open logs, counters of segments | `ledger.rs`, two locks |
+//! | open logs; counters of segments | `ledger.rs`, `accounts.rs`, a lock each |
 //! | what threads and callers share; rows of logs | `shared.rs` |
 //! | keys, rows, snapshots, metadata | `index.rs`, `rows.rs`, `meta.rs` (RocksDB) |
 //! | files and handles | `segment.rs` |
@@ -24,6 +24,7 @@
 //! newer fence from its next `open` or `trim`. The first failed write, sync or index change is told to the listener; after it every
 //! append is dropped and `reserve` answers [`StoreError::Closed`].
 
+mod accounts;
 mod committer;
 mod directory;
 mod fields;
@@ -51,10 +52,11 @@ use crate::store::{
     Replacement, StoreError, Stretch, SuffixChecksum,
 };
 use crate::tasks;
+use accounts::SharedAccounts;
 use bytes::Bytes;
 pub use directory::OpenError;
 use index::Index;
-use ledger::{LogState, SharedAccounts};
+use ledger::LogState;
 pub use meters::Meters;
 use queue::Purpose;
 use reader::Wanted;

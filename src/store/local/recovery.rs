@@ -16,9 +16,10 @@
 //!
 //! Everything that is served after the open is on disk: what a killed process had only handed to the kernel is synced here first.
 
+use super::accounts::{Account, Accounts, SharedAccounts};
 use super::index::{Index, JournalState};
 use super::journal::{ALIGNMENT, Commit, SegmentReader};
-use super::ledger::{self, Account, Accounts, Applying, Ledger, Placed, SharedAccounts};
+use super::ledger::{self, Applying, Ledger, Placed};
 use super::preparer::{SPARES_MIN, salt, spares_max};
 use super::segment::{self, Access, Listing, Position, SEGMENT_HEADER_BYTES, Segment, Segments, segment_path, spare_path};
 use super::{LocalOptions, OnDamage, OpenError};

@@ -3,8 +3,9 @@
 //! Every field says who changes it; locks are held for microseconds but where it says otherwise. Rows of one log are changed under one of
 //! [`ROW_LOCKS`] locks, held across the sync: changes of one log never overtake each other, those of different logs sync together.
 
+use super::accounts::SharedAccounts;
 use super::index::Index;
-use super::ledger::{Ledger, LogState, SharedAccounts};
+use super::ledger::{Ledger, LogState};
 use super::preparer::{Preparer, Usage};
 use super::queue::Queue;
 use super::reclaim::Reclaim;

@@ -8,7 +8,7 @@
 //! They may be lost with the process, as what is in a memtable may: the journal has them, and a replay starts at the state that went with
 //! the last ones that were written.
 //!
-//! Owner: whoever holds the lock of the accounts adds (see `ledger.rs`); whoever holds [`Index::writing`] takes away. Order of locks:
+//! Owner: whoever holds the lock of the accounts adds (see `accounts.rs`); whoever holds [`Index::writing`] takes away. Order of locks:
 //! accounts, ledger, writing, gathered.
 
 use super::super::lock;

@@ -1,9 +1,9 @@
 //! Moves: what lives in segments that hold little is queued again, so that they can be given away.
 
 use super::Worker;
+use crate::store::local::accounts::Account;
 use crate::store::local::directory::OpenError;
 use crate::store::local::journal::{self, ALIGNMENT, COMMIT_HEADER_BYTES, Found, SegmentReader};
-use crate::store::local::ledger::Account;
 use crate::store::local::preparer::free_bytes;
 use crate::store::local::queue::{Item, Purpose};
 use crate::store::local::segment::{Access, Position, SEGMENT_HEADER_BYTES, Segment};

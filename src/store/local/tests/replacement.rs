@@ -95,7 +95,7 @@ async fn live_through(seed: u64) {
         let expected: u64 = models[which].values().map(|bytes| bytes.len() as u64).sum();
         eventually("trimmed batches stop counting", || store.size(log) == expected).await;
     }
-    let live: u64 = store.shared.accounts.lock().segments.values().map(super::super::ledger::Account::live).sum();
+    let live: u64 = store.shared.accounts.lock().segments.values().map(super::super::accounts::Account::live).sum();
     let expected: u64 = models.iter().flat_map(Model::values).map(|bytes| bytes.len() as u64).sum();
     assert_eq!(live, expected, "what segments count alive, FBF_SEED={seed}");
     store.close().await.expect("closes");
