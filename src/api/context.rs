@@ -100,7 +100,7 @@ impl Context {
     /// Until when a request that begins now may wait in stage one for what a coordinator writes.
     #[must_use]
     pub fn coordinator_deadline() -> Instant {
-        Instant::now() + DISK_PATIENCE
+        tokio::time::Instant::now() + DISK_PATIENCE
     }
 
     /// What `work` answers, which waits for a coordinator in stage one. `None`: it still does at the `deadline`, as on a full disk. It is dropped then, which

@@ -20,15 +20,21 @@ fn quickly(store: &LocalStore, from: i64, to: i64) -> Option<Vec<(Offset, Offset
     reader::locate_in_memory(&store.shared, &index, wanted).map(places)
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_in_memory_is_looked_up_on_the_disk() {
-    let dir = tempfile::tempdir().expect("a temporary directory");
-    let (store, told) = open(options(dir.path()));
+/// A new store with a thousand batches of one record and 100 bytes.
+async fn with_a_thousand(dir: &Path) -> Arc<LocalStore> {
+    let (store, told) = open(options(dir));
     store.open(LOG, F0).await.expect("opens");
     for first in 0..1000 {
         put(&*store, LOG, first, first, first, 100).await;
     }
     told.wait(LOG, Offset(999)).await;
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_not_in_memory_is_looked_up_on_the_disk() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = with_a_thousand(dir.path()).await;
     let written = quickly(&store, 400, 410).expect("in memory: it was only just written");
     assert_eq!(written.iter().map(|(_, _, _, length)| length).sum::<usize>(), 10 * 100);
     assert_eq!((written[0].0, written[written.len() - 1].1), (Offset(400), Offset(409)));
@@ -54,12 +60,7 @@ async fn what_is_not_in_memory_is_looked_up_on_the_disk() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_new_batches_lie_stays_in_memory_when_it_is_written_to_the_disk() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let (store, told) = open(options(dir.path()));
-    store.open(LOG, F0).await.expect("opens");
-    for first in 0..1000 {
-        put(&*store, LOG, first, first, first, 100).await;
-    }
-    told.wait(LOG, Offset(999)).await;
+    let store = with_a_thousand(dir.path()).await;
     let written = quickly(&store, 400, 410).expect("in memory: it was only just written");
     let index = store.shared.index().expect("the index is open");
     index.flush().expect("flushes");
