@@ -338,6 +338,8 @@ fn index_options(cache: &Cache, env: &Env) -> Result<Options, rocksdb::Error> {
     table.set_bloom_filter(10.0, false);
     let mut options = column_options(cache);
     options.set_block_based_table_factory(&table);
+    // Blocks are in memory as soon as they are written: who reads new batches would wait for each on the disk. Those of a compaction as well, which takes the
+    // place of files whose blocks were in memory; one that is larger than the cache leaves of it what it wrote last.
     // These have no setters in the crate. What comes of it keeps the cache, which the factory shares.
     let mut options = options.get_options_from_string(format!(
         "memtable_max_range_deletions={RANGES_MAX};block_based_table_factory={{prepopulate_block_cache=kFlushAndCompaction}}"
