@@ -210,12 +210,7 @@ pub async fn reset(
     }
     groups::commit(&caller, &id, &offsets).await?;
     let now = caller.shared.broker.env.steady();
-    for (topic, partition) in source.partitions(&topics) {
-        let offset = offsets.get(&topic.id).and_then(|own| own.get(&partition));
-        if let (Some(offset), Some(leases)) = (offset, group.partitions.get_mut(&(topic.id, partition))) {
-            leases.moved_to(*offset, now);
-        }
-    }
+    group.at_each(&offsets, |leases, offset| leases.moved_to(offset, now));
     group.tidy(&caller);
     Ok(Json(ResetDone { offsets: shown }))
 }
@@ -288,12 +283,7 @@ async fn settle(
         return Ok(());
     }
     groups::commit(caller, id, &due).await?;
-    for (topic, partition) in source.partitions(topics) {
-        let offset = due.get(&topic.id).and_then(|own| own.get(&partition));
-        if let (Some(offset), Some(leases)) = (offset, group.partitions.get_mut(&(topic.id, partition))) {
-            leases.committed(*offset);
-        }
-    }
+    group.at_each(&due, PartitionLeases::committed);
     Ok(())
 }
 

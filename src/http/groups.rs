@@ -155,6 +155,17 @@ impl Group {
         Ok(())
     }
 
+    /// Changes what is handed out of each partition that has an offset here.
+    pub fn at_each(&mut self, offsets: &Offsets, mut change: impl FnMut(&mut PartitionLeases, i64)) {
+        for (topic, own) in offsets {
+            for (partition, offset) in own {
+                if let Some(leases) = self.partitions.get_mut(&(*topic, *partition)) {
+                    change(leases, *offset);
+                }
+            }
+        }
+    }
+
     /// Forgets what the committed offsets say as well, and topics that are gone.
     pub fn tidy(&mut self, caller: &Caller) {
         let catalog = &caller.shared.broker.catalog;

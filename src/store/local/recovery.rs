@@ -335,7 +335,8 @@ fn collect_spares(
         std::fs::rename(segment_path(dir, seq), &spare)?;
         candidates.push(spare);
     }
-    if candidates.len() > listing.spares.len() {
+    let has_renamed = candidates.len() > listing.spares.len();
+    if has_renamed {
         // Before any is cut: a segment that had its name back after a power failure, and no header any more, would be damage.
         segment::sync_dir(dir)?;
     }
@@ -357,7 +358,7 @@ fn collect_spares(
             std::fs::remove_file(&path)?;
         }
     }
-    if !listing.spares.is_empty() || listing.segments.range(end + 1..).next().is_some() {
+    if !listing.spares.is_empty() || has_renamed {
         segment::sync_dir(dir)?;
     }
     Ok(spares)
