@@ -164,19 +164,24 @@ impl Dispatcher {
 
     /// Tells of events whose lanes were forgotten, or that are not wanted any more, that they will not be sent: of those that no lane has.
     pub(super) fn cancel(&self, forgotten: &[Place]) {
+        if forgotten.is_empty() {
+            return;
+        }
+        // Of what nobody was told of there is nothing to tell; what is among the dead letters stays there. First, since mostly nothing is pending, and each page
+        // with events that the endpoint does not take comes here.
+        let is_pending = |one: &Delivery| one.status == Status::Pending;
+        let pending = self.shared.history.list(&self.endpoint.record.id, usize::MAX, is_pending);
+        if pending.is_empty() {
+            return;
+        }
         let mut over: HashMap<(i32, i64), Vec<Place>> = HashMap::new();
         for place in forgotten.iter().filter(|place| !self.progress.is_to_come(**place)) {
             over.entry((place.lane.partition, place.offset)).or_default().push(*place);
         }
-        if over.is_empty() {
-            return;
-        }
-        // Of any topic: the names that the history has say nothing of one that was deleted.
-        let places = |one: &Delivery| one.origin.as_ref().and_then(|origin| over.get(&(origin.partition, origin.offset)));
-        // Of what nobody was told of there is nothing to tell; what is among the dead letters stays there.
-        let is_pending = |one: &Delivery| one.status == Status::Pending && places(one).is_some();
-        for known in self.shared.history.list(&self.endpoint.record.id, usize::MAX, is_pending) {
-            if places(&known).is_some_and(|places| places.iter().any(|place| self.message_id(*place) == known.id)) {
+        for known in pending {
+            // Of any topic: the names that the history has say nothing of one that was deleted.
+            let places = known.origin.as_ref().and_then(|origin| over.get(&(origin.partition, origin.offset)));
+            if places.is_some_and(|places| places.iter().any(|place| self.message_id(*place) == known.id)) {
                 let (updated, error) = (self.now(), Some(CANCELLED.to_owned()));
                 self.conclude(Delivery { status: Status::Cancelled, updated, error, next_attempt: None, ..known });
             }
