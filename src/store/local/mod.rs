@@ -164,6 +164,14 @@ struct Running {
     _lock: File,
 }
 
+impl Running {
+    /// Whether this is one of the threads.
+    fn is_here(&self) -> bool {
+        let here = std::thread::current().id();
+        [&self.committer, &self.preparer, &self.reclaim].iter().any(|thread| thread.thread().id() == here)
+    }
+}
+
 /// How a store stops.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Stop {
@@ -317,7 +325,14 @@ impl Drop for LocalStore {
     fn drop(&mut self) {
         if let Some(running) = lock(&self.running).take() {
             // Nobody is there to hear of a failure; the next open replays the journal.
-            let _ = stop(&self.shared, running, Stop::Quick);
+            let stop = |shared: &Shared, running| drop(stop(shared, running, Stop::Quick));
+            if running.is_here() {
+                // Its owner went while the listener was told of a commit: a thread does not wait for its own end.
+                let shared = Arc::clone(&self.shared);
+                tasks::thread("fbf-stop", move || stop(&shared, running));
+            } else {
+                stop(&self.shared, running);
+            }
         }
     }
 }

@@ -19,7 +19,7 @@ use bytes::Bytes;
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 
@@ -757,4 +757,45 @@ fn garbage_is_never_a_commit_and_never_a_panic() {
             assert!(!is_changed, "seed {seed}, round {round}");
         }
     }
+}
+
+/// Has the store's last owner go on the store's own thread.
+struct LastOwner {
+    store: Mutex<Option<Arc<LocalStore>>>,
+    others_are_gone: Mutex<mpsc::Receiver<()>>,
+}
+
+impl CommitListener for LastOwner {
+    fn committed(&self, _: LogId, _: Offset) {
+        lock(&self.others_are_gone).recv().expect("they go");
+        drop(lock(&self.store).take());
+    }
+
+    fn failed(&self, error: StoreError) {
+        panic!("{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_whose_last_owner_goes_on_its_own_thread_stops() {
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    let store = LocalStore::open(options(dir.path())).expect("the store opens");
+    let (gone, others_are_gone) = mpsc::channel();
+    let (owner, others_are_gone) = (Mutex::new(Some(Arc::clone(&store))), Mutex::new(others_are_gone));
+    store.listen(Arc::new(LastOwner { store: owner, others_are_gone }));
+    store.open(LOG, F0).await.expect("the log opens");
+    put(&*store, LOG, 0, 0, 0, 100).await;
+    drop(store);
+    gone.send(()).expect("it listens");
+    let again = async {
+        loop {
+            match LocalStore::open(options(dir.path())) {
+                Ok(store) => return store,
+                Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+            }
+        }
+    };
+    let again = tokio::time::timeout(Duration::from_secs(60), again).await.expect("the directory is given back");
+    again.open(LOG, F0).await.expect("the log opens");
+    assert_eq!(read_firsts(&again, LOG).await, [0]);
 }
