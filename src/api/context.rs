@@ -7,6 +7,7 @@ use super::share_sessions::ShareSessions;
 use crate::broker::Broker;
 use crate::catalog::Topic;
 use crate::log::Partition;
+use crate::log::ahead::Ahead;
 use crate::store::Mark;
 use crate::tasks::deadline::within;
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ pub struct Context {
     pub frame_bytes: usize,
     /// Memory that the answer occupies until it is on the socket.
     pub held: Held,
+    /// What the consumer that comes over this connection will ask for next; `None` within the process, where a connection stands for no one consumer.
+    pub ahead: Option<Arc<Ahead>>,
     /// How the batches of a produce request are recognised when it is sent again, by partition of its only topic. Kafka's clients have
     /// producer ids for that.
     pub marks: Option<Arc<BTreeMap<i32, Mark>>>,
@@ -149,6 +152,7 @@ impl Context {
             share_sessions: Arc::default(),
             frame_bytes: 0,
             held: Held::default(),
+            ahead: None,
             marks: None,
         }
     }

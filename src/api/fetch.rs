@@ -6,6 +6,7 @@
 //!
 //! Version notes: 5 log start offset; 7 sessions; 9 current leader epoch (KIP-320); 10 zstd (KIP-110); 11 rack; 12 is flexible; 13 topic ids (KIP-516); 15 and
 //! later carry replica state, which consumers do not send.
+//! What its consumer will ask for next is looked for while the answer leaves (`log/ahead.rs`).
 //! With `read_committed`, nothing at or behind the last stable offset, and the aborted transactions among what is answered.
 //! Not implemented: nothing.
 
@@ -99,8 +100,14 @@ async fn answer(context: Context, FetchRequest(request): FetchRequest) -> FetchR
         // (KafkaApis.handleFetchRequest, which tells of it apart): its client needs newer metadata, not answers without a pause.
         limits.max_wait = Duration::ZERO;
     }
-    let fetched = log::fetch::fetch(&targets, limits).await;
+    let mut looked = context.ahead.as_ref().and_then(|ahead| ahead.take());
+    let fetched = log::fetch::fetch(&targets, limits, looked.as_mut()).await;
+    context.broker.metrics.fetched_ahead.inc_by(looked.map_or(0, |looked| looked.used()));
     context.hold(charge(&context, fetched.iter().filter_map(|one| one.stretches.as_deref().ok()).map(total).sum()).await);
+    if let Some(ahead) = &context.ahead {
+        let memory = context.broker.fetch_memory.clone();
+        ahead.look(targets, &fetched, limits, move |bytes| memory.clone().try_acquire_many_owned(permits(bytes)).ok());
+    }
     let mut fetched = fetched.into_iter();
     let answers = turn.asked.iter().zip(resolved).map(|(asked, resolved)| match resolved {
         Ok(()) => data(asked, fetched.next().expect("one answer per target, in order"), limits.isolation),
@@ -199,9 +206,12 @@ pub(super) fn room(context: &Context) -> usize {
 /// Charges an answer to the memory for answers, until it is on its socket; waits while others use it up. A long poll that sleeps is
 /// charged nothing. What lies in files is charged too: it keeps segments from being given back.
 pub(super) async fn charge(context: &Context, bytes: usize) -> Option<OwnedSemaphorePermit> {
-    let all = context.broker.config.limits.memory_bytes / FETCH_PERMIT_BYTES;
-    let permits = u32::try_from(bytes.div_ceil(FETCH_PERMIT_BYTES).min(all)).unwrap_or(u32::MAX);
-    context.broker.fetch_memory.clone().acquire_many_owned(permits).await.ok()
+    let all = u32::try_from(context.broker.config.limits.memory_bytes / FETCH_PERMIT_BYTES).unwrap_or(u32::MAX);
+    context.broker.fetch_memory.clone().acquire_many_owned(permits(bytes).min(all)).await.ok()
+}
+
+fn permits(bytes: usize) -> u32 {
+    u32::try_from(bytes.div_ceil(FETCH_PERMIT_BYTES)).unwrap_or(u32::MAX)
 }
 
 fn data(asked: &Asked, fetched: Fetched, isolation: Isolation) -> FetchedPartition {

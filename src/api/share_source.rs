@@ -147,10 +147,10 @@ impl Source {
         let target = Target { partition: self.partition.clone(), from, max_bytes: room };
         // Others may have all that is under way; behind that lies what is wanted.
         let end = Offset(from.0.saturating_add(i64::from(settings.partition_max_record_locks)).saturating_add(records));
-        let mut fetched = read_one(&target, end, room, isolation, is_first).await;
+        let mut fetched = read_one(&target, end, room, isolation, is_first, None).await;
         if fetched.stretches.as_ref().is_ok_and(Vec::is_empty) {
             // What compaction removed may be more than that: the batch behind it is what comes next.
-            fetched = read_one(&target, Offset(i64::MAX), room, isolation, is_first).await;
+            fetched = read_one(&target, Offset(i64::MAX), room, isolation, is_first, None).await;
         }
         match fetched.stretches {
             Ok(stretches) if stretches.is_empty() => Ok(Found::Nothing),

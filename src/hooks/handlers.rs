@@ -51,6 +51,7 @@ impl Handlers {
             share_sessions: Arc::default(),
             frame_bytes: 0,
             held,
+            ahead: None,
             marks: None,
         }
     }

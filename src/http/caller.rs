@@ -108,6 +108,7 @@ impl Caller {
             share_sessions: Arc::default(),
             frame_bytes: 0,
             held: Held::default(),
+            ahead: None,
             marks: marks.map(Arc::new),
         }
     }

@@ -2,6 +2,7 @@
 //!
 //! Source: KIP-74 (response size), FetchRequest; ReplicaManager.fetchMessages, DelayedFetch.
 
+use super::ahead::Looked;
 use super::partition::Partition;
 use super::read::ReadError;
 use super::transactions::Aborted;
@@ -33,6 +34,16 @@ pub enum Isolation {
     ReadCommitted,
 }
 
+impl Isolation {
+    /// Where its reads end.
+    pub(super) fn end(self, last_stable: Offset) -> Offset {
+        match self {
+            Isolation::ReadUncommitted => NO_END,
+            Isolation::ReadCommitted => last_stable,
+        }
+    }
+}
+
 /// Limits over all partitions of one fetch.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -54,21 +65,24 @@ pub struct Fetched {
 }
 
 /// Reads all `targets`, in order, each answered at the same position. Waits up to `max_wait` for `min_bytes`; an error of any
-/// partition, or no target at all, answers at once. Cancel-safe.
-pub async fn fetch(targets: &[Target], limits: Limits) -> Vec<Fetched> {
+/// partition, or no target at all, answers at once. Cancel-safe. `looked`: where some of it may have been found already.
+pub async fn fetch(targets: &[Target], limits: Limits, mut looked: Option<&mut Looked>) -> Vec<Fetched> {
     {
-        let (fetched, found) = read_all(targets, limits).await;
+        let (fetched, found) = read_all(targets, limits, looked.as_deref_mut()).await;
         // Without a partition there is nothing to wait for (a consumer that closes its session sends such a fetch).
         if found == Found::Enough || targets.is_empty() || limits.max_wait.is_zero() {
             return fetched;
         }
+    }
+    if let Some(looked) = looked {
+        looked.forget();
     }
     let deadline = tokio::time::Instant::now() + limits.max_wait;
     let sleeping = Sleeping::register(targets.iter().map(|target| target.partition.clone()).collect());
     loop {
         // Read again after registering: what arrived in between has woken nobody.
         let began = tokio::time::Instant::now();
-        let (fetched, found) = read_all(targets, limits).await;
+        let (fetched, found) = read_all(targets, limits, None).await;
         let pause = pause_after(began.elapsed());
         // The time first: something may always have arrived meanwhile.
         if found == Found::Enough || began >= deadline {
@@ -102,13 +116,13 @@ enum Found {
     Enough,
 }
 
-async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, Found) {
+async fn read_all(targets: &[Target], limits: Limits, mut looked: Option<&mut Looked>) -> (Vec<Fetched>, Found) {
     let mut fetched = Vec::with_capacity(targets.len());
     let mut bytes = 0usize;
     let mut has_failed = false;
     for target in targets {
         let room = limits.max_bytes.saturating_sub(bytes).min(target.max_bytes);
-        let one = read_one(target, NO_END, room, limits.isolation, bytes == 0).await;
+        let one = read_one(target, NO_END, room, limits.isolation, bytes == 0, looked.as_deref_mut()).await;
         match &one.stretches {
             Ok(stretches) => bytes = bytes.saturating_add(total(stretches)),
             Err(_) => has_failed = true,
@@ -124,21 +138,25 @@ async fn read_all(targets: &[Target], limits: Limits) -> (Vec<Fetched>, Found) {
 }
 
 /// Reads one partition now, nothing that begins at or behind `end`. `is_first`: nothing was found yet, so one batch is owed whatever its size
-/// (KIP-74: a reader always makes progress).
-pub async fn read_one(target: &Target, end: Offset, room: usize, isolation: Isolation, is_first: bool) -> Fetched {
+/// (KIP-74: a reader always makes progress). `looked`: where it may have been found already.
+pub async fn read_one(
+    target: &Target,
+    end: Offset,
+    room: usize,
+    isolation: Isolation,
+    is_first: bool,
+    mut looked: Option<&mut Looked>,
+) -> Fetched {
     let partition = &target.partition;
     let last_stable = partition.last_stable();
-    let to = match isolation {
-        Isolation::ReadUncommitted => end,
-        Isolation::ReadCommitted => end.min(last_stable),
-    };
+    let to = end.min(isolation.end(last_stable));
     let (stretches, aborted) = loop {
         let emptied_times = partition.emptied_times();
         let stretches = if room == 0 && !is_first {
             // Still an answer: offsets, and OFFSET_OUT_OF_RANGE where it applies.
-            partition.locate(target.from, 0, target.from).await
+            partition.locate(target.from, 0, target.from, None).await
         } else {
-            partition.locate(target.from, room, to).await.map(|mut stretches| {
+            partition.locate(target.from, room, to, looked.as_deref_mut()).await.map(|mut stretches| {
                 // Then it is the one batch that is answered whatever its size.
                 let is_too_large = total(&stretches) > room;
                 if is_too_large && !is_first {

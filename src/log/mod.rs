@@ -14,6 +14,7 @@ use std::sync::{Arc, Weak};
 use tokio::sync::OnceCell;
 use tracing::warn;
 
+pub mod ahead;
 mod append;
 pub mod batches;
 pub mod compaction;

@@ -1,5 +1,6 @@
 //! Reading a log: from the newest batches in memory, or from the store.
 
+use super::ahead::Looked;
 use super::partition::{LogStopped, Partition, Progress};
 use crate::ids::Offset;
 use crate::records::RecordError;
@@ -36,12 +37,21 @@ impl Partition {
         Ok(batches)
     }
 
-    /// What [`Partition::read`] answers, left where it lies.
+    /// What [`Partition::read`] answers, left where it lies. `looked`: where it may have been found already.
     ///
     /// # Errors
     /// As [`Partition::read`].
-    pub async fn locate(&self, from: Offset, max_bytes: usize, to: Offset) -> Result<Vec<Stretch>, ReadError> {
+    pub async fn locate(
+        &self,
+        from: Offset,
+        max_bytes: usize,
+        to: Offset,
+        looked: Option<&mut Looked>,
+    ) -> Result<Vec<Stretch>, ReadError> {
         let Some(to) = self.end_of_read(from, to)? else { return Ok(Vec::new()) };
+        if let Some(stretches) = looked.and_then(|looked| looked.answer_to(self, from, max_bytes, to)) {
+            return Ok(stretches);
+        }
         if let Some(batches) = self.newest.read(from, to, max_bytes) {
             return Ok(batches.into_iter().map(Stretch::from).collect());
         }

@@ -508,9 +508,9 @@ async fn one_batch_is_owed_to_the_fetch_and_not_to_each_partition() {
         append(partition, batch(10)).await.expect("appended");
     }
     let one = batch(10).len();
-    assert_eq!(sizes(&fetch(&targets(&partitions, 1 << 20), limits(1, 1, 0)).await), [one, 0]);
-    assert_eq!(sizes(&fetch(&targets(&partitions, 1), limits(1, 1 << 20, 0)).await), [one, 0]);
-    assert_eq!(sizes(&fetch(&targets(&partitions, one), limits(1, 2 * one, 0)).await), [one, one]);
+    assert_eq!(sizes(&fetch(&targets(&partitions, 1 << 20), limits(1, 1, 0), None).await), [one, 0]);
+    assert_eq!(sizes(&fetch(&targets(&partitions, 1), limits(1, 1 << 20, 0), None).await), [one, 0]);
+    assert_eq!(sizes(&fetch(&targets(&partitions, one), limits(1, 2 * one, 0), None).await), [one, one]);
 }
 
 #[tokio::test]
@@ -518,10 +518,10 @@ async fn an_empty_fetch_waits_its_time_and_wakes_for_any_partition() {
     let house = house();
     let partitions = two_partitions(&house).await;
     let before = tokio::time::Instant::now();
-    assert_eq!(sizes(&fetch(&targets(&partitions, 1 << 20), limits(1, 1 << 20, 30)).await), [0, 0]);
+    assert_eq!(sizes(&fetch(&targets(&partitions, 1 << 20), limits(1, 1 << 20, 30), None).await), [0, 0]);
     assert!(before.elapsed() >= Duration::from_millis(30), "it waited");
     let asleep = targets(&partitions, 1 << 20);
-    let sleeper = crate::tasks::spawn("test", async move { fetch(&asleep, limits(1, 1 << 20, 3_600_000)).await });
+    let sleeper = crate::tasks::spawn("test", async move { fetch(&asleep, limits(1, 1 << 20, 3_600_000), None).await });
     tokio::task::yield_now().await;
     let appended = partitions[1].append(batch(1), Origin::Client).await.expect("appended");
     partitions[1].wait_committed(appended.last).await.expect("committed");
@@ -535,11 +535,11 @@ async fn a_fetch_that_waits_for_more_keeps_nothing_of_what_it_found() {
     let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens");
     append(&partition, batch(10)).await.expect("appended");
     let targets = targets(std::slice::from_ref(&partition), 1 << 20);
-    let mut seen = fetch(&targets, limits(1, 1 << 20, 0)).await;
+    let mut seen = fetch(&targets, limits(1, 1 << 20, 0), None).await;
     let Span::Memory(bytes) = seen.remove(0).stretches.expect("readable").remove(0).bytes else {
         panic!("the store is in memory")
     };
-    let mut waiting = Box::pin(fetch(&targets, limits(1 << 20, 1 << 20, 3_600_000)));
+    let mut waiting = Box::pin(fetch(&targets, limits(1 << 20, 1 << 20, 3_600_000), None));
     assert!(tokio::time::timeout(Duration::from_millis(1), &mut waiting).await.is_err(), "it waits");
     partition.trim(Offset(10)).await.expect("trimmed");
     assert!(bytes.is_unique(), "the log has let go of the batch, and so has who waits");
@@ -551,7 +551,7 @@ async fn an_error_of_one_partition_answers_at_once() {
     let partitions = two_partitions(&house).await;
     let mut targets = targets(&partitions, 1 << 20);
     targets[0].from = Offset(99);
-    let fetched = fetch(&targets, limits(1, 1 << 20, 3_600_000)).await;
+    let fetched = fetch(&targets, limits(1, 1 << 20, 3_600_000), None).await;
     assert!(matches!(fetched[0].stretches, Err(ReadError::OutOfRange { .. })));
 }
 
@@ -645,7 +645,7 @@ async fn committed_readers_stop_at_the_first_undecided_record() {
     assert_eq!(partition.last_stable(), Offset(6));
     assert_eq!(voided(&partition, 0, 6), [(8, 2)]);
     let isolation = Isolation::ReadCommitted;
-    let fetched = fetch(&targets(&[partition], 1 << 20), Limits { isolation, ..limits(1, 1 << 20, 0) }).await;
+    let fetched = fetch(&targets(&[partition], 1 << 20), Limits { isolation, ..limits(1, 1 << 20, 0) }, None).await;
     assert_eq!(fetched[0].aborted.iter().map(|one| one.first.0).collect::<Vec<_>>(), [2]);
 }
 
@@ -743,7 +743,7 @@ async fn a_fetch_sees_what_is_durable_and_nothing_else() {
         let partition = logs.open(LOG, Arc::new(settings())).await.expect("opens");
         let seen = async |isolation| {
             let limits = Limits { isolation, ..limits(1, 1 << 20, 0) };
-            sizes(&fetch(&targets(std::slice::from_ref(&partition), 1 << 20), limits).await)[0]
+            sizes(&fetch(&targets(std::slice::from_ref(&partition), 1 << 20), limits, None).await)[0]
         };
         let verification = partition.verification(ProducerId(7), ProducerEpoch(0), 0).expect("the first of its transaction");
         let records = transactional(7, 0, 0);

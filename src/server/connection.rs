@@ -17,6 +17,7 @@ use super::outgoing::{self, Outgoing};
 use super::request_memory::permits;
 use crate::api::context::{Connection, Held};
 use crate::api::{self, Answer, Context, Encoded, Row};
+use crate::log::ahead::Ahead;
 use crate::tasks;
 use crate::wire::frame::{self, FIRST_BYTES, Frame, FrameError};
 use crate::wire::header::{self, Prefix};
@@ -60,7 +61,9 @@ async fn exchange(stream: TcpStream, connection: Arc<Connection>, shared: Arc<Sh
     let mut writer = tasks::spawn_connection(write_answers(write, answers, shared.clone()));
     let large = Places::new(shared.broker.config.limits.admin_request_bytes / 1024);
     let small = Places::new((shared.request_memory.common_kib() / CONNECTIONS_AT_LEAST).min(SMALL_BYTES_MAX / 1024));
-    let mut reader = Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue, large, small };
+    let ahead = Arc::new(Ahead::new(shared.looks.clone()));
+    let mut reader =
+        Reader { stream: Incoming::new(read), connection, client_id: Arc::from(""), shared, queue, ahead, large, small };
     let is_answered = tokio::select! {
         end = reader.run() => {
             debug!(connection = id, reason = %end.reason, "connection ends");
@@ -105,6 +108,8 @@ struct Reader {
     client_id: Arc<str>,
     shared: Arc<Shared>,
     queue: mpsc::Sender<Queued>,
+    /// What its consumer will ask for next.
+    ahead: Arc<Ahead>,
     /// For requests above [`FIRST_BYTES`].
     large: Places,
     /// For the others.
@@ -212,6 +217,7 @@ impl Reader {
             share_sessions: self.shared.share_sessions.clone(),
             frame_bytes,
             held,
+            ahead: Some(self.ahead.clone()),
             marks: None,
         };
         (row.dispatch)(context, correlation_id, body).await.map_err(|error| self.malformed(row, prefix, &error))

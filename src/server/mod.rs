@@ -7,6 +7,7 @@ use crate::api::fetch_sessions::FetchSessions;
 use crate::api::share_sessions::ShareSessions;
 use crate::broker::Broker;
 use crate::config::split_address;
+use crate::log::ahead::Ahead;
 use crate::sockets::{self, ListenError};
 use crate::tasks;
 use crate::telemetry::metrics::Hold;
@@ -37,6 +38,8 @@ pub(crate) struct Shared {
     pub share_sessions: Arc<ShareSessions>,
     /// For requests, over all connections.
     request_memory: Arc<RequestMemory>,
+    /// Reads of what consumers have not asked for yet.
+    looks: Arc<Semaphore>,
     /// Turns true at a stop.
     pub stopping: watch::Receiver<bool>,
     next_connection: AtomicU64,
@@ -80,6 +83,7 @@ impl Server {
             sessions: Arc::new(FetchSessions::new(slots).numbered_from(self.broker.env.below(1 << 31))),
             share_sessions: Arc::new(ShareSessions::new(usize::try_from(share_slots).unwrap_or(0))),
             request_memory: RequestMemory::new(limits.memory_bytes, limits.request_bytes),
+            looks: Ahead::reads(),
             meters: Meters::new(self.broker.metrics.clone()),
             broker: self.broker,
             stopping,

@@ -82,6 +82,9 @@ table! {
     refused_batches: Labelled<Counter, 1> = "fbf_refused_batches", Count, ["error"],
         "Batches of produce requests that were answered with an error";
 
+    fetched_ahead: Counter = "fbf_fetched_ahead", Count, [],
+        "Reads of a partition for Kafka's Fetch that got what had been located before they were asked for";
+
     journal_commit_duration: Histogram = "fbf_journal_commit_duration_seconds", Seconds, [],
         "Writing one commit of the journal, its sync included where storage.sync is commit";
     journal_batches: Counter = "fbf_journal_batches", Count, [], "Batches written to the journal";

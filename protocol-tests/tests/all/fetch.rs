@@ -8,6 +8,7 @@ use kafka_protocol::messages::fetch_response::FetchResponse;
 use protocol_tests::batch::Batch;
 use protocol_tests::client::{Client, Failure, PATIENCE};
 use protocol_tests::frame::topic_name;
+use protocol_tests::http::HttpClient;
 use protocol_tests::records::{FETCH_BY_ID, FETCH_BY_NAME, Fetch, batches, only_fetched, values};
 use protocol_tests::server::{Launch, Server};
 use protocol_tests::topics::{Topic, unique};
@@ -398,4 +399,44 @@ fn more_sessions_than_there_is_room_for_still_get_their_records() {
         }
     }
     assert!((1..=2).contains(&alive), "{alive} sessions in two slots");
+}
+
+/// How often a read was answered with what the server had located before it was asked.
+fn fetched_ahead(server: &Server) -> u64 {
+    let shown = HttpClient::connect(server.banner_address("http")).call("GET", "/metrics", None).body;
+    let shown = String::from_utf8(shown).expect("text");
+    let line = shown.lines().find_map(|line| line.strip_prefix("fbf_fetched_ahead_total "));
+    line.expect("it is counted").parse().expect("a number")
+}
+
+#[test]
+fn what_is_looked_up_ahead_is_what_a_consumer_would_have_got() {
+    // Nothing is answered from memory.
+    let server = Launch::new().set("http.listen", "127.0.0.1:0").set("limits.tail_bytes", "0").start();
+    let mut client = server.connect();
+    let topic = client.create_topic("ahead", 2, &[]);
+    let written: Vec<String> = (0..60).map(|n| format!("{n}-{}", "v".repeat(4_000))).collect();
+    for value in &written {
+        client.produced(&topic, 0, batch(value));
+        client.produced(&topic, 1, batch(&format!("second-{value}")));
+    }
+    let began = Instant::now();
+    while fetched_ahead(&server) == 0 {
+        assert!(began.elapsed() < PATIENCE, "a consumer that goes on, and leaves time to look, gets what was found");
+        let (mut next, mut read) = ([0, 0], [Vec::new(), Vec::new()]);
+        while next != [60, 60] {
+            let fetch = Fetch::of(&topic, 0, next[0]).and(1, next[1]).at_most(50_000, 30_000);
+            let response = client.call(FETCH_BY_ID, &fetch.request());
+            for one in &response.responses[0].partitions {
+                let partition = usize::try_from(one.partition_index).expect("a partition");
+                let got = batches(one);
+                assert!(got.first().is_none_or(|first| first.base_offset == next[partition]), "from where it was asked");
+                next[partition] = got.last().map_or(next[partition], |last| last.last_offset + 1);
+                read[partition].extend(values(&got));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(read[0] == written, "every record once, in order");
+        assert!(read[1].iter().zip(&written).all(|(read, written)| read.strip_prefix("second-") == Some(written)));
+    }
 }

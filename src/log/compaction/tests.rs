@@ -107,7 +107,7 @@ impl House {
             fetch::Limits { min_bytes: 1, max_bytes: 4_000, max_wait: Duration::ZERO, isolation: Isolation::ReadCommitted };
         loop {
             let target = Target { partition: self.partition.clone(), from, max_bytes: 4_000 };
-            let fetched = fetch::fetch(&[target], limits).await.remove(0);
+            let fetched = fetch::fetch(&[target], limits, None).await.remove(0);
             let stretches = fetched.stretches.expect("readable");
             let Some(newest) = stretches.last() else { return seen };
             let spans: Vec<Span> = stretches.iter().map(|stretch| stretch.bytes.clone()).collect();
