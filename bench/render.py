@@ -55,7 +55,7 @@ class Report:
         kafkas = "has the settings below" if run["settings"][KAFKA] else "runs as it comes and syncs nothing"
         return "\n".join([
             f"{run['date']}, `{run['command']}`: {rounds(run['rounds'])} at scale {run['scale']:g}; in a round each workload runs on one broker and at once",
-            f"on the other, and who is first changes. {versions}. {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['kernel']},",
+            f"on the other, and who is first changes; what the one before left to be written is written in between. {versions}. {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, {machine['kernel']},",
             f"{machine['file_system']}; brokers and clients on this one machine. **{self.ours} {ours}; {KAFKA} {kafkas}.**",
             f"Settings: {settings or 'none'}.",
             "",
