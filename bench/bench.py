@@ -4,9 +4,10 @@ As it comes, a run takes about 40 minutes on two cores, and several GB of disk; 
 leaves the published table alone.
 
 All brokers run the whole time on the same machine and disk; each workload runs on one and at once on the other, and who is first changes
-from round to round; what the one before left to be written (2 GB, where nothing is synced) is written in between. The table shows the median of the rounds, fbf's share of Kafka's figure, and the aim. fbf syncs every acknowledged
-batch (its default); Kafka does not sync (its default). fbf under its other policies of syncing, and Kafka with a sync for each batch
-(--kafka-sync), run the rows that it matters for.
+from round to round; what the one before left to be written (2 GB, where nothing is synced) is written in between. The table shows the
+median of the rounds, fbf's share of Kafka's figure, and the aim. fbf syncs every acknowledged batch (its default); Kafka does not sync
+(its default). fbf under its other policies of syncing, and Kafka with a sync for each batch (--kafka-sync), run the rows that it matters
+for.
 """
 
 import argparse

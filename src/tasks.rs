@@ -118,7 +118,7 @@ pub async fn blocking<T: Send + 'static>(name: &'static str, work: impl FnOnce()
 /// Starts an operating-system thread under `name`; a panic is fatal.
 ///
 /// # Panics
-/// When the system refuses a thread: at start-up there is nothing better to do.
+/// When the system refuses a thread: at the start, and where a store is dropped unclosed, there is nothing better to do.
 pub fn thread(name: &'static str, work: impl FnOnce() + Send + 'static) -> ThreadHandle<()> {
     std::thread::Builder::new()
         .name(name.to_owned())

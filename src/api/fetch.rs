@@ -6,8 +6,8 @@
 //!
 //! Version notes: 5 log start offset; 7 sessions; 9 current leader epoch (KIP-320); 10 zstd (KIP-110); 11 rack; 12 is flexible; 13 topic ids (KIP-516); 15 and
 //! later carry replica state, which consumers do not send.
-//! What its consumer will ask for next is looked for while the answer leaves (`log/ahead.rs`).
 //! With `read_committed`, nothing at or behind the last stable offset, and the aborted transactions among what is answered.
+//! What its consumer will ask for next is looked for while the answer leaves (`log/ahead.rs`).
 //! Not implemented: nothing.
 
 use super::errors::{self, ResponseError};

@@ -12,7 +12,8 @@
 //! names. What was found stays as it is, whatever becomes of the log (`LogStore::locate`): it is as good as a read that began when it was found.
 //!
 //! Owner: the connection. Bounds: what one fetch would answer; for notes of it, permits of the memory for answers, and where there are none, the look ends;
-//! [`LOOKS_MAX`] reads at once. Files are kept from being given back for [`KEPT`] after a look, which takes [`LOOK_MAX`] and one read at most.
+//! [`LOOKS_MAX`] reads at once. Files are kept from being given back for [`KEPT`] after a look, which takes [`LOOK_MAX`] and one read at most; so long the
+//! partitions that are still to be looked at are kept, too, charged to nobody.
 
 use super::fetch::{Fetched, Limits, Target, total};
 use super::partition::Partition;
@@ -141,9 +142,10 @@ impl Looked {
     /// Lets go of what was not asked for.
     pub(super) fn forget(&mut self) {
         self.found.clear();
+        self.used = 0;
     }
 
-    /// How many reads were answered with it.
+    /// How many reads were answered with it, unless something was missing, and all was read again.
     #[must_use]
     pub fn used(&self) -> u64 {
         self.used
@@ -181,7 +183,7 @@ async fn find(
     limits: Limits,
     charge: impl Fn(usize) -> Option<OwnedSemaphorePermit>,
 ) {
-    let began = Instant::now();
+    let end = Instant::now() + LOOK_MAX;
     let mut room = limits.max_bytes;
     for Target { partition, from, max_bytes } in targets {
         // Others have their turn: nobody waits for this.
@@ -190,10 +192,11 @@ async fn find(
         let _read = tokio::select! {
             biased;
             _ = &mut wanted => return,
+            () = tokio::time::sleep_until(end) => break,
             read = reads.acquire() => read,
         };
         let max_bytes = max_bytes.min(room);
-        if max_bytes == 0 || began.elapsed() >= LOOK_MAX {
+        if max_bytes == 0 {
             break;
         }
         let emptied_times = partition.emptied_times();

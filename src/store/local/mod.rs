@@ -165,7 +165,7 @@ struct Running {
 }
 
 impl Running {
-    /// Whether this is one of the threads.
+    /// Whether the caller runs on one of the threads.
     fn is_here(&self) -> bool {
         let here = std::thread::current().id();
         [&self.committer, &self.preparer, &self.reclaim].iter().any(|thread| thread.thread().id() == here)
