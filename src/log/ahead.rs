@@ -30,8 +30,8 @@ use tokio::time::Instant;
 #[cfg(test)]
 mod tests;
 
-/// How long what was found may be used. It was in the page cache then, and whoever sends it does not look again.
-const KEPT: Duration = Duration::from_millis(100);
+/// How long what was found may be used: as long as consumers work on an answer. It was in the page cache then, and whoever sends it does not look again.
+const KEPT: Duration = Duration::from_millis(500);
 /// How long a look goes on.
 const LOOK_MAX: Duration = Duration::from_secs(1);
 /// Reads of all looks at once: fewer than a store makes, so that there are always some for whoever waits.
