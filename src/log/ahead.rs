@@ -183,7 +183,7 @@ async fn find(
     limits: Limits,
     charge: impl Fn(usize) -> Option<OwnedSemaphorePermit>,
 ) {
-    let end = Instant::now() + LOOK_MAX;
+    let end = tokio::time::Instant::now() + LOOK_MAX;
     let mut room = limits.max_bytes;
     for Target { partition, from, max_bytes } in targets {
         // Others have their turn: nobody waits for this.
@@ -214,7 +214,8 @@ async fn find(
         }
         stretches.shrink_to_fit();
         let Some(memory) = charge(size_of::<Found>() + size_of_val(stretches.as_slice())) else { break };
-        lock(&found).insert(partition.log(), Found { from, stretches, emptied_times, at: Instant::now(), _memory: memory });
+        lock(&found)
+            .insert(partition.log(), Found { from, stretches, emptied_times, at: tokio::time::Instant::now(), _memory: memory });
     }
     // Until then whoever wants it has come, or may not use it any more.
     let _ = tokio::time::timeout(KEPT, wanted).await;

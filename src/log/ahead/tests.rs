@@ -238,7 +238,7 @@ async fn what_nobody_comes_for_is_given_back() {
     assert_eq!(house.memory.available_permits(), PERMITS);
 
     let (_, mut looked) = house.looked(&partition).await;
-    looked.found.get_mut(&partition.log()).expect("it was found").at = Instant::now() - 2 * KEPT;
+    looked.found.get_mut(&partition.log()).expect("it was found").at = tokio::time::Instant::now() - 2 * KEPT;
     assert!(looked.answer_to(&partition, next, WANTED, NO_END).is_none(), "it may have left the page cache");
 }
 
